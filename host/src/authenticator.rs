@@ -1,0 +1,276 @@
+//! Authenticator: the pipeline from a bearer token to a [`Decision`]. No HTTP, no command line.
+//!
+//! Every view of a login is a view of its decision: the webhook answers from it, the audit log
+//! writes it, metrics count it, `herald verify` prints it. One engine, no second way to decide.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
+};
+
+use serde::Serialize;
+use uuid::Uuid;
+
+use crate::{
+    caller::Caller,
+    kubernetes::{Extra, UserInfo},
+    mapping::{Chain, Refusal, StageRecord, chain::micros, guard::HOST_EXTRA_PREFIX},
+    observe::Metrics,
+    policy::{Mapping, Request},
+    provider::{Blame, Provider, VerifyError},
+    sts::{Executor, Source},
+    token::BearerToken,
+};
+
+/// The pipeline of one configuration. Immutable: a new configuration makes a new one.
+pub struct Authenticator {
+    /// This cluster's id: part of what a token must be signed for.
+    pub cluster_id: String,
+    /// Digest of the configuration in force, for `extra` and the audit log.
+    pub generation: String,
+    /// Clouds whose tokens are accepted.
+    pub providers: Vec<Arc<dyn Provider>>,
+    /// Asks STS.
+    pub sts: Arc<Executor>,
+    /// Names verified callers.
+    pub chain: Chain,
+    /// Counts decisions and evaluations.
+    pub metrics: Arc<Metrics>,
+}
+
+/// What was asked, what each stage said, and what came out. Holds no token, key or signature.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Decision {
+    /// RFC 9562 UUIDv7: sorts by time, and is what an "Unauthorized" can be looked up by.
+    pub decision_id: Uuid,
+    /// The caller's cloud; empty for a foreign token.
+    pub provider: &'static str,
+    /// Digest of the configuration that decided.
+    pub generation: String,
+    /// Length of the token, in bytes.
+    pub token_bytes: usize,
+    /// The verified caller.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub caller: Option<Arc<Caller>>,
+    /// How the caller was verified: `sts`, `cache` or `joined`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verified_by: Option<&'static str>,
+    /// Time spent on verification, in microseconds.
+    pub verify_micros: u64,
+    /// Every stage that was asked, in order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub stages: Vec<StageRecord>,
+    /// What came out.
+    #[serde(flatten)]
+    pub outcome: Outcome,
+    /// Total time, in microseconds.
+    pub micros: u64,
+}
+
+/// What a token review ends in.
+#[derive(Debug, Serialize)]
+#[serde(tag = "outcome", rename_all = "camelCase")]
+pub enum Outcome {
+    /// The caller is let in as this user.
+    Allowed {
+        /// The answer to the API server.
+        user: UserInfo,
+    },
+    /// The caller is not let in.
+    Denied(Denial),
+}
+
+/// Why a caller was not let in.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Denial {
+    /// The stable label.
+    pub reason: &'static str,
+    /// The same in words, for the operator: what is wrong and what to do next.
+    pub message: String,
+    /// What the API server should make of it.
+    pub class: Class,
+    /// How long the API server should wait before it asks again, in whole seconds.
+    #[serde(skip)]
+    pub retry_after: Option<u64>,
+}
+
+/// What the API server should make of a denial.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Class {
+    /// Another authenticator's token. Answered in microseconds and never logged.
+    Foreign,
+    /// The token is no proof of anything, now or later: may be remembered.
+    NotAuthenticated,
+    /// The caller is proven but not welcome, or a policy failed: asked again each time, so that a
+    /// new mapping works at once, and written to the API server's log.
+    NotAllowed,
+    /// Something is missing for the moment: retried.
+    Unavailable,
+    /// STS or our own limits ask for fewer logins: retried later.
+    Throttled,
+}
+
+/// Longest `Retry-After` that is passed on, in seconds.
+const MAX_RETRY_AFTER: u64 = 60;
+
+// === impl Authenticator ===
+
+impl Authenticator {
+    /// Decides about one token. Never fails: an error is a denial with its reason.
+    pub async fn decide(&self, token: &BearerToken, now: SystemTime) -> Decision {
+        let started = Instant::now();
+        let mut decision = self.blank(token, now);
+        decision.outcome = match self.verify(&mut decision, token, now).await {
+            Ok(caller) => self.map(&mut decision, &caller, now).await,
+            Err(error) => Outcome::Denied(error.into()),
+        };
+        let took = started.elapsed();
+        decision.micros = micros(took);
+        self.count(&decision, took);
+        decision
+    }
+
+    fn blank(&self, token: &BearerToken, now: SystemTime) -> Decision {
+        Decision {
+            decision_id: decision_id(now),
+            provider: "",
+            generation: self.generation.clone(),
+            token_bytes: token.len(),
+            caller: None,
+            verified_by: None,
+            verify_micros: 0,
+            stages: Vec::new(),
+            outcome: Outcome::Denied(VerifyError::Foreign.into()),
+            micros: 0,
+        }
+    }
+
+    async fn verify(
+        &self,
+        decision: &mut Decision,
+        token: &BearerToken,
+        now: SystemTime,
+    ) -> Result<Arc<Caller>, VerifyError> {
+        let started = Instant::now();
+        let ours = self.providers.iter().find(|provider| token.expose().starts_with(provider.prefix()));
+        let provider = ours.ok_or(VerifyError::Foreign)?;
+        decision.provider = provider.name();
+        let verified = self.sts.verify(provider.as_ref(), token, now).await;
+        decision.verify_micros = micros(started.elapsed());
+        let verified = verified?;
+        decision.verified_by = Some(match verified.source {
+            Source::Cache => "cache",
+            Source::Joined => "joined",
+            Source::Sts => "sts",
+        });
+        decision.caller = Some(Arc::clone(&verified.caller));
+        Ok(verified.caller)
+    }
+
+    async fn map(&self, decision: &mut Decision, caller: &Caller, now: SystemTime) -> Outcome {
+        let request = Request { caller, cluster_id: &self.cluster_id, now, current: None, trail: &[] };
+        let trace = self.chain.decide(request).await;
+        decision.stages = trace.stages;
+        match trace.outcome {
+            Ok(mapping) => Outcome::Allowed { user: self.user(decision.decision_id, caller, mapping, trace.trail) },
+            Err(refusal) => Outcome::Denied(refusal.into()),
+        }
+    }
+
+    fn user(&self, decision_id: Uuid, caller: &Caller, mapping: Mapping, trail: Vec<String>) -> UserInfo {
+        let own = |name: &str, values| (format!("{HOST_EXTRA_PREFIX}{name}"), values);
+        let standard = caller.extra.iter().map(|(key, value)| ((*key).to_owned(), vec![value.clone()]));
+        let mut extra: Vec<_> = standard.collect();
+        extra.extend(mapping.extra);
+        extra.push(own("decision-id", vec![decision_id.to_string()]));
+        extra.push(own("stage", trail));
+        extra.push(own("generation", vec![self.generation.clone()]));
+        UserInfo {
+            username: mapping.username,
+            uid: mapping.uid.unwrap_or_else(|| caller.uid.clone()),
+            groups: mapping.groups,
+            extra: Extra(extra),
+        }
+    }
+
+    fn count(&self, decision: &Decision, took: Duration) {
+        let (outcome, reason) = match &decision.outcome {
+            Outcome::Allowed { .. } => ("allowed", "ok"),
+            Outcome::Denied(denial) => (denial.class.outcome(), denial.reason),
+        };
+        self.metrics.decision(decision.provider, outcome, reason, took);
+    }
+}
+
+/// A UUIDv7 of `now`, so that ids sort with the log.
+fn decision_id(now: SystemTime) -> Uuid {
+    let since = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Uuid::new_v7(uuid::Timestamp::from_unix(uuid::NoContext, since.as_secs(), since.subsec_nanos()))
+}
+
+// === impl Decision ===
+
+impl Decision {
+    /// The user, if the caller was let in.
+    #[must_use]
+    pub fn user(&self) -> Option<&UserInfo> {
+        match &self.outcome {
+            Outcome::Allowed { user } => Some(user),
+            Outcome::Denied(_) => None,
+        }
+    }
+
+    /// The denial, if the caller was not let in.
+    #[must_use]
+    pub fn denial(&self) -> Option<&Denial> {
+        match &self.outcome {
+            Outcome::Allowed { .. } => None,
+            Outcome::Denied(denial) => Some(denial),
+        }
+    }
+}
+
+// === impl Class ===
+
+impl Class {
+    /// The outcome label in metrics.
+    fn outcome(self) -> &'static str {
+        match self {
+            Self::Foreign | Self::NotAuthenticated | Self::NotAllowed => "denied",
+            Self::Unavailable | Self::Throttled => "unavailable",
+        }
+    }
+}
+
+// === impl Denial ===
+
+impl From<VerifyError> for Denial {
+    fn from(error: VerifyError) -> Self {
+        let (class, retry_after) = match &error {
+            VerifyError::Foreign => (Class::Foreign, None),
+            VerifyError::Throttled { retry_after } => {
+                let seconds = retry_after.map_or(1, |time| time.as_secs().clamp(1, MAX_RETRY_AFTER));
+                (Class::Throttled, Some(seconds))
+            }
+            VerifyError::Overloaded { .. } => (Class::Throttled, Some(1)),
+            error if error.blame() == Blame::Retry => (Class::Unavailable, Some(1)),
+            _ => (Class::NotAuthenticated, None),
+        };
+        Self { reason: error.reason(), message: error.to_string(), class, retry_after }
+    }
+}
+
+impl From<Refusal> for Denial {
+    fn from(refusal: Refusal) -> Self {
+        let message = match &refusal {
+            Refusal::Denied { stage, why } => format!("denied by {stage}: {why}"),
+            refusal => refusal.to_string(),
+        };
+        let retry = refusal.is_retryable();
+        let class = if retry { Class::Unavailable } else { Class::NotAllowed };
+        Self { reason: refusal.reason(), message, class, retry_after: retry.then_some(1) }
+    }
+}

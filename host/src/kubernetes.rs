@@ -1,0 +1,27 @@
+//! Kubernetes wire data: TokenReview, ExecCredential and kubeconfig. Plain serde types, no client.
+
+use serde::{Deserialize, Serialize};
+
+pub mod token_review;
+
+pub use token_review::TokenReview;
+
+/// `authentication.k8s.io` `UserInfo` (Kubernetes API Reference, "TokenReview").
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct UserInfo {
+    /// The name that identifies this user among all active users.
+    pub username: String,
+    /// A unique value that identifies this user across time.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub uid: String,
+    /// The groups this user is a part of.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<String>,
+    /// Additional information, kept in order.
+    #[serde(default, skip_serializing_if = "Extra::is_empty")]
+    pub extra: Extra,
+}
+
+/// `UserInfo.extra`: keys with lists of values, written as a JSON object in insertion order.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Extra(pub Vec<(String, Vec<String>)>);

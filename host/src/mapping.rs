@@ -1,0 +1,160 @@
+//! Mapping: who a verified caller is in the cluster, decided by an ordered list of stages.
+//!
+//! A [`Stage`] is a static source or a Wasm policy; a [`Chain`] asks them in order and checks what
+//! comes out. Three answers: `Allow` decides, `Abstain` passes on, `Deny` or a fault refuses.
+
+use std::fmt;
+
+use futures_util::future::BoxFuture;
+use serde::Serialize;
+
+use crate::policy::{Fault, LogLine, Request, Verdict};
+
+pub mod ceiling;
+pub mod chain;
+pub mod guard;
+
+pub use chain::Chain;
+pub use guard::Guard;
+
+/// One place that may know who a caller is.
+pub trait Stage: Send + Sync {
+    /// The name in `server.backendMode`, in the trail, in logs and metrics: `MountedFile`, `Policy/oncall`.
+    fn name(&self) -> &str;
+
+    /// Answers one request. Bounded in time by the stage itself.
+    fn decide<'a>(&'a self, request: &'a Request<'a>) -> BoxFuture<'a, Answer>;
+}
+
+/// What a stage said, and what it cost.
+#[derive(Debug)]
+pub struct Answer {
+    /// The verdict, or why there is none.
+    pub verdict: Result<Verdict, StageError>,
+    /// What a policy logged.
+    pub log: Vec<LogLine>,
+    /// Fuel a policy used.
+    pub fuel: Option<u64>,
+}
+
+/// Why a stage gave no verdict. Every one of them refuses the login.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum StageError {
+    /// The source has not been read yet. Worth a retry.
+    #[error("the source is not loaded yet")]
+    NotReady,
+    /// A policy's fault.
+    #[error(transparent)]
+    Policy(#[from] Fault),
+    /// An entry matched, but its template cannot be rendered for this caller.
+    #[error("the mapping's template does not fit this caller: {0}")]
+    Template(String),
+}
+
+/// Why a chain let nobody in.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// A policy said no. Its words are for the audit log.
+    #[error("denied by {stage}")]
+    Denied {
+        /// The stage that said so.
+        stage: String,
+        /// The policy's own words.
+        why: String,
+    },
+    /// What the stages agreed on is not an acceptable Kubernetes identity.
+    #[error("refused by the guard after {stage}: {source}")]
+    Guard {
+        /// The stage that decided last.
+        stage: String,
+        /// The broken rule.
+        source: guard::GuardError,
+    },
+    /// A stage failed.
+    #[error("{stage} failed: {source}")]
+    Stage {
+        /// The stage that failed.
+        stage: String,
+        /// Its error.
+        source: StageError,
+    },
+    /// No stage knows this caller.
+    #[error("no mapping names this caller")]
+    NotMapped,
+}
+
+/// One stage's part in a decision, for the audit log and `herald verify`.
+#[derive(Clone, Debug, Serialize)]
+pub struct StageRecord {
+    /// The stage's name.
+    pub stage: String,
+    /// `abstain`, `allow`, `deny` or the error's reason label.
+    pub verdict: &'static str,
+    /// Time it took, in microseconds.
+    pub micros: u64,
+    /// Fuel it used, if it is a policy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fuel: Option<u64>,
+    /// What it logged.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub log: Vec<LogLine>,
+}
+
+// === impl Answer ===
+
+impl Answer {
+    /// A verdict that cost nothing worth recording: a static source's.
+    #[must_use]
+    pub fn plain(verdict: Result<Verdict, StageError>) -> Self {
+        Self { verdict, log: Vec::new(), fuel: None }
+    }
+}
+
+// === impl StageError ===
+
+impl StageError {
+    /// The stable label for metrics, logs and `TokenReview.status.error`.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::NotReady => "source_not_ready",
+            Self::Policy(fault) => fault.reason(),
+            Self::Template(_) => "template",
+        }
+    }
+
+    /// Whether asking again later can help.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        matches!(self, Self::NotReady | Self::Policy(Fault::Overloaded | Fault::Unavailable(_)))
+    }
+}
+
+// === impl Refusal ===
+
+impl Refusal {
+    /// The stable label for metrics, logs and `TokenReview.status.error`.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Denied { .. } => "policy_denied",
+            Self::Guard { source, .. } => source.reason(),
+            Self::Stage { source, .. } => source.reason(),
+            Self::NotMapped => "not_mapped",
+        }
+    }
+
+    /// Whether asking again later can help.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        matches!(self, Self::Stage { source, .. } if source.is_retryable())
+    }
+}
+
+impl fmt::Debug for dyn Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Stage({})", self.name())
+    }
+}

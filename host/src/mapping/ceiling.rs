@@ -1,0 +1,108 @@
+//! Ceiling: the most that the operator lets one policy hand out.
+//!
+//! A pattern is a whole name with `*` for any run of characters. Names that start with `system:`
+//! belong to Kubernetes: only a pattern without `*` covers them, so nothing gives them by accident.
+
+use serde::Deserialize;
+
+use crate::policy::Mapping;
+
+/// Prefix of names that Kubernetes keeps for itself (Kubernetes documentation, "Using RBAC Authorization").
+const SYSTEM: &str = "system:";
+
+/// What a policy may grant. A list left out allows every name but those under `system:`.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq)]
+#[serde(deny_unknown_fields, default)]
+pub struct Ceiling {
+    /// Patterns for usernames.
+    pub usernames: Option<Vec<String>>,
+    /// Patterns for groups.
+    pub groups: Option<Vec<String>>,
+}
+
+// === impl Ceiling ===
+
+impl Ceiling {
+    /// Checks what a policy granted beyond `before`, which is not its doing.
+    ///
+    /// # Errors
+    ///
+    /// The first name above the ceiling, in words for the audit log.
+    pub fn check(&self, granted: &Mapping, before: Option<&Mapping>) -> Result<(), String> {
+        let same_name = before.is_some_and(|before| before.username == granted.username);
+        if !same_name && !covers(self.usernames.as_deref(), &granted.username) {
+            return Err(format!("username {:?} is above the ceiling", granted.username));
+        }
+        let had = |group: &String| before.is_some_and(|before| before.groups.contains(group));
+        let above = granted.groups.iter().find(|group| !had(group) && !covers(self.groups.as_deref(), group));
+        above.map_or(Ok(()), |group| Err(format!("group {group:?} is above the ceiling")))
+    }
+}
+
+fn covers(patterns: Option<&[String]>, name: &str) -> bool {
+    let system = name.get(..SYSTEM.len()).is_some_and(|head| head.eq_ignore_ascii_case(SYSTEM));
+    match patterns {
+        None => !system,
+        Some(patterns) if system => patterns.iter().any(|pattern| !pattern.contains('*') && pattern == name),
+        Some(patterns) => patterns.iter().any(|pattern| matches(pattern, name)),
+    }
+}
+
+/// Whether `name` is `pattern` with each `*` standing for any run of characters.
+fn matches(pattern: &str, name: &str) -> bool {
+    let mut parts = pattern.split('*');
+    let Some(mut rest) = parts.next().and_then(|head| name.strip_prefix(head)) else { return false };
+    let Some(last) = parts.next_back() else { return rest.is_empty() };
+    for part in parts {
+        let Some(at) = rest.find(part) else { return false };
+        rest = &rest[at + part.len()..];
+    }
+    rest.ends_with(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(patterns: Option<&[&str]>, name: &str, expected: bool) {
+        let patterns: Option<Vec<String>> = patterns.map(|list| list.iter().map(|&text| text.to_owned()).collect());
+        assert_eq!(covers(patterns.as_deref(), name), expected, "{patterns:?} {name:?}");
+    }
+
+    #[test]
+    fn patterns_cover_whole_names() {
+        check(None, "team-a", true);
+        check(Some(&[]), "team-a", false);
+        check(Some(&["team-*"]), "team-a", true);
+        check(Some(&["team-*"]), "my-team-a", false);
+        check(Some(&["team"]), "team-a", false);
+        check(Some(&["*-admin-*"]), "a-admin-b", true);
+        check(Some(&["a*a"]), "a", false);
+        check(Some(&["a*b*c"]), "a-b-c", true);
+        check(Some(&["a*b*c"]), "a-c-b", false);
+        check(Some(&["*"]), "anything", true);
+    }
+
+    #[test]
+    fn no_wildcard_covers_system_names() {
+        check(None, "system:masters", false);
+        check(Some(&["*"]), "system:masters", false);
+        check(Some(&["system:*"]), "system:masters", false);
+        check(Some(&["*"]), "SYSTEM:masters", false);
+        check(Some(&["system:masters"]), "system:masters", true);
+        check(Some(&["system:masters"]), "system:nodes", false);
+        check(Some(&["*"]), "systemic", true);
+    }
+
+    #[test]
+    fn what_was_there_before_is_not_the_policys_doing() {
+        let before =
+            Mapping { username: "system:node:a".into(), groups: vec!["system:nodes".into()], ..Mapping::default() };
+        let mut after = before.clone();
+        assert_eq!(Ceiling::default().check(&after, Some(&before)), Ok(()));
+        after.groups.push("system:masters".into());
+        assert!(Ceiling::default().check(&after, Some(&before)).is_err());
+        assert!(Ceiling::default().check(&before, None).is_err());
+    }
+}

@@ -1,0 +1,265 @@
+//! Chain: the order in which stages are asked, the power each kind of policy has, and the guard
+//! that stands behind them all.
+//!
+//! `map` stages answer while nobody has mapped the caller (the first that does wins), then
+//! `server.mapAccounts`, then `augment` policies (all see the same mapping, their additions are
+//! united), then `guard` policies (each may only take away), then the [`Guard`].
+
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
+
+use super::{Answer, Guard, Refusal, Stage, StageError, StageRecord, ceiling::Ceiling, guard::GuardError};
+use crate::{
+    caller::AccountId,
+    policy::{Fault, Mapping, Request, Verdict},
+};
+
+/// The name under which `server.mapAccounts` stands in the trail.
+pub const MAP_ACCOUNTS: &str = "mapAccounts";
+
+/// Every stage of one configuration, in order.
+#[derive(Debug, Default)]
+pub struct Chain {
+    /// Asked in order until one maps the caller.
+    pub map: Vec<Link>,
+    /// Accounts whose callers are let in under their canonical ARN, without groups, when no
+    /// explicit mapping names them.
+    pub accounts: BTreeSet<AccountId>,
+    /// Policies that may add to a mapping.
+    pub augment: Vec<Link>,
+    /// Policies that may take away from a mapping, asked last.
+    pub guards: Vec<Link>,
+    /// The checks behind every source.
+    pub guard: Guard,
+}
+
+/// A stage and what the operator lets it do.
+#[derive(Debug)]
+pub struct Link {
+    /// The stage.
+    pub stage: Box<dyn Stage>,
+    /// The most it may grant; `None` for a static source, whose entries the operator wrote.
+    pub ceiling: Option<Ceiling>,
+    /// `augment` only: a fault adds nothing instead of refusing the login.
+    pub skip_on_fault: bool,
+}
+
+/// What a chain said about one caller.
+#[derive(Debug)]
+pub struct Trace {
+    /// The mapping, or why there is none.
+    pub outcome: Result<Mapping, Refusal>,
+    /// The stages that made or changed the mapping, oldest first.
+    pub trail: Vec<String>,
+    /// Every stage that was asked.
+    pub stages: Vec<StageRecord>,
+}
+
+/// A decision under way.
+struct Walk<'a> {
+    request: Request<'a>,
+    trail: Vec<String>,
+    stages: Vec<StageRecord>,
+}
+
+// === impl Chain ===
+
+impl Chain {
+    /// Asks every stage that has a say about `request.caller`. `request.current` and
+    /// `request.trail` are the chain's own to fill.
+    pub async fn decide(&self, request: Request<'_>) -> Trace {
+        let mut walk = Walk { request, trail: Vec::new(), stages: Vec::new() };
+        let outcome = self.walk(&mut walk).await;
+        Trace { outcome, trail: walk.trail, stages: walk.stages }
+    }
+
+    async fn walk(&self, walk: &mut Walk<'_>) -> Result<Mapping, Refusal> {
+        let mut mapping = self.map(walk).await?;
+        if !self.augment.is_empty() {
+            mapping = self.augment(walk, mapping).await?;
+        }
+        for link in &self.guards {
+            mapping = walk.guard(link, mapping).await?;
+        }
+        let stage = walk.trail.first().map_or("", String::as_str);
+        self.guard
+            .check(stage, &mapping, &walk.request.caller.extra)
+            .map_err(|source| Refusal::Guard { stage: stage.to_owned(), source })?;
+        Ok(mapping)
+    }
+
+    async fn map(&self, walk: &mut Walk<'_>) -> Result<Mapping, Refusal> {
+        for link in &self.map {
+            if let Some(mapping) = walk.ask(link, None).await? {
+                walk.trail.push(link.stage.name().to_owned());
+                return Ok(mapping);
+            }
+        }
+        let caller = walk.request.caller;
+        if !self.accounts.contains(&caller.account_id) {
+            return Err(Refusal::NotMapped);
+        }
+        walk.trail.push(MAP_ACCOUNTS.to_owned());
+        Ok(Mapping { username: caller.canonical_arn.clone(), ..Mapping::default() })
+    }
+
+    async fn augment(&self, walk: &mut Walk<'_>, before: Mapping) -> Result<Mapping, Refusal> {
+        let mut united = before.clone();
+        let trail = walk.trail.clone();
+        for link in &self.augment {
+            let answer = match walk.ask_with_trail(link, Some(&before), &trail).await {
+                Err(Refusal::Stage { .. }) if link.skip_on_fault => continue,
+                answer => answer?,
+            };
+            let Some(after) = answer else { continue };
+            let name = link.stage.name();
+            if let Err(rule) = grown(&before, &after) {
+                walk.overrule(rule);
+                if link.skip_on_fault {
+                    continue;
+                }
+                return Err(out_of_bounds(name, rule));
+            }
+            unite(&mut united, after).map_err(|source| Refusal::Guard { stage: name.to_owned(), source })?;
+            walk.trail.push(name.to_owned());
+        }
+        Ok(united)
+    }
+}
+
+// === impl Walk ===
+
+impl Walk<'_> {
+    async fn guard(&mut self, link: &Link, before: Mapping) -> Result<Mapping, Refusal> {
+        let Some(after) = self.ask(link, Some(&before)).await? else { return Ok(before) };
+        if let Err(rule) = shrunk(&before, &after) {
+            self.overrule(rule);
+            return Err(out_of_bounds(link.stage.name(), rule));
+        }
+        self.trail.push(link.stage.name().to_owned());
+        Ok(after)
+    }
+
+    async fn ask(&mut self, link: &Link, current: Option<&Mapping>) -> Result<Option<Mapping>, Refusal> {
+        let trail = std::mem::take(&mut self.trail);
+        let answer = self.ask_with_trail(link, current, &trail).await;
+        self.trail = trail;
+        answer
+    }
+
+    /// Asks one stage and records it: `Some` is its mapping, within its ceiling.
+    async fn ask_with_trail(
+        &mut self,
+        link: &Link,
+        current: Option<&Mapping>,
+        trail: &[String],
+    ) -> Result<Option<Mapping>, Refusal> {
+        let started = Instant::now();
+        let request = Request { current, trail, ..self.request };
+        let Answer { verdict, log, fuel } = link.stage.decide(&request).await;
+        let verdict = verdict.and_then(|verdict| within_ceiling(link, verdict, current));
+        let name = link.stage.name();
+        self.stages.push(StageRecord {
+            stage: name.to_owned(),
+            verdict: verdict.as_ref().map_or_else(StageError::reason, Verdict::label),
+            micros: micros(started.elapsed()),
+            fuel,
+            log,
+        });
+        match verdict {
+            Ok(Verdict::Abstain) => Ok(None),
+            Ok(Verdict::Allow(mapping)) => Ok(Some(mapping)),
+            Ok(Verdict::Deny(why)) => Err(Refusal::Denied { stage: name.to_owned(), why }),
+            Err(source) => Err(Refusal::Stage { stage: name.to_owned(), source }),
+        }
+    }
+
+    /// Writes into the last record that the host did not accept the stage's answer.
+    fn overrule(&mut self, rule: &str) {
+        if let Some(record) = self.stages.last_mut() {
+            record.verdict = Fault::OutOfBounds(rule.to_owned()).reason();
+        }
+    }
+}
+
+fn within_ceiling(link: &Link, verdict: Verdict, current: Option<&Mapping>) -> Result<Verdict, StageError> {
+    if let (Some(ceiling), Verdict::Allow(mapping)) = (&link.ceiling, &verdict) {
+        ceiling.check(mapping, current).map_err(Fault::OutOfBounds)?;
+    }
+    Ok(verdict)
+}
+
+fn out_of_bounds(stage: &str, rule: &str) -> Refusal {
+    Refusal::Stage { stage: stage.to_owned(), source: Fault::OutOfBounds(rule.to_owned()).into() }
+}
+
+/// Whether `after` is `before` with nothing but groups and extra values added.
+fn grown(before: &Mapping, after: &Mapping) -> Result<(), &'static str> {
+    same_name(before, after)?;
+    if !before.groups.iter().all(|group| after.groups.contains(group)) {
+        return Err("an augment policy may not take a group away");
+    }
+    if !extra_within(before, after) {
+        return Err("an augment policy may not take an extra value away");
+    }
+    Ok(())
+}
+
+/// Whether `after` is `before` with nothing but groups and extra values taken away.
+fn shrunk(before: &Mapping, after: &Mapping) -> Result<(), &'static str> {
+    same_name(before, after)?;
+    if !after.groups.iter().all(|group| before.groups.contains(group)) {
+        return Err("a guard policy may not add a group");
+    }
+    if !extra_within(after, before) {
+        return Err("a guard policy may not add an extra value");
+    }
+    Ok(())
+}
+
+fn same_name(before: &Mapping, after: &Mapping) -> Result<(), &'static str> {
+    let uid = after.uid.is_none() || after.uid == before.uid;
+    if before.username != after.username || !uid {
+        return Err("only a map policy may choose the username and uid");
+    }
+    Ok(())
+}
+
+/// Whether every extra value of `small` is in `large`.
+fn extra_within(small: &Mapping, large: &Mapping) -> bool {
+    small.extra.iter().all(|(key, values)| {
+        let found = large.extra.iter().find(|(name, _)| name == key);
+        found.is_some_and(|(_, all)| values.iter().all(|value| all.contains(value)))
+    })
+}
+
+/// Adds to `united` what `after` has and it has not. Two policies that give one extra key
+/// different values are both kept.
+fn unite(united: &mut Mapping, after: Mapping) -> Result<(), GuardError> {
+    for group in after.groups {
+        if !united.groups.contains(&group) {
+            united.groups.push(group);
+        }
+    }
+    for (key, values) in after.extra {
+        match united.extra.iter_mut().find(|(name, _)| *name == key) {
+            None => united.extra.push((key, values)),
+            Some((_, all)) => {
+                let new: Vec<String> = values.into_iter().filter(|value| !all.contains(value)).collect();
+                all.extend(new);
+            }
+        }
+    }
+    if united.groups.len() > super::guard::MAX_GROUPS { Err(GuardError::TooMany("groups")) } else { Ok(()) }
+}
+
+/// Whole microseconds of `time`.
+#[must_use]
+pub fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,180 @@
+//! The chain as a table: stages and what they say, and who gets in.
+
+use std::{collections::BTreeMap, sync::LazyLock, time::SystemTime};
+
+use futures_util::future::BoxFuture;
+
+use super::*;
+use crate::caller::{Caller, PrincipalId, PrincipalKind};
+
+static CALLER: LazyLock<Caller> = LazyLock::new(|| Caller {
+    provider: "aws",
+    partition: "aws".into(),
+    account_id: "123456789012".parse().expect("12 digits"),
+    kind: PrincipalKind::AssumedRole,
+    arn: "arn:aws:sts::123456789012:assumed-role/Admin/alice".into(),
+    canonical_arn: "arn:aws:iam::123456789012:role/Admin".into(),
+    name: "Admin".into(),
+    principal_id: PrincipalId::new("AROAEXAMPLE"),
+    session_name: None,
+    sso_permission_set: None,
+    access_key_id: "ASIAEXAMPLE".into(),
+    sts_region: "us-east-1".into(),
+    signed_at: SystemTime::UNIX_EPOCH,
+    expires_at: SystemTime::UNIX_EPOCH,
+    uid: "uid".into(),
+    extra: vec![("arn", String::new())],
+    attributes: vec![],
+});
+
+/// A stage that always says the same, or adds to what it is shown.
+struct Fake(&'static str, fn(Option<&Mapping>) -> Result<Verdict, StageError>);
+
+impl Stage for Fake {
+    fn name(&self) -> &str {
+        self.0
+    }
+
+    fn decide<'a>(&'a self, request: &'a Request<'a>) -> BoxFuture<'a, Answer> {
+        Box::pin(async { Answer::plain((self.1)(request.current)) })
+    }
+}
+
+fn named(username: &str, groups: &[&str]) -> Mapping {
+    let groups = groups.iter().map(|&group| group.to_owned()).collect();
+    Mapping { username: username.to_owned(), groups, ..Mapping::default() }
+}
+
+const NO: Fake = Fake("no", |_| Ok(Verdict::Abstain));
+const ALICE: Fake = Fake("alice", |_| Ok(Verdict::Allow(named("alice", &["dev", "ops"]))));
+const BOB: Fake = Fake("bob", |_| Ok(Verdict::Allow(named("bob", &[]))));
+const MASTER: Fake = Fake("master", |_| Ok(Verdict::Allow(named("root", &["system:masters"]))));
+const DENY: Fake = Fake("deny", |_| Ok(Verdict::Deny("not today".into())));
+const BROKEN: Fake = Fake("broken", |_| Err(Fault::Timeout.into()));
+const LATER: Fake = Fake("later", |_| Err(StageError::NotReady));
+const EMPTY: Fake = Fake("empty", |_| Ok(Verdict::Allow(named("", &["dev"]))));
+const ADD_X: Fake = Fake("add-x", |current| changed(current, |m| m.groups.push("x".into())));
+const ADD_Y: Fake = Fake("add-y", |current| changed(current, |m| m.groups.push("y".into())));
+const ADD_MASTERS: Fake = Fake("add-masters", |current| changed(current, |m| m.groups.push("system:masters".into())));
+const DROP_OPS: Fake = Fake("drop-ops", |current| changed(current, |m| m.groups.retain(|group| group != "ops")));
+const RENAME: Fake = Fake("rename", |current| changed(current, |m| m.username = "eve".into()));
+const REID: Fake = Fake("reid", |current| changed(current, |m| m.uid = Some("0".into())));
+const ADD_EXTRA: Fake = Fake("add-extra", |current| changed(current, |m| m.extra.push(("k".into(), vec!["v".into()]))));
+
+#[allow(clippy::unnecessary_wraps, reason = "the shape every fake has")]
+fn changed(current: Option<&Mapping>, change: fn(&mut Mapping)) -> Result<Verdict, StageError> {
+    let mut mapping = current.cloned().expect("a refining stage sees a mapping");
+    change(&mut mapping);
+    Ok(Verdict::Allow(mapping))
+}
+
+fn links(stages: Vec<Fake>, policy: bool) -> Vec<Link> {
+    let link = |stage| Link { stage: Box::new(stage), ceiling: policy.then(Ceiling::default), skip_on_fault: false };
+    stages.into_iter().map(link).collect()
+}
+
+fn decide(chain: &Chain) -> Trace {
+    let request = Request { caller: &CALLER, cluster_id: "c", now: SystemTime::UNIX_EPOCH, current: None, trail: &[] };
+    futures_util::FutureExt::now_or_never(chain.decide(request)).expect("fakes answer at once")
+}
+
+fn words(trace: &Trace) -> String {
+    match &trace.outcome {
+        Ok(mapping) => format!("{} [{}] by {}", mapping.username, mapping.groups.join(" "), trace.trail.join(" ")),
+        Err(refusal) => refusal.reason().to_owned(),
+    }
+}
+
+#[track_caller]
+fn check(map: Vec<Fake>, augment: Vec<Fake>, guards: Vec<Fake>, expected: &str) {
+    let chain = Chain {
+        map: links(map, false),
+        augment: links(augment, true),
+        guards: links(guards, true),
+        ..Chain::default()
+    };
+    assert_eq!(words(&decide(&chain)), expected);
+}
+
+#[test]
+fn the_first_map_stage_that_answers_wins() {
+    check(vec![], vec![], vec![], "not_mapped");
+    check(vec![NO, NO], vec![], vec![], "not_mapped");
+    check(vec![NO, ALICE, BOB], vec![], vec![], "alice [dev ops] by alice");
+    check(vec![ALICE, BROKEN], vec![], vec![], "alice [dev ops] by alice");
+    check(vec![BROKEN, ALICE], vec![], vec![], "policy_timeout");
+    check(vec![LATER, ALICE], vec![], vec![], "source_not_ready");
+    check(vec![DENY, ALICE], vec![], vec![], "policy_denied");
+    check(vec![EMPTY], vec![], vec![], "guard_empty_username");
+}
+
+#[test]
+fn augment_policies_unite_what_they_add() {
+    check(vec![ALICE], vec![ADD_X, NO, ADD_Y], vec![], "alice [dev ops x y] by alice add-x add-y");
+    check(vec![ALICE], vec![ADD_X, ADD_X], vec![], "alice [dev ops x] by alice add-x add-x");
+    check(vec![ALICE], vec![DROP_OPS], vec![], "policy_out_of_bounds");
+    check(vec![ALICE], vec![RENAME], vec![], "policy_out_of_bounds");
+    check(vec![ALICE], vec![REID], vec![], "policy_out_of_bounds");
+    check(vec![ALICE], vec![ADD_MASTERS], vec![], "policy_out_of_bounds");
+    check(vec![ALICE], vec![BROKEN], vec![], "policy_timeout");
+    check(vec![NO], vec![ADD_X], vec![], "not_mapped");
+}
+
+#[test]
+fn guard_policies_only_take_away() {
+    check(vec![ALICE], vec![], vec![DROP_OPS], "alice [dev] by alice drop-ops");
+    check(vec![ALICE], vec![ADD_X], vec![NO, DROP_OPS], "alice [dev x] by alice add-x drop-ops");
+    check(vec![ALICE], vec![], vec![ADD_X], "policy_out_of_bounds");
+    check(vec![ALICE], vec![], vec![ADD_EXTRA], "policy_out_of_bounds");
+    check(vec![ALICE], vec![], vec![RENAME], "policy_out_of_bounds");
+    check(vec![ALICE], vec![], vec![DENY], "policy_denied");
+    check(vec![ALICE], vec![], vec![BROKEN], "policy_timeout");
+}
+
+#[test]
+fn a_policy_cannot_give_system_names_without_a_ceiling_that_spells_them() {
+    #[track_caller]
+    fn check(groups: Option<&[&str]>, expected: &str) {
+        let mut map = links(vec![MASTER], true);
+        let groups = groups.map(|list| list.iter().map(|&text| text.to_owned()).collect());
+        map[0].ceiling = Some(Ceiling { usernames: None, groups });
+        assert_eq!(words(&decide(&Chain { map, ..Chain::default() })), expected);
+    }
+    check(None, "policy_out_of_bounds");
+    check(Some(&["*"]), "policy_out_of_bounds");
+    check(Some(&["system:*"]), "policy_out_of_bounds");
+    check(Some(&["system:masters"]), "root [system:masters] by master");
+}
+
+#[test]
+fn skipping_an_augment_policy_only_loses_what_it_would_add() {
+    let mut augment = links(vec![BROKEN, DROP_OPS, ADD_X], true);
+    augment.iter_mut().for_each(|link| link.skip_on_fault = true);
+    let chain = Chain { map: links(vec![ALICE], false), augment, ..Chain::default() };
+    assert_eq!(words(&decide(&chain)), "alice [dev ops x] by alice add-x");
+}
+
+#[test]
+fn account_rules_come_after_every_explicit_mapping() {
+    let accounts = BTreeSet::from(["123456789012".parse().expect("12 digits")]);
+    let with = |map| Chain { map: links(map, false), accounts: accounts.clone(), ..Chain::default() };
+    assert_eq!(words(&decide(&with(vec![NO]))), "arn:aws:iam::123456789012:role/Admin [] by mapAccounts");
+    assert_eq!(words(&decide(&with(vec![NO, BOB]))), "bob [] by bob");
+    assert_eq!(words(&decide(&with(vec![DENY]))), "policy_denied");
+}
+
+#[test]
+fn reserved_prefixes_belong_to_the_source_that_decided() {
+    let reserve = |source: &str| Guard::new(BTreeMap::from([(source.to_owned(), vec!["ali".to_owned()])]));
+    let with = |guard| Chain { map: links(vec![ALICE], false), guard, ..Chain::default() };
+    assert_eq!(words(&decide(&with(reserve("alice")))), "guard_reserved_prefix");
+    assert_eq!(words(&decide(&with(reserve("bob")))), "alice [dev ops] by alice");
+}
+
+#[test]
+fn every_stage_that_was_asked_is_on_record() {
+    let chain = Chain { map: links(vec![NO, ALICE], false), guards: links(vec![ADD_X], true), ..Chain::default() };
+    let verdicts: Vec<_> = decide(&chain).stages.iter().map(|record| (record.stage.clone(), record.verdict)).collect();
+    let expected = [("no", "abstain"), ("alice", "allow"), ("add-x", "policy_out_of_bounds")];
+    assert_eq!(verdicts, expected.map(|(stage, verdict)| (stage.to_owned(), verdict)));
+}

@@ -1,0 +1,215 @@
+//! Cloud providers: what a token asks its cloud, and what the cloud's answer says about the caller.
+//!
+//! A provider is pure. It reads a token into a typed [`StsCall`] ([`Provider::inspect`]) and an
+//! [`StsReply`] into a [`Caller`] ([`Provider::interpret`]); [`crate::sts`] alone talks to the network.
+//! Every error denies.
+
+use std::{
+    fmt,
+    time::{Duration, SystemTime},
+};
+
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Method};
+
+use crate::{caller::Caller, token::BearerToken};
+
+pub mod aws;
+
+/// One cloud's way to prove who is calling.
+pub trait Provider: Send + Sync {
+    /// `aws` or `alibaba`: the name in configuration, logs, metrics and the policy contract.
+    fn name(&self) -> &'static str;
+
+    /// What this provider's tokens start with, e.g. `k8s-aws-v1.`.
+    fn prefix(&self) -> &'static str;
+
+    /// Reads `token` strictly and rebuilds, from typed fields in canonical order, the one request
+    /// that STS is to be asked. Pure: no network, no clock but `now`, microseconds.
+    ///
+    /// # Errors
+    ///
+    /// [`VerifyError::Malformed`], [`VerifyError::Expired`] or [`VerifyError::NotYetValid`].
+    fn inspect(&self, token: &BearerToken, now: SystemTime) -> Result<StsCall, VerifyError>;
+
+    /// Reads what STS answered to `call`.
+    ///
+    /// # Errors
+    ///
+    /// [`VerifyError::Refused`] or [`VerifyError::Throttled`] when STS said so, and
+    /// [`VerifyError::Unintelligible`] when its answer names no caller.
+    fn interpret(&self, call: &StsCall, reply: &StsReply) -> Result<Caller, VerifyError>;
+}
+
+/// The request that proves a caller, rebuilt from a token's typed fields.
+pub struct StsCall {
+    /// Host to ask: from the provider's table or the operator's configuration.
+    pub host: String,
+    /// Region of that host, for metrics; empty for a global endpoint.
+    pub region: String,
+    /// The method that was signed.
+    pub method: Method,
+    /// Path and query in canonical order. Holds the signature.
+    pub path_and_query: SecretText,
+    /// Headers that were signed and those that fix the shape of the answer; `host` is not among them.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// The key that signed.
+    pub access_key_id: String,
+    /// When the request was signed.
+    pub signed_at: SystemTime,
+    /// When the cloud stops accepting it.
+    pub expires_at: SystemTime,
+}
+
+/// Text that holds a signature: wiped when dropped, never printed.
+pub struct SecretText(zeroize::Zeroizing<String>);
+
+/// What STS answered, at most as many bytes as the executor's cap.
+pub struct StsReply {
+    /// HTTP status code.
+    pub status: u16,
+    /// The `Content-Type` header, if it was text.
+    pub content_type: Option<String>,
+    /// The whole body.
+    pub body: Bytes,
+}
+
+/// Why a token did not become a [`Caller`]. Every one of them denies.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum VerifyError {
+    /// The caller's fault: signed too long ago. Definite.
+    #[error("the token has expired: it was signed {}", humantime::format_rfc3339_seconds(*signed_at))]
+    Expired {
+        /// When it was signed.
+        signed_at: SystemTime,
+    },
+    /// Not a token of any provider here; somebody else's bearer token. Never logged.
+    #[error("not a token of a configured provider")]
+    Foreign,
+    /// The caller's fault: the bytes are not a presigned request this cluster accepts. Definite;
+    /// STS was not asked.
+    #[error("malformed token: {source}")]
+    Malformed {
+        /// The failed check's stable label.
+        reason: &'static str,
+        /// The failed check. Its text holds no part of the token that could be secret.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The caller's fault: dated further in the future than clocks differ. Definite.
+    #[error("the token is dated in the future: check the clock of the machine that made it")]
+    NotYetValid,
+    /// Our own limit towards STS is reached. Worth a retry.
+    #[error("too many logins at once: {limit}")]
+    Overloaded {
+        /// The limit's name, e.g. `sts_in_flight`.
+        limit: &'static str,
+    },
+    /// STS refused the request: wrong key, cluster id or clock on the caller's side. Definite.
+    #[error(
+        "STS refused the token: {code} (HTTP {status}); a wrong cluster id, key or clock on the caller's side does this"
+    )]
+    Refused {
+        /// HTTP status code.
+        status: u16,
+        /// The cloud's error code, e.g. `SignatureDoesNotMatch`; at most 64 letters and digits.
+        code: String,
+    },
+    /// STS is throttling. Worth a retry after the given time.
+    #[error("STS is throttling")]
+    Throttled {
+        /// How long STS asked to be left alone, if it said so.
+        retry_after: Option<Duration>,
+    },
+    /// Nobody's fault: STS is out of reach, too slow or failing. Worth a retry.
+    #[error("STS is unavailable: {cause}")]
+    Unavailable {
+        /// What happened, as a stable label: `connect`, `timeout`, `tls`, `reset`, `breaker_open`,
+        /// `too_large`, `redirect`, `server_error`.
+        cause: &'static str,
+    },
+    /// STS answered something that names no caller. Denied, and worth an alert: this is not STS.
+    #[error("STS gave an answer that names no caller: {0}")]
+    Unintelligible(&'static str),
+}
+
+/// Who has to do something about an error.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Blame {
+    /// The caller: another try with the same token cannot work.
+    Caller,
+    /// Nobody for long: another try may work.
+    Retry,
+}
+
+// === impl VerifyError ===
+
+impl VerifyError {
+    /// The stable label for metrics, logs and `TokenReview.status.error`.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Expired { .. } => "expired",
+            Self::Foreign => "foreign",
+            Self::Malformed { reason, .. } => reason,
+            Self::NotYetValid => "not_yet_valid",
+            Self::Overloaded { .. } => "overloaded",
+            Self::Refused { .. } => "sts_refused",
+            Self::Throttled { .. } => "sts_throttled",
+            Self::Unavailable { .. } => "sts_unavailable",
+            Self::Unintelligible(_) => "sts_unintelligible",
+        }
+    }
+
+    /// Whose move it is.
+    #[must_use]
+    pub fn blame(&self) -> Blame {
+        match self {
+            Self::Expired { .. }
+            | Self::Foreign
+            | Self::Malformed { .. }
+            | Self::NotYetValid
+            | Self::Refused { .. }
+            | Self::Unintelligible(_) => Blame::Caller,
+            Self::Overloaded { .. } | Self::Throttled { .. } | Self::Unavailable { .. } => Blame::Retry,
+        }
+    }
+}
+
+// === impl SecretText ===
+
+impl SecretText {
+    /// Takes `text` over.
+    #[must_use]
+    pub fn new(text: String) -> Self {
+        Self(zeroize::Zeroizing::new(text))
+    }
+
+    /// The secret itself: for the one request it was made for.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for SecretText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SecretText({} bytes, hidden)", self.0.len())
+    }
+}
+
+impl fmt::Debug for StsCall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StsCall")
+            .field("host", &self.host)
+            .field("region", &self.region)
+            .field("access_key_id", &self.access_key_id)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for StsReply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "StsReply(HTTP {}, {} bytes)", self.status, self.body.len())
+    }
+}

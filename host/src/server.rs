@@ -1,0 +1,1 @@
+//! Server: HTTP, TLS, health and drain around an authenticator.
