@@ -303,13 +303,17 @@ impl Failure {
             let other = error.is_parse() || error.is_timeout() || error.is_user();
             return (!other).then_some(Self::Reset);
         }
-        let error = cause.downcast_ref::<io::Error>()?;
-        // An io::Error's source is that of the error inside, not the error inside itself.
-        if error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()) {
-            return Some(Self::Tls);
-        }
+        Self::of_io(cause.downcast_ref()?)
+    }
+
+    /// An `io::Error`'s source is that of the error inside, not the error inside itself: look there too.
+    fn of_io(error: &io::Error) -> Option<Self> {
         use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
-        matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof).then_some(Self::Reset)
+        let inside = error.get_ref().and_then(|inner| {
+            if inner.is::<rustls::Error>() { Some(Self::Tls) } else { Self::of_io(inner.downcast_ref()?) }
+        });
+        let is_lost = matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof);
+        inside.or_else(|| is_lost.then_some(Self::Reset))
     }
 }
 
