@@ -559,6 +559,48 @@ async fn a_request_that_cannot_be_sent_opens_no_breaker() {
     assert_eq!(login(&executor, "fake.ok.1").await, Ok(Source::Sts));
 }
 
+/// Everything any library logs, at the finest level.
+#[derive(Clone, Default)]
+struct Log(Arc<std::sync::Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn no_log_line_holds_a_signature() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::TRACE)
+        .with_ansi(false)
+        .with_writer(move || writer.clone())
+        .finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    for alpn in ["http/1.1", "h2"] {
+        let server = Server::start(&[alpn]).await;
+        let executor = server.executor(|config| {
+            config.timeout = Duration::from_millis(100);
+            config.endpoints.push(server.endpoint("other-name.test"));
+        });
+        for token in ["ok.s3cret", "refused.s3cret", "reset.s3cret", "big.s3cret", "hang.s3cret", "a b.s3cret"] {
+            let _result = login(&executor, &format!("fake.{token}")).await;
+            let _result = login(&executor, &format!("fake.{token}@other-name.test")).await;
+        }
+    }
+    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    assert!(log.contains("HTTP towards STS failed") && log.contains("cause=\"tls\""), "our own lines are there");
+    let leak = log.lines().find(|line| line.contains("s3cret"));
+    assert_eq!(leak, None);
+}
+
 #[test]
 fn a_bad_configuration_does_not_start() {
     let new = |config: &Config| Executor::new(config, Arc::new(Metrics::default())).map(|_| ());
