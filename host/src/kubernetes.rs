@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+pub mod exec_credential;
 pub mod token_review;
 
 pub use token_review::TokenReview;
