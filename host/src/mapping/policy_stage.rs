@@ -1,0 +1,49 @@
+//! A policy as a stage of the chain, under the name that `server.backendMode` gives it.
+
+use std::sync::Arc;
+
+use futures_util::{FutureExt as _, future::BoxFuture};
+
+use super::{Answer, Stage, StageError};
+use crate::policy::{Policy, Request};
+
+/// What precedes a policy's name in `server.backendMode`, in the trail, in logs and metrics.
+pub const PREFIX: &str = "Policy/";
+
+/// One loaded policy in a chain. The same policy may stand in the chains of two generations.
+#[derive(Debug)]
+pub struct PolicyStage {
+    name: String,
+    policy: Arc<Policy>,
+}
+
+// === impl PolicyStage ===
+
+impl PolicyStage {
+    /// Makes `policy` a stage called `Policy/<name>`.
+    #[must_use]
+    pub fn new(policy: Arc<Policy>) -> Self {
+        Self { name: format!("{PREFIX}{}", policy.name()), policy }
+    }
+
+    /// The policy behind the stage.
+    #[must_use]
+    pub fn policy(&self) -> &Arc<Policy> {
+        &self.policy
+    }
+}
+
+impl Stage for PolicyStage {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn decide<'a>(&'a self, request: &'a Request<'a>) -> BoxFuture<'a, Answer> {
+        let answer = self.policy.decide(request).map(|evaluation| Answer {
+            verdict: evaluation.verdict.map_err(StageError::Policy),
+            log: evaluation.log,
+            fuel: Some(evaluation.fuel),
+        });
+        Box::pin(answer)
+    }
+}
