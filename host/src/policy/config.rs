@@ -255,10 +255,8 @@ impl FromStr for ByteSize {
 
     fn from_str(text: &str) -> Result<Self, InvalidByteSize> {
         let units = [("Ki", 1 << 10), ("Mi", 1 << 20), ("Gi", 1 << 30)];
-        let (number, unit) = units
-            .iter()
-            .find_map(|(suffix, unit)| Some((text.strip_suffix(suffix)?, *unit)))
-            .unwrap_or((text, 1_u64));
+        let (number, unit) =
+            units.iter().find_map(|(suffix, unit)| Some((text.strip_suffix(suffix)?, *unit))).unwrap_or((text, 1_u64));
         if !number.bytes().all(|byte| byte.is_ascii_digit()) {
             return Err(InvalidByteSize);
         }

@@ -127,7 +127,8 @@ pub(super) fn bounded(verdict: Verdict) -> Result<Verdict, Fault> {
 fn fits(mapping: &Mapping) -> bool {
     let Mapping { username, uid, groups, extra } = mapping;
     let values = extra.iter().flat_map(|(_, values)| values);
-    let mut names = [username].into_iter().chain(uid).chain(groups).chain(extra.iter().map(|(key, _)| key)).chain(values);
+    let mut names =
+        [username].into_iter().chain(uid).chain(groups).chain(extra.iter().map(|(key, _)| key)).chain(values);
     groups.len() <= MAX_GROUPS
         && extra.len() <= MAX_EXTRA
         && extra.iter().all(|(_, values)| values.len() <= MAX_EXTRA)

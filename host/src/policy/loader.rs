@@ -7,7 +7,7 @@ use std::{
 };
 
 use futures_util::FutureExt as _;
-use wasmtime::component::Component;
+use wasmtime::{Trap, component::Component};
 
 use super::{
     CompiledFolder, Config, Digest, Engine, Fault, Kind, OnFault, Policy, Prepared,
@@ -117,7 +117,14 @@ pub(super) fn load(engine: &Engine, config: &Config, compiled: Option<&CompiledF
     let prepared = Prepared { track, settings: config.settings.to_string() };
     configure(engine, config, prepared.track.as_ref(), &prepared.settings)?;
     let Config { name, kind, limits, .. } = config;
-    Ok(Policy { engine: engine.clone(), name: name.clone(), kind: *kind, digest: source.digest, limits: *limits, prepared })
+    Ok(Policy {
+        engine: engine.clone(),
+        name: name.clone(),
+        kind: *kind,
+        digest: source.digest,
+        limits: *limits,
+        prepared,
+    })
 }
 
 /// Machine code for `source`: from the folder, else compiled here if it is small.
@@ -146,7 +153,7 @@ fn configure(engine: &Engine, config: &Config, track: &dyn Track, settings: &str
         let mut store = slot.store(&config.limits);
         track.configure(&mut store, settings).now_or_never().expect("a load never yields")
     });
-    let said = said.map_err(|error| LoadProblem::Fault(limits::fault(&error)))?;
+    let said = said.map_err(|error| LoadProblem::at_start(&error))?;
     said.map_err(|why| LoadProblem::Settings(tame(&why, MAX_REASON)))
 }
 
@@ -224,6 +231,14 @@ impl LoadProblem {
 
     pub(super) fn invalid(error: &wasmtime::Error) -> Self {
         Self::Invalid(tame(&format!("{error:#}"), MAX_REASON))
+    }
+
+    /// The first start checks the types of the exports; what is neither a trap nor a bound is about them.
+    fn at_start(error: &wasmtime::Error) -> Self {
+        match limits::fault(error) {
+            Fault::Trap(_) if !error.is::<Trap>() => Self::mismatch(error),
+            fault => Self::Fault(fault),
+        }
     }
 
     pub(super) fn mismatch(error: &wasmtime::Error) -> Self {

@@ -170,7 +170,8 @@ fn memory_is_bounded() {
     let at_once = "(if (i32.eq (memory.grow (i32.const 1000)) (i32.const -1)) (then unreachable)) unreachable";
     check(&Guest::deciding(at_once), Err(Fault::Memory));
     check(&Guest::deciding("(drop (memory.grow (i32.const 65535))) unreachable"), Err(Fault::Memory));
-    let within = format!("(if (i32.eq (memory.grow (i32.const 30)) (i32.const -1)) (then unreachable)) {}", answer(&[]));
+    let within =
+        format!("(if (i32.eq (memory.grow (i32.const 30)) (i32.const -1)) (then unreachable)) {}", answer(&[]));
     check(&Guest::deciding(within), Ok(Verdict::Abstain));
     let table = "(table $t 1 funcref)";
     let grow = "(drop (table.grow $t (ref.null func) (i32.const 20001))) unreachable";
@@ -239,7 +240,8 @@ fn a_log_flood_is_bounded() {
 
 #[test]
 fn what_was_logged_before_a_fault_is_kept() {
-    let guest = Guest::deciding("(call $log (i32.const 3) (i32.const 1024) (i32.const 3)) unreachable").with(text("why"));
+    let guest =
+        Guest::deciding("(call $log (i32.const 3) (i32.const 1024) (i32.const 3)) unreachable").with(text("why"));
     let evaluation = run(evaluate(&Fixture::new(&guest.component())));
     assert_eq!(evaluation.log, [LogLine { level: "error", message: "why".into() }]);
 }
@@ -480,7 +482,8 @@ fn the_engines_version_is_the_one_built_in() {
 
 #[test]
 fn interleaved_decisions_do_not_mix() {
-    let engine = Engine::new(&EngineConfig { queue: 200, queue_timeout: PATIENT * 10, ..EngineConfig::default() }).unwrap();
+    let engine =
+        Engine::new(&EngineConfig { queue: 200, queue_timeout: PATIENT * 10, ..EngineConfig::default() }).unwrap();
     let fixture = Fixture::new(&Guest::echoing().component());
     let policy = Arc::new(Policy::load(&engine, &fixture.config, None).unwrap());
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_time().build().unwrap();
@@ -491,7 +494,10 @@ fn interleaved_decisions_do_not_mix() {
                 tokio::spawn(async move {
                     let name = format!("role-{number}");
                     let evaluation = policy.decide(&request(&caller(&name))).await;
-                    assert_eq!(evaluation.verdict, Ok(Verdict::Allow(Mapping { username: name, ..Mapping::default() })));
+                    assert_eq!(
+                        evaluation.verdict,
+                        Ok(Verdict::Allow(Mapping { username: name, ..Mapping::default() }))
+                    );
                 })
             })
             .collect();

@@ -29,8 +29,7 @@ fn cut(text: &mut String, most: usize) {
 /// Neither a control character, nor one of UAX #9 (Unicode Bidirectional Algorithm), nor a separator or
 /// zero-width character that hides in the same way.
 fn is_plain(c: char) -> bool {
-    let hidden =
-        matches!(c, '\u{061C}' | '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2060}'..='\u{2069}' | '\u{FEFF}');
+    let hidden = matches!(c, '\u{061C}' | '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2060}'..='\u{2069}' | '\u{FEFF}');
     !c.is_control() && !hidden
 }
 

@@ -44,7 +44,8 @@ pub(super) fn link(engine: &Engine, component: &Component) -> Result<Box<dyn Tra
     let mut versions = exports.filter_map(|(name, _)| name.strip_prefix(MAPPER)).peekable();
     let Some(&version) = versions.peek() else { return Err(LoadProblem::NotAPolicy) };
     let known = versions.find_map(|version| TRACKS.iter().find(|known| known.speaks(version)));
-    let known = known.ok_or_else(|| LoadProblem::UnknownVersion { found: version.to_owned(), known: known_versions() })?;
+    let known =
+        known.ok_or_else(|| LoadProblem::UnknownVersion { found: version.to_owned(), known: known_versions() })?;
     for (import, _) in shape.imports(engine.wasmtime()) {
         if !known.grants(import) {
             return Err(LoadProblem::UngrantedImport(import.to_owned()));
