@@ -249,4 +249,4 @@ impl Fault {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

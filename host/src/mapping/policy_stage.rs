@@ -47,3 +47,30 @@ impl Stage for PolicyStage {
         Box::pin(answer)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::{
+        Fault, Verdict,
+        tests::{Fixture, caller, guest::Guest, request},
+    };
+
+    #[tokio::test]
+    async fn a_policy_answers_under_its_configured_name() {
+        #[track_caller]
+        fn check(answer: &Answer, label: &str) {
+            assert_eq!(answer.verdict.as_ref().map_or_else(StageError::reason, Verdict::label), label);
+            assert!(answer.fuel.is_some_and(|fuel| fuel > 0), "{answer:?}");
+        }
+        let caller = caller("Admin");
+        let ask = async |guest: Guest| {
+            let stage = PolicyStage::new(Arc::new(Fixture::new(&guest.component()).load().unwrap()));
+            assert_eq!(stage.name(), "Policy/test");
+            stage.decide(&request(&caller)).await
+        };
+        check(&ask(Guest::deciding("unreachable")).await, Fault::Trap(String::new()).reason());
+        check(&ask(Guest::default()).await, "abstain");
+        check(&ask(Guest::allowing()).await, "allow");
+    }
+}

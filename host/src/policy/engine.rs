@@ -5,7 +5,7 @@
 
 use std::{
     fmt,
-    num::{NonZeroU16, NonZeroUsize},
+    num::{NonZeroU8, NonZeroUsize},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering::SeqCst},
@@ -29,8 +29,8 @@ use super::{
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
 #[serde(deny_unknown_fields, default, rename_all = "camelCase")]
 pub struct EngineConfig {
-    /// Decisions that may run at once, all policies together; each holds one instance. Default 8.
-    pub instances: NonZeroU16,
+    /// Decisions that may run at once, all policies together; each holds one instance. 1 to 255, default 8.
+    pub instances: NonZeroU8,
     /// Decisions that may wait for a free instance; more are refused at once. Default 64.
     pub queue: usize,
     /// Longest wait for a free instance. Default 250 ms.
@@ -107,7 +107,7 @@ const KEEP_RESIDENT: usize = 64 << 10;
 
 impl Default for EngineConfig {
     fn default() -> Self {
-        let instances = const { NonZeroU16::new(8).expect("eight is not zero") };
+        let instances = const { NonZeroU8::new(8).expect("eight is not zero") };
         Self { instances, queue: 64, queue_timeout: Duration::from_millis(250) }
     }
 }
@@ -273,7 +273,7 @@ fn settings(parallel: bool) -> Result<wasmtime::Config, EngineError> {
 }
 
 /// Room for `instances` decisions and one load.
-fn pool(instances: NonZeroU16) -> PoolingAllocationConfig {
+fn pool(instances: NonZeroU8) -> PoolingAllocationConfig {
     let slots = u32::from(instances.get()) + 1;
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(slots)
@@ -281,8 +281,10 @@ fn pool(instances: NonZeroU16) -> PoolingAllocationConfig {
         .max_core_instances_per_component(limits::MAX_CORE_INSTANCES)
         .total_memories(limits::MAX_MEMORIES * slots)
         .max_memories_per_component(limits::MAX_MEMORIES)
+        .max_memories_per_module(limits::MAX_MEMORIES)
         .total_tables(limits::MAX_TABLES * slots)
         .max_tables_per_component(limits::MAX_TABLES)
+        .max_tables_per_module(limits::MAX_TABLES)
         .table_elements(limits::MAX_TABLE_ELEMENTS)
         .total_stacks(slots)
         .max_memory_size(usize::try_from(Limits::MAX_MEMORY.bytes()).expect("64 MiB fits every address space"))

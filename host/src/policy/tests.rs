@@ -14,7 +14,7 @@ use self::guest::{Guest, answer, componentise, saying, text};
 use super::*;
 use crate::caller::{PrincipalId, PrincipalKind};
 
-mod guest;
+pub(crate) mod guest;
 
 static ENGINE: LazyLock<Engine> = LazyLock::new(|| Engine::new(&EngineConfig::default()).expect("an engine"));
 
@@ -23,7 +23,7 @@ const PATIENT: Duration = Duration::from_secs(5);
 const SMALL: ByteSize = ByteSize::mebibytes(2);
 const WIT: &str = include_str!("../../../wit/v0.1.0/policy.wit");
 
-fn caller(name: &str) -> Caller {
+pub(crate) fn caller(name: &str) -> Caller {
     Caller {
         provider: "aws",
         partition: "aws".into(),
@@ -45,18 +45,18 @@ fn caller(name: &str) -> Caller {
     }
 }
 
-fn request(caller: &Caller) -> Request<'_> {
+pub(crate) fn request(caller: &Caller) -> Request<'_> {
     Request { caller, cluster_id: "prod", now: SystemTime::UNIX_EPOCH, current: None, trail: &[] }
 }
 
 /// A folder with one component in it.
-struct Fixture {
+pub(crate) struct Fixture {
     folder: TempDir,
     config: Config,
 }
 
 impl Fixture {
-    fn new(component: &[u8]) -> Self {
+    pub(crate) fn new(component: &[u8]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("policy.wasm");
         fs::write(&path, component).unwrap();
@@ -78,7 +78,7 @@ impl Fixture {
         self
     }
 
-    fn load(&self) -> Result<Policy, LoadError> {
+    pub(crate) fn load(&self) -> Result<Policy, LoadError> {
         Policy::load(&ENGINE, &self.config, None)
     }
 
@@ -99,6 +99,7 @@ fn check(guest: &Guest, expected: Result<Verdict, Fault>) {
 }
 
 #[track_caller]
+#[expect(clippy::needless_pass_by_value, reason = "a row reads better")]
 fn check_within(guest: &Guest, timeout: Duration, fuel: u64, expected: Result<Verdict, Fault>) {
     let fixture = Fixture::new(&guest.component()).limited(timeout, SMALL, fuel);
     assert_eq!(run(evaluate(&fixture)).verdict, expected);
@@ -182,6 +183,8 @@ fn memory_is_bounded() {
 fn a_component_that_starts_too_large_does_not_load() {
     let fixture = Fixture::new(&Guest { pages: 33, ..Guest::default() }.component());
     assert_eq!(fixture.load().unwrap_err().reason(), "policy_memory");
+    let two_memories = Guest { pages: 17, ..Guest::default() }.with("(memory 16)");
+    check_load(&two_memories.component(), "policy_memory", "more memory");
 }
 
 #[test]
@@ -200,6 +203,15 @@ fn traps_are_told_apart_from_bounds() {
     check(&Guest::deciding("i32.const -4"), "out of bounds");
     check(&Guest::deciding(answer(&[(4, 7)])), "unexpected");
     check(&Guest::deciding(saying(0, 2, 1)).with("(data (i32.const 1024) \"\\ff\")"), "utf-8");
+}
+
+#[test]
+fn a_hostile_allocator_harms_only_itself() {
+    let allocating = |realloc: &str| Guest { realloc: realloc.into(), ..Guest::allowing() };
+    let load = |guest: &Guest| Fixture::new(&guest.component()).load().unwrap_err().reason();
+    assert_eq!(load(&allocating("i32.const -8")), "contract_mismatch");
+    assert_eq!(load(&allocating("unreachable")), "policy_trap");
+    assert_eq!(load(&allocating(LOOP)), "policy_fuel");
 }
 
 #[test]
@@ -467,8 +479,11 @@ fn every_engine_of_this_build_names_code_alike() {
     let component = Guest::default().component();
     let fixture = Fixture::new(&component);
     let (_, folder) = fixture.compiled();
-    compile(&Engine::for_compiling().unwrap(), &fixture.config.component, &folder).unwrap();
+    let poolless = Engine::for_compiling().unwrap();
+    compile(&poolless, &fixture.config.component, &folder).unwrap();
     assert!(folder.fetch(&ENGINE, Digest::of(&component)).is_some());
+    let policy = Policy::load(&poolless, &fixture.config, Some(&folder)).unwrap();
+    assert_eq!(run(policy.decide(&request(&caller("a")))).verdict, Ok(Verdict::Abstain), "it runs without a pool too");
 }
 
 #[test]
@@ -535,7 +550,7 @@ fn a_slow_policy_does_not_block_a_fast_one() {
 
 #[test]
 fn a_full_house_says_so() {
-    let one = std::num::NonZeroU16::MIN;
+    let one = std::num::NonZeroU8::MIN;
     let config = EngineConfig { instances: one, queue: 1, queue_timeout: Duration::from_millis(30) };
     let engine = Engine::new(&config).unwrap();
     let fixture = Fixture::new(&Guest::deciding(LOOP).component());
@@ -550,7 +565,7 @@ fn a_full_house_says_so() {
 
 #[test]
 fn a_decision_given_up_gives_its_instance_back() {
-    let config = EngineConfig { instances: std::num::NonZeroU16::MIN, queue: 0, ..EngineConfig::default() };
+    let config = EngineConfig { instances: std::num::NonZeroU8::MIN, queue: 0, ..EngineConfig::default() };
     let engine = Engine::new(&config).unwrap();
     let fixture = Fixture::new(&Guest::deciding(LOOP).component());
     let policy = Policy::load(&engine, &fixture.config, None).unwrap();

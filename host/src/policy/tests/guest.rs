@@ -12,6 +12,8 @@ pub(crate) struct Guest {
     pub(crate) configure: String,
     /// Body of `decide` (parameter `$request`).
     pub(crate) decide: String,
+    /// Body of `cabi_realloc` (parameters 0 to 3: old address and size, alignment, new size).
+    pub(crate) realloc: String,
     /// More of the module: functions, data, a start function.
     pub(crate) more: String,
     /// Pages of memory it starts with.
@@ -25,7 +27,17 @@ const TEXTS: u32 = 1024;
 
 impl Default for Guest {
     fn default() -> Self {
-        Self { configure: "i32.const 0".into(), decide: answer(&[]), more: String::new(), pages: 1 }
+        let realloc = "(local $at i32)
+            (local.set $at (i32.and (i32.add (global.get $heap) (i32.const 7)) (i32.const -8)))
+            (global.set $heap (i32.add (local.get $at) (local.get 3)))
+            (local.get $at)";
+        Self {
+            configure: "i32.const 0".into(),
+            decide: answer(&[]),
+            realloc: realloc.into(),
+            more: String::new(),
+            pages: 1,
+        }
     }
 }
 
@@ -70,17 +82,14 @@ impl Guest {
 
     /// The module's text.
     pub(crate) fn text(&self) -> String {
-        let Self { configure, decide, more, pages } = self;
+        let Self { configure, decide, realloc, more, pages } = self;
         format!(
             r#"(module
                 (import "herald:policy/log@0.1.0" "log" (func $log (param i32 i32 i32)))
                 (memory (export "memory") {pages})
                 (global $heap (mut i32) (i32.const 8192))
                 (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32)
-                    (local $at i32)
-                    (local.set $at (i32.and (i32.add (global.get $heap) (i32.const 7)) (i32.const -8)))
-                    (global.set $heap (i32.add (local.get $at) (local.get 3)))
-                    (local.get $at))
+                    {realloc})
                 (func (export "herald:policy/mapper@0.1.0#configure") (param $settings i32) (param $length i32) (result i32)
                     {configure})
                 (func (export "herald:policy/mapper@0.1.0#decide") (param $request i32) (result i32)
