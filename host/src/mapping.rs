@@ -10,12 +10,14 @@ use serde::Serialize;
 
 use crate::policy::{Fault, LogLine, Request, Verdict};
 
-pub mod ceiling;
 pub mod chain;
 pub mod guard;
+pub mod policy_stage;
 
+pub use crate::policy::ceiling;
 pub use chain::Chain;
 pub use guard::Guard;
+pub use policy_stage::PolicyStage;
 
 /// One place that may know who a caller is.
 pub trait Stage: Send + Sync {
