@@ -23,7 +23,7 @@ pub struct Hostile {
 #[serde(deny_unknown_fields)]
 pub struct Settings {
     mode: Mode,
-    /// A count or a number of bytes. Default: far more than any limit.
+    /// A count or a number of bytes. Default: more than any limit, 400,000 or (of memory) 1 GiB.
     amount: Option<usize>,
 }
 
@@ -51,7 +51,7 @@ enum Mode {
     // Takes what it can get.
     /// Takes `amount` bytes in `configure`.
     ConfigureMemory,
-    /// Takes `amount` bytes in `decide`, a page at a time.
+    /// Takes `amount` bytes in `decide`.
     Memory,
     /// Calls itself `amount` times.
     Recurse,
@@ -101,8 +101,9 @@ enum Mode {
     SystemUser,
 }
 
-/// More than any limit: of bytes, calls, lines or groups.
+/// More than any limit of calls, lines, groups or bytes that cross the border.
 const PLENTY: usize = 400_000;
+const GIBIBYTE: usize = 1 << 30;
 const PAGE: usize = 64 * 1024;
 
 static CALLS: AtomicU32 = AtomicU32::new(0);
@@ -116,12 +117,13 @@ impl Policy for Hostile {
         let Settings { mode, amount } = settings;
         match mode {
             Mode::ConfigureError => return Err("mode: this one is refused".to_owned()),
-            Mode::ConfigureMemory => take_memory(amount.unwrap_or(PLENTY * PAGE / 8)),
+            Mode::ConfigureMemory => take_memory(amount.unwrap_or(GIBIBYTE)),
             Mode::ConfigureSpin => spin(),
             Mode::ConfigureTrap => panic!("hostile: configure"),
             _ => {}
         }
-        Ok(Self { mode, amount: amount.unwrap_or(PLENTY) })
+        let plenty = if matches!(mode, Mode::Memory) { GIBIBYTE } else { PLENTY };
+        Ok(Self { mode, amount: amount.unwrap_or(plenty) })
     }
 
     fn decide(&self, request: &Request) -> Result<Decision, Fault> {
@@ -159,7 +161,7 @@ impl Policy for Hostile {
             Mode::ManyGroups => fine().with_groups((0..self.amount).map(|_| "group")).into(),
             Mode::Masters => fine().with_group("system:masters").into(),
             Mode::Memory => {
-                take_memory(self.amount.saturating_mul(PAGE / 8));
+                take_memory(self.amount);
                 fine().into()
             }
             Mode::Recurse => Mapping::named(recurse(self.amount).to_string()).into(),
