@@ -13,9 +13,14 @@ use crate::policy::{Fault, LogLine, Request, Verdict};
 pub mod ceiling;
 pub mod chain;
 pub mod guard;
+pub mod mounted_file;
+pub mod rule;
+pub mod template;
 
 pub use chain::Chain;
 pub use guard::Guard;
+pub use mounted_file::MountedFile;
+pub use rule::Rules;
 
 /// One place that may know who a caller is.
 pub trait Stage: Send + Sync {
