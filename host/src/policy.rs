@@ -138,3 +138,111 @@ impl Fault {
         }
     }
 }
+
+// === stubs: replaced by the policy room ===
+
+use std::path::{Path, PathBuf};
+
+use crate::mapping::ceiling::Ceiling;
+
+/// Stub.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Config {
+    /// Stub.
+    pub name: Name,
+    /// Stub.
+    pub kind: Kind,
+    /// Stub.
+    pub component: PathBuf,
+    /// Stub.
+    #[serde(default)]
+    pub settings: serde_json::Value,
+    /// Stub.
+    #[serde(default)]
+    pub ceiling: Ceiling,
+    /// Stub.
+    #[serde(default)]
+    pub on_fault: OnFault,
+}
+
+/// Stub.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// Stub.
+    Map,
+    /// Stub.
+    Augment,
+    /// Stub.
+    Guard,
+}
+
+/// Stub.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "lowercase")]
+pub enum OnFault {
+    /// Stub.
+    #[default]
+    Refuse,
+    /// Stub.
+    Skip,
+}
+
+/// Stub.
+#[derive(Clone, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[serde(transparent)]
+pub struct Name(String);
+
+impl Name {
+    /// Stub.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Stub.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq)]
+#[serde(deny_unknown_fields, default, rename_all = "camelCase")]
+pub struct EngineConfig {
+    /// Stub.
+    pub instances: u16,
+}
+
+/// Stub.
+#[derive(Clone)]
+pub struct Engine;
+
+impl Engine {
+    /// Stub.
+    ///
+    /// # Errors
+    ///
+    /// Stub.
+    pub fn new(_config: &EngineConfig) -> Result<Self, std::io::Error> {
+        Ok(Self)
+    }
+}
+
+/// Stub.
+pub struct CompiledFolder;
+
+/// Stub.
+#[derive(Debug)]
+pub struct Policy;
+
+impl Policy {
+    /// Stub.
+    ///
+    /// # Errors
+    ///
+    /// Stub.
+    pub fn load(
+        _engine: &Engine,
+        config: &Config,
+        _compiled: Option<&CompiledFolder>,
+    ) -> Result<Self, std::io::Error> {
+        Err(std::io::Error::other(format!("{} is a stub", Path::display(&config.component))))
+    }
+}

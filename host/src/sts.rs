@@ -66,8 +66,8 @@ impl Executor {
     /// # Errors
     ///
     /// When the TLS roots cannot be read or an endpoint is not usable.
-    pub fn new(_config: &Config, _metrics: Arc<Metrics>) -> anyhow::Result<Self> {
-        unimplemented!()
+    pub fn new(_config: &Config, _metrics: Arc<Metrics>) -> Result<Self, std::io::Error> {
+        Ok(Self {})
     }
 
     /// Asks the cloud who signed `token`: at most one STS request, bounded in time.
@@ -81,6 +81,6 @@ impl Executor {
         _token: &BearerToken,
         _now: SystemTime,
     ) -> Result<Verified, VerifyError> {
-        unimplemented!()
+        Err(VerifyError::Foreign)
     }
 }
