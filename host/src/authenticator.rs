@@ -4,6 +4,7 @@
 //! writes it, metrics count it, `herald verify` prints it. One engine, no second way to decide.
 
 use std::{
+    collections::BTreeSet,
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
@@ -12,7 +13,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use crate::{
-    caller::Caller,
+    caller::{AccountId, Caller},
     kubernetes::{Extra, UserInfo},
     mapping::{Chain, Refusal, StageRecord, chain::micros, guard::HOST_EXTRA_PREFIX},
     observe::Metrics,
@@ -34,6 +35,8 @@ pub struct Authenticator {
     pub sts: Arc<Executor>,
     /// Names verified callers.
     pub chain: Chain,
+    /// Accounts whose ids and ARNs stay out of answers and decisions.
+    pub scrubbed: BTreeSet<AccountId>,
     /// Counts decisions and evaluations.
     pub metrics: Arc<Metrics>,
 }
@@ -124,7 +127,13 @@ impl Authenticator {
         let started = Instant::now();
         let mut decision = self.blank(token, now);
         decision.outcome = match self.verify(&mut decision, token, now).await {
-            Ok(caller) => self.map(&mut decision, &caller, now).await,
+            Ok(caller) => {
+                let outcome = self.map(&mut decision, &caller, now).await;
+                if self.scrubbed.contains(&caller.account_id) {
+                    decision.caller = None;
+                }
+                outcome
+            }
             Err(error) => Outcome::Denied(error.into()),
         };
         let took = started.elapsed();
@@ -182,15 +191,17 @@ impl Authenticator {
 
     fn user(&self, decision_id: Uuid, caller: &Caller, mapping: Mapping, trail: Vec<String>) -> UserInfo {
         let own = |name: &str, values| (format!("{HOST_EXTRA_PREFIX}{name}"), values);
+        let scrubbed = self.scrubbed.contains(&caller.account_id);
         let standard = caller.extra.iter().map(|(key, value)| ((*key).to_owned(), vec![value.clone()]));
-        let mut extra: Vec<_> = standard.collect();
+        let mut extra: Vec<_> = standard.filter(|_| !scrubbed).collect();
         extra.extend(mapping.extra);
         extra.push(own("decision-id", vec![decision_id.to_string()]));
         extra.push(own("stage", trail));
         extra.push(own("generation", vec![self.generation.clone()]));
+        let uid = || if scrubbed { scrubbed_uid(caller, &mapping.username) } else { caller.uid.clone() };
         UserInfo {
+            uid: mapping.uid.unwrap_or_else(uid),
             username: mapping.username,
-            uid: mapping.uid.unwrap_or_else(|| caller.uid.clone()),
             groups: mapping.groups,
             extra: Extra(extra),
         }
@@ -203,6 +214,12 @@ impl Authenticator {
         };
         self.metrics.decision(decision.provider, outcome, reason, took);
     }
+}
+
+/// The uid of a caller from a scrubbed account, in the form the peer of its provider uses.
+fn scrubbed_uid(caller: &Caller, username: &str) -> String {
+    let scheme = caller.uid.split(':').next().unwrap_or_default();
+    format!("{scheme}:administrative:{username}")
 }
 
 /// A UUIDv7 of `now`, so that ids sort with the log.

@@ -12,12 +12,17 @@ use crate::policy::{Fault, LogLine, Request, Verdict};
 
 pub mod chain;
 pub mod guard;
+pub mod mounted_file;
 pub mod policy_stage;
+pub mod rule;
+pub mod template;
 
 pub use crate::policy::ceiling;
 pub use chain::Chain;
 pub use guard::Guard;
+pub use mounted_file::MountedFile;
 pub use policy_stage::PolicyStage;
+pub use rule::Rules;
 
 /// One place that may know who a caller is.
 pub trait Stage: Send + Sync {

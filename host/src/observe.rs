@@ -17,6 +17,17 @@ impl Metrics {
     /// A verified-caller look-up: `hit`, `refused` (a remembered refusal), `joined` (single-flight), `miss`.
     pub fn sts_cache(&self, _result: &'static str) {}
 
+    /// A configuration was put in force (`ok`), or was refused and the last one stays.
+    pub fn config_reload(&self, _ok: bool, _generation: &str) {}
+
     /// One policy evaluation: policy name, verdict or fault label, time, fuel.
     pub fn policy(&self, _policy: &str, _result: &'static str, _took: Duration, _fuel: u64) {}
+}
+
+/// Where the records of this process go.
+#[derive(Clone, Debug, Default, serde::Deserialize, Eq, PartialEq)]
+#[serde(deny_unknown_fields, default, rename_all = "camelCase")]
+pub struct Config {
+    /// Stub.
+    pub audit: Option<String>,
 }
