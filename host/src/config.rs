@@ -62,7 +62,7 @@ pub struct Config {
     pub sts: sts::Config,
     /// `server.partition`. Default `aws`.
     pub partition: aws::Partition,
-    /// `server.stsHosts`: endpoints of STS beyond the table. Default none.
+    /// Those of `server.sts.endpoints` that the provider's own table does not know. Default none.
     pub sts_hosts: Vec<aws::ExtraHost>,
     /// `server.backendMode`: who is asked, in order. Default `MountedFile` alone.
     pub sources: Vec<Source>,

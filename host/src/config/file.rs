@@ -18,7 +18,6 @@ use crate::{observe, policy, provider::aws, server, sts};
 #[serde(deny_unknown_fields, default, rename_all = "camelCase")]
 pub(super) struct Own {
     partition: aws::Partition,
-    sts_hosts: Vec<aws::ExtraHost>,
     pub(super) backend_mode: Option<BackendMode>,
     pub(super) policies: Vec<policy::Config>,
     policy_engine: policy::EngineConfig,
@@ -43,6 +42,7 @@ pub(super) struct ReservedPrefixes {
 #[derive(Default)]
 pub(super) struct Places {
     pub(super) backend_mode: Position,
+    sts: Position,
     pub(super) policies: Vec<Position>,
     pub(super) reserved_prefixes: Vec<Position>,
 }
@@ -101,13 +101,14 @@ fn server_section(file: &Path, node: Node, source: &str, warnings: &mut Warnings
     warn_idle(warnings, "server.", &idle, &IDLE_SERVER);
 
     let places = Places::of(&own);
-    let Own { partition, sts_hosts, backend_mode, mut policies, policy_engine, reserved_prefix_config, sts } =
+    let Own { partition, backend_mode, mut policies, policy_engine, reserved_prefix_config, sts } =
         De::new(&own, source).read()?;
     for policy in &mut policies {
         policy.component = beside(file, &policy.component);
     }
     let sources = check::sources(backend_mode.as_ref(), &policies, &places)?;
     check::policies(&policies, &sources, &places)?;
+    let sts_hosts = sts_hosts(&sts, partition).map_err(|what| Problem::new(places.sts, what).under("sts", places.sts))?;
     let reserved_prefixes = check::reserved_prefixes(reserved_prefix_config, &sources, &places, warnings)?;
     Ok(Config {
         server: De::new(&http, source).read()?,
@@ -144,6 +145,25 @@ fn cluster_id(top: &[(Key, Node)], source: &str) -> Result<Option<aws::ClusterId
     let Some(node) = value(top, "clusterID") else { return Ok(None) };
     let parse = |text: &str| text.parse().map_err(|error| Problem::new(node.at, format!("{error}")));
     node.text(source).and_then(parse).map(Some).map_err(|problem| problem.under("clusterID", node.at))
+}
+
+/// The hosts of `server.sts.endpoints` that the provider's table has not, or that name their own region.
+fn sts_hosts(sts: &sts::Config, partition: aws::Partition) -> Result<Vec<aws::ExtraHost>, String> {
+    let table = aws::Hosts::new(partition, Vec::new());
+    let mut hosts = Vec::new();
+    for sts::Endpoint { host, region, partition, .. } in &sts.endpoints {
+        let wrong = |error: &dyn std::fmt::Display| format!("endpoints: {host}: {error}");
+        let Some(region) = region else {
+            table.find(host).map_err(|_| wrong(&"not a host of server.partition: give its `region`"))?;
+            continue;
+        };
+        hosts.push(aws::ExtraHost {
+            host: host.clone().try_into().map_err(|error| wrong(&error))?,
+            region: region.clone().try_into().map_err(|error| wrong(&error))?,
+            partition: partition.as_ref().map(|name| name.parse().map_err(|error| wrong(&error))).transpose()?,
+        });
+    }
+    Ok(hosts)
 }
 
 /// Files are named relative to the configuration file.
@@ -202,6 +222,7 @@ impl Places {
         };
         Self {
             backend_mode: value(entries, "backendMode").map_or(own.at, |node| node.at),
+            sts: value(entries, "sts").map_or(own.at, |node| node.at),
             policies: items("policies"),
             reserved_prefixes: items("reservedPrefixConfig"),
         }

@@ -45,6 +45,7 @@ struct Worker {
     config: Config,
     shared: Shared,
     overrides: Overrides,
+    clock: fn() -> SystemTime,
     current: Arc<ArcSwap<Authenticator>>,
     last_error: Arc<ArcSwapOption<String>>,
     /// How the files looked when they were last read.
@@ -67,7 +68,14 @@ struct Watcher {
 impl Reloader {
     /// Starts to watch the files of `config`, from which `first` was built. Needs a tokio runtime.
     #[must_use]
-    pub fn start(config: Config, shared: Shared, first: Authenticator, overrides: Overrides) -> Self {
+    pub fn start(
+        config: Config,
+        shared: Shared,
+        first: Authenticator,
+        overrides: Overrides,
+        clock: fn() -> SystemTime,
+    ) -> Self {
+        shared.metrics().config_loaded(&config.generation, clock());
         let current = Arc::new(ArcSwap::from_pointee(first));
         let last_error = Arc::new(ArcSwapOption::empty());
         let wake = Arc::new(Notify::new());
@@ -78,6 +86,7 @@ impl Reloader {
             current: Arc::clone(&current),
             last_error: Arc::clone(&last_error),
             overrides,
+            clock,
             shared,
             config,
         };
@@ -151,7 +160,7 @@ impl Worker {
                     generation = self.config.generation,
                     "configuration not reloaded, the last good one stays: {line}"
                 );
-                self.metrics().config_reload(false, &self.config.generation);
+                self.metrics().config_rejected();
                 self.last_error.store(Some(Arc::new(line)));
             }
         }
@@ -175,7 +184,7 @@ impl Worker {
         self.shared = shared;
         self.config = loaded.config;
         self.watcher.follow(&self.config);
-        self.metrics().config_reload(true, &self.config.generation);
+        self.metrics().config_loaded(&self.config.generation, (self.clock)());
         Ok(())
     }
 

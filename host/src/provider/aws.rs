@@ -18,10 +18,9 @@ use std::{
 use http::HeaderValue;
 use serde::Deserialize;
 
-use self::{
-    hosts::{ExtraHost, Hosts, Partition},
-    request::{PREFIX, Presigned},
-};
+pub use self::hosts::{ExtraHost, Hosts, Partition};
+
+use self::request::{PREFIX, Presigned};
 use super::{Provider, StsCall, StsReply, VerifyError};
 use crate::{caller::Caller, token::BearerToken};
 

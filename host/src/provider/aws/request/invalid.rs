@@ -2,6 +2,8 @@
 //!
 //! No text holds a part of the token that could be secret: only names that are ours.
 
+use std::sync::Arc;
+
 use super::query::Parameter;
 use crate::provider::{VerifyError, aws::hosts::Partition};
 
@@ -191,6 +193,6 @@ impl InvalidToken {
 
 impl From<InvalidToken> for VerifyError {
     fn from(invalid: InvalidToken) -> Self {
-        Self::Malformed { reason: invalid.reason(), source: Box::new(invalid) }
+        Self::Malformed { reason: invalid.reason(), source: Arc::new(invalid) }
     }
 }
