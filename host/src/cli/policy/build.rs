@@ -5,15 +5,17 @@
 //! toolchain alone: paths of this machine are mapped away and the caller's `RUSTFLAGS` do not apply.
 
 use std::{
-    env, fs,
+    fs,
     io::{self, Write},
     path::{Path, PathBuf},
     process::ExitCode,
+    thread,
 };
 
 use anyhow::Context as _;
 use sha2::{Digest as _, Sha256};
 
+use self::toolchain::Tools;
 use super::encode;
 pub use super::encode::EncodeError;
 
@@ -159,15 +161,16 @@ pub fn build(dir: &Path, output: Option<&Path>) -> Result<Built, BuildError> {
         return Err(BuildError::NotACrate { dir: dir.to_owned(), why: "it has no Cargo.toml" });
     }
     // Two processes that only look; side by side they cost the time of the slower one.
-    let (target, metadata) = std::thread::scope(|scope| {
-        let target = scope.spawn(|| toolchain::ensure_target(dir));
-        let metadata = cargo::metadata(dir);
+    let tools = Tools::from_env();
+    let (target, metadata) = thread::scope(|scope| {
+        let target = scope.spawn(|| toolchain::ensure_target(dir, &tools));
+        let metadata = cargo::metadata(dir, &tools.cargo);
         (target.join().expect("ensure_target does not panic"), metadata)
     });
     target?;
     let metadata = metadata?;
     let package = metadata.policy(dir)?;
-    let module = cargo::build(&metadata, package)?;
+    let module = cargo::build(&metadata, package, &tools.cargo)?;
     let default = || metadata.target_directory.join("policies").join(format!("{}.wasm", package.name));
     let output = output.map_or_else(default, Path::to_owned);
 
@@ -202,11 +205,6 @@ fn write_if_changed(path: &Path, bytes: &[u8]) -> io::Result<()> {
 /// A component is no secret; a temporary file's own 0600 would keep the server's user out.
 fn open_permissions() -> fs::Permissions {
     std::os::unix::fs::PermissionsExt::from_mode(0o644)
-}
-
-/// The program to run: cargo tells its children which cargo and rustc are theirs.
-fn program(variable: &str, default: &str) -> String {
-    env::var(variable).ok().filter(|name| !name.is_empty()).unwrap_or_else(|| default.to_owned())
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::{
 
 use serde::{Deserialize, de::DeserializeOwned};
 
-use super::{BuildError, program, toolchain::TARGET};
+use super::{BuildError, toolchain::TARGET};
 use crate::cli::policy::encode::About;
 
 /// The part of `cargo metadata` that matters here (The Cargo Book, "cargo metadata").
@@ -60,14 +60,15 @@ const PROFILE_DEFAULTS: [&str; 6] = [
 ];
 
 /// Asks which packages are in `dir`'s workspace. Resolves no dependencies, so it needs no network.
-pub(super) fn metadata(dir: &Path) -> Result<Metadata, BuildError> {
-    let stdout = run("metadata", cargo("metadata").args(["--no-deps", "--format-version", "1"]).current_dir(dir))?;
+pub(super) fn metadata(dir: &Path, cargo: &str) -> Result<Metadata, BuildError> {
+    let stdout =
+        run("metadata", subcommand(cargo, "metadata").args(["--no-deps", "--format-version", "1"]).current_dir(dir))?;
     parse(&stdout)
 }
 
 /// Builds the package's module and says where it is.
-pub(super) fn build(metadata: &Metadata, package: &Package) -> Result<PathBuf, BuildError> {
-    let mut command = cargo("build");
+pub(super) fn build(metadata: &Metadata, package: &Package, cargo: &str) -> Result<PathBuf, BuildError> {
+    let mut command = subcommand(cargo, "build");
     command
         .args(["--target", TARGET, "--profile", PROFILE, "--message-format", "json-render-diagnostics"])
         .args(["--package", &package.name, "--lib"])
@@ -143,9 +144,9 @@ impl Target {
     }
 }
 
-fn cargo(subcommand: &str) -> Command {
-    let mut command = Command::new(program("CARGO", "cargo"));
-    command.arg(subcommand).stdin(Stdio::null()).stderr(Stdio::inherit());
+fn subcommand(cargo: &str, name: &str) -> Command {
+    let mut command = Command::new(cargo);
+    command.arg(name).stdin(Stdio::null()).stderr(Stdio::inherit());
     command
 }
 
