@@ -14,7 +14,7 @@ fn role(expect: &str) -> String {
 }
 
 #[track_caller]
-fn check(cases: &str, outcome: &Outcome, expected: Expect) -> Summary {
+fn check(cases: &str, outcome: &Outcome, expected: &Expect) -> Summary {
     let cases = parse(cases).expect("good cases");
     let mut out = Vec::new();
     let summary = run(&cases, |_, _| outcome.clone(), &mut out).expect("memory takes all");
@@ -35,11 +35,11 @@ fn expectations_that_hold() {
             1 passed, 0 failed
         "#]]
     };
-    check(&role("abstain"), &Outcome::Verdict(Verdict::Abstain), passed());
-    check(&role("{allow: {username: alice, groups: [dev]}}"), &allow("alice", &["dev"]), passed());
-    check(&role("{deny: no}"), &Outcome::Verdict(Verdict::Deny("certainly not".to_owned())), passed());
-    check(&role("{fault: policy_timeout}"), &Outcome::Fault(Fault::Timeout), passed());
-    check(&role("{unloadable: rolls}"), &Outcome::Unloadable("unknown field `rolls`".to_owned()), passed());
+    check(&role("abstain"), &Outcome::Verdict(Verdict::Abstain), &passed());
+    check(&role("{allow: {username: alice, groups: [dev]}}"), &allow("alice", &["dev"]), &passed());
+    check(&role("{deny: no}"), &Outcome::Verdict(Verdict::Deny("certainly not".to_owned())), &passed());
+    check(&role("{fault: policy_timeout}"), &Outcome::Fault(Fault::Timeout), &passed());
+    check(&role("{unloadable: rolls}"), &Outcome::Unloadable("unknown field `rolls`".to_owned()), &passed());
 }
 
 #[test]
@@ -47,7 +47,7 @@ fn differences_are_told_field_by_field() {
     let summary = check(
         &role("{allow: {username: alice, groups: [dev], uid: \"7\", extra: {b: [x], a: []}}}"),
         &allow("alice@example.com", &["dev", "ops"]),
-        expect![[r#"
+        &expect![[r#"
             FAILED  the case
                     username: expected "alice"
                               found    "alice@example.com"
@@ -68,7 +68,7 @@ fn other_verdicts_are_told_whole() {
     check(
         &role("abstain"),
         &allow("alice", &["dev"]),
-        expect![[r#"
+        &expect![[r#"
             FAILED  the case
                     expected abstain
                     found    allow "alice", groups ["dev"]
@@ -78,7 +78,7 @@ fn other_verdicts_are_told_whole() {
     check(
         &role("{deny: later}"),
         &Outcome::Verdict(Verdict::Deny("now".to_owned())),
-        expect![[r#"
+        &expect![[r#"
             FAILED  the case
                     expected deny with "later" in its text
                     found    deny "now"
@@ -88,7 +88,7 @@ fn other_verdicts_are_told_whole() {
     check(
         &role("{allow: {username: alice}}"),
         &Outcome::Fault(Fault::Fuel),
-        expect![[r#"
+        &expect![[r#"
             FAILED  the case
                     expected allow "alice", groups []
                     found    fault policy_fuel: the policy ran out of fuel
@@ -98,7 +98,7 @@ fn other_verdicts_are_told_whole() {
     check(
         &role("{fault: policy_timeout}"),
         &Outcome::Unloadable("a typo".to_owned()),
-        expect![[r#"
+        &expect![[r#"
             FAILED  the case
                     expected fault policy_timeout
                     found    not to load: "a typo"
@@ -136,22 +136,48 @@ cases:
 #[test]
 fn callers_follow_from_their_arn() {
     #[track_caller]
-    fn check(arn: &str, expected: Expect) {
+    fn check(arn: &str, expected: &Expect) {
         let text = format!("cases: [{{name: x, caller: {{arn: '{arn}'}}, expect: abstain}}]");
         let cases = parse(&text).expect("good cases");
-        expected.assert_eq(&serde_json::to_string(&cases[0].request.caller).expect("JSON"));
+        expected.assert_eq(&serde_json::to_string_pretty(&cases[0].request.caller).expect("JSON"));
     }
     check(
         "arn:aws-cn:sts::111122223333:assumed-role/AWSReservedSSO_Dev_Ops_0123456789abcdef/alice",
-        expect![[
-            r#"{"provider":"aws","partition":"aws-cn","accountId":"111122223333","kind":"assumed-role","arn":"arn:aws-cn:sts::111122223333:assumed-role/AWSReservedSSO_Dev_Ops_0123456789abcdef/alice","canonicalArn":"arn:aws-cn:iam::111122223333:role/AWSReservedSSO_Dev_Ops_0123456789abcdef","name":"AWSReservedSSO_Dev_Ops_0123456789abcdef","principalId":"AROAEXAMPLEEXAMPLE000","sessionName":"alice","ssoPermissionSet":"Dev_Ops","accessKeyId":"AKIAIOSFODNN7EXAMPLE","stsRegion":"us-east-1","uid":""}"#
-        ]],
+        &expect![[r#"
+            {
+              "provider": "aws",
+              "partition": "aws-cn",
+              "accountId": "111122223333",
+              "kind": "assumed-role",
+              "arn": "arn:aws-cn:sts::111122223333:assumed-role/AWSReservedSSO_Dev_Ops_0123456789abcdef/alice",
+              "canonicalArn": "arn:aws-cn:iam::111122223333:role/AWSReservedSSO_Dev_Ops_0123456789abcdef",
+              "name": "AWSReservedSSO_Dev_Ops_0123456789abcdef",
+              "principalId": "AROAEXAMPLEEXAMPLE000",
+              "sessionName": "alice",
+              "ssoPermissionSet": "Dev_Ops",
+              "accessKeyId": "AKIAIOSFODNN7EXAMPLE",
+              "stsRegion": "us-east-1",
+              "uid": ""
+            }"#]],
     );
     check(
         "acs:ram::1234567890123456:user/alice",
-        expect![[
-            r#"{"provider":"alibaba","partition":"acs","accountId":"1234567890123456","kind":"user","arn":"acs:ram::1234567890123456:user/alice","canonicalArn":"acs:ram::1234567890123456:user/alice","name":"alice","principalId":"AIDAEXAMPLEEXAMPLE000","sessionName":null,"ssoPermissionSet":null,"accessKeyId":"AKIAIOSFODNN7EXAMPLE","stsRegion":"us-east-1","uid":""}"#
-        ]],
+        &expect![[r#"
+            {
+              "provider": "alibaba",
+              "partition": "acs",
+              "accountId": "1234567890123456",
+              "kind": "user",
+              "arn": "acs:ram::1234567890123456:user/alice",
+              "canonicalArn": "acs:ram::1234567890123456:user/alice",
+              "name": "alice",
+              "principalId": "AIDAEXAMPLEEXAMPLE000",
+              "sessionName": null,
+              "ssoPermissionSet": null,
+              "accessKeyId": "AKIAIOSFODNN7EXAMPLE",
+              "stsRegion": "us-east-1",
+              "uid": ""
+            }"#]],
     );
 }
 
