@@ -3,6 +3,7 @@
 
 use std::process::ExitCode;
 
+pub mod policy;
 pub mod token;
 
 /// Parses the process's arguments, runs the command and gives its exit code.

@@ -170,7 +170,7 @@ impl Placeholder {
     }
 
     fn write(self, caller: &Caller, name: &mut String) -> Result<(), Unfit> {
-        let value = self.value(caller).filter(|value| !value.is_empty()).ok_or(Unfit::Missing(self.name()))?;
+        let value = self.value(caller).filter(|value| !value.is_empty()).ok_or_else(|| Unfit::Missing(self.name()))?;
         for c in value.chars() {
             match c {
                 '@' if self == Self::SessionName => name.push('-'),

@@ -95,7 +95,7 @@ impl Bare {
 
 fn parse(folder: &Path) -> (Resolve, wit_parser::PackageId) {
     let mut resolve = Resolve { all_features: true, ..Resolve::default() };
-    let (package, _) = resolve.push_dir(folder).unwrap();
+    let (package, _) = resolve.push_dir(folder).expect("a good package");
     (resolve, package)
 }
 
@@ -111,7 +111,7 @@ fn digest(folder: &Path) -> String {
     files.sort();
     let mut hash = Sha256::new();
     for file in files {
-        let bytes = fs::read(&file).unwrap();
+        let bytes = fs::read(&file).expect("a file");
         hash.update(format!("{} {}\n", name(&file), bytes.len()));
         hash.update(bytes);
     }
@@ -119,9 +119,10 @@ fn digest(folder: &Path) -> String {
 }
 
 fn entries(folder: &Path) -> Vec<PathBuf> {
-    fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect()
+    let entries = fs::read_dir(folder).expect("a folder");
+    entries.map(|entry| entry.expect("an entry").path()).collect()
 }
 
 fn name(path: &Path) -> String {
-    path.file_name().unwrap().to_str().unwrap().to_owned()
+    path.file_name().and_then(|name| name.to_str()).expect("a name in UTF-8").to_owned()
 }
