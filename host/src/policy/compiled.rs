@@ -1,13 +1,13 @@
 //! Compiled policies: machine code, kept in a private folder so that serving need not compile.
 //!
 //! Nobody else's code is ever run. The folder belongs to us alone; every file in it is named after everything
-//! that shaped its code, and starts with an HMAC-SHA256 (RFC 2104) over that name and the code under a key
+//! that shaped its code, and ends with an HMAC-SHA256 (RFC 2104) over that name and the code under a key
 //! made here. A file that does not check out is ignored, and its policy compiled again.
 
 use std::{
-    fs::{self, DirBuilder, Metadata, Permissions},
+    fs::{self, DirBuilder, File, Metadata, Permissions},
     hash::{Hash as _, Hasher},
-    io::{self, Write as _},
+    io::{self, Read as _, Write as _},
     os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
 };
@@ -19,17 +19,11 @@ use tempfile::NamedTempFile;
 use wasmtime::component::Component;
 use zeroize::Zeroizing;
 
-use super::{
-    Digest, Engine, LoadError, LoadProblem,
-    engine::VERSION,
-    loader::{Source, read_file},
-};
+use super::{Digest, Engine, LoadError, LoadProblem, engine::VERSION, loader::Source};
 
 const KEY_FILE: &str = "key";
 const KEY_BYTES: usize = 32;
 const TAG_BYTES: usize = 32;
-/// Largest compiled policy: three times what a 12 MB JavaScript component needs.
-const MAX_CODE: u64 = 128 << 20;
 
 /// A folder of compiled policies.
 ///
@@ -113,43 +107,54 @@ impl CompiledFolder {
     pub(super) fn fetch(&self, engine: &Engine, component: Digest) -> Option<Component> {
         let name = name(engine, component);
         let path = self.file(name);
-        let file = match read_file(&path, MAX_CODE) {
-            Ok(file) => file.unwrap_or_default(),
+        let found = match self.authentic(name, &path) {
+            Ok(authentic) => authentic.and_then(|code| code.component(engine)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
             Err(error) => {
                 tracing::warn!(path = %path.display(), %error, "a compiled policy cannot be read");
                 return None;
             }
         };
-        let component = self.authentic(name, &file).and_then(|code| code.component(engine));
-        if component.is_none() {
+        if found.is_none() {
             tracing::warn!(path = %path.display(), "ignored a compiled policy that this Herald has not written like this");
         }
-        component
+        found
     }
 
-    /// Writes code that this engine has just compiled.
+    /// Writes code that this engine has just compiled. A file that is there is replaced as a whole, never changed:
+    /// it may be mapped.
     pub(super) fn store(&self, engine: &Engine, component: Digest, code: &[u8]) -> io::Result<PathBuf> {
         let name = name(engine, component);
+        let tag = self.mac(name).chain_update(code).finalize().into_bytes();
         let mut file = NamedTempFile::new_in(&self.path)?;
-        file.write_all(&self.mac(name, code).finalize().into_bytes())?;
         file.write_all(code)?;
+        file.write_all(&tag)?;
         let path = self.file(name);
         file.persist(&path)?;
         Ok(path)
     }
 
-    fn authentic<'a>(&self, name: Digest, file: &'a [u8]) -> Option<Authentic<'a>> {
-        let (tag, code) = file.split_at_checked(TAG_BYTES)?;
-        self.mac(name, code).verify_slice(tag).ok()?;
-        Some(Authentic(code))
+    fn authentic<'a>(&self, name: Digest, path: &'a Path) -> io::Result<Option<Authentic<'a>>> {
+        let mut file = File::open(path)?;
+        let about = file.metadata()?;
+        let (true, Some(mut left)) = (about.is_file(), about.len().checked_sub(TAG_BYTES as u64)) else {
+            return Ok(None);
+        };
+        let (mut mac, mut buffer) = (self.mac(name), vec![0; 64 << 10]);
+        while left > 0 {
+            let part = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
+            file.read_exact(&mut buffer[..part])?;
+            mac.update(&buffer[..part]);
+            left -= part as u64;
+        }
+        let mut tag = [0; TAG_BYTES];
+        file.read_exact(&mut tag)?;
+        Ok(mac.verify_slice(&tag).is_ok().then_some(Authentic(path)))
     }
 
-    fn mac(&self, name: Digest, code: &[u8]) -> Hmac<Sha256> {
-        Hmac::new_from_slice(self.key.as_slice())
-            .expect("HMAC takes keys of any length")
-            .chain_update(name.as_bytes())
-            .chain_update(code)
+    fn mac(&self, name: Digest) -> Hmac<Sha256> {
+        let mac = Hmac::new_from_slice(self.key.as_slice()).expect("HMAC takes keys of any length");
+        mac.chain_update(name.as_bytes())
     }
 
     fn file(&self, name: Digest) -> PathBuf {
@@ -218,19 +223,24 @@ impl Hasher for NameHasher {
     }
 }
 
-/// Code whose tag was right.
-struct Authentic<'a>(&'a [u8]);
+/// A file of code whose tag was right.
+struct Authentic<'a>(&'a Path);
 
 // === impl Authentic ===
 
 impl Authentic<'_> {
+    /// Maps the code, so that its pages are the kernel's to drop; where files may not be executed, copies it.
     fn component(&self, engine: &Engine) -> Option<Component> {
+        let engine = engine.wasmtime();
         #[expect(unsafe_code, reason = "machine code can only be taken on trust, and its tag is the trust")]
-        // SAFETY: the bytes must be what this version of wasmtime serialised. Their tag was made with a key that
-        // only this user can read, over these very bytes (they are in our memory, not in a file that may change)
-        // and over a name made of the component, wasmtime's full version and its compilation settings; and
-        // only `CompiledFolder::store` makes tags, for what the compiler has just returned.
-        let component = unsafe { Component::deserialize(engine.wasmtime(), self.0) };
+        // SAFETY: the file must hold what this version of wasmtime serialised, and must not change while mapped.
+        // Its tag was made with a key that only this user can read, over the code and over a name made of the
+        // component, wasmtime's full version and its compilation settings; and only `CompiledFolder::store` makes
+        // tags, for what the compiler has just returned. The folder is closed to other users, so whoever could
+        // change the file after the check has the key as well; and `store` replaces files, it never changes them.
+        let component = unsafe {
+            Component::deserialize_file(engine, self.0).or_else(|_| Component::deserialize(engine, fs::read(self.0)?))
+        };
         component.ok()
     }
 }

@@ -179,7 +179,7 @@ impl Source {
 }
 
 /// The file's bytes; `None` if there are more than `most`.
-pub(super) fn read_file(path: &Path, most: u64) -> io::Result<Option<Vec<u8>>> {
+fn read_file(path: &Path, most: u64) -> io::Result<Option<Vec<u8>>> {
     let file = File::open(path)?;
     let about = file.metadata()?;
     if !about.is_file() {

@@ -226,6 +226,12 @@ fn large_answers_are_refused() {
 }
 
 #[test]
+fn a_log_line_beyond_what_may_be_copied_is_refused() {
+    let shout = "(call $log (i32.const 1) (i32.const 0) (i32.const 300000)) unreachable";
+    check(&Guest { pages: 5, ..Guest::deciding(shout) }, Err(Fault::TooLarge));
+}
+
+#[test]
 fn a_long_denial_is_cut() {
     let Ok(Verdict::Deny(why)) = run(evaluate(&Fixture::new(&Guest::deciding(saying(0, 2, 5000)).component()))).verdict
     else {
@@ -396,6 +402,10 @@ fn compiled_code_is_kept_and_used() {
     assert!(compiled.path.exists() && compiled.code_bytes > 300_000, "{compiled:?}");
     let policy = load().unwrap();
     assert_eq!(policy.digest(), compiled.digest);
+    if cfg!(target_os = "linux") {
+        let maps = fs::read_to_string("/proc/self/maps").unwrap();
+        assert!(maps.contains(compiled.path.to_str().unwrap()), "the code is mapped, not copied");
+    }
     assert!(matches!(run(policy.decide(&request(&caller("a")))).verdict, Ok(Verdict::Allow(_))));
 }
 
@@ -416,18 +426,19 @@ fn code_that_is_not_ours_is_ignored() {
         assert!(matches!(run(policy.decide(&request(&caller("a")))).verdict, Ok(Verdict::Allow(_))), "{what}");
         assert!(folder.fetch(&ENGINE, digest).is_some(), "{what}: written anew");
     }
-    check("one bit of the code", |path, mut bytes| {
+    check("one bit of the tag", |path, mut bytes| {
         *bytes.last_mut().unwrap() ^= 1;
         fs::write(path, bytes).unwrap();
     });
-    check("one bit of the tag", |path, mut bytes| {
-        bytes[0] ^= 1;
+    check("one bit of the code", |path, mut bytes| {
+        bytes[4096] ^= 1;
         fs::write(path, bytes).unwrap();
     });
     check("truncated code", |path, bytes| fs::write(path, &bytes[..bytes.len() / 2]).unwrap());
     check("truncated tag", |path, bytes| fs::write(path, &bytes[..31]).unwrap());
     check("nothing", |path, _| fs::write(path, b"").unwrap());
-    check("untagged code", |path, bytes| fs::write(path, &bytes[32..]).unwrap());
+    check("untagged code", |path, bytes| fs::write(path, &bytes[..bytes.len() - 32]).unwrap());
+    check("more code", |path, bytes| fs::write(path, [&bytes[..], &bytes[..]].concat()).unwrap());
     check("another folder's file", |path, _| {
         let other = Fixture::new(&Guest::allowing().component());
         let (elsewhere, folder) = other.compiled();
