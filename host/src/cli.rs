@@ -3,6 +3,10 @@
 
 use std::process::ExitCode;
 
+pub mod init;
+pub mod server;
+pub mod version;
+
 /// Parses the process's arguments, runs the command and gives its exit code.
 #[must_use]
 pub fn main() -> ExitCode {

@@ -230,14 +230,18 @@ pub fn certificate(config: &Config, now: SystemTime) -> Result<Pair, Error> {
     Ok(Pair::load_or_create(&config.state_dir, &config.hostname, config.address, now)?)
 }
 
-/// Writes the webhook kubeconfig to `path`, whole or not at all. It holds no secret: mode 0644.
+/// Writes the webhook kubeconfig to `path`, whole or not at all, unless it is there already word for
+/// word. It holds no secret: mode 0644.
 ///
 /// # Errors
 ///
 /// [`Error::Kubeconfig`].
 pub fn write_kubeconfig(config: &Config, pair: &Pair, path: &Path) -> Result<(), Error> {
-    let kubeconfig = Kubeconfig::webhook(NAME, config.webhook_url(), pair.certificate_pem());
-    files::replace(path, kubeconfig.to_yaml().as_bytes(), 0o644)
+    let yaml = Kubeconfig::webhook(NAME, config.webhook_url(), pair.certificate_pem()).to_yaml();
+    if std::fs::read(path).is_ok_and(|found| found == yaml.as_bytes()) {
+        return Ok(());
+    }
+    files::replace(path, yaml.as_bytes(), 0o644)
         .map_err(|source| Error::Kubeconfig { path: path.to_owned(), source })
 }
 
@@ -272,5 +276,7 @@ pub async fn serve(
     Ok(listen::Listener::new(config, tls, room).run(listener, shutdown).await)
 }
 
+#[cfg(test)]
+mod fixtures;
 #[cfg(test)]
 mod tests;

@@ -77,10 +77,17 @@ impl Executor {
     /// Any [`VerifyError`]. All of them deny.
     pub async fn verify(
         &self,
-        _provider: &dyn Provider,
-        _token: &BearerToken,
-        _now: SystemTime,
+        provider: &dyn Provider,
+        token: &BearerToken,
+        now: SystemTime,
     ) -> Result<Verified, VerifyError> {
+        provider.inspect(token, now)?;
         unimplemented!()
+    }
+
+    /// An executor for tests of other rooms, whose providers refuse every token.
+    #[cfg(test)]
+    pub(crate) fn for_test() -> Self {
+        Self {}
     }
 }

@@ -15,6 +15,7 @@ use std::{
         mpsc::{SyncSender, sync_channel},
     },
     thread::JoinHandle,
+    time::{Duration, Instant},
 };
 
 use serde::{Deserialize, Serialize};
@@ -153,6 +154,14 @@ impl AuditLog {
         if let Some(queue) = &self.queue {
             // A full queue wakes the writer by itself.
             let _ = queue.try_send(Message::Wake);
+        }
+    }
+
+    /// Waits, at most for `within`, until everything queued so far is written. Blocks its thread.
+    pub fn flush(&self, within: Duration) {
+        let deadline = Instant::now() + within;
+        while self.shared.queued_bytes.load(Ordering::Acquire) > 0 && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(1));
         }
     }
 
