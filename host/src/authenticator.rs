@@ -213,6 +213,11 @@ impl Authenticator {
             Outcome::Denied(denial) => (denial.class.outcome(), denial.reason),
         };
         self.metrics.decision(decision.provider, outcome, reason, took);
+        for StageRecord { stage, verdict, micros, fuel, .. } in &decision.stages {
+            if let Some(fuel) = fuel {
+                self.metrics.policy(stage, verdict, Duration::from_micros(*micros), *fuel);
+            }
+        }
     }
 }
 

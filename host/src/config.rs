@@ -151,6 +151,18 @@ impl Config {
         file::parse(path, text).map_err(|problem| problem.in_file(path))
     }
 
+    /// Puts `modes` in the place of `server.backendMode`, as the command line may.
+    ///
+    /// # Errors
+    ///
+    /// When one of them is no source of this configuration.
+    pub fn set_sources(&mut self, modes: &[String]) -> Result<(), ConfigError> {
+        let find = |mode: &String| check::source(mode, &self.policies);
+        let sources: Result<Vec<_>, _> = modes.iter().map(find).collect();
+        self.sources = sources.map_err(|what| ConfigError::Build { file: self.file.clone(), what })?;
+        Ok(())
+    }
+
     /// Every file that this configuration is made of.
     pub fn files(&self) -> impl Iterator<Item = &Path> {
         let components = self.policies.iter().map(|policy| policy.component.as_path());

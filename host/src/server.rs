@@ -12,7 +12,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use serde::Deserialize;
 use tokio::net::TcpListener;
 
@@ -22,8 +22,8 @@ use crate::{
     observe::{AuditLog, Metrics},
 };
 
-pub mod certificate;
 mod body;
+pub mod certificate;
 mod connection;
 mod files;
 mod hostname;
@@ -102,6 +102,8 @@ pub struct Services {
     pub metrics: Arc<Metrics>,
     /// What is missing before logins can be answered.
     pub readiness: Arc<Readiness>,
+    /// Why the newest configuration is not in force; told by `/readyz?verbose`, no reason not to be ready.
+    pub reload_error: Arc<ArcSwapOption<String>>,
 }
 
 /// Why the server does not start. The operator's to mend, every one of them.
@@ -230,15 +232,18 @@ pub fn certificate(config: &Config, now: SystemTime) -> Result<Pair, Error> {
     Ok(Pair::load_or_create(&config.state_dir, &config.hostname, config.address, now)?)
 }
 
-/// Writes the webhook kubeconfig to `path`, whole or not at all. It holds no secret: mode 0644.
+/// Writes the webhook kubeconfig to `path`, whole or not at all, unless it is there already word for
+/// word. It holds no secret: mode 0644.
 ///
 /// # Errors
 ///
 /// [`Error::Kubeconfig`].
 pub fn write_kubeconfig(config: &Config, pair: &Pair, path: &Path) -> Result<(), Error> {
-    let kubeconfig = Kubeconfig::webhook(NAME, config.webhook_url(), pair.certificate_pem());
-    files::replace(path, kubeconfig.to_yaml().as_bytes(), 0o644)
-        .map_err(|source| Error::Kubeconfig { path: path.to_owned(), source })
+    let yaml = Kubeconfig::webhook(NAME, config.webhook_url(), pair.certificate_pem()).to_yaml();
+    if std::fs::read(path).is_ok_and(|found| found == yaml.as_bytes()) {
+        return Ok(());
+    }
+    files::replace(path, yaml.as_bytes(), 0o644).map_err(|source| Error::Kubeconfig { path: path.to_owned(), source })
 }
 
 /// Listens on the configured address.
@@ -272,5 +277,7 @@ pub async fn serve(
     Ok(listen::Listener::new(config, tls, room).run(listener, shutdown).await)
 }
 
+#[cfg(test)]
+mod fixtures;
 #[cfg(test)]
 mod tests;

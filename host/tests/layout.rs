@@ -23,7 +23,16 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "authenticator", "caller", "config", "kubernetes", "mapping", "observe", "policy", "provider", "server", "sts",
+            "authenticator",
+            "caller",
+            "config",
+            "kubernetes",
+            "mapping",
+            "observe",
+            "policy",
+            "provider",
+            "server",
+            "sts",
             "token",
         ],
     ),
@@ -141,7 +150,9 @@ fn none(what: &str, broken: &[String]) {
 #[test]
 fn rooms_look_only_where_they_may() {
     let mut broken = Vec::new();
-    for source in sources().iter().filter(|source| !matches!(source.name.as_str(), "lib.rs" | "main.rs") && !source.is_test()) {
+    for source in
+        sources().iter().filter(|source| !matches!(source.name.as_str(), "lib.rs" | "main.rs") && !source.is_test())
+    {
         let room = source.room();
         let Some((_, allowed)) = MAY_USE.iter().find(|(name, _)| *name == room) else {
             broken.push(format!("{}: no such room in MAY_USE", source.name));
@@ -191,7 +202,8 @@ fn files_stay_readable() {
 
 #[test]
 fn there_is_one_way_to_name_a_module() {
-    let found: Vec<String> = sources().into_iter().map(|source| source.name).filter(|name| name.ends_with("mod.rs")).collect();
+    let found: Vec<String> =
+        sources().into_iter().map(|source| source.name).filter(|name| name.ends_with("mod.rs")).collect();
     none("foo.rs and foo/, never mod.rs", &found);
 }
 

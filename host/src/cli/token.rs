@@ -3,12 +3,13 @@
 //! Finds AWS credentials, presigns a request with them for one cluster and writes the token to stdout,
 //! where nothing else ever goes.
 
-use std::{env, io::Write, time::SystemTime};
+use std::{env, io::Write};
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, ensure};
 
 use crate::{
     caller::{Arn, PrincipalKind},
+    config::{ClientSection, Config},
     kubernetes::exec_credential::{ApiVersion, EXEC_INFO, ExecCredential},
     provider::aws::{
         ClusterId,
@@ -43,20 +44,16 @@ pub struct Command {
 }
 
 impl Command {
-    /// Writes the token for the cluster `cluster_id` to `out`.
+    /// Writes the token to `out`. What the command line leaves out comes from `config`.
     ///
     /// # Errors
     ///
     /// When there is no cluster id, no credentials, no endpoint to sign for, or `KUBERNETES_EXEC_INFO` asks
     /// for something else.
-    pub fn run(&self, cluster_id: Option<&str>, out: &mut impl Write) -> anyhow::Result<()> {
+    pub fn run(&self, config: &Config, out: &mut impl Write) -> anyhow::Result<()> {
         let version = ApiVersion::requested(exec_info()?.as_deref())?;
-        let Some(cluster_id) = cluster_id.filter(|id| !id.is_empty()) else {
-            bail!("which cluster? Give --cluster-id or set KUBERNETES_AWS_AUTHENTICATOR_CLUSTER_ID");
-        };
-        let cluster_id: ClusterId = cluster_id.parse()?;
-        let Token { token, expires_at } = self.token(&cluster_id)?;
-        if self.token_only {
+        let Token { token, expires_at } = self.token(super::cluster_id(config)?, &config.client)?;
+        if self.token_only || config.client.token_only {
             writeln!(out, "{}", token.expose())?;
         } else {
             serde_json::to_writer(&mut *out, &ExecCredential::new(version, token.expose(), expires_at))?;
@@ -65,20 +62,28 @@ impl Command {
         out.flush().context("the token could not be written")
     }
 
-    fn token(&self, cluster_id: &ClusterId) -> anyhow::Result<Token> {
-        let request =
-            credentials::Request { profile: self.profile.clone(), region: self.region.clone(), role: self.role()? };
-        let session = credentials::load(&request, now())?;
+    fn token(&self, cluster_id: &ClusterId, file: &ClientSection) -> anyhow::Result<Token> {
+        let request = credentials::Request {
+            profile: self.profile.clone(),
+            region: self.region.clone().or_else(|| file.region.clone()),
+            role: self.role(file)?,
+        };
+        let session = credentials::load(&request, super::now())?;
         let target = Target::new(&session.region, session.fips, session.dual_stack)?;
-        Ok(presign::presign(&session.credentials, &target, cluster_id, now())?)
+        // Read again for the signature: fetching credentials may have asked a person for a code.
+        Ok(presign::presign(&session.credentials, &target, cluster_id, super::now())?)
     }
 
-    fn role(&self) -> anyhow::Result<Option<Role>> {
-        let Some(text) = self.role.as_deref().filter(|text| !text.is_empty()) else { return Ok(None) };
-        let arn: Arn = text.parse().with_context(|| format!("--role {text}"))?;
-        ensure!(arn.kind() == PrincipalKind::Role, "--role {text}: not the ARN of a role");
-        let (external_id, session_name) = (self.external_id.clone(), self.session_name.clone());
-        Ok(Some(Role { arn, external_id, session_name }))
+    fn role(&self, file: &ClientSection) -> anyhow::Result<Option<Role>> {
+        let role = self.role.as_ref().filter(|text| !text.is_empty()).or(file.role.as_ref());
+        let Some(text) = role else { return Ok(None) };
+        let arn: Arn = text.parse().with_context(|| format!("role {text}"))?;
+        ensure!(arn.kind() == PrincipalKind::Role, "role {text}: not the ARN of a role");
+        Ok(Some(Role {
+            arn,
+            external_id: self.external_id.clone().or_else(|| file.external_id.clone()),
+            session_name: self.session_name.clone().or_else(|| file.session_name.clone()),
+        }))
     }
 }
 
@@ -88,10 +93,4 @@ fn exec_info() -> anyhow::Result<Option<String>> {
         Err(env::VarError::NotPresent) => Ok(None),
         Err(error @ env::VarError::NotUnicode(_)) => Err(error).context(EXEC_INFO),
     }
-}
-
-/// Read again for the signature: fetching credentials may have asked a person for a code.
-#[expect(clippy::disallowed_methods, reason = "the command line is where the clock is read")]
-fn now() -> SystemTime {
-    SystemTime::now()
 }

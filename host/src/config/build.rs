@@ -3,14 +3,14 @@
 //! What is expensive and does not depend on mappings (connections, caches, the policy engine) lives in
 //! [`Shared`] and outlives the configurations that use it.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, path::PathBuf, sync::Arc};
 
 use super::{Config, ConfigError, Source};
 use crate::{
     authenticator::Authenticator,
     mapping::{Chain, Guard, MountedFile, PolicyStage, chain::Link},
     observe::Metrics,
-    policy::{self, Engine, Kind, OnFault, Policy},
+    policy::{self, CompiledFolder, Engine, Kind, OnFault, Policy},
     provider::{
         Provider,
         aws::{self, Aws},
@@ -24,24 +24,29 @@ pub struct Shared {
     metrics: Arc<Metrics>,
     sts: Arc<Executor>,
     sts_config: sts::Config,
-    engine: Engine,
+    /// Made for the first configuration that has a policy.
+    engine: Option<Engine>,
     engine_config: policy::EngineConfig,
+    /// Where compiled policies are kept; `None` compiles them at every load.
+    compiled: Option<PathBuf>,
 }
 
 // === impl Shared ===
 
 impl Shared {
-    /// What `config` needs, all of it new.
+    /// What `config` needs, all of it new. `compiled` is the folder for compiled policies; without one they are
+    /// compiled at every load.
     ///
     /// # Errors
     ///
     /// When the STS client or the policy engine cannot be made.
-    pub fn new(config: &Config, metrics: Arc<Metrics>) -> Result<Self, ConfigError> {
+    pub fn new(config: &Config, metrics: Arc<Metrics>, compiled: Option<PathBuf>) -> Result<Self, ConfigError> {
         Ok(Self {
             sts: executor(config, &metrics)?,
             sts_config: config.sts.clone(),
             engine: engine(config)?,
             engine_config: config.policy_engine.clone(),
+            compiled,
             metrics,
         })
     }
@@ -57,7 +62,7 @@ impl Shared {
             next.sts = executor(config, &self.metrics)?;
             next.sts_config = config.sts.clone();
         }
-        if config.policy_engine != self.engine_config {
+        if config.policy_engine != self.engine_config || (next.engine.is_none() && !config.policies.is_empty()) {
             next.engine = engine(config)?;
             next.engine_config = config.policy_engine.clone();
         }
@@ -82,8 +87,11 @@ fn executor(config: &Config, metrics: &Arc<Metrics>) -> Result<Arc<Executor>, Co
     executor.map(Arc::new).map_err(|error| config.fault("server.sts", &error))
 }
 
-fn engine(config: &Config) -> Result<Engine, ConfigError> {
-    Engine::new(&config.policy_engine).map_err(|error| config.fault("server.policyEngine", &error))
+fn engine(config: &Config) -> Result<Option<Engine>, ConfigError> {
+    if config.policies.is_empty() {
+        return Ok(None);
+    }
+    Engine::new(&config.policy_engine).map(Some).map_err(|error| config.fault("server.policyEngine", &error))
 }
 
 impl fmt::Debug for Shared {
@@ -119,19 +127,19 @@ impl Config {
 
     /// Every cloud whose tokens are accepted.
     fn providers(&self, cluster_id: &aws::ClusterId) -> Vec<Arc<dyn Provider>> {
-        let aws = aws::Config {
-            cluster_id: cluster_id.clone(),
-            partition: self.partition,
-            hosts: self.sts_hosts.clone(),
-        };
+        let aws =
+            aws::Config { cluster_id: cluster_id.clone(), partition: self.partition, hosts: self.sts_hosts.clone() };
         vec![Arc::new(Aws::new(aws))]
     }
 
     fn chain(&self, shared: &Shared) -> Result<Chain, ConfigError> {
-        let policies = |kind| self.policies.iter().filter(move |policy| policy.kind == kind);
-        let links = |kind| policies(kind).map(|policy| self.policy(policy, shared)).collect::<Result<Vec<_>, _>>();
+        let compiled = self.compiled(shared)?;
+        let load = |policy| self.policy(policy, shared, compiled.as_ref());
+        let links = |kind| {
+            self.policies.iter().filter(move |policy| policy.kind == kind).map(load).collect::<Result<Vec<_>, _>>()
+        };
         Ok(Chain {
-            map: self.sources.iter().map(|source| self.source(source, shared)).collect::<Result<_, _>>()?,
+            map: self.sources.iter().map(|source| self.source(source, load)).collect::<Result<_, _>>()?,
             accounts: self.map_accounts.clone(),
             augment: links(Kind::Augment)?,
             guards: links(Kind::Guard)?,
@@ -139,7 +147,16 @@ impl Config {
         })
     }
 
-    fn source(&self, source: &Source, shared: &Shared) -> Result<Link, ConfigError> {
+    fn compiled(&self, shared: &Shared) -> Result<Option<CompiledFolder>, ConfigError> {
+        let folder = shared.compiled.as_deref().filter(|_| !self.policies.is_empty());
+        folder.map(CompiledFolder::open).transpose().map_err(|error| self.fault("compiled policies", &error))
+    }
+
+    fn source<'a>(
+        &'a self,
+        source: &Source,
+        load: impl FnOnce(&'a policy::Config) -> Result<Link, ConfigError>,
+    ) -> Result<Link, ConfigError> {
         match source {
             Source::MountedFile => {
                 let stage = Box::new(MountedFile::new(Arc::clone(&self.rules)));
@@ -147,14 +164,23 @@ impl Config {
             }
             Source::Policy(name) => {
                 let policy = self.policies.iter().find(|policy| policy.name.as_str() == name);
-                self.policy(policy.expect("backendMode was checked against policies"), shared)
+                load(policy.ok_or_else(|| ConfigError::Build {
+                    file: self.file.clone(),
+                    what: format!("Policy/{name} is among the sources, but there is no such policy"),
+                })?)
             }
         }
     }
 
-    fn policy(&self, config: &policy::Config, shared: &Shared) -> Result<Link, ConfigError> {
+    fn policy(
+        &self,
+        config: &policy::Config,
+        shared: &Shared,
+        compiled: Option<&CompiledFolder>,
+    ) -> Result<Link, ConfigError> {
         let failed = |error| self.fault(&format!("policy {}", config.name.as_str()), &error);
-        let policy = Policy::load(&shared.engine, config, None).map_err(failed)?;
+        let engine = shared.engine.as_ref().expect("a configuration with policies has made it");
+        let policy = Policy::load(engine, config, compiled).map_err(failed)?;
         Ok(Link {
             stage: Box::new(PolicyStage::new(Arc::new(policy))),
             ceiling: Some(config.ceiling.clone()),
@@ -167,7 +193,10 @@ impl Config {
         let mut what = format!("{part}: {error}");
         let mut cause = error.source();
         while let Some(error) = cause {
-            what.push_str(&format!(": {error}"));
+            let text = error.to_string();
+            if !what.ends_with(&text) {
+                what.push_str(&format!(": {text}"));
+            }
             cause = error.source();
         }
         ConfigError::Build { file: self.file.clone(), what }

@@ -40,7 +40,7 @@ pub(super) fn sources(
     Ok(sources)
 }
 
-fn source(mode: &str, policies: &[policy::Config]) -> Result<Source, String> {
+pub(super) fn source(mode: &str, policies: &[policy::Config]) -> Result<Source, String> {
     if mode == mounted_file::NAME || mode == FILE {
         return Ok(Source::MountedFile);
     }

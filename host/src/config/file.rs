@@ -108,7 +108,8 @@ fn server_section(file: &Path, node: Node, source: &str, warnings: &mut Warnings
     }
     let sources = check::sources(backend_mode.as_ref(), &policies, &places)?;
     check::policies(&policies, &sources, &places)?;
-    let sts_hosts = sts_hosts(&sts, partition).map_err(|what| Problem::new(places.sts, what).under("sts", places.sts))?;
+    let sts_hosts =
+        sts_hosts(&sts, partition).map_err(|what| Problem::new(places.sts, what).under("sts", places.sts))?;
     let reserved_prefixes = check::reserved_prefixes(reserved_prefix_config, &sources, &places, warnings)?;
     Ok(Config {
         server: De::new(&http, source).read()?,

@@ -33,7 +33,7 @@ pub struct Reloader {
 }
 
 /// Changes a freshly read configuration before it is built: what the command line overrides.
-pub type Overrides = Arc<dyn Fn(&mut Config) + Send + Sync>;
+pub type Overrides = Arc<dyn Fn(&mut Config) -> Result<(), ConfigError> + Send + Sync>;
 
 /// How long changes are collected before they are looked at.
 const DEBOUNCE: Duration = Duration::from_millis(200);
@@ -175,7 +175,7 @@ impl Worker {
     }
 
     fn put_in_force(&mut self, mut loaded: Loaded) -> Result<(), ConfigError> {
-        (self.overrides)(&mut loaded.config);
+        (self.overrides)(&mut loaded.config)?;
         let shared = self.shared.follow(&loaded.config)?;
         let next = loaded.config.build(&shared)?;
         loaded.log();

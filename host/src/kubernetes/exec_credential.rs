@@ -149,10 +149,30 @@ mod tests {
 
     #[test]
     fn refuses_what_it_cannot_answer() {
-        check(Some(r#"{"apiVersion":"foo/bar"}"#), &expect!["KUBERNETES_EXEC_INFO does not ask for an ExecCredential of version v1, v1beta1 or v1alpha1: unknown variant `foo/bar`, expected one of `client.authentication.k8s.io/v1`, `client.authentication.k8s.io/v1beta1`, `client.authentication.k8s.io/v1alpha1` at line 1 column 23"]);
-        check(Some(r#"{"kind":"ExecCredential"}"#), &expect!["KUBERNETES_EXEC_INFO does not ask for an ExecCredential of version v1, v1beta1 or v1alpha1: missing field `apiVersion` at line 1 column 25"]);
-        check(Some(r#"{"apiVersion":"client.authentication.k8s.io/v1","kind":"Pod"}"#), &expect!["KUBERNETES_EXEC_INFO does not ask for an ExecCredential of version v1, v1beta1 or v1alpha1: unknown variant `Pod`, expected `ExecCredential` at line 1 column 60"]);
-        check(Some("not json"), &expect!["KUBERNETES_EXEC_INFO does not ask for an ExecCredential of version v1, v1beta1 or v1alpha1: expected ident at line 1 column 2"]);
+        check(
+            Some(r#"{"apiVersion":"foo/bar"}"#),
+            &expect![
+                "KUBERNETES_EXEC_INFO does not ask for an ExecCredential of version v1, v1beta1 or v1alpha1: unknown variant `foo/bar`, expected one of `client.authentication.k8s.io/v1`, `client.authentication.k8s.io/v1beta1`, `client.authentication.k8s.io/v1alpha1` at line 1 column 23"
+            ],
+        );
+        check(
+            Some(r#"{"kind":"ExecCredential"}"#),
+            &expect![
+                "KUBERNETES_EXEC_INFO does not ask for an ExecCredential of version v1, v1beta1 or v1alpha1: missing field `apiVersion` at line 1 column 25"
+            ],
+        );
+        check(
+            Some(r#"{"apiVersion":"client.authentication.k8s.io/v1","kind":"Pod"}"#),
+            &expect![
+                "KUBERNETES_EXEC_INFO does not ask for an ExecCredential of version v1, v1beta1 or v1alpha1: unknown variant `Pod`, expected `ExecCredential` at line 1 column 60"
+            ],
+        );
+        check(
+            Some("not json"),
+            &expect![
+                "KUBERNETES_EXEC_INFO does not ask for an ExecCredential of version v1, v1beta1 or v1alpha1: expected ident at line 1 column 2"
+            ],
+        );
     }
 
     #[test]

@@ -119,7 +119,24 @@ mod tests {
         let pem = "-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n";
         let config = Kubeconfig::webhook("herald", "https://[::1]:21362/authenticate".to_owned(), pem);
         let yaml = config.to_yaml();
-        expect![""].assert_eq(&yaml);
+        expect![[r#"
+            apiVersion: v1
+            kind: Config
+            clusters:
+            - name: herald
+              cluster:
+                certificate-authority-data: LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0tCkFBPT0KLS0tLS1FTkQgQ0VSVElGSUNBVEUtLS0tLQo=
+                server: https://[::1]:21362/authenticate
+            users:
+            - name: apiserver
+              user: {}
+            contexts:
+            - name: webhook
+              context:
+                cluster: herald
+                user: apiserver
+            current-context: webhook
+        "#]].assert_eq(&yaml);
         assert_eq!(serde_saphyr::from_str::<Kubeconfig>(&yaml).unwrap(), config);
     }
 }

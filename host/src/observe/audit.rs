@@ -15,6 +15,7 @@ use std::{
         mpsc::{SyncSender, sync_channel},
     },
     thread::JoinHandle,
+    time::{Duration, Instant},
 };
 
 use serde::{Deserialize, Serialize};
@@ -126,7 +127,11 @@ impl AuditLog {
         });
         let writer = Writer::new(sink, lines, Arc::clone(&shared));
         let thread = std::thread::Builder::new().name("audit".to_owned()).spawn(move || writer.run());
-        Self { queue: Some(queue), shared, thread: Some(thread.expect("a process that just started can have a thread")) }
+        Self {
+            queue: Some(queue),
+            shared,
+            thread: Some(thread.expect("a process that just started can have a thread")),
+        }
     }
 
     /// Queues `entry` as one line, or `short()` if that line would be longer than [`MAX_LINE_BYTES`].
@@ -153,6 +158,14 @@ impl AuditLog {
         if let Some(queue) = &self.queue {
             // A full queue wakes the writer by itself.
             let _ = queue.try_send(Message::Wake);
+        }
+    }
+
+    /// Waits, at most for `within`, until everything queued so far is written. Blocks its thread.
+    pub fn flush(&self, within: Duration) {
+        let deadline = Instant::now() + within;
+        while self.shared.queued_bytes.load(Ordering::Acquire) > 0 && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(1));
         }
     }
 

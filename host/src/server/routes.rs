@@ -82,6 +82,9 @@ struct Ready {
     reasons: BTreeMap<String, String>,
     cluster: String,
     generation: String,
+    /// Why the newest configuration is not in force, but the last good one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reload_error: Option<Arc<String>>,
     version: &'static str,
 }
 
@@ -190,7 +193,13 @@ impl Room {
     ) -> Result<(), crate::observe::audit::Unrecorded> {
         let (time, client) = (question.now, question.client);
         let entry = Entry { time, event: "decision", cluster, client, decision };
-        self.services.audit.record(&entry, || Entry { time, event: "decision", cluster, client, decision: digest(decision) })
+        self.services.audit.record(&entry, || Entry {
+            time,
+            event: "decision",
+            cluster,
+            client,
+            decision: digest(decision),
+        })
     }
 
     fn reject(&self, connection: &Connection, rejection: Rejection) -> Response {
@@ -211,6 +220,7 @@ impl Room {
             reasons,
             cluster: authenticator.cluster_id.clone(),
             generation: authenticator.generation.clone(),
+            reload_error: self.services.reload_error.load_full(),
             version: env!("CARGO_PKG_VERSION"),
         }
     }

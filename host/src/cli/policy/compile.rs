@@ -3,6 +3,11 @@
 
 use std::{io::Write, path::PathBuf, process::ExitCode};
 
+use crate::{
+    cli::server::COMPILED,
+    policy::{Compiled, CompiledFolder, Engine, compile},
+};
+
 /// Compile policies to machine code, outside the server's process.
 #[derive(clap::Args, Debug)]
 pub struct Command {
@@ -22,7 +27,19 @@ impl Command {
     /// # Errors
     ///
     /// When a component does not compile or the folder cannot be written.
-    pub fn run(&self, _out: &mut impl Write) -> anyhow::Result<ExitCode> {
-        anyhow::bail!("this build of herald cannot compile policies")
+    pub fn run(&self, out: &mut impl Write) -> anyhow::Result<ExitCode> {
+        let folder = CompiledFolder::open(&self.state_dir.join(COMPILED))?;
+        let engine = Engine::for_compiling()?;
+        for component in &self.components {
+            let Compiled { path, digest, code_bytes } = compile(&engine, component, &folder)?;
+            writeln!(
+                out,
+                "{}  {}  {code_bytes} bytes of machine code in {}",
+                digest,
+                component.display(),
+                path.display()
+            )?;
+        }
+        Ok(ExitCode::SUCCESS)
     }
 }

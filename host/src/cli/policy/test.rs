@@ -8,11 +8,11 @@ use std::{
     process::ExitCode,
 };
 
-use anyhow::Context as _;
-use serde_json::Value;
+use anyhow::{Context as _, ensure};
+use serde_json::{Value, json};
 
 use super::cases::{Case, Document, Expectation, OwnedRequest};
-use crate::policy::{Fault, Mapping, Verdict};
+use crate::policy::{Config, Engine, EngineConfig, Fault, Mapping, Policy, Verdict};
 
 /// Run cases (a caller and the expected decision) against a built policy.
 #[derive(clap::Args, Debug)]
@@ -77,11 +77,28 @@ fn parse(text: &str) -> anyhow::Result<Vec<Case>> {
     Ok(cases)
 }
 
-/// Asks the policy in `path`, a fresh one for each case.
+/// Asks the policy in `path`, loaded with each case's settings.
 fn component(path: &Path) -> anyhow::Result<impl FnMut(&Value, &OwnedRequest) -> Outcome> {
-    let unable: anyhow::Result<fn(&Value, &OwnedRequest) -> Outcome> =
-        Err(anyhow::anyhow!("this build of herald cannot run policies")).with_context(|| path.display().to_string());
-    unable
+    ensure!(path.is_file(), "{}: no such file", path.display());
+    let engine = Engine::new(&EngineConfig::default())?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+    let entry = json!({"name": "cases", "kind": "map", "component": path});
+    let config: Config = serde_json::from_value(entry).context("the path of a component is text")?;
+    let mut loaded: Option<(Value, Policy)> = None;
+    Ok(move |settings: &Value, request: &OwnedRequest| {
+        if loaded.as_ref().is_none_or(|(known, _)| known != settings) {
+            let config = Config { settings: settings.clone(), ..config.clone() };
+            match Policy::load(&engine, &config, None) {
+                Ok(policy) => loaded = Some((settings.clone(), policy)),
+                Err(error) => return Outcome::Unloadable(error.to_string()),
+            }
+        }
+        let (_, policy) = loaded.as_ref().expect("loaded just now, or before");
+        match runtime.block_on(policy.decide(&request.borrow())).verdict {
+            Ok(verdict) => Outcome::Verdict(verdict),
+            Err(fault) => Outcome::Fault(fault),
+        }
+    })
 }
 
 /// Runs each case through `evaluate` and writes how it went, then the count.

@@ -27,13 +27,15 @@ pub(super) struct Writer {
     queue: Receiver<Message>,
     shared: Arc<Shared>,
     batch: Vec<u8>,
+    /// Set with the first failure after the log began to close.
+    last_try: Option<Instant>,
 }
 
 // === impl Writer ===
 
 impl Writer {
     pub(super) fn new(sink: Sink, queue: Receiver<Message>, shared: Arc<Shared>) -> Self {
-        Self { sink, queue, shared, batch: Vec::new() }
+        Self { sink, queue, shared, batch: Vec::new(), last_try: None }
     }
 
     /// Ends when the sender is gone and the queue is empty.
@@ -49,6 +51,9 @@ impl Writer {
             }
             self.reopen();
             self.write();
+            if self.last_try.is_some_and(|last| last <= Instant::now()) {
+                return;
+            }
         }
     }
 
@@ -70,25 +75,29 @@ impl Writer {
     /// Writes the batch whole, however often that takes. What was written is not written again.
     fn write(&mut self) {
         let mut written = 0;
-        let mut deadline = None;
         while written < self.batch.len() {
             match self.sink.out.write(&self.batch[written..]) {
                 Ok(count) if count > 0 => written += count,
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
                 result => {
                     self.failed(result.err());
-                    if self.shared.closing.load(Ordering::Acquire)
-                        && *deadline.get_or_insert_with(|| Instant::now() + LAST_TRIES) <= Instant::now()
-                    {
+                    if self.is_hopeless() {
                         break;
                     }
                     self.reopen();
                 }
             }
         }
-        self.shared.queued_bytes.fetch_sub(self.batch.len(), Ordering::Relaxed);
-        self.batch.clear();
+        // A failed flush shows in the next write.
         let _ = self.sink.out.flush();
+        self.shared.queued_bytes.fetch_sub(self.batch.len(), Ordering::Release);
+        self.batch.clear();
+    }
+
+    /// Whether the log is being closed and its output has failed for long enough.
+    fn is_hopeless(&mut self) -> bool {
+        self.shared.closing.load(Ordering::Acquire)
+            && *self.last_try.get_or_insert_with(|| Instant::now() + LAST_TRIES) <= Instant::now()
     }
 
     fn failed(&self, error: Option<std::io::Error>) {

@@ -21,7 +21,75 @@ fn text_is_stable() {
     metrics.rejected("too_large");
     let text = metrics.text();
     let own = text.lines().filter(|line| line.contains("herald_") && !line.contains("_bucket{")).collect::<Vec<_>>();
-    expect![[""]].assert_eq(&own.join("\n"));
+    expect![[r##"
+        # HELP herald_build What this process is.
+        # TYPE herald_build info
+        herald_build_info{version="0.1.0"} 1
+        # HELP herald_audit_dropped Audit lines the full queue refused.
+        # TYPE herald_audit_dropped counter
+        herald_audit_dropped_total{outcome="denied"} 1
+        # HELP herald_audit_write_errors Failed writes of audit lines.
+        # TYPE herald_audit_write_errors counter
+        herald_audit_write_errors_total 0
+        # HELP herald_config_info Digest of the configuration in force.
+        # TYPE herald_config_info gauge
+        herald_config_info{generation="0b"} 1
+        # HELP herald_config_last_reload_successful 1 if the last attempt to load the configuration worked.
+        # TYPE herald_config_last_reload_successful gauge
+        herald_config_last_reload_successful 1
+        # HELP herald_config_last_reload_success_timestamp_seconds When the configuration in force was loaded.
+        # TYPE herald_config_last_reload_success_timestamp_seconds gauge
+        # UNIT herald_config_last_reload_success_timestamp_seconds seconds
+        herald_config_last_reload_success_timestamp_seconds 1700000000.0
+        # HELP herald_connections Open connections.
+        # TYPE herald_connections gauge
+        herald_connections 1
+        # HELP herald_connections_closed Connections that were cut, by reason.
+        # TYPE herald_connections_closed counter
+        herald_connections_closed_total{reason="idle"} 1
+        # HELP herald_decisions Decisions about tokens.
+        # TYPE herald_decisions counter
+        herald_decisions_total{provider="aws",outcome="allowed",reason="ok"} 1
+        herald_decisions_total{provider="none",outcome="denied",reason="foreign"} 1
+        # HELP herald_decision_duration_seconds Time from a token to its decision.
+        # TYPE herald_decision_duration_seconds histogram
+        # UNIT herald_decision_duration_seconds seconds
+        herald_decision_duration_seconds_sum{outcome="allowed"} 0.0007
+        herald_decision_duration_seconds_count{outcome="allowed"} 1
+        herald_decision_duration_seconds_sum{outcome="denied"} 0.000003
+        herald_decision_duration_seconds_count{outcome="denied"} 1
+        # HELP herald_in_flight Token reviews under way.
+        # TYPE herald_in_flight gauge
+        herald_in_flight 1
+        # HELP herald_policy_evaluations Answers and faults of policies.
+        # TYPE herald_policy_evaluations counter
+        herald_policy_evaluations_total{policy="oncall",result="allow"} 1
+        # HELP herald_policy_fuel Fuel that policies used.
+        # TYPE herald_policy_fuel counter
+        herald_policy_fuel_total{policy="oncall"} 120000
+        # HELP herald_policy_duration_seconds Time in a policy.
+        # TYPE herald_policy_duration_seconds histogram
+        # UNIT herald_policy_duration_seconds seconds
+        herald_policy_duration_seconds_sum{policy="oncall"} 0.000024
+        herald_policy_duration_seconds_count{policy="oncall"} 1
+        # HELP herald_rejected_requests Requests that never became a decision.
+        # TYPE herald_rejected_requests counter
+        herald_rejected_requests_total{reason="too_large"} 1
+        # HELP herald_sts_cache Look-ups among verified callers.
+        # TYPE herald_sts_cache counter
+        herald_sts_cache_total{result="hit"} 1
+        # HELP herald_sts_requests Requests to STS.
+        # TYPE herald_sts_requests counter
+        herald_sts_requests_total{region="eu-west-1",result="ok"} 1
+        herald_sts_requests_total{region="global",result="sts_throttled"} 1
+        # HELP herald_sts_request_duration_seconds Time of one STS request.
+        # TYPE herald_sts_request_duration_seconds histogram
+        # UNIT herald_sts_request_duration_seconds seconds
+        herald_sts_request_duration_seconds_sum{region="global"} 0.0007
+        herald_sts_request_duration_seconds_count{region="global"} 1
+        herald_sts_request_duration_seconds_sum{region="eu-west-1"} 0.0007
+        herald_sts_request_duration_seconds_count{region="eu-west-1"} 1"##]]
+    .assert_eq(&own.join("\n"));
     assert!(text.contains(r#"herald_decision_duration_seconds_bucket{le="0.001",outcome="allowed"} 1"#), "{text}");
     assert!(text.ends_with("# EOF\n"));
 }
