@@ -34,6 +34,19 @@ use crate::caller::Arn;
 
 mod http;
 
+/// Region where nobody names one.
+const DEFAULT_REGION: &str = "us-east-1";
+/// The shortest session STS gives; one token needs no longer one.
+const ROLE_SESSION: Duration = Duration::from_secs(15 * 60);
+/// For all calls to the instance metadata service together.
+const METADATA_BUDGET: Duration = Duration::from_secs(1);
+/// For connections to STS and IAM Identity Center.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// For one operation of theirs, retries included.
+const OPERATION_TIMEOUT: Duration = Duration::from_secs(15);
+/// When the keys in the environment end, in RFC 3339.
+const EXPIRATION: &str = "AWS_CREDENTIAL_EXPIRATION";
+
 /// What the user asked for.
 #[derive(Clone, Debug, Default)]
 pub struct Request {
@@ -95,7 +108,7 @@ pub enum LoadError {
         metadata: &'static str,
     },
     /// The named profile has none.
-    #[error("the AWS profile {profile:?} gives no credentials")]
+    #[error("the AWS profile {profile:?} gives no credentials (~/.aws/config, ~/.aws/credentials)")]
     Profile {
         /// The profile's name.
         profile: String,
@@ -236,6 +249,7 @@ impl<'a> Loader<'a> {
         match tokio::time::timeout(METADATA_BUDGET, asked).await {
             Ok(Ok(credentials)) => Ok(credentials),
             Ok(Err(CredentialsError::CredentialsNotLoaded(_))) => none("the instance metadata service gives none"),
+            Ok(Err(CredentialsError::ProviderError(_))) => none("the instance metadata service refuses to give any"),
             Ok(Err(error)) => Err(LoadError::Source(error)),
             Err(_) => none("the instance metadata service did not answer in a second"),
         }
@@ -272,9 +286,10 @@ fn named_region(flag: Option<&str>, variable: impl Fn(&str) -> Option<String>) -
 
 /// Keys in the environment do not say when they end, unless `aws configure export-credentials` put them there.
 fn with_expiration(mut credentials: Credentials, expiration: Option<String>) -> Result<Credentials, LoadError> {
-    if let Some(text) = expiration.filter(|text| !text.trim().is_empty()) {
-        let utc = text.trim().strip_suffix("+00:00").map(|moment| format!("{moment}Z"));
-        let end = humantime::parse_rfc3339(utc.as_deref().unwrap_or(text.trim())).map_err(LoadError::Expiration)?;
+    let text = expiration.unwrap_or_default();
+    if !text.trim().is_empty() {
+        let utc = text.trim().replace("+00:00", "Z");
+        let end = humantime::parse_rfc3339(&utc).map_err(LoadError::Expiration)?;
         *credentials.expiry_mut() = Some(end);
     }
     Ok(credentials)
@@ -283,19 +298,6 @@ fn with_expiration(mut credentials: Credentials, expiration: Option<String>) -> 
 fn timeouts() -> TimeoutConfig {
     TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).operation_timeout(OPERATION_TIMEOUT).build()
 }
-
-/// Region where nobody names one.
-const DEFAULT_REGION: &str = "us-east-1";
-/// The shortest session STS gives; one token needs no longer one.
-const ROLE_SESSION: Duration = Duration::from_secs(15 * 60);
-/// For all calls to the instance metadata service together.
-const METADATA_BUDGET: Duration = Duration::from_secs(1);
-/// For connections to STS and IAM Identity Center.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-/// For one operation of theirs, retries included.
-const OPERATION_TIMEOUT: Duration = Duration::from_secs(15);
-/// When the keys in the environment end, in RFC 3339.
-const EXPIRATION: &str = "AWS_CREDENTIAL_EXPIRATION";
 
 #[cfg(test)]
 mod tests;

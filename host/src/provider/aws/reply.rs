@@ -19,6 +19,14 @@ use crate::{
 
 mod failure;
 
+/// Digits of an AWS account id.
+const AWS_ACCOUNT_DIGITS: usize = 12;
+/// Longest user id: a principal id of at most 128 characters, a colon, a session name of at most 64.
+const MAX_USER_ID: usize = 193;
+
+/// The members of `GetCallerIdentityResult` that make an [`Identity`].
+const MEMBERS: [&str; 3] = ["Account", "Arn", "UserId"];
+
 /// Reads what STS answered to `call`, as a server of `partition`.
 ///
 /// # Errors
@@ -124,7 +132,7 @@ fn principal<'a>(arn: &Arn, user_id: &'a str) -> Result<(&'a str, Option<&'a str
     if !matches!(arn.kind(), PrincipalKind::AssumedRole | PrincipalKind::Role) {
         return Ok((user_id, None));
     }
-    let (id, session) = user_id.split_once(':').ok_or(bad("a role's user id has no session"))?;
+    let (id, session) = user_id.split_once(':').ok_or_else(|| bad("a role's user id has no session"))?;
     if id.is_empty() || session.is_empty() || session.contains(':') {
         return Err(bad("a role's user id is not id:session"));
     }
@@ -143,11 +151,6 @@ fn permission_set(arn: &Arn) -> Option<&str> {
     let hexadecimal = suffix.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
     (hexadecimal && suffix.len() == 16 && !set.is_empty()).then_some(set)
 }
-
-/// Digits of an AWS account id.
-const AWS_ACCOUNT_DIGITS: usize = 12;
-/// Longest user id: a principal id of at most 128 characters, a colon, a session name of at most 64.
-const MAX_USER_ID: usize = 193;
 
 // === impl Identity ===
 
@@ -184,9 +187,6 @@ impl<'de> Visitor<'de> for IdentityVisitor {
         }
     }
 }
-
-/// The members of `GetCallerIdentityResult` that make an [`Identity`].
-const MEMBERS: [&str; 3] = ["Account", "Arn", "UserId"];
 
 #[cfg(test)]
 mod tests;

@@ -53,6 +53,8 @@ const ACTION: &str = "GetCallerIdentity";
 const VERSION: &str = "2011-06-15";
 const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 const TERMINATOR: &str = "aws4_request";
+/// Room for a whole path and query but the session token.
+const FIXED_BYTES: usize = 512;
 /// What SigV4 leaves as it is (`UriEncode` in "Create a canonical request").
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
@@ -154,9 +156,6 @@ impl<'a> Presigned<'a> {
         text
     }
 }
-
-/// Room for everything but the session token.
-const FIXED_BYTES: usize = 512;
 
 /// When STS stops accepting what was signed at `signed_at`.
 pub(super) fn expiry(signed_at: SystemTime) -> SystemTime {

@@ -39,5 +39,8 @@ fn ends_of_keys_in_the_environment() {
 fn a_wrong_profile_is_named() {
     let request = Request { profile: Some("no-such-profile".to_owned()), ..Request::default() };
     let error = load(&request, SystemTime::UNIX_EPOCH).expect_err("there is none");
-    assert_eq!(error.to_string(), "the AWS profile \"no-such-profile\" gives no credentials");
+    assert_eq!(
+        error.to_string(),
+        "the AWS profile \"no-such-profile\" gives no credentials (~/.aws/config, ~/.aws/credentials)"
+    );
 }

@@ -8,6 +8,28 @@ use serde::Deserialize;
 
 use crate::provider::{StsReply, VerifyError};
 
+/// Longest error body looked at, in bytes.
+const MAX_ERROR_BYTES: usize = 16 * 1024;
+/// Longest error code passed on.
+const MAX_CODE: usize = 64;
+/// Codes that mean "later", as the AWS SDKs read them (AWS SDKs and Tools Reference Guide, "Retry behavior").
+const THROTTLING: [&str; 14] = [
+    "BandwidthLimitExceeded",
+    "EC2ThrottledException",
+    "LimitExceededException",
+    "PriorRequestNotComplete",
+    "ProvisionedThroughputExceededException",
+    "RequestLimitExceeded",
+    "RequestThrottled",
+    "RequestThrottledException",
+    "SlowDown",
+    "ThrottledException",
+    "Throttling",
+    "ThrottlingException",
+    "TooManyRequestsException",
+    "TransactionInProgressException",
+];
+
 /// What an answer with a status other than 200 means. Never a caller.
 pub(super) fn read(reply: &StsReply) -> VerifyError {
     let status = reply.status;
@@ -65,25 +87,3 @@ fn xml_code(body: &str) -> Option<String> {
     }
     None
 }
-
-/// Longest error body looked at, in bytes.
-const MAX_ERROR_BYTES: usize = 16 * 1024;
-/// Longest error code passed on.
-const MAX_CODE: usize = 64;
-/// Codes that mean "later", as the AWS SDKs read them (AWS SDKs and Tools Reference Guide, "Retry behavior").
-const THROTTLING: [&str; 14] = [
-    "BandwidthLimitExceeded",
-    "EC2ThrottledException",
-    "LimitExceededException",
-    "PriorRequestNotComplete",
-    "ProvisionedThroughputExceededException",
-    "RequestLimitExceeded",
-    "RequestThrottled",
-    "RequestThrottledException",
-    "SlowDown",
-    "ThrottledException",
-    "Throttling",
-    "ThrottlingException",
-    "TooManyRequestsException",
-    "TransactionInProgressException",
-];
