@@ -27,6 +27,7 @@ mod breaker;
 mod cache;
 mod client;
 mod config;
+mod exchange;
 mod flight;
 mod limits;
 mod tls;
@@ -143,7 +144,7 @@ impl Executor {
         let timeout = self.config.timeout;
         let flight = async move {
             let started = Instant::now();
-            let reply = client::ask(&client, &call, timeout).await;
+            let reply = exchange::ask(&client, &call, timeout).await;
             let ended = Instant::now();
             match &reply {
                 Ok(reply) => ticket.report(reply.status < 500, ended),

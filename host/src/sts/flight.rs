@@ -9,9 +9,9 @@ use std::{
     time::Duration,
 };
 
-use futures_util::future::{BoxFuture, Shared};
+use futures_util::future::{BoxFuture, FutureExt as _, Shared};
 
-use super::client::Failure;
+use super::exchange::Failure;
 use crate::{
     caller::Caller,
     provider::{StsCall, StsReply, VerifyError},
@@ -92,7 +92,6 @@ impl Flights {
 
 impl Flight {
     fn new(answer: BoxFuture<'static, Arc<Answer>>) -> Self {
-        use futures_util::FutureExt as _;
         Self { answer: answer.shared(), verdict: OnceLock::new() }
     }
 }

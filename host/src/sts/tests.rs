@@ -9,7 +9,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures_util::{StreamExt as _, future::join_all, stream};
+use futures_util::{Stream, StreamExt as _, future::join_all, stream};
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 use http_body_util::{BodyExt as _, Full, StreamBody, combinators::BoxBody};
 use hyper::{body::Frame, service::service_fn};
@@ -140,9 +140,13 @@ async fn serve(request: http::Request<hyper::body::Incoming>, counts: Arc<Counts
     counts.requests.fetch_add(1, SeqCst);
     let mut pending = Pending(Arc::clone(&counts), false);
     let response = match request.uri().path() {
+        "/barely" => pieces(endless(b"12345678").take(8192)),
         "/big" => body(StatusCode::OK, vec![b'x'; 65 * 1024]),
-        "/drip" => endless(Duration::from_millis(20), b"x"),
-        "/endless" => endless(Duration::ZERO, &[b'x'; 4096]),
+        "/drip" => pieces(endless(b"x").then(|piece| async move {
+            sleep(Duration::from_millis(20)).await;
+            piece
+        })),
+        "/endless" => pieces(endless(&[b'x'; 4096])),
         "/error" => body(StatusCode::INTERNAL_SERVER_ERROR, "arn:aws:iam::111122223333:user/alice"),
         "/flaky" if counts.hung_up.fetch_add(1, SeqCst) == 0 => return Err("hang up"),
         "/hang" => std::future::pending().await,
@@ -179,12 +183,14 @@ fn body(status: StatusCode, content: impl Into<Bytes>) -> Response {
     response
 }
 
-fn endless(pause: Duration, piece: &'static [u8]) -> Response {
-    let pieces = stream::repeat(()).then(move |()| async move {
-        sleep(pause).await;
-        Ok::<_, Infallible>(Frame::data(Bytes::from_static(piece)))
-    });
-    http::Response::new(BoxBody::new(StreamBody::new(pieces)))
+fn endless(piece: &'static [u8]) -> impl Stream<Item = &'static [u8]> + Send + Sync {
+    stream::repeat(piece)
+}
+
+/// A body without a `Content-Length`.
+fn pieces(pieces: impl Stream<Item = &'static [u8]> + Send + Sync + 'static) -> Response {
+    let frames = pieces.map(|piece| Ok(Frame::data(Bytes::from_static(piece))));
+    http::Response::new(BoxBody::new(StreamBody::new(frames)))
 }
 
 /// Reads `fake.<path>.<query>`, or `fake.<path>.<query>@<host>`.
@@ -475,6 +481,7 @@ async fn bad_answers_have_their_cause() {
         check("fake.error.1", "server_error", 1).await;
         check("fake.reset.1", "reset", 2).await;
         assert_eq!(login(&executor, "fake.flaky.1").await, Ok(Source::Sts), "{alpn:?}");
+        assert_eq!(login(&executor, "fake.barely.1").await, Ok(Source::Sts), "64 KiB in pieces, {alpn:?}");
     }
 }
 
