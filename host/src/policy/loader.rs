@@ -1,6 +1,8 @@
 //! Loading: a component's file becomes a [`Policy`] that is linked, configured and ready, or does not go live.
 
 use std::{
+    error::Error,
+    fmt,
     fs::File,
     io::{self, Read as _},
     path::{Path, PathBuf},
@@ -26,13 +28,11 @@ const MAGIC: &[u8] = b"\0asm";
 const CORE_VERSION: [u8; 4] = [1, 0, 0, 0];
 
 /// A policy that did not load: which file, and what is wrong with it.
-#[derive(Debug, thiserror::Error)]
-#[error("{}: {problem}", path.display())]
+#[derive(Debug)]
 pub struct LoadError {
     /// The component's file.
     pub path: PathBuf,
     /// What is wrong.
-    #[source]
     pub problem: LoadProblem,
 }
 
@@ -202,6 +202,19 @@ impl LoadError {
     #[must_use]
     pub fn reason(&self) -> &'static str {
         self.problem.reason()
+    }
+}
+
+impl fmt::Display for LoadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.path.display(), self.problem)
+    }
+}
+
+/// The problem is in the text, so the source is what is behind it.
+impl Error for LoadError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.problem.source()
     }
 }
 
