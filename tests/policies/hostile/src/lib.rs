@@ -181,7 +181,8 @@ impl Mode {
     /// More than any limit; of lines and values, few enough that the fuel lasts for all of them.
     fn plenty(self) -> usize {
         match self {
-            Self::LogFlood | Self::ManyExtra | Self::ManyGroups => 50_000,
+            Self::LogFlood | Self::ManyGroups => 50_000,
+            Self::ManyExtra => 15_000,
             Self::Memory => GIBIBYTE,
             _ => 400_000,
         }
