@@ -1,5 +1,5 @@
-//! Lines for the login's audit record. Long lines are cut and lines over the host's budget dropped;
-//! logging never fails and never changes the decision.
+//! Lines for the login's audit record. Long lines are cut and lines over the host's budget dropped, which
+//! never changes the decision; only a line larger than any answer may be is a fault.
 //!
 //! In a native build the lines are kept per thread, for [`testing::logged`](crate::testing::logged).
 

@@ -109,7 +109,7 @@ impl Template {
                 Part::Value(placeholder) => placeholder.write(caller, &mut name)?,
             }
         }
-        if self.has_placeholders() && name.starts_with(RESERVED) { Err(Unfit::Reserved) } else { Ok(name) }
+        if self.has_placeholders() && is_reserved(&name) { Err(Unfit::Reserved) } else { Ok(name) }
     }
 
     fn push_text(&mut self, text: &str) {
@@ -135,7 +135,7 @@ impl std::str::FromStr for Template {
             rest = tail;
         }
         template.push_text(rest);
-        if template.has_placeholders() && text.starts_with(RESERVED) {
+        if template.has_placeholders() && is_reserved(text) {
             return Err(InvalidTemplate::Reserved);
         }
         Ok(template)
@@ -148,6 +148,11 @@ impl TryFrom<String> for Template {
     fn try_from(text: String) -> Result<Self, Self::Error> {
         text.parse()
     }
+}
+
+/// Kubernetes compares names by case, but people do not read them so.
+fn is_reserved(name: &str) -> bool {
+    name.get(..RESERVED.len()).is_some_and(|head| head.eq_ignore_ascii_case(RESERVED))
 }
 
 // === impl Placeholder ===
@@ -274,6 +279,7 @@ mod tests {
         check("{{SessionName}}", "a\u{202e}b", unfit);
         check("{{SessionName}}", "", Err(Unfit::Missing("SessionName")));
         check("{{SessionName}}:masters", "system", Err(Unfit::Reserved));
+        check("{{SessionName}}:masters", "System", Err(Unfit::Reserved));
         check("sys{{SessionName}}:masters", "tem", Err(Unfit::Reserved));
     }
 
@@ -316,7 +322,7 @@ mod tests {
                 && let Ok(name) = template.render(&testing::session("111122223333", "Dev", &session).caller)
             {
                 prop_assert_eq!(name.matches(':').count(), format!("{head}{tail}").matches(':').count());
-                prop_assert!(!name.starts_with("system:"));
+                prop_assert!(!name.to_lowercase().starts_with("system:"));
                 prop_assert!(name.is_ascii());
             }
         }

@@ -23,7 +23,7 @@ pub struct Hostile {
 #[serde(deny_unknown_fields)]
 pub struct Settings {
     mode: Mode,
-    /// A count or a number of bytes. Default: more than any limit, 400,000 or (of memory) 1 GiB.
+    /// A count or a number of bytes. Default: more than any limit, see [`Mode::plenty`].
     amount: Option<usize>,
 }
 
@@ -101,8 +101,6 @@ enum Mode {
     SystemUser,
 }
 
-/// More than any limit of calls, lines, groups or bytes that cross the border.
-const PLENTY: usize = 400_000;
 const GIBIBYTE: usize = 1 << 30;
 const PAGE: usize = 64 * 1024;
 
@@ -122,7 +120,7 @@ impl Policy for Hostile {
             Mode::ConfigureTrap => panic!("hostile: configure"),
             _ => {}
         }
-        let plenty = if matches!(mode, Mode::Memory) { GIBIBYTE } else { PLENTY };
+        let plenty = mode.plenty();
         Ok(Self { mode, amount: amount.unwrap_or(plenty) })
     }
 
@@ -176,6 +174,20 @@ impl Policy for Hostile {
 }
 
 herald_policy::export!(Hostile);
+
+// === impl Mode ===
+
+impl Mode {
+    /// More than any limit; of lines and values, few enough that the fuel lasts for all of them.
+    fn plenty(self) -> usize {
+        match self {
+            Self::LogFlood | Self::ManyGroups => 50_000,
+            Self::ManyExtra => 15_000,
+            Self::Memory => GIBIBYTE,
+            _ => 400_000,
+        }
+    }
+}
 
 fn spin() -> ! {
     let mut turns = 0_u64;
