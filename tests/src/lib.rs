@@ -9,7 +9,16 @@
 //!
 //! Nothing here is in the shipped binary, and nothing here talks to anything but loopback.
 
+pub mod herald;
+pub mod policies;
 pub mod sigv4;
 pub mod sts;
 pub mod tls;
 pub mod tokens;
+
+/// The present time. Tests stand at the edge: they may read the clock.
+#[must_use]
+#[expect(clippy::disallowed_methods, reason = "tests stand at the edge, as `server` and `cli` do")]
+pub fn now() -> std::time::SystemTime {
+    std::time::SystemTime::now()
+}

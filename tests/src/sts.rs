@@ -97,17 +97,11 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             keys: Keys::people().with_derived(crate::tokens::derived_key),
-            clock: Arc::new(system_time),
+            clock: Arc::new(crate::now),
             log_capacity: 1_000,
             behaviour: Behaviour::default(),
         }
     }
-}
-
-/// The fakes stand at the edge: they may read the clock.
-#[expect(clippy::disallowed_methods, reason = "a service reads the clock at its edge, as `server` does")]
-fn system_time() -> SystemTime {
-    SystemTime::now()
 }
 
 // === impl Sts ===

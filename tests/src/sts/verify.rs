@@ -94,7 +94,7 @@ pub fn verify(
 
 /// The region that `host` is scoped to, its port left aside.
 #[must_use]
-pub fn host_region(host: &str) -> Option<HostRegion> {
+fn host_region(host: &str) -> Option<HostRegion> {
     hosts::region(host.rsplit_once(':').map_or(host, |(name, _port)| name))
 }
 

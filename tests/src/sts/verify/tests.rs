@@ -108,12 +108,12 @@ fn scope() {
     check(&global.sign(), Err(region));
     check(&Draft { service: "s3".to_owned(), ..bob() }.sign(), Err(wrong("correct service: 'sts'")));
     check(&Draft { scope_date: Some("20260101".to_owned()), ..bob() }.sign(), Err(wrong("'20260101' != '20260102'")));
-    let credential = |value| bob().sign().with("X-Amz-Credential", value);
+    let credential = |value: String| bob().sign().with("X-Amz-Credential", &value);
     let id = BOB.access_key_id;
-    check(&credential(&format!("{id}/20260102/us-east-1/sts/aws5")), Err(wrong("valid terminator")));
-    check(&credential(&format!("{id}/20260102/us-east-1/sts")), Err(("IncompleteSignature", "exactly 5")));
+    check(&credential(format!("{id}/20260102/us-east-1/sts/aws5")), Err(wrong("valid terminator")));
+    check(&credential(format!("{id}/20260102/us-east-1/sts")), Err(("IncompleteSignature", "exactly 5")));
     check(
-        &credential(&format!("{id}/20260102/us-east-1/sts/aws4_request/x")),
+        &credential(format!("{id}/20260102/us-east-1/sts/aws4_request/x")),
         Err(("IncompleteSignature", "exactly 5")),
     );
 }
@@ -187,7 +187,7 @@ fn an_authorization_header_signs_too() {
     let body = b"Action=GetCallerIdentity&Version=2011-06-15";
     let host = "sts.us-east-1.amazonaws.com";
     let date = "20260102T030405Z";
-    let scope = sigv4::Scope { date: "20260102", region: "us-east-1", service: "sts" };
+    let scope = Scope { date: "20260102", region: "us-east-1", service: "sts" };
     let request = sigv4::Request {
         method: "POST",
         path: "/",
