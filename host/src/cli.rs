@@ -3,6 +3,8 @@
 
 use std::process::ExitCode;
 
+pub mod verify;
+
 /// Parses the process's arguments, runs the command and gives its exit code.
 #[must_use]
 pub fn main() -> ExitCode {

@@ -91,3 +91,15 @@ impl Provider for Aws {
         Err(VerifyError::Foreign)
     }
 }
+
+impl FromStr for Partition {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "aws" => Ok(Self::Aws),
+            "aws-cn" => Ok(Self::AwsCn),
+            _ => Err("not an AWS partition"),
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! The command's output, from decisions made without a network.
