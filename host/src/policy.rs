@@ -238,11 +238,7 @@ impl Policy {
     /// # Errors
     ///
     /// Stub.
-    pub fn load(
-        _engine: &Engine,
-        config: &Config,
-        _compiled: Option<&CompiledFolder>,
-    ) -> Result<Self, std::io::Error> {
+    pub fn load(_engine: &Engine, config: &Config, _compiled: Option<&CompiledFolder>) -> Result<Self, std::io::Error> {
         Err(std::io::Error::other(format!("{} is a stub", Path::display(&config.component))))
     }
 }

@@ -2,7 +2,10 @@
 
 // Stub: replaced by the server's room.
 
-use std::{net::{IpAddr, Ipv4Addr}, path::PathBuf};
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    path::PathBuf,
+};
 
 use serde::Deserialize;
 

@@ -103,10 +103,8 @@ impl Args {
     pub async fn run(&self, stdin: impl Read, now: SystemTime, out: &mut impl Write) -> anyhow::Result<()> {
         let config = self.load()?;
         let token = self.token.read(stdin)?;
-        let authenticator = tokio::task::block_in_place(|| {
-            let shared = Shared::new(&config, Arc::new(Metrics::default()))?;
-            config.build(&shared)
-        })?;
+        let shared = Shared::new(&config, Arc::new(Metrics::default()))?;
+        let authenticator = config.build(&shared)?;
         let decides = self.config.is_some();
         verify(&authenticator, &token, now, decides, self.output, out).await
     }

@@ -119,11 +119,8 @@ impl Config {
 
     /// Every cloud whose tokens are accepted.
     fn providers(&self, cluster_id: &aws::ClusterId) -> Vec<Arc<dyn Provider>> {
-        let aws = aws::Config {
-            cluster_id: cluster_id.clone(),
-            partition: self.partition,
-            hosts: self.sts_hosts.clone(),
-        };
+        let aws =
+            aws::Config { cluster_id: cluster_id.clone(), partition: self.partition, hosts: self.sts_hosts.clone() };
         vec![Arc::new(Aws::new(aws))]
     }
 

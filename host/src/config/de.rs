@@ -163,11 +163,7 @@ impl<'de> Deserializer<'de> for De<'de> {
         }
     }
 
-    fn deserialize_newtype_struct<V: Visitor<'de>>(
-        self,
-        _name: &'static str,
-        visitor: V,
-    ) -> Result<V::Value, Problem> {
+    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _name: &'static str, visitor: V) -> Result<V::Value, Problem> {
         visitor.visit_newtype_struct(self)
     }
 
@@ -200,9 +196,7 @@ impl<'de> Deserializer<'de> for De<'de> {
         visitor: V,
     ) -> Result<V::Value, Problem> {
         match &self.node.value {
-            Value::Map(entries) => {
-                visitor.visit_enum(MapAccessDeserializer::new(Map::new(entries, None, self.source)))
-            }
+            Value::Map(entries) => visitor.visit_enum(MapAccessDeserializer::new(Map::new(entries, None, self.source))),
             _ => visitor.visit_enum(self.node.text(self.source)?.into_deserializer()),
         }
     }

@@ -124,7 +124,10 @@ impl<'a> Entries<'a> {
         let name = self.required(entries, "permissionSetName", node.at)?;
         let good = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_+=,.@-".contains(&byte));
         if !good || !(1..=MAX_SET_NAME).contains(&name.len()) {
-            return Err(Problem::new(node.at, "not the name of a permission set: 1 to 32 of A-Z a-z 0-9 _ + = , . @ -"));
+            return Err(Problem::new(
+                node.at,
+                "not the name of a permission set: 1 to 32 of A-Z a-z 0-9 _ + = , . @ -",
+            ));
         }
         let account = self.required(entries, "accountID", node.at)?;
         let account: AccountId = account.parse().map_err(|error| Problem::new(node.at, format!("{error}")))?;
@@ -299,7 +302,8 @@ pub(super) fn accounts(
     };
     let mut accounts = BTreeSet::new();
     for (index, item) in items.iter().enumerate() {
-        let parse = |text: &str| text.parse().map_err(|error| Problem::new(item.at, format!("{error}, found `{text}`")));
+        let parse =
+            |text: &str| text.parse().map_err(|error| Problem::new(item.at, format!("{error}, found `{text}`")));
         match item.text(source).and_then(parse) {
             Ok(account) => drop(accounts.insert(account)),
             Err(problem) => wrong(problem.within(index, item.at))?,

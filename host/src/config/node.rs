@@ -57,6 +57,8 @@ pub(super) type EachEntry<'a> = &'a mut dyn FnMut(Section, usize, Node);
 pub(super) const MAX_BYTES: u64 = 32 << 20;
 /// Deepest nesting.
 const MAX_DEPTH: usize = 32;
+const BEYOND_BUDGET: &str = "larger, deeper or with more aliases than a configuration may be";
+const TWO_DOCUMENTS: &str = "a second document starts here: a file holds one";
 /// Words that older YAML takes for booleans when they stand without quotes (YAML 1.1, "Boolean
 /// Language-Independent Type").
 const OLD_BOOLEANS: [&str; 6] = ["y", "n", "yes", "no", "on", "off"];
@@ -101,13 +103,13 @@ fn options() -> serde_saphyr::Options {
 
 fn from_yaml(error: &serde_saphyr::Error, text: &str) -> Problem {
     let at = error.location().map_or(Position { line: 1, column: 1 }, |location| position(&location));
-    let what = match error.without_snippet() {
-        serde_saphyr::Error::Budget { .. } => "larger, deeper or with more aliases than a configuration may be".to_owned(),
-        serde_saphyr::Error::MultipleDocuments { .. } => "a second document starts here: a file holds one".to_owned(),
-        error => {
-            let words = error.to_string();
-            words.rsplit_once(" at line ").map_or(words.as_str(), |(what, _)| what).replace('\n', " ")
+    let words = error.without_snippet().to_string();
+    let what = match words.split(" at line ").next().unwrap_or_default() {
+        _ if matches!(error.without_snippet(), serde_saphyr::Error::MultipleDocuments { .. }) => {
+            TWO_DOCUMENTS.to_owned()
         }
+        what if what.starts_with("budget breached") => BEYOND_BUDGET.to_owned(),
+        what => what.replace('\n', " "),
     };
     let line = text.lines().nth(at.line.saturating_sub(1) as usize).unwrap_or_default();
     let unquoted = line.split_once(':').is_some_and(|(_, value)| value.trim_start().starts_with("{{"))

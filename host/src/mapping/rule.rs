@@ -10,7 +10,10 @@ use std::{
     sync::Arc,
 };
 
-use super::{StageError, template::{RenderError, Template}};
+use super::{
+    StageError,
+    template::{RenderError, Template},
+};
 use crate::{
     caller::{AccountId, Arn, Caller, PrincipalKind},
     policy::Mapping,

@@ -28,7 +28,11 @@ fn refused(text: &str, session: Option<&str>, expected: &Expect) {
 fn variables_are_filled_in() {
     check("", None, "");
     check("alice", None, "alice");
-    check("role:{{AccountID}}:{{SessionName}}:{{SessionNameRaw}}", Some("a@b.com"), "role:123456789012:a-b.com:a@b.com");
+    check(
+        "role:{{AccountID}}:{{SessionName}}:{{SessionNameRaw}}",
+        Some("a@b.com"),
+        "role:123456789012:a-b.com:a@b.com",
+    );
     check("{{SessionName}}", Some("alice@example.com"), "alice-example.com");
     check("{{SessionName}}", Some("alice-example.com"), "alice-example.com");
     check("{{AccessKeyID}}{{AccountID}}", None, "ASIAEXAMPLE123456789012");
@@ -46,24 +50,44 @@ fn what_is_not_understood_is_refused_at_load() {
     refused(
         "{{Nope}}",
         None,
-        &expect!["unknown template variable {{Nope}}; known are {{AccessKeyID}}, {{AccountID}}, {{SessionName}}, {{SessionNameRaw}}"],
+        &expect![
+            "unknown template variable {{Nope}}; known are {{AccessKeyID}}, {{AccountID}}, {{SessionName}}, {{SessionNameRaw}}"
+        ],
     );
-    refused("{{ AccountID }}", None, &expect!["unknown template variable {{ AccountID }}; did you mean {{AccountID}}?"]);
-    refused("{{sessionname}}", None, &expect!["unknown template variable {{sessionname}}; did you mean {{SessionName}}?"]);
+    refused(
+        "{{ AccountID }}",
+        None,
+        &expect!["unknown template variable {{ AccountID }}; did you mean {{AccountID}}?"],
+    );
+    refused(
+        "{{sessionname}}",
+        None,
+        &expect!["unknown template variable {{sessionname}}; did you mean {{SessionName}}?"],
+    );
     refused("a:{{AccountID", None, &expect!["template braces do not pair up: write {{Variable}}"]);
     refused("a:{{AccountID}", None, &expect!["template braces do not pair up: write {{Variable}}"]);
     refused("a:{AccountID}}", None, &expect!["template braces do not pair up: write {{Variable}}"]);
     refused(
         "system:node:{{EC2PrivateDNSName}}",
         None,
-        &expect!["{{EC2PrivateDNSName}} needs EC2 look-ups, which this release does not make yet: keep node roles with the authenticator that makes them"],
+        &expect![
+            "{{EC2PrivateDNSName}} needs EC2 look-ups, which this release does not make yet: keep node roles with the authenticator that makes them"
+        ],
     );
 }
 
 #[test]
 fn a_caller_without_session_has_no_session_name() {
-    refused("u:{{SessionName}}", None, &expect!["{{SessionName}} asks for a session name, and this caller has no session"]);
-    refused("u:{{SessionNameRaw}}", None, &expect!["{{SessionNameRaw}} asks for a session name, and this caller has no session"]);
+    refused(
+        "u:{{SessionName}}",
+        None,
+        &expect!["{{SessionName}} asks for a session name, and this caller has no session"],
+    );
+    refused(
+        "u:{{SessionNameRaw}}",
+        None,
+        &expect!["{{SessionNameRaw}} asks for a session name, and this caller has no session"],
+    );
 }
 
 #[test]
