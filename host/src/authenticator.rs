@@ -296,3 +296,45 @@ impl From<Refusal> for Denial {
         Self { reason: refusal.reason(), message, class, retry_after: retry.then_some(1) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::{
+        config::{Config, Shared},
+        mapping::rule::tests::caller,
+    };
+
+    /// The uid and the extra keys that a login of account 123456789012 gives.
+    #[track_caller]
+    fn check(scrubbed: &[&str], uid: Option<&str>, expected: (&str, &[&str])) {
+        let accounts = scrubbed.iter().map(|id| id.parse().expect("12 digits"));
+        let config = Config {
+            cluster_id: Some("c".parse().expect("an id")),
+            scrubbed_accounts: accounts.collect::<BTreeSet<_>>(),
+            ..Config::default()
+        };
+        let shared = Shared::new(&config, Arc::default()).expect("made");
+        let authenticator = config.build(&shared).expect("built");
+        let mut caller = caller("arn:aws:sts::123456789012:assumed-role/Admin/alice");
+        caller.extra = vec![("arn", caller.arn.clone())];
+        let extra = vec![("example.com/team".to_owned(), vec!["a".to_owned()])];
+        let mapping = Mapping { username: "alice".into(), uid: uid.map(str::to_owned), extra, ..Mapping::default() };
+        let user = authenticator.user(Uuid::nil(), &caller, mapping, vec![]);
+        let keys: Vec<&str> = user.extra.0.iter().map(|(key, _)| key.as_str()).collect();
+        assert_eq!((user.uid.as_str(), keys.as_slice()), expected);
+    }
+
+    #[test]
+    fn scrubbed_accounts_stay_out_of_the_answer() {
+        const OURS: [&str; 4] =
+            ["example.com/team", "herald.dev/decision-id", "herald.dev/stage", "herald.dev/generation"];
+        let all = ["arn", OURS[0], OURS[1], OURS[2], OURS[3]];
+        check(&[], None, ("aws-iam-authenticator:123456789012:AROAEXAMPLE", &all));
+        check(&["123456789013"], None, ("aws-iam-authenticator:123456789012:AROAEXAMPLE", &all));
+        check(&["123456789012"], None, ("aws-iam-authenticator:administrative:alice", &OURS));
+        check(&["123456789012"], Some("1000"), ("1000", &OURS));
+    }
+}

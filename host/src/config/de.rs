@@ -3,6 +3,8 @@
 //!
 //! Strict about scalars: text is text, a number is a number, and nothing is converted in silence.
 
+use std::collections::HashMap;
+
 use serde::{
     Deserialize, Deserializer,
     de::{DeserializeSeed, IntoDeserializer, MapAccess, SeqAccess, Visitor, value::MapAccessDeserializer},
@@ -228,17 +230,22 @@ struct Map<'a> {
     next: usize,
     /// The known names, of a struct.
     fields: Option<&'static [&'static str]>,
+    /// The keys so far, of a plain map; they do not fold their case.
+    seen: HashMap<&'a str, &'a Key>,
     source: &'a str,
 }
 
 impl<'a> Map<'a> {
     fn new(entries: &'a [(Key, Node)], fields: Option<&'static [&'static str]>, source: &'a str) -> Self {
-        Self { entries, next: 0, fields, source }
+        Self { entries, next: 0, fields, seen: HashMap::new(), source }
     }
 
     /// The name that serde is to see for the key at hand.
-    fn name(&self, key: &'a Key) -> Result<&'a str, Problem> {
-        let Some(fields) = self.fields else { return Ok(&key.text) };
+    fn name(&mut self, key: &'a Key) -> Result<&'a str, Problem> {
+        let Some(fields) = self.fields else {
+            let earlier = self.seen.insert(&key.text, key);
+            return earlier.map_or(Ok(&key.text), |first| Err(twice(key, first)));
+        };
         let earlier = self.entries[..self.next].iter().find(|(other, _)| other.text.eq_ignore_ascii_case(&key.text));
         match earlier {
             Some((first, _)) => Err(twice(key, first)),

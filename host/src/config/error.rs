@@ -5,6 +5,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use serde::de::Unexpected;
+
 /// Where something stands in a file, both counted from 1.
 #[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
 pub struct Position {
@@ -166,16 +168,23 @@ impl serde::de::Error for Problem {
         Self::custom(format_args!("the key `{field}` is missing"))
     }
 
+    fn duplicate_field(field: &'static str) -> Self {
+        Self::custom(format_args!("the key `{field}` is given twice, under two names"))
+    }
+
     fn unknown_variant(found: &str, expected: &'static [&'static str]) -> Self {
         let words: Vec<String> = expected.iter().map(|word| format!("`{word}`")).collect();
         Self::custom(format_args!("expected one of {}, found `{found}`", words.join(", ")))
     }
 
-    fn invalid_type(found: serde::de::Unexpected<'_>, expected: &dyn serde::de::Expected) -> Self {
+    fn invalid_type(found: Unexpected<'_>, expected: &dyn serde::de::Expected) -> Self {
         Self::custom(format_args!("expected {expected}, found {found}"))
     }
 
-    fn invalid_value(found: serde::de::Unexpected<'_>, expected: &dyn serde::de::Expected) -> Self {
+    fn invalid_value(found: Unexpected<'_>, expected: &dyn serde::de::Expected) -> Self {
+        if let Unexpected::Signed(_) | Unexpected::Unsigned(_) = found {
+            return Self::custom(format_args!("the {found} is out of range"));
+        }
         Self::custom(format_args!("expected {expected}, found {found}"))
     }
 }

@@ -100,6 +100,7 @@ fn server_section(file: &Path, node: Node, source: &str, warnings: &mut Warnings
     let [lists, own, http, observe, idle] = split(node, rooms)?;
     warn_idle(warnings, "server.", &idle, &IDLE_SERVER);
 
+    lists_were_read(&lists)?;
     let places = Places::of(&own);
     let Own { partition, backend_mode, mut policies, policy_engine, reserved_prefix_config, sts } =
         De::new(&own, source).read()?;
@@ -129,6 +130,18 @@ fn server_section(file: &Path, node: Node, source: &str, warnings: &mut Warnings
         reserved_prefixes,
         ..Config::default()
     })
+}
+
+/// The entries of these lists are in, so that nothing is left of a list; of anything else, something is.
+fn lists_were_read(lists: &Node) -> Result<(), Problem> {
+    let Value::Map(entries) = &lists.value else { return Ok(()) };
+    for key in ["mapRoles", "mapUsers"] {
+        if let Some(node) = value(entries, key) {
+            let what = format!("expected a list of mappings, found {}", node.value.noun());
+            return Err(Problem::new(node.at, what).under(key, node.at));
+        }
+    }
+    Ok(())
 }
 
 fn account_list(

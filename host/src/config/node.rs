@@ -57,6 +57,8 @@ pub(super) type EachEntry<'a> = &'a mut dyn FnMut(Section, usize, Node);
 pub(super) const MAX_BYTES: u64 = 32 << 20;
 /// Deepest nesting.
 const MAX_DEPTH: usize = 32;
+const BEYOND_BUDGET: &str = "larger, deeper or with more aliases than a configuration may be";
+const TWO_DOCUMENTS: &str = "a second document starts here: a file holds one";
 /// Words that older YAML takes for booleans when they stand without quotes (YAML 1.1, "Boolean
 /// Language-Independent Type").
 const OLD_BOOLEANS: [&str; 6] = ["y", "n", "yes", "no", "on", "off"];
@@ -78,7 +80,7 @@ fn options() -> serde_saphyr::Options {
             max_aliases: 1_000,
             max_anchors: 1_000,
             max_depth: MAX_DEPTH,
-            max_documents: 1,
+            max_documents: 2,
             max_events: 8_000_000,
             max_merge_keys: 1_000,
             max_nodes: 4_000_000,
@@ -90,6 +92,8 @@ fn options() -> serde_saphyr::Options {
             max_replay_stack_depth: 8,
             max_total_replayed_events: 20_000,
         },
+        // Told by whoever reads the map, so that a key given twice in one entry costs only that entry.
+        duplicate_keys: serde_saphyr::DuplicateKeyPolicy::PassThrough,
         emit_comments: false,
         reject_unsupported_tags: true,
         strict_booleans: true,
@@ -100,7 +104,13 @@ fn options() -> serde_saphyr::Options {
 fn from_yaml(error: &serde_saphyr::Error, text: &str) -> Problem {
     let at = error.location().map_or(Position { line: 1, column: 1 }, |location| position(&location));
     let words = error.without_snippet().to_string();
-    let what = words.rsplit_once(" at line ").map_or(words.as_str(), |(what, _)| what).replace('\n', " ");
+    let what = match words.split(" at line ").next().unwrap_or_default() {
+        _ if matches!(error.without_snippet(), serde_saphyr::Error::MultipleDocuments { .. }) => {
+            TWO_DOCUMENTS.to_owned()
+        }
+        what if what.starts_with("budget breached") => BEYOND_BUDGET.to_owned(),
+        what => what.replace('\n', " "),
+    };
     let line = text.lines().nth(at.line.saturating_sub(1) as usize).unwrap_or_default();
     let unquoted = line.split_once(':').is_some_and(|(_, value)| value.trim_start().starts_with("{{"))
         || line.trim_start().trim_start_matches("- ").trim_start().starts_with("{{");
@@ -306,11 +316,27 @@ impl<'de> Visitor<'de> for Walk<'_> {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.level {
-            Level::Entries(_) => "a list of mappings",
-            Level::Server => "a map of server settings under `server`",
-            Level::Top => "a map of settings",
-        })
+        Anything.expecting(f)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(Value::Bool(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(Value::Signed(value))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(Value::Unsigned(value))
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+        Ok(Value::Float(value))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Value, E> {
+        Ok(Value::Text(text.into()))
     }
 
     fn visit_unit<E>(self) -> Result<Value, E> {
@@ -319,7 +345,7 @@ impl<'de> Visitor<'de> for Walk<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
         if let Level::Entries(_) = self.level {
-            return Err(A::Error::custom("expected a list of mappings, found a map: each entry starts with `- `"));
+            return Anything.visit_map(map);
         }
         let mut nodes = Vec::new();
         while let Some(key) = map.next_key::<Node>()? {
@@ -337,9 +363,7 @@ impl<'de> Visitor<'de> for Walk<'_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Value, A::Error> {
-        let Level::Entries(section) = self.level else {
-            return Err(A::Error::custom("expected a map of settings, found a list"));
-        };
+        let Level::Entries(section) = self.level else { return Anything.visit_seq(list) };
         let mut index = 0;
         while let Some(node) = list.next_element()? {
             (self.each)(section, index, node);
