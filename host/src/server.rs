@@ -22,8 +22,8 @@ use crate::{
     observe::{AuditLog, Metrics},
 };
 
-pub mod certificate;
 mod body;
+pub mod certificate;
 mod connection;
 mod files;
 mod hostname;
@@ -241,8 +241,7 @@ pub fn write_kubeconfig(config: &Config, pair: &Pair, path: &Path) -> Result<(),
     if std::fs::read(path).is_ok_and(|found| found == yaml.as_bytes()) {
         return Ok(());
     }
-    files::replace(path, yaml.as_bytes(), 0o644)
-        .map_err(|source| Error::Kubeconfig { path: path.to_owned(), source })
+    files::replace(path, yaml.as_bytes(), 0o644).map_err(|source| Error::Kubeconfig { path: path.to_owned(), source })
 }
 
 /// Listens on the configured address.

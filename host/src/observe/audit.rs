@@ -127,7 +127,11 @@ impl AuditLog {
         });
         let writer = Writer::new(sink, lines, Arc::clone(&shared));
         let thread = std::thread::Builder::new().name("audit".to_owned()).spawn(move || writer.run());
-        Self { queue: Some(queue), shared, thread: Some(thread.expect("a process that just started can have a thread")) }
+        Self {
+            queue: Some(queue),
+            shared,
+            thread: Some(thread.expect("a process that just started can have a thread")),
+        }
     }
 
     /// Queues `entry` as one line, or `short()` if that line would be longer than [`MAX_LINE_BYTES`].

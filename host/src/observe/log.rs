@@ -247,12 +247,22 @@ mod tests {
                 time="2022-09-14T22:50:55.123Z" level=info msg=listening component=herald address="127.0.0.1:21362" path=/var/herald
             "#]],
         );
-        check(Format::Text, "", &[("error", "a\nlevel=error \"b\" \u{202E}\u{1b}[2J")], &expect![[r#"
+        check(
+            Format::Text,
+            "",
+            &[("error", "a\nlevel=error \"b\" \u{202E}\u{1b}[2J")],
+            &expect![[r#"
             time="2022-09-14T22:50:55.123Z" level=info msg="" component=herald error="a\nlevel=error \"b\" \u202e\u001b[2J"
-        "#]]);
-        check(Format::Json, "say \"hi\"", &[("path", "/a\nb")], &expect![[r#"
+        "#]],
+        );
+        check(
+            Format::Json,
+            "say \"hi\"",
+            &[("path", "/a\nb")],
+            &expect![[r#"
             {"time":"2022-09-14T22:50:55.123Z","level":"info","msg":"say \"hi\"","component":"herald","path":"/a\nb"}
-        "#]]);
+        "#]],
+        );
     }
 
     #[test]

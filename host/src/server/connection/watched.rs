@@ -43,10 +43,8 @@ impl Watched {
     }
 
     fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let closing = self.closing.get_or_insert_with(|| Closing {
-            deadline: Box::pin(tokio::time::sleep(LINGER)),
-            bytes: 0,
-        });
+        let closing =
+            self.closing.get_or_insert_with(|| Closing { deadline: Box::pin(tokio::time::sleep(LINGER)), bytes: 0 });
         let mut space = [0; 8192];
         while closing.bytes < LINGER_BYTES && closing.deadline.as_mut().poll(cx).is_pending() {
             let mut buffer = ReadBuf::new(&mut space);

@@ -41,45 +41,100 @@ fn logins() {
         groups: vec!["dev".to_owned()],
         extra: Extra(vec![("herald.dev/stage".to_owned(), vec!["MountedFile".to_owned()])]),
     };
-    check(Outcome::Allowed { user: user() }, ApiVersion::V1, &[], &expect![[r#"
+    check(
+        Outcome::Allowed { user: user() },
+        ApiVersion::V1,
+        &[],
+        &expect![[r#"
         200 application/json -
-        {"apiVersion":"authentication.k8s.io/v1","kind":"TokenReview","status":{"authenticated":true,"user":{"username":"alice","uid":"u","groups":["dev"],"extra":{"herald.dev/stage":["MountedFile"]}}}}"#]]);
-    check(Outcome::Allowed { user: user() }, ApiVersion::V1beta1, &["https://kubernetes.default.svc"], &expect![[r#"
+        {"apiVersion":"authentication.k8s.io/v1","kind":"TokenReview","status":{"authenticated":true,"user":{"username":"alice","uid":"u","groups":["dev"],"extra":{"herald.dev/stage":["MountedFile"]}}}}"#]],
+    );
+    check(
+        Outcome::Allowed { user: user() },
+        ApiVersion::V1beta1,
+        &["https://kubernetes.default.svc"],
+        &expect![[r#"
         200 application/json -
-        {"apiVersion":"authentication.k8s.io/v1beta1","kind":"TokenReview","status":{"authenticated":true,"user":{"username":"alice","uid":"u","groups":["dev"],"extra":{"herald.dev/stage":["MountedFile"]}},"audiences":["https://kubernetes.default.svc"]}}"#]]);
+        {"apiVersion":"authentication.k8s.io/v1beta1","kind":"TokenReview","status":{"authenticated":true,"user":{"username":"alice","uid":"u","groups":["dev"],"extra":{"herald.dev/stage":["MountedFile"]}},"audiences":["https://kubernetes.default.svc"]}}"#]],
+    );
 }
 
 #[test]
 fn denials() {
     use ApiVersion::{V1, V1beta1};
 
-    check(denied("foreign", Class::Foreign, None), V1beta1, &["a"], &expect![[r#"
+    check(
+        denied("foreign", Class::Foreign, None),
+        V1beta1,
+        &["a"],
+        &expect![[r#"
         200 application/json -
-        {"apiVersion":"authentication.k8s.io/v1beta1","kind":"TokenReview","status":{"authenticated":false}}"#]]);
-    check(denied("expired", Class::NotAuthenticated, None), V1, &["a"], &expect![[r#"
+        {"apiVersion":"authentication.k8s.io/v1beta1","kind":"TokenReview","status":{"authenticated":false}}"#]],
+    );
+    check(
+        denied("expired", Class::NotAuthenticated, None),
+        V1,
+        &["a"],
+        &expect![[r#"
         200 application/json -
-        {"apiVersion":"authentication.k8s.io/v1","kind":"TokenReview","status":{"authenticated":false}}"#]]);
-    check(denied("not_mapped", Class::NotAllowed, None), V1, &[], &expect![[r#"
+        {"apiVersion":"authentication.k8s.io/v1","kind":"TokenReview","status":{"authenticated":false}}"#]],
+    );
+    check(
+        denied("not_mapped", Class::NotAllowed, None),
+        V1,
+        &[],
+        &expect![[r#"
         200 application/json -
-        {"apiVersion":"authentication.k8s.io/v1","kind":"TokenReview","status":{"authenticated":false,"error":"not_mapped: no mapping names this caller (decision 00000000-0000-0000-0000-000000000000)"}}"#]]);
-    check(denied("policy_denied", Class::NotAllowed, None), V1beta1, &[], &expect![[r#"
+        {"apiVersion":"authentication.k8s.io/v1","kind":"TokenReview","status":{"authenticated":false,"error":"not_mapped: no mapping names this caller (decision 00000000-0000-0000-0000-000000000000)"}}"#]],
+    );
+    check(
+        denied("policy_denied", Class::NotAllowed, None),
+        V1beta1,
+        &[],
+        &expect![[r#"
         200 application/json -
-        {"apiVersion":"authentication.k8s.io/v1beta1","kind":"TokenReview","status":{"authenticated":false,"error":"policy_denied: a policy refused this caller (decision 00000000-0000-0000-0000-000000000000)"}}"#]]);
-    check(denied("policy_fuel", Class::NotAllowed, None), V1, &[], &expect![[r#"
+        {"apiVersion":"authentication.k8s.io/v1beta1","kind":"TokenReview","status":{"authenticated":false,"error":"policy_denied: a policy refused this caller (decision 00000000-0000-0000-0000-000000000000)"}}"#]],
+    );
+    check(
+        denied("policy_fuel", Class::NotAllowed, None),
+        V1,
+        &[],
+        &expect![[r#"
         200 application/json -
-        {"apiVersion":"authentication.k8s.io/v1","kind":"TokenReview","status":{"authenticated":false,"error":"policy_fuel: a policy failed (decision 00000000-0000-0000-0000-000000000000)"}}"#]]);
-    check(denied("guard_too_long", Class::NotAllowed, None), V1, &[], &expect![[r#"
+        {"apiVersion":"authentication.k8s.io/v1","kind":"TokenReview","status":{"authenticated":false,"error":"policy_fuel: a policy failed (decision 00000000-0000-0000-0000-000000000000)"}}"#]],
+    );
+    check(
+        denied("guard_too_long", Class::NotAllowed, None),
+        V1,
+        &[],
+        &expect![[r#"
         200 application/json -
-        {"apiVersion":"authentication.k8s.io/v1","kind":"TokenReview","status":{"authenticated":false,"error":"guard_too_long: the name given to this caller breaks a rule of the cluster (decision 00000000-0000-0000-0000-000000000000)"}}"#]]);
-    check(denied("template", Class::NotAllowed, None), V1, &[], &expect![[r#"
+        {"apiVersion":"authentication.k8s.io/v1","kind":"TokenReview","status":{"authenticated":false,"error":"guard_too_long: the name given to this caller breaks a rule of the cluster (decision 00000000-0000-0000-0000-000000000000)"}}"#]],
+    );
+    check(
+        denied("template", Class::NotAllowed, None),
+        V1,
+        &[],
+        &expect![[r#"
         200 application/json -
-        {"apiVersion":"authentication.k8s.io/v1","kind":"TokenReview","status":{"authenticated":false,"error":"template: this caller is not let in (decision 00000000-0000-0000-0000-000000000000)"}}"#]]);
-    check(denied("source_not_ready", Class::Unavailable, None), V1, &[], &expect![[r#"
+        {"apiVersion":"authentication.k8s.io/v1","kind":"TokenReview","status":{"authenticated":false,"error":"template: this caller is not let in (decision 00000000-0000-0000-0000-000000000000)"}}"#]],
+    );
+    check(
+        denied("source_not_ready", Class::Unavailable, None),
+        V1,
+        &[],
+        &expect![[r#"
         503 text/plain; charset=utf-8 1
         source_not_ready: the login cannot be checked for now, try again (decision 00000000-0000-0000-0000-000000000000)
-    "#]]);
-    check(denied("sts_throttled", Class::Throttled, Some(7)), V1, &[], &expect![[r#"
+    "#]],
+    );
+    check(
+        denied("sts_throttled", Class::Throttled, Some(7)),
+        V1,
+        &[],
+        &expect![[r#"
         429 text/plain; charset=utf-8 7
         sts_throttled: too many logins for now, try again (decision 00000000-0000-0000-0000-000000000000)
-    "#]]);
+    "#]],
+    );
 }

@@ -49,7 +49,7 @@ fn no_rejection_quotes_the_body() {
 
 #[test]
 fn audit_lines_carry_the_decision_flat() {
-    let line = line(&decided(allowed(&["dev"])));
+    let line = line(decided(allowed(&["dev"])));
     assert_eq!(line["time"], "2023-11-14T22:13:20.123Z");
     assert_eq!((&line["event"], &line["cluster"]), (&json!("decision"), &json!("prod")));
     assert_eq!(line["client"], "127.0.0.1:4711");
@@ -77,7 +77,8 @@ fn line(decision: impl Serialize) -> Value {
 #[tokio::test]
 async fn readiness_follows_conditions_and_the_drain() {
     let room = Room::new(&Config::default(), services(Output::Stderr));
-    let reasons = || room.ready().reasons.into_iter().map(|(name, reason)| format!("{name}: {reason}")).collect::<Vec<_>>();
+    let reasons =
+        || room.ready().reasons.into_iter().map(|(name, reason)| format!("{name}: {reason}")).collect::<Vec<_>>();
     assert!(room.ready().ready);
     room.services.readiness.missing("EKSConfigMap", "not read yet");
     assert_eq!(reasons(), ["EKSConfigMap: not read yet"]);
