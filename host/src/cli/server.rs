@@ -185,14 +185,18 @@ async fn prepare(
 }
 
 fn announce(config: &server::Config, is_new: bool) {
-    let (folder, path) = (config.state_dir.display(), config.generate_kubeconfig.display());
     let pair = if is_new { "made a new certificate and key" } else { "using the certificate and key that were there" };
-    tracing::info!(folder = %folder, "{pair}");
-    tracing::info!(
-        "start kube-apiserver with `--authentication-token-webhook-config-file={path}` \
-         (assuming default hostPath mounts)"
-    );
+    tracing::info!(folder = %config.state_dir.display(), "{pair}");
+    tracing::info!("{}", hint(config));
     tracing::info!(version = env!("CARGO_PKG_VERSION"), url = config.webhook_url(), "listening on {}", address(config));
+}
+
+/// What is left to do for whoever sets the cluster up.
+fn hint(config: &server::Config) -> String {
+    format!(
+        "start kube-apiserver with `--authentication-token-webhook-config-file={}` (assuming default hostPath mounts)",
+        config.generate_kubeconfig.display()
+    )
 }
 
 fn address(config: &server::Config) -> std::net::SocketAddr {
@@ -305,6 +309,8 @@ mod tests {
         let port = listener.local_addr().unwrap().port();
         let text = std::fs::read_to_string(&prepared.generate_kubeconfig).unwrap();
         assert!(text.contains(&format!("https://localhost:{port}/authenticate")), "{text}");
+        let flag = format!("`--authentication-token-webhook-config-file={}`", prepared.generate_kubeconfig.display());
+        assert!(hint(&prepared).contains(&flag));
 
         std::fs::write(&prepared.generate_kubeconfig, "mine").unwrap();
         let certificate = std::fs::read(prepared.state_dir.join("cert.pem")).unwrap();

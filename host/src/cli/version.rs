@@ -67,14 +67,14 @@ impl Command {
 impl Build {
     fn print(&self, output: Output, out: &mut impl Write) -> anyhow::Result<()> {
         let fields = [("version", Some(self.version)), ("commit", self.commit), ("date", self.date)];
-        let known = fields.into_iter().filter_map(|(key, value)| Some((key, value?)));
+        let mut known = fields.into_iter().filter_map(|(key, value)| Some((key, value?)));
         match output {
             Output::Json => writeln!(out, "{}", serde_json::to_string_pretty(self)?)?,
             Output::Text => {
                 let rest: Vec<_> = known.skip(1).map(|(key, value)| format!(", {key} {value}")).collect();
                 writeln!(out, "herald {}{}", self.version, rest.concat())?;
             }
-            Output::Yaml => known.map(|(key, value)| writeln!(out, "{key}: {value:?}")).collect::<Result<(), _>>()?,
+            Output::Yaml => known.try_for_each(|(key, value)| writeln!(out, "{key}: {value:?}"))?,
         }
         Ok(())
     }

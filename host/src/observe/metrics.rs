@@ -170,7 +170,11 @@ impl Metrics {
             self.config_last_reload_success_time.clone(),
         );
         own.register("connections", "Open connections", self.connections.clone());
-        own.register("connections_closed", "Connections that were cut, by reason", self.connections_closed.clone());
+        own.register(
+            "connections_closed",
+            "Connections that did not end with an orderly close",
+            self.connections_closed.clone(),
+        );
         own.register("decisions", "Decisions about tokens", self.decisions.clone());
         own.register_with_unit(
             "decision_duration",
@@ -263,7 +267,8 @@ impl Metrics {
         self.connections.dec();
     }
 
-    /// The server cut a connection: `handshake`, `head_timeout`, `idle`, `protocol`, `shutdown`.
+    /// A connection ended before its peer closed it in order: `broken` (by the peer or its protocol),
+    /// `handshake`, `head_timeout`, `idle`, `shutdown`.
     pub fn connection_cut(&self, reason: &'static str) {
         self.connections_closed.get_or_create(&Reason { reason }).inc();
     }

@@ -13,7 +13,7 @@ use std::{
 };
 
 use rcgen::{
-    CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, KeyPair, KeyUsagePurpose, SanType,
+    CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose, SanType,
     string::Ia5String,
 };
 use rustix::fs::OFlags;
@@ -177,7 +177,7 @@ impl Pair {
         let key_pem = Zeroizing::new(key_pair.serialize_pem());
         let (pem, der) = (signed.pem(), signed.der().clone());
         let write = |path: &Path, source| CertificateError::Write { path: path.to_owned(), source };
-        let folder = key.parent().unwrap_or(Path::new("."));
+        let folder = key.parent().unwrap_or_else(|| Path::new("."));
         files::private_folder(folder).map_err(|source| write(folder, source))?;
         files::create(key, key_pem.as_bytes(), 0o600).map_err(|source| write(key, source))?;
         files::create(certificate, pem.as_bytes(), 0o644).map_err(|source| write(certificate, source))?;
@@ -192,14 +192,15 @@ impl Pair {
     }
 }
 
-/// Self-signed, and no authority: the API server knows the webhook by this certificate itself, so
-/// the key must not be able to vouch for others.
+/// Self-signed, and no authority: clients know the webhook by this certificate itself, so its key need
+/// not be able to vouch for others, and strict clients refuse an authority as a server.
 fn params(hostname: &Hostname, address: IpAddr, now: SystemTime) -> Result<CertificateParams, rcgen::Error> {
     let mut params = CertificateParams::default();
     params.distinguished_name = DistinguishedName::new();
     params.distinguished_name.push(DnType::CommonName, NAME);
     params.not_before = (now - BACKDATE).into();
     params.not_after = (now + VALIDITY).into();
+    params.is_ca = IsCa::ExplicitNoCa;
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     params.subject_alt_names = vec![match hostname {

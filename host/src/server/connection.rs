@@ -157,7 +157,7 @@ async fn drive<C: GracefulConnection>(
     loop {
         let watched = poll_fn(|cx| {
             if let Poll::Ready(result) = http.as_mut().poll(cx) {
-                return Poll::Ready(result.map_err(|_| "protocol"));
+                return Poll::Ready(result.map_err(|_| "broken"));
             }
             loop {
                 // An earlier end than the armed one is rare (a head that does not come whole), a

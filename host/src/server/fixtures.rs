@@ -1,7 +1,7 @@
 //! What this room's tests are made of: decisions by hand, and services without a cloud.
 
 use std::{
-    sync::Arc,
+    sync::{Arc, Condvar, Mutex},
     time::{Duration, SystemTime},
 };
 
@@ -21,7 +21,44 @@ use crate::{
 };
 
 /// Refuses every token in the way that the token's text names.
-struct Refusing;
+struct Refusing(Arc<Gate>);
+
+/// Holds `slow` tokens until a test lets them go.
+#[derive(Default)]
+pub(super) struct Gate {
+    state: Mutex<GateState>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct GateState {
+    waiting: usize,
+    open: bool,
+}
+
+// === impl Gate ===
+
+impl Gate {
+    /// Lets `slow` tokens go, those to come too.
+    pub(super) fn open(&self) {
+        self.state.lock().unwrap().open = true;
+        self.changed.notify_all();
+    }
+
+    /// Waits until a `slow` token is held.
+    pub(super) async fn held(&self) {
+        while self.state.lock().unwrap().waiting == 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    fn pass(&self) {
+        let mut state = self.state.lock().unwrap();
+        state.waiting += 1;
+        let limit = Duration::from_secs(10);
+        drop(self.changed.wait_timeout_while(state, limit, |state| !state.open).unwrap());
+    }
+}
 
 impl Provider for Refusing {
     fn name(&self) -> &'static str {
@@ -38,7 +75,7 @@ impl Provider for Refusing {
             "throttled" => VerifyError::Throttled { retry_after: Some(Duration::from_secs(7)) },
             "unavailable" => VerifyError::Unavailable { cause: "connect" },
             "slow" => {
-                std::thread::sleep(Duration::from_millis(700));
+                tokio::task::block_in_place(|| self.0.pass());
                 VerifyError::NotYetValid
             }
             _ => VerifyError::Malformed { reason: "token_base64", source: "not base64".into() },
@@ -52,11 +89,16 @@ impl Provider for Refusing {
 
 /// Services around an authenticator that lets nobody in.
 pub(super) fn services(output: audit::Output) -> Services {
+    services_with(output, Arc::default())
+}
+
+/// The same, whose `slow` tokens wait at `gate`.
+pub(super) fn services_with(output: audit::Output, gate: Arc<Gate>) -> Services {
     let metrics = Arc::new(Metrics::default());
     let authenticator = Authenticator {
         cluster_id: "prod".to_owned(),
         generation: "0a".to_owned(),
-        providers: vec![Arc::new(Refusing)],
+        providers: vec![Arc::new(Refusing(gate))],
         sts: Arc::new(Executor::for_test()),
         chain: Chain::default(),
         metrics: Arc::clone(&metrics),

@@ -15,7 +15,10 @@ use tokio::{
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-use super::{fixtures::services, *};
+use super::{
+    fixtures::{Gate, services_with},
+    *,
+};
 use crate::observe::audit::Output;
 
 /// Longer than any of these tests should wait for anything.
@@ -28,6 +31,7 @@ struct Running {
     address: SocketAddr,
     trust: RootCertStore,
     services: Services,
+    gate: Arc<Gate>,
     stop: Option<oneshot::Sender<()>>,
     task: JoinHandle<Result<Drained, Error>>,
 }
@@ -45,7 +49,8 @@ impl Running {
         let pair = certificate(&config, SystemTime::now()).unwrap();
         let listener = bind(&config).await.unwrap();
         let address = listener.local_addr().unwrap();
-        let services = services(output);
+        let gate = Arc::<Gate>::default();
+        let services = services_with(output, Arc::clone(&gate));
         let (stop, stopped) = oneshot::channel::<()>();
         let mut trust = RootCertStore::empty();
         trust.add(CertificateDer::from_pem_slice(pair.certificate_pem().as_bytes()).unwrap()).unwrap();
@@ -57,7 +62,7 @@ impl Running {
             })
             .await
         });
-        Self { address, trust, services, stop: Some(stop), task }
+        Self { address, trust, services, gate, stop: Some(stop), task }
     }
 
     /// A TLS connection whose certificate is verified under `name`.
@@ -365,12 +370,13 @@ async fn what_is_under_way_is_answered_during_the_drain() {
     let mut fresh = server.connect().await;
     let mut busy = server.connect().await;
     busy.write_all(post(&review("k8s-fake-v1.slow"), "keep-alive").as_bytes()).await.unwrap();
-    sleep(SHORT).await;
+    server.gate.held().await;
     server.stop();
     assert_eq!(rest(&mut idle).await, "");
     assert_eq!(rest(&mut fresh).await, "");
     assert!(TcpStream::connect(server.address).await.is_err(), "nothing is accepted any more");
-    check(&rest(&mut busy).await, 200, &[REFUSED, "connection: close\r\n"]);
+    server.gate.open();
+    check(&rest(&mut busy).await, 200, &[REFUSED]);
     assert_eq!(server.drained().await, Drained { cut: 0 });
 }
 
@@ -386,8 +392,10 @@ async fn an_http_2_stream_under_way_is_answered_during_the_drain() {
         .body(Body::from(review("k8s-fake-v1.slow")))
         .unwrap();
     let response = tokio::spawn(sender.send_request(request));
-    sleep(SHORT).await;
+    server.gate.held().await;
     server.stop();
+    sleep(SHORT).await;
+    server.gate.open();
     let response = timeout(LONG, response).await.unwrap().unwrap().unwrap();
     assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), REFUSED);
     assert_eq!(server.drained().await, Drained { cut: 0 });
@@ -398,9 +406,11 @@ async fn the_grace_period_ends_the_drain() {
     let mut server = Running::start(|config| config.shutdown_grace = Duration::ZERO).await;
     let mut busy = server.connect().await;
     busy.write_all(post(&review("k8s-fake-v1.slow"), "keep-alive").as_bytes()).await.unwrap();
-    sleep(SHORT).await;
+    server.gate.held().await;
     server.stop();
+    let gate = Arc::clone(&server.gate);
     assert_eq!(server.drained().await, Drained { cut: 1 });
+    gate.open();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -408,8 +418,9 @@ async fn too_many_reviews_are_turned_away() {
     let server = Running::start(|config| config.max_in_flight = 1).await;
     let mut busy = server.connect().await;
     busy.write_all(post(&review("k8s-fake-v1.slow"), "close").as_bytes()).await.unwrap();
-    sleep(SHORT).await;
+    server.gate.held().await;
     check(&server.exchange(&post(&review("foreign"), "close")).await, 429, &["retry-after: 1\r\n", "busy: "]);
+    server.gate.open();
     check(&rest(&mut busy).await, 200, &[REFUSED]);
     check(&server.exchange(&post(&review("foreign"), "close")).await, 200, &[REFUSED]);
 }
@@ -469,7 +480,7 @@ fn settings_are_bounded() {
 async fn errors_name_the_place() {
     let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = taken.local_addr().unwrap();
-    let error = bind(&Config { port: address.port(), ..Config::default() }).await.err().expect("the port is taken");
+    let error = bind(&Config { port: address.port(), ..Config::default() }).await.expect_err("the port is taken");
     assert_eq!(error.to_string(), format!("cannot listen on {address}"));
 
     let folder = tempfile::tempdir().unwrap();

@@ -49,7 +49,7 @@ fn no_rejection_quotes_the_body() {
 
 #[test]
 fn audit_lines_carry_the_decision_flat() {
-    let line = line(&decided(allowed(&["dev"])));
+    let line = line(decided(allowed(&["dev"])));
     assert_eq!(line["time"], "2023-11-14T22:13:20.123Z");
     assert_eq!((&line["event"], &line["cluster"]), (&json!("decision"), &json!("prod")));
     assert_eq!(line["client"], "127.0.0.1:4711");
