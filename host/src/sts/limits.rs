@@ -53,8 +53,8 @@ mod tests {
 
     /// Takes `calls` permits, each given back at once unless `keep`, and tells what the last one met.
     #[track_caller]
-    fn check(limits: config::Limits, calls: usize, keep: bool, expected: Option<&str>) {
-        let limits = Limits::new(&limits);
+    fn check(limits: &config::Limits, calls: usize, keep: bool, expected: Option<&str>) {
+        let limits = Limits::new(limits);
         let mut kept = Vec::new();
         for call in 1..=calls {
             let refused = match limits.admit() {
@@ -73,9 +73,9 @@ mod tests {
     #[test]
     fn each_limit_stands_alone() {
         let limits = |in_flight, per_second, burst| config::Limits { in_flight, per_second, burst };
-        check(limits(2, 0, 1), 3, true, Some("sts_in_flight"));
-        check(limits(2, 0, 1), 3, false, None);
-        check(limits(9, 1, 3), 4, false, Some("sts_per_second"));
-        check(limits(9, 1, 3), 3, true, None);
+        check(&limits(2, 0, 1), 3, true, Some("sts_in_flight"));
+        check(&limits(2, 0, 1), 3, false, None);
+        check(&limits(9, 1, 3), 4, false, Some("sts_per_second"));
+        check(&limits(9, 1, 3), 3, true, None);
     }
 }

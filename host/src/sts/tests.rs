@@ -590,6 +590,9 @@ async fn no_log_line_holds_a_signature() {
         .with_ansi(false)
         .with_writer(move || writer.clone())
         .finish();
+    // With a second dispatcher alive, tracing asks them all what they want; with one alone it asks that of
+    // whichever thread comes by first, and other tests' threads want nothing.
+    let _second = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::new());
     let _guard = tracing::subscriber::set_default(subscriber);
     for alpn in ["http/1.1", "h2"] {
         let server = Server::start(&[alpn]).await;
