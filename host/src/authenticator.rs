@@ -316,7 +316,7 @@ mod tests {
             scrubbed_accounts: accounts.collect::<BTreeSet<_>>(),
             ..Config::default()
         };
-        let shared = Shared::new(&config, Arc::default()).expect("made");
+        let shared = Shared::new(&config, Arc::default(), None).expect("made");
         let authenticator = config.build(&shared).expect("built");
         let mut caller = caller("arn:aws:sts::123456789012:assumed-role/Admin/alice");
         caller.extra = vec![("arn", caller.arn.clone())];

@@ -74,8 +74,6 @@ Examples:
 /// `EX_CONFIG`: something is wrong with the configuration.
 const EX_CONFIG: u8 = 78;
 
-pub mod verify;
-
 /// Parses the process's arguments, runs the command and gives its exit code.
 #[must_use]
 pub fn main() -> ExitCode {

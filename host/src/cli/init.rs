@@ -144,7 +144,7 @@ mod tests {
     fn run(folder: &Path) -> String {
         let mut out = Vec::new();
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
-        command(folder).run(server::Config::default(), "prod.example.com", now, &mut out).unwrap();
+        command(folder).make(server::Config::default(), "prod.example.com", now, &mut out).unwrap();
         String::from_utf8(out).unwrap().replace(&folder.display().to_string(), "FOLDER")
     }
 

@@ -105,12 +105,16 @@ impl Command {
         out: &mut impl Write,
     ) -> anyhow::Result<()> {
         super::cluster_id(&config)?;
-        config.partition = self.partition.or(config.client.partition).unwrap_or(config.partition);
+        config.partition = self.partition(&config);
         let token = self.token.read(stdin)?;
         let shared = Shared::new(&config, Arc::new(Metrics::default()), None)?;
         let authenticator = config.build(&shared)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(verify(&authenticator, &token, now, decides, self.output, out))
+    }
+
+    fn partition(&self, config: &Config) -> Partition {
+        self.partition.or(config.client.partition).unwrap_or(config.partition)
     }
 }
 

@@ -16,7 +16,7 @@ use crate::{
     mapping::Chain,
     observe::{AuditLog, Metrics, audit},
     provider::{Provider, StsCall, StsReply, VerifyError},
-    sts::Executor,
+    sts::{self, Executor},
     token::BearerToken,
 };
 
@@ -78,7 +78,9 @@ impl Provider for Refusing {
                 tokio::task::block_in_place(|| self.0.pass());
                 VerifyError::NotYetValid
             }
-            _ => VerifyError::Malformed { reason: "token_base64", source: "not base64".into() },
+            _ => {
+                VerifyError::Malformed { reason: "token_base64", source: Arc::new(std::io::Error::other("not base64")) }
+            }
         })
     }
 
@@ -99,8 +101,9 @@ pub(super) fn services_with(output: audit::Output, gate: Arc<Gate>) -> Services 
         cluster_id: "prod".to_owned(),
         generation: "0a".to_owned(),
         providers: vec![Arc::new(Refusing(gate))],
-        sts: Arc::new(Executor::for_test()),
+        sts: Arc::new(Executor::new(&sts::Config::default(), Arc::clone(&metrics)).expect("this system has roots")),
         chain: Chain::default(),
+        scrubbed: std::collections::BTreeSet::new(),
         metrics: Arc::clone(&metrics),
     };
     let audit = AuditLog::start(&audit::Config { output }, Arc::clone(&metrics)).expect("the output can be opened");

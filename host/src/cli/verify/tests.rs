@@ -14,11 +14,11 @@ use crate::{
 #[derive(clap::Parser)]
 struct Cli {
     #[command(flatten)]
-    args: Args,
+    command: Command,
 }
 
-fn args(words: &[&str]) -> Args {
-    Cli::try_parse_from(std::iter::once(&"verify").chain(words)).map(|cli| cli.args).expect("good arguments")
+fn args(words: &[&str]) -> Command {
+    Cli::try_parse_from(std::iter::once(&"verify").chain(words)).map(|cli| cli.command).expect("good arguments")
 }
 
 fn identity() -> Identity {
@@ -201,7 +201,7 @@ fn for_scripts() {
 
 #[test]
 fn a_token_is_never_printed() {
-    let args = args(&["-i", "c", "-t", "k8s-aws-v1.c2VjcmV0"]);
+    let args = args(&["-t", "k8s-aws-v1.c2VjcmV0"]);
     assert!(!format!("{args:?}").contains("c2VjcmV0"));
     assert_eq!(format!("{:?}", args.token), "BearerToken(19 bytes, hidden)");
 }
@@ -215,27 +215,20 @@ fn a_token_may_come_from_stdin() {
 }
 
 #[test]
-fn a_cluster_id_comes_from_the_command_line_or_the_file() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let file = folder.path().join("config.yaml");
-    std::fs::write(&file, "clusterID: from-file\npartition: aws-cn\n").expect("written");
-    let file = file.to_str().expect("text");
-    let load = |words: &[&str]| args(words).load().map(|config| config.cluster_id.expect("given").as_str().to_owned());
-    assert_eq!(load(&["-t", "t", "-c", file]).expect("loads"), "from-file");
-    assert_eq!(load(&["-t", "t", "-c", file, "-i", "flag"]).expect("loads"), "flag");
-    assert_eq!(load(&["-t", "t", "-i", "flag"]).expect("loads"), "flag");
-    let error = load(&["-t", "t"]).expect_err("nobody said");
-    expect!["no cluster id: give it with --cluster-id, or as clusterID in a configuration"]
-        .assert_eq(&error.to_string());
-    assert_eq!(args(&["-t", "t", "-c", file]).load().expect("loads").partition, Partition::AwsCn);
-    assert_eq!(args(&["-t", "t", "-c", file, "--partition", "aws"]).load().expect("loads").partition, Partition::Aws);
+fn the_partition_of_the_command_line_goes_over_the_files() {
+    let config = |text: &str| Config::parse("config.yaml".as_ref(), text).expect("reads").config;
+    let (mine, server) = (config("partition: aws-cn\n"), config("server: {partition: aws-us-gov}\n"));
+    assert_eq!(args(&["-t", "t"]).partition(&mine), Partition::AwsCn);
+    assert_eq!(args(&["-t", "t"]).partition(&server), Partition::AwsUsGov);
+    assert_eq!(args(&["-t", "t", "--partition", "aws"]).partition(&mine), Partition::Aws);
 }
 
-#[tokio::test]
-async fn what_proves_nobody_fails_in_one_line() {
+#[test]
+fn what_proves_nobody_fails_in_one_line() {
     let mut out = Vec::new();
-    let args = args(&["-i", "c", "-t", "eyJhbGciOi.somebody.else"]);
-    let result = args.run(&b""[..], SystemTime::UNIX_EPOCH, &mut out).await;
+    let config = Config { cluster_id: Some("c".parse().expect("an id")), ..Config::default() };
+    let result =
+        args(&["-t", "eyJhbGciOi.somebody.else"]).run(config, false, &b""[..], SystemTime::UNIX_EPOCH, &mut out);
     let error = format!("{:#}", result.expect_err("a foreign token"));
     expect!["could not verify token: not a token of a configured provider"].assert_eq(&error);
     assert_eq!(out, b"");

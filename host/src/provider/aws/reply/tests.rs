@@ -23,7 +23,11 @@ fn call() -> StsCall {
 
 fn read(status: u16, content_type: &str, body: &str) -> Result<Caller, VerifyError> {
     let content_type = Some(content_type.to_owned()).filter(|text| !text.is_empty());
-    interpret(Partition::Aws, &call(), &StsReply { status, content_type, body: Bytes::from(body.to_owned()) })
+    interpret(
+        Partition::Aws,
+        &call(),
+        &StsReply { status, content_type, retry_after: None, body: Bytes::from(body.to_owned()) },
+    )
 }
 
 fn body(account: &str, arn: &str, user_id: &str) -> String {
