@@ -227,7 +227,7 @@ fn ip_address<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<IpAdd
 /// # Errors
 ///
 /// [`Error::OutOfBounds`] and [`Error::Certificate`].
-pub fn certificate(config: &Config, now: SystemTime) -> Result<Pair, Error> {
+pub fn load_certificate(config: &Config, now: SystemTime) -> Result<Pair, Error> {
     config.check()?;
     Ok(Pair::load_or_create(&config.state_dir, &config.hostname, config.address, now)?)
 }
@@ -278,6 +278,6 @@ pub async fn serve(
 }
 
 #[cfg(test)]
-mod fixtures;
+pub(crate) mod fixtures;
 #[cfg(test)]
 mod tests;

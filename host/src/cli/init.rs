@@ -57,7 +57,7 @@ impl Command {
     ) -> anyhow::Result<()> {
         let final_places = (config.state_dir.clone(), config.generate_kubeconfig.clone());
         self.apply(&mut config);
-        let pair = server::certificate(&config, now)?;
+        let pair = server::load_certificate(&config, now)?;
         server::write_kubeconfig(&config, &pair, &config.generate_kubeconfig)?;
         let report = Report { made: pair.is_new(), config: &config, final_places, cluster_id };
         Ok(report.print(out)?)

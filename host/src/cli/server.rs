@@ -166,13 +166,13 @@ async fn serve(
     Ok(())
 }
 
-/// Everything that can fail, before the first request: the port last, so that its owner is ready,
-/// and the kubeconfig after it, so that it names the port in use.
+/// Everything that can fail, before the first request. The kubeconfig comes after the port, so that
+/// it names the one in use and a second server on the same port does not touch it.
 async fn prepare(
     mut config: server::Config,
     now: SystemTime,
 ) -> Result<(Pair, TcpListener, server::Config), server::Error> {
-    let pair = server::certificate(&config, now)?;
+    let pair = server::load_certificate(&config, now)?;
     let listener = server::bind(&config).await?;
     if let Ok(address) = listener.local_addr() {
         config.port = address.port();
@@ -250,8 +250,15 @@ mod tests {
     use std::path::Path;
 
     use clap::Parser as _;
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        net::TcpStream,
+    };
 
     use super::*;
+    use crate::{observe::audit::Output, server::fixtures::services};
+
+    const LONG: Duration = Duration::from_secs(10);
 
     #[derive(clap::Parser)]
     struct Cli {
@@ -319,5 +326,55 @@ mod tests {
         assert!(!pair.is_new());
         assert_eq!(std::fs::read(&prepared.generate_kubeconfig).unwrap(), b"mine");
         assert_eq!(std::fs::read(prepared.state_dir.join("cert.pem")).unwrap(), certificate);
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn signals_reload_and_stop() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = server::Config {
+            port: free_port().await,
+            state_dir: folder.path().to_owned(),
+            generate_kubeconfig: folder.path().join("kubeconfig.yaml"),
+            ..server::Config::default()
+        };
+        let address = address(&config);
+        let services = services(Output::File(folder.path().join("audit.log")));
+        let parts = Parts {
+            authenticator: services.authenticator,
+            audit: Arc::into_inner(services.audit).unwrap(),
+            metrics: services.metrics,
+            readiness: services.readiness,
+        };
+        let (reloaded, mut reloads) = tokio::sync::mpsc::unbounded_channel();
+        #[expect(clippy::disallowed_methods, reason = "a test of the edge")]
+        let now = SystemTime::now();
+        let reload = move || reloaded.send(()).unwrap();
+        let server = tokio::spawn(run(config, parts, now, reload));
+        answers(address).await;
+        let send = |signal| rustix::process::kill_process(rustix::process::getpid(), signal).unwrap();
+        send(rustix::process::Signal::HUP);
+        tokio::time::timeout(LONG, reloads.recv()).await.expect("SIGHUP reloads").unwrap();
+        send(rustix::process::Signal::TERM);
+        tokio::time::timeout(LONG, server).await.expect("SIGTERM stops").unwrap().unwrap();
+        assert!(TcpStream::connect(address).await.is_err());
+    }
+
+    async fn free_port() -> u16 {
+        TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port()
+    }
+
+    /// Waits until the server says so itself that this is no TLS, and so has its signals in hand.
+    async fn answers(address: std::net::SocketAddr) {
+        let answer = async {
+            let mut stream = loop {
+                match TcpStream::connect(address).await {
+                    Ok(stream) => break stream,
+                    Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
+                }
+            };
+            stream.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+            let _ = stream.read(&mut [0; 16]).await;
+        };
+        tokio::time::timeout(LONG, answer).await.expect("the server answers");
     }
 }

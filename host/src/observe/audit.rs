@@ -134,6 +134,13 @@ impl AuditLog {
         }
     }
 
+    /// A log for tests that has room for `lines` and whose every write fails (full(4)).
+    #[cfg(test)]
+    pub(crate) fn stuck_for_test(lines: usize, metrics: Arc<Metrics>) -> Self {
+        let sink = Sink::open(&Output::File("/dev/full".into())).expect("Linux has this device");
+        Self::with_sink(sink, metrics, lines)
+    }
+
     /// Queues `entry` as one line, or `short()` if that line would be longer than [`MAX_LINE_BYTES`].
     /// Never waits.
     ///

@@ -90,7 +90,7 @@ impl Provider for Refusing {
 }
 
 /// Services around an authenticator that lets nobody in.
-pub(super) fn services(output: audit::Output) -> Services {
+pub(crate) fn services(output: audit::Output) -> Services {
     services_with(output, Arc::default())
 }
 

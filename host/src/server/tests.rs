@@ -46,7 +46,7 @@ impl Running {
         let mut config = Config { port: 0, state_dir: folder.path().join("state"), ..Config::default() };
         adjust(&mut config);
         #[expect(clippy::disallowed_methods, reason = "a test of the edge")]
-        let pair = certificate(&config, SystemTime::now()).unwrap();
+        let pair = load_certificate(&config, SystemTime::now()).unwrap();
         let listener = bind(&config).await.unwrap();
         let address = listener.local_addr().unwrap();
         let gate = Arc::<Gate>::default();
@@ -485,7 +485,7 @@ async fn errors_name_the_place() {
 
     let folder = tempfile::tempdir().unwrap();
     let config = Config { state_dir: folder.path().to_owned(), ..Config::default() };
-    let pair = certificate(&config, SystemTime::UNIX_EPOCH + 3 * Duration::from_secs(86_400)).unwrap();
+    let pair = load_certificate(&config, SystemTime::UNIX_EPOCH + 3 * Duration::from_secs(86_400)).unwrap();
     let error = write_kubeconfig(&config, &pair, Path::new("/dev/null/kubeconfig.yaml")).unwrap_err();
     assert!(
         error.to_string().starts_with("cannot write the webhook kubeconfig /dev/null/kubeconfig.yaml: "),
