@@ -1,0 +1,1 @@
+//! Scenarios: real logins through the real `herald` binary, one integration test binary for all.

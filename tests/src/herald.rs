@@ -1,0 +1,161 @@
+//! Harness of the real `herald` binary: builds it once, runs its commands, and runs `herald server` as a
+//! control plane would, asked over TLS as kube-apiserver asks.
+//!
+//! A child process sees only the environment it is given, and dies with its handle.
+
+use std::{
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    sync::OnceLock,
+    time::Duration,
+};
+
+use anyhow::{Context as _, bail, ensure};
+
+mod output;
+mod review;
+mod server;
+
+pub use output::Output;
+pub use review::{Answer, Version};
+pub use server::{Server, Setup};
+
+/// How a process ended, and all it said.
+#[derive(Clone, Debug)]
+pub struct Finished {
+    /// The exit code; `None` when a signal ended it.
+    pub code: Option<i32>,
+    /// Standard output.
+    pub stdout: String,
+    /// Standard error.
+    pub stderr: String,
+}
+
+/// Longest run of a command.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// Overrides the build: the path of a finished binary.
+const BINARY: &str = "HERALD_BIN";
+
+/// The repository.
+#[must_use]
+pub fn repository() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("this package lies in the repository")
+}
+
+/// The `herald` binary, built when the process first asks for it, or the one that `HERALD_BIN` names.
+///
+/// # Errors
+///
+/// When it does not build; the compiler's words are on stderr then.
+pub fn binary() -> anyhow::Result<&'static Path> {
+    static BUILT: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    let built = BUILT.get_or_init(|| find_or_build().map_err(|error| format!("{error:#}")));
+    built.as_deref().map_err(|error| anyhow::anyhow!("{error}"))
+}
+
+/// Runs `herald` with `arguments` and nothing but `environment`, to its end.
+///
+/// # Errors
+///
+/// When it does not build or start, or runs for over a minute.
+pub async fn run<N, V>(arguments: &[&str], environment: impl IntoIterator<Item = (N, V)>) -> anyhow::Result<Finished>
+where
+    N: AsRef<std::ffi::OsStr>,
+    V: AsRef<std::ffi::OsStr>,
+{
+    let mut command = tokio::process::Command::new(binary()?);
+    command.args(arguments).env_clear().envs(environment);
+    finish(command).await
+}
+
+/// Runs any command to its end, within a minute.
+///
+/// # Errors
+///
+/// When it does not start or does not end.
+pub async fn finish(mut command: tokio::process::Command) -> anyhow::Result<Finished> {
+    command.stdin(Stdio::null()).kill_on_drop(true);
+    let ended = tokio::time::timeout(LIMIT, command.output()).await;
+    let output = ended.context("still running after a minute")?.context("cannot be started")?;
+    Ok(Finished {
+        code: output.status.code(),
+        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    })
+}
+
+fn find_or_build() -> anyhow::Result<PathBuf> {
+    if let Some(path) = std::env::var_os(BINARY) {
+        return Ok(path.into());
+    }
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let output = Command::new(cargo)
+        .args(["build", "--quiet", "--package", "herald", "--bin", "herald"])
+        .args(["--message-format", "json-render-diagnostics"])
+        .current_dir(repository())
+        .stderr(Stdio::inherit())
+        .output()
+        .context("cargo cannot be started")?;
+    ensure!(output.status.success(), "herald does not build");
+    let Some(path) = String::from_utf8_lossy(&output.stdout).lines().find_map(executable) else {
+        bail!("cargo names no executable");
+    };
+    Ok(path)
+}
+
+/// The executable that one of cargo's messages names.
+fn executable(message: &str) -> Option<PathBuf> {
+    let message: serde_json::Value = serde_json::from_str(message).ok()?;
+    let of_herald = message["target"]["name"] == "herald" && message["target"]["kind"][0] == "bin";
+    of_herald.then(|| message["executable"].as_str().map(PathBuf::from)).flatten()
+}
+
+// === impl Finished ===
+
+impl Finished {
+    /// This, if the command ended well.
+    ///
+    /// # Errors
+    ///
+    /// With all it said, if it did not.
+    pub fn success(self) -> anyhow::Result<Self> {
+        ensure!(self.code == Some(0), "exit {:?}\n{}{}", self.code, self.stdout, self.stderr);
+        Ok(self)
+    }
+
+    /// The token in an ExecCredential on stdout.
+    ///
+    /// # Errors
+    ///
+    /// When stdout is none.
+    pub fn token(&self) -> anyhow::Result<String> {
+        let credential: serde_json::Value = serde_json::from_str(&self.stdout).context("stdout is no JSON")?;
+        let token = credential["status"]["token"].as_str().context("no status.token")?;
+        Ok(token.to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cargo_names_the_executable() {
+        let message =
+            r#"{"reason":"compiler-artifact","target":{"kind":["bin"],"name":"herald"},"executable":"/t/herald"}"#;
+        assert_eq!(executable(message), Some(PathBuf::from("/t/herald")));
+        let library = r#"{"reason":"compiler-artifact","target":{"kind":["lib"],"name":"herald"},"executable":null}"#;
+        assert_eq!(executable(library), None);
+        assert_eq!(executable("Compiling herald"), None);
+    }
+
+    #[tokio::test]
+    async fn a_command_is_run_to_its_end() {
+        let mut command = tokio::process::Command::new("sh");
+        command.args(["-c", "echo out; echo err >&2; exit 3"]);
+        let finished = finish(command).await.expect("a shell");
+        assert_eq!((finished.code, finished.stdout.as_str(), finished.stderr.as_str()), (Some(3), "out\n", "err\n"));
+        assert!(finished.success().is_err());
+    }
+}

@@ -1,0 +1,288 @@
+//! A running `herald server` in a folder of its own, on a port the system picked.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, bail};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use tokio::process::{Child, Command};
+
+use super::{Answer, Finished, Output, Version, binary, review};
+use crate::{sts, tls};
+
+/// What a server is started with.
+pub struct Setup {
+    folder: tempfile::TempDir,
+    environment: Vec<(String, String)>,
+    arguments: Vec<String>,
+}
+
+/// A server that is ready. Killed when it is dropped; [`Server::stop`] ends it well.
+pub struct Server {
+    child: Child,
+    /// The process.
+    pub pid: u32,
+    /// The webhook's URL, from the kubeconfig it wrote.
+    pub url: String,
+    /// The CA in that kubeconfig, in PEM.
+    pub ca_pem: String,
+    /// From start to ready.
+    pub started_in: Duration,
+    /// Standard output.
+    pub stdout: Output,
+    /// Standard error: the process log, and the audit log unless the configuration says otherwise.
+    pub stderr: Output,
+    client: reqwest::Client,
+    folder: tempfile::TempDir,
+}
+
+const READY: Duration = Duration::from_secs(30);
+const STOPPED: Duration = Duration::from_secs(30);
+/// What the process log says in front of the address.
+const LISTENING: &str = "listening on ";
+
+// === impl Setup ===
+
+impl Setup {
+    /// A folder with `config` in `config.yaml`.
+    ///
+    /// # Errors
+    ///
+    /// When the folder cannot be made.
+    pub fn new(config: &str) -> anyhow::Result<Self> {
+        let folder = tempfile::Builder::new().prefix("herald-").tempdir()?;
+        std::fs::write(folder.path().join("config.yaml"), config)?;
+        let environment = std::env::var("PATH").map(|path| ("PATH".to_owned(), path)).into_iter().collect();
+        Ok(Self { folder, environment, arguments: Vec::new() })
+    }
+
+    /// Sends its STS calls to `sts`, by environment variables alone.
+    #[must_use]
+    pub fn with_sts(self, sts: &sts::Running) -> Self {
+        sts.environment().into_iter().fold(self, |setup, (name, value)| setup.env(name, &value))
+    }
+
+    /// With one more environment variable.
+    #[must_use]
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// With one more argument behind the harness's own.
+    #[must_use]
+    pub fn argument(mut self, argument: &str) -> Self {
+        self.arguments.push(argument.to_owned());
+        self
+    }
+
+    /// Its folder: `config.yaml`, `state/`, `kubeconfig.yaml`.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Starts the server and waits until it listens.
+    ///
+    /// # Errors
+    ///
+    /// When it ends instead, with all it said, or is not ready in half a minute.
+    pub async fn start(self) -> anyhow::Result<Server> {
+        let started = Instant::now();
+        let mut child = self.command()?.spawn().context("herald cannot be started")?;
+        let pid = child.id().context("it has ended already")?;
+        let stdout = Output::collect(child.stdout.take().context("no stdout")?);
+        let stderr = Output::collect(child.stderr.take().context("no stderr")?);
+        tokio::select! {
+            ready = stderr.wait_for(READY, |text| text.contains(LISTENING).then_some(())) => {
+                ready.with_context(|| format!("not ready in time:\n{}", stderr.text()))?;
+            }
+            status = child.wait() => bail!("herald server ended: {}\n{}", status?, stderr.text()),
+        }
+        let started_in = started.elapsed();
+        let (url, ca_pem) = kubeconfig(&self.folder().join("kubeconfig.yaml"))?;
+        let client = client(&ca_pem, &[b"h2", b"http/1.1"])?;
+        Ok(Server { child, pid, url, ca_pem, started_in, stdout, stderr, client, folder: self.folder })
+    }
+
+    /// Runs the server until it ends by itself.
+    ///
+    /// # Errors
+    ///
+    /// When it does not end within a minute.
+    pub async fn run(&self) -> anyhow::Result<Finished> {
+        super::finish(self.command()?).await
+    }
+
+    fn command(&self) -> anyhow::Result<Command> {
+        let path = |name: &str| self.folder().join(name);
+        let mut command = Command::new(binary()?);
+        command
+            .arg("server")
+            .arg("--config")
+            .arg(path("config.yaml"))
+            .arg("--state-dir")
+            .arg(path("state"))
+            .arg("--generate-kubeconfig")
+            .arg(path("kubeconfig.yaml"))
+            .args(["--port", "0"])
+            .args(&self.arguments)
+            .env_clear()
+            .env("HOME", self.folder())
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
+            .current_dir(self.folder())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true);
+        Ok(command)
+    }
+}
+
+// === impl Server ===
+
+impl Server {
+    /// Posts a v1 TokenReview as the API server does, over HTTP/2.
+    ///
+    /// # Errors
+    ///
+    /// When there is no answer.
+    pub async fn review(&self, token: &str) -> anyhow::Result<Answer> {
+        self.review_as(Version::V1, token).await
+    }
+
+    /// Posts a TokenReview of either version, over HTTP/2.
+    ///
+    /// # Errors
+    ///
+    /// When there is no answer.
+    pub async fn review_as(&self, version: Version, token: &str) -> anyhow::Result<Answer> {
+        review::post(&self.client, &self.url, version, token).await
+    }
+
+    /// Posts a TokenReview over a client of one's own, from [`Self::client`].
+    ///
+    /// # Errors
+    ///
+    /// When there is no answer.
+    pub async fn review_by(&self, client: &reqwest::Client, token: &str) -> anyhow::Result<Answer> {
+        review::post(client, &self.url, Version::V1, token).await
+    }
+
+    /// A client that trusts the server and speaks what `alpn` says.
+    ///
+    /// # Errors
+    ///
+    /// When the CA in the kubeconfig is none.
+    pub fn client(&self, alpn: &[&[u8]]) -> anyhow::Result<reqwest::Client> {
+        client(&self.ca_pem, alpn)
+    }
+
+    /// `GET`s a path such as `/metrics`.
+    ///
+    /// # Errors
+    ///
+    /// When there is no answer.
+    pub async fn get(&self, path: &str) -> anyhow::Result<Answer> {
+        Answer::of(self.client.get(self.url.replace("/authenticate", path))).await
+    }
+
+    /// The value of a metric, by its name with its labels as they are written.
+    ///
+    /// # Errors
+    ///
+    /// When there is no answer.
+    pub async fn metric(&self, series: &str) -> anyhow::Result<Option<f64>> {
+        let text = self.get("/metrics").await?.text;
+        let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        Ok(line.and_then(|value| value.trim().parse().ok()))
+    }
+
+    /// The audit lines on stderr so far.
+    #[must_use]
+    pub fn audit(&self) -> Vec<Value> {
+        let text = self.stderr.text();
+        let lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        lines.filter(|line| line["decisionId"].is_string()).collect()
+    }
+
+    /// Waits for the audit line of one decision.
+    pub async fn audit_of(&self, decision_id: &str) -> Option<Value> {
+        let limit = Duration::from_secs(5);
+        let found = |text: &str| {
+            text.lines().find(|line| line.starts_with('{') && line.contains(decision_id)).map(str::to_owned)
+        };
+        self.stderr.wait_for(limit, found).await.and_then(|line| serde_json::from_str(&line).ok())
+    }
+
+    /// Its folder: `config.yaml`, `state/`, `kubeconfig.yaml`.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Replaces the configuration file, as an editor does: a new file in the place of the old one.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be written.
+    pub fn configure(&self, config: &str) -> anyhow::Result<()> {
+        let new: PathBuf = self.folder().join("config.yaml.new");
+        std::fs::write(&new, config)?;
+        Ok(std::fs::rename(new, self.folder().join("config.yaml"))?)
+    }
+
+    /// Sends it a signal.
+    ///
+    /// # Errors
+    ///
+    /// When it is gone.
+    pub fn signal(&self, signal: Signal) -> anyhow::Result<()> {
+        let pid = i32::try_from(self.pid).ok().and_then(Pid::from_raw).context("not a process id")?;
+        kill_process(pid, signal).context("the server is gone")
+    }
+
+    /// Sends SIGTERM and waits for the end: all it has said, and its exit code.
+    ///
+    /// # Errors
+    ///
+    /// When it does not end in half a minute.
+    pub async fn stop(self) -> anyhow::Result<Finished> {
+        self.signal(Signal::TERM)?;
+        self.ended().await
+    }
+
+    /// Waits for the end.
+    ///
+    /// # Errors
+    ///
+    /// When it does not end in half a minute.
+    pub async fn ended(mut self) -> anyhow::Result<Finished> {
+        let ended = tokio::time::timeout(STOPPED, self.child.wait()).await;
+        let status = ended.context("still running")??;
+        // The last lines are in the pipe when the process is gone; the readers need a moment.
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        Ok(Finished { code: status.code(), stdout: self.stdout.text(), stderr: self.stderr.text() })
+    }
+}
+
+fn client(ca_pem: &str, alpn: &[&[u8]]) -> anyhow::Result<reqwest::Client> {
+    let config = tls::client_config(ca_pem, alpn)?;
+    let builder = reqwest::Client::builder().tls_backend_preconfigured(config).no_proxy();
+    Ok(builder.timeout(Duration::from_secs(30)).build()?)
+}
+
+/// The webhook's URL and CA, as the API server reads them.
+fn kubeconfig(path: &Path) -> anyhow::Result<(String, String)> {
+    let text = std::fs::read_to_string(path).context("no webhook kubeconfig")?;
+    let config: Value = serde_saphyr::from_str(&text).context("the webhook kubeconfig is no YAML")?;
+    let cluster = &config["clusters"][0]["cluster"];
+    let url = cluster["server"].as_str().context("no server")?;
+    let ca = cluster["certificate-authority-data"].as_str().context("no CA")?;
+    let ca = base64::Engine::decode(&base64::engine::general_purpose::STANDARD, ca)?;
+    Ok((url.to_owned(), String::from_utf8(ca)?))
+}

@@ -1,0 +1,244 @@
+//! The dev STS over the wire: tunnels, TLS, shapes of answers, faults, limits and the operator's side.
+
+use std::time::{Duration, SystemTime};
+
+use expect_test::expect;
+
+use super::*;
+use crate::{
+    tls,
+    tokens::{CLUSTER_HEADER, Draft},
+};
+
+const HOST: &str = "sts.us-east-1.amazonaws.com";
+
+/// 2026-01-02T03:04:05Z, and never later.
+fn at() -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(1_767_323_045)
+}
+
+async fn start(behaviour: impl Into<Behaviour>) -> Running {
+    let options = Options { clock: Arc::new(at), behaviour: behaviour.into(), ..Options::default() };
+    Running::start(options).await.expect("a free port")
+}
+
+/// A client that reaches the dev STS as any program with `HTTPS_PROXY` does.
+fn client(running: &Running, alpn: &[&[u8]]) -> reqwest::Client {
+    let tls = tls::client_config(running.sts.ca_pem(), alpn).expect("a CA");
+    let proxy = reqwest::Proxy::https(format!("http://{}", running.address)).expect("an address");
+    let builder = reqwest::Client::builder().tls_backend_preconfigured(tls).proxy(proxy);
+    builder.redirect(reqwest::redirect::Policy::none()).build().expect("a client")
+}
+
+fn request(client: &reqwest::Client, url: &str) -> reqwest::RequestBuilder {
+    client.get(url).header(CLUSTER_HEADER, "prod").header("accept", "application/json")
+}
+
+fn url() -> String {
+    Draft::new(&ALICE, "prod", at()).sign().url()
+}
+
+#[tokio::test]
+async fn answers_in_json_and_xml() {
+    let running = start(Behaviour::default()).await;
+    let client = client(&running, &[b"http/1.1"]);
+    let json = request(&client, &url()).send().await.expect("an answer");
+    assert_eq!(json.headers()["content-type"], "application/json");
+    assert!(json.headers().contains_key("x-amzn-requestid"));
+    expect![[r#"{"GetCallerIdentityResponse":{"GetCallerIdentityResult":{"Account":"123456789012","Arn":"arn:aws:sts::123456789012:assumed-role/Developers/alice","UserId":"AROADEVELOPERSEXAMPL:alice"},"ResponseMetadata":{"RequestId":"00000000-0000-4000-8000-000000000000"}}}"#]]
+        .assert_eq(&json.text().await.expect("text"));
+    let xml = client.get(url()).header(CLUSTER_HEADER, "prod").send().await.expect("an answer");
+    assert_eq!(xml.headers()["content-type"], "text/xml");
+    expect![[r#"
+        <GetCallerIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/">
+          <GetCallerIdentityResult>
+            <Arn>arn:aws:sts::123456789012:assumed-role/Developers/alice</Arn>
+            <UserId>AROADEVELOPERSEXAMPL:alice</UserId>
+            <Account>123456789012</Account>
+          </GetCallerIdentityResult>
+          <ResponseMetadata>
+            <RequestId>00000000-0000-4000-8000-000000000001</RequestId>
+          </ResponseMetadata>
+        </GetCallerIdentityResponse>
+    "#]]
+    .assert_eq(&xml.text().await.expect("text"));
+    let refused = client.get(url()).header(CLUSTER_HEADER, "other").header("accept", "application/json");
+    let refused = refused.send().await.expect("an answer");
+    assert_eq!(refused.status(), 403);
+    let text = refused.text().await.expect("text");
+    assert!(text.starts_with(r#"{"Error":{"Code":"SignatureDoesNotMatch","Message":"The request"#), "{text}");
+    let stats = running.sts.stats();
+    assert_eq!((stats.requests, stats.ok, stats.bad_signature, stats.tunnels), (3, 2, 1, 1), "{stats:?}");
+    let log = running.sts.requests();
+    let line = log.first().expect("a line");
+    assert_eq!((line.host.as_str(), line.access_key_id.as_str(), line.status), (HOST, ALICE.access_key_id, 200));
+    let written = serde_json::to_string(&log).expect("plain data");
+    let signature = Draft::new(&ALICE, "prod", at()).sign();
+    for secret in [signature.find("X-Amz-Signature"), ALICE.session_token, Some(ALICE.secret_access_key)] {
+        assert!(!written.contains(secret.expect("a secret")), "the log holds no secrets");
+    }
+}
+
+#[tokio::test]
+async fn http2_can_be_turned_off() {
+    let running = start(Behaviour::default()).await;
+    for h2 in [true, false] {
+        running.sts.set(Behaviour { h2, ..Behaviour::default() });
+        let client = client(&running, &[b"h2", b"http/1.1"]);
+        let answer = request(&client, &url()).send().await.expect("an answer");
+        assert_eq!(answer.version() == http::Version::HTTP_2, h2);
+        assert_eq!(answer.status(), 200);
+    }
+}
+
+#[tokio::test]
+async fn only_sts_hosts_are_there() {
+    let running = start(Behaviour::default()).await;
+    let client = client(&running, &[b"http/1.1"]);
+    let elsewhere = request(&client, &url().replace(HOST, "sts.example.com")).send().await;
+    assert!(elsewhere.is_err());
+    assert_eq!(running.sts.stats().tunnels_refused, 1);
+    assert!(spawn(Arc::clone(&running.sts), "0.0.0.0:0".parse().expect("an address")).await.is_err());
+}
+
+#[tokio::test]
+async fn faults() {
+    let running = start(Behaviour::default()).await;
+    let client = client(&running, &[b"http/1.1"]);
+    let ask = async |fault: Fault| {
+        running.sts.set(fault);
+        let answer = request(&client, &url()).timeout(Duration::from_millis(300)).send().await.ok()?;
+        let status = answer.status().as_u16();
+        Some((status, answer.bytes().await.ok().map(|body| body.len())))
+    };
+    let at_once = [
+        (Fault::Throttle400, 400),
+        (Fault::Throttle429, 429),
+        (Fault::Bare429, 429),
+        (Fault::Denied403, 403),
+        (Fault::Expired403, 403),
+        (Fault::E500, 500),
+        (Fault::E503, 503),
+        (Fault::Garbage, 200),
+        (Fault::Redirect, 302),
+        (Fault::Empty, 200),
+        (Fault::Trailing, 200),
+        (Fault::Duplicate, 200),
+        (Fault::Xml, 200),
+        (Fault::AccountMismatch, 200),
+        (Fault::BadArn, 200),
+        (Fault::BadUserId, 200),
+        (Fault::None, 200),
+    ];
+    for (fault, status) in at_once {
+        assert!(matches!(ask(fault).await, Some((found, Some(_))) if found == status), "{fault:?}");
+    }
+    assert_eq!(ask(Fault::Hang).await, None);
+    assert_eq!(ask(Fault::Reset).await, None);
+    assert_eq!(ask(Fault::Stalled).await, Some((200, None)));
+    assert_eq!(ask(Fault::Drip).await, Some((200, None)));
+    assert!(running.sts.stats().aborted >= 1, "the client left a hanging answer");
+}
+
+#[tokio::test]
+async fn limits_and_latency() {
+    let limited = Behaviour { rate_limit: 10, retry_after_s: 7, latency_ms: 20.0, ..Behaviour::default() };
+    let running = start(limited).await;
+    let client = client(&running, &[b"http/1.1"]);
+    let started = Instant::now();
+    assert_eq!(request(&client, &url()).send().await.expect("an answer").status(), 200);
+    assert!(started.elapsed() >= Duration::from_millis(20));
+    let second = request(&client, &url()).send().await.expect("an answer");
+    assert_eq!((second.status().as_u16(), &second.headers()["retry-after"]), (400, &http::HeaderValue::from(7)));
+}
+
+#[tokio::test]
+async fn connections_end_when_told() {
+    let running = start(Behaviour { max_requests_per_conn: 2, ..Behaviour::default() }).await;
+    let client = client(&running, &[b"http/1.1"]);
+    for _ in 0..4 {
+        let answer = request(&client, &url()).send().await.expect("an answer");
+        answer.bytes().await.expect("a body");
+    }
+    assert_eq!(running.sts.stats().tls_handshakes, 2);
+}
+
+#[tokio::test]
+async fn the_clock_can_be_moved() {
+    let running = start(Behaviour { clock_offset_s: 901, ..Behaviour::default() }).await;
+    let client = client(&running, &[b"http/1.1"]);
+    let answer = request(&client, &url()).send().await.expect("an answer");
+    assert!(answer.text().await.expect("text").contains("Signature expired: 20260102T030405Z"));
+}
+
+#[tokio::test]
+async fn the_operators_side() {
+    let running = start(Behaviour::default()).await;
+    let client = reqwest::Client::builder()
+        .no_proxy()
+        .tls_backend_preconfigured(tls::client_config(running.sts.ca_pem(), &[]).expect("a CA"));
+    let client = client.build().expect("a client");
+    let ask = async |path: &str| {
+        let answer = client.get(format!("http://{}{path}", running.address)).send().await.expect("an answer");
+        (answer.status().as_u16(), answer.text().await.expect("text"))
+    };
+    assert_eq!(ask("/admin/set?latency_ms=5&fault=hang").await.0, 200);
+    assert_eq!(*running.sts.behaviour(), Behaviour { latency_ms: 5.0, ..Fault::Hang.into() });
+    assert_eq!(ask("/admin/set?colour=red").await.0, 400);
+    let (_, stats) = ask("/admin/stats").await;
+    assert_eq!(serde_json::from_str::<Stats>(&stats).expect("stats"), running.sts.stats());
+    assert_eq!(ask("/admin/reset").await, (200, "{}".to_owned()));
+    assert_eq!(ask("/latest/meta-data/placement/region").await.1, "us-east-1");
+    assert_eq!(ask("/other").await.0, 404);
+}
+
+#[tokio::test]
+async fn assume_role() {
+    let running = start(Behaviour::default()).await;
+    let client = client(&running, &[b"http/1.1"]);
+    let assume = async |person: &Person, parameters: &[(&str, &str)]| {
+        let mut draft = Draft::new(person, "prod", at());
+        let pairs = [("Action", "AssumeRole"), ("Version", "2011-06-15")];
+        let pairs = pairs.iter().chain(parameters);
+        draft.parameters = pairs.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let answer = request(&client, &draft.sign().url()).send().await.expect("an answer");
+        let status = answer.status().as_u16();
+        let text = answer.text().await.expect("text");
+        (status, serde_json::from_str::<serde_json::Value>(&text).expect("JSON"))
+    };
+    let deployer = [("RoleArn", keys::DEPLOYER_ROLE), ("RoleSessionName", "bob-deploys")];
+    let (status, answer) = assume(&BOB, &[&deployer[..], &[("DurationSeconds", "900")]].concat()).await;
+    assert_eq!(status, 200, "{answer}");
+    let result = &answer["AssumeRoleResponse"]["AssumeRoleResult"];
+    assert_eq!(result["AssumedRoleUser"]["Arn"], "arn:aws:sts::123456789012:assumed-role/Deployer/bob-deploys");
+    assert_eq!(result["Credentials"]["Expiration"], "2026-01-02T03:19:05Z");
+    let text = |name: &str| result["Credentials"][name].as_str().expect("text").to_owned();
+    let key = keys::Key {
+        id: text("AccessKeyId"),
+        secret: text("SecretAccessKey"),
+        session_token: Some(text("SessionToken")),
+        ..BOB.key()
+    };
+    let url = Draft::of_key(&key, "prod", at()).sign().url();
+    let identity = request(&client, &url).send().await.expect("an answer").text().await.expect("text");
+    assert!(identity.contains("AROADEPLOYEREXAMPLE1:bob-deploys"), "{identity}");
+
+    let platform = [("RoleArn", keys::PLATFORM_ROLE), ("RoleSessionName", "s-1"), ("ExternalId", keys::EXTERNAL_ID)];
+    let (_, answer) = assume(&ALICE, &platform).await;
+    let arn = &answer["AssumeRoleResponse"]["AssumeRoleResult"]["AssumedRoleUser"]["Arn"];
+    assert_eq!(arn, "arn:aws:sts::123456789012:assumed-role/Admins/s-1", "a session's ARN has no path");
+
+    let code = async |person: &Person, parameters: &[(&str, &str)]| {
+        assume(person, parameters).await.1["Error"]["Code"].as_str().map(str::to_owned)
+    };
+    let denied = Some("AccessDenied".to_owned());
+    let invalid = Some("ValidationError".to_owned());
+    assert_eq!(code(&EVE, &deployer).await, denied);
+    assert_eq!(code(&BOB, &platform[..2]).await, denied);
+    assert_eq!(code(&BOB, &[("RoleArn", "arn:aws:iam::1:role/x"), deployer[1]]).await, denied);
+    assert_eq!(code(&BOB, &deployer[..1]).await, invalid);
+    assert_eq!(code(&BOB, &[deployer[0], ("RoleSessionName", "a b")]).await, invalid);
+    assert_eq!(code(&BOB, &[&deployer[..], &[("DurationSeconds", "899")]].concat()).await, invalid);
+    assert_eq!(code(&BOB, &[&deployer[..], &[("DurationSeconds", "3601")]].concat()).await, invalid);
+    assert_eq!(code(&BOB, &[("Action", "GetCallerIdentity")]).await.as_deref(), Some("MalformedQueryString"));
+}
