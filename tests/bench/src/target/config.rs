@@ -109,6 +109,26 @@ mod tests {
     fn a_policy_before_the_mapping_table() {
         let mappings = Mappings { kind: MapKind::Role, entries: 1, roles: 1 };
         let text = herald(&mappings, Some(Path::new("policy.wasm")), Path::new("/run/audit.jsonl"));
-        expect![[""]].assert_eq(&text);
+        expect![[r#"
+            clusterID: bench
+            server:
+              sts: {limits: {perSecond: 0}}
+              audit: {output: /run/audit.jsonl}
+              backendMode: [Policy/session-groups, MountedFile]
+              policies:
+              - name: session-groups
+                kind: map
+                component: policy.wasm
+                settings:
+                  rules:
+                  - match: {accounts: ["111122223333"]}
+                    username: "policy:{{RoleName}}:{{SessionName}}"
+                    groups: ["bench:viewers", "account:{{AccountID}}"]
+              mapRoles:
+              - roleARN: arn:aws:iam::111122223333:role/bench-role-000000
+                username: "bench-role-000000:{{SessionName}}"
+                groups: ["bench:viewers", "bench:g0"]
+        "#]]
+        .assert_eq(&text);
     }
 }
