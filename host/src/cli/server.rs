@@ -93,7 +93,14 @@ impl Command {
         let settings = config.server.clone();
         tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
             let reloader = Reloader::start(config, shared, first, overrides, super::now);
-            serve(settings, reloader, audit, metrics).await
+            let services = Services {
+                authenticator: reloader.current(),
+                audit: Arc::new(audit),
+                metrics,
+                readiness: Arc::default(),
+                reload_error: reloader.last_error(),
+            };
+            serve(settings, services, move || reloader.trigger()).await
         })
     }
 
@@ -137,24 +144,12 @@ impl Command {
     }
 }
 
-async fn serve(
-    config: server::Config,
-    reloader: Reloader,
-    audit: AuditLog,
-    metrics: Arc<Metrics>,
-) -> anyhow::Result<()> {
+async fn serve(config: server::Config, services: Services, reload: impl Fn() + Send + 'static) -> anyhow::Result<()> {
     limit_resources();
     let (pair, listener, config) = prepare(config, super::now()).await?;
-    let audit = Arc::new(audit);
+    let audit = Arc::clone(&services.audit);
     let (terminate, interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    let services = Services {
-        authenticator: reloader.current(),
-        audit: Arc::clone(&audit),
-        metrics,
-        readiness: Arc::default(),
-        reload_error: reloader.last_error(),
-    };
-    let hang_up = tokio::spawn(on_hang_up(signal(SignalKind::hangup())?, Arc::clone(&audit), reloader));
+    let hang_up = tokio::spawn(on_hang_up(signal(SignalKind::hangup())?, Arc::clone(&audit), reload));
     let grace = config.shutdown_grace;
     let drained = server::serve(listener, config, &pair, services, first_signal(terminate, interrupt)).await?;
     hang_up.abort();
@@ -221,10 +216,10 @@ async fn either(terminate: &mut Signal, interrupt: &mut Signal) {
     }
 }
 
-async fn on_hang_up(mut signal: Signal, audit: Arc<AuditLog>, reloader: Reloader) {
+async fn on_hang_up(mut signal: Signal, audit: Arc<AuditLog>, reload: impl Fn()) {
     while signal.recv().await.is_some() {
         audit.reopen();
-        reloader.trigger();
+        reload();
     }
 }
 
@@ -339,17 +334,8 @@ mod tests {
         };
         let address = address(&config);
         let services = services(Output::File(folder.path().join("audit.log")));
-        let parts = Parts {
-            authenticator: services.authenticator,
-            audit: Arc::into_inner(services.audit).unwrap(),
-            metrics: services.metrics,
-            readiness: services.readiness,
-        };
         let (reloaded, mut reloads) = tokio::sync::mpsc::unbounded_channel();
-        #[expect(clippy::disallowed_methods, reason = "a test of the edge")]
-        let now = SystemTime::now();
-        let reload = move || reloaded.send(()).unwrap();
-        let server = tokio::spawn(run(config, parts, now, reload));
+        let server = tokio::spawn(serve(config, services, move || reloaded.send(()).unwrap()));
         answers(address).await;
         let send = |signal| rustix::process::kill_process(rustix::process::getpid(), signal).unwrap();
         send(rustix::process::Signal::HUP);
