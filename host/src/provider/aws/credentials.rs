@@ -148,17 +148,17 @@ impl<'a> Loader<'a> {
     }
 
     async fn load(self, now: SystemTime) -> Result<Session, LoadError> {
-        let mut settings = self.settings().await;
+        let named = self.named_region().await;
+        let mut settings = self.settings(named.clone()).await;
         let mut instance_region = None;
         let credentials = match &self.request.profile {
             Some(profile) => self.of_profile(profile, &settings).await?,
             None => match self.of_chain(&settings).await? {
                 Some(credentials) => credentials,
-                None => self.of_instance(&settings, &mut instance_region).await?,
+                None => self.of_instance(&settings, named.is_none(), &mut instance_region).await?,
             },
         };
-        if settings.region().is_none() {
-            let region = instance_region.unwrap_or(Region::from_static(DEFAULT_REGION));
+        if let Some(region) = instance_region {
             settings = settings.into_builder().region(region).build();
         }
         let credentials = match &self.request.role {
@@ -173,25 +173,33 @@ impl<'a> Loader<'a> {
         })
     }
 
-    /// Everything but the credentials: no network.
-    async fn settings(&self) -> SdkConfig {
-        let mut profile_region = ProfileFileRegionProvider::builder();
-        let mut loader = aws_config::defaults(BehaviorVersion::latest())
-            .no_credentials()
-            .http_client(self.http.clone())
-            .timeout_config(timeouts());
-        if let Some(profile) = &self.request.profile {
-            profile_region = profile_region.profile_name(profile);
-            loader = loader.profile_name(profile);
+    /// The region that the user or a file names.
+    async fn named_region(&self) -> Option<Region> {
+        let mut profile = ProfileFileRegionProvider::builder();
+        if let Some(name) = &self.request.profile {
+            profile = profile.profile_name(name);
         }
         let named = named_region(self.request.region.as_deref(), |name| env::var(name).ok()).map(Region::new);
-        loader.region(RegionProviderChain::first_try(named).or_else(profile_region.build())).load().await
+        RegionProviderChain::first_try(named).or_else(profile.build()).region().await
+    }
+
+    /// Everything but the credentials. Without a region the SDK would ask the instance metadata service for
+    /// one here already.
+    async fn settings(&self, named: Option<Region>) -> SdkConfig {
+        let loader = aws_config::defaults(BehaviorVersion::latest())
+            .no_credentials()
+            .http_client(self.http.clone())
+            .timeout_config(timeouts())
+            .region(named.unwrap_or(Region::from_static(DEFAULT_REGION)));
+        match &self.request.profile {
+            Some(name) => loader.profile_name(name).load().await,
+            None => loader.load().await,
+        }
     }
 
     fn provider_config(&self, settings: &SdkConfig) -> ProviderConfig {
-        let region = settings.region().cloned().unwrap_or(Region::from_static(DEFAULT_REGION));
         ProviderConfig::without_region()
-            .with_region(Some(region))
+            .with_region(settings.region().cloned())
             .with_http_client(self.http.clone())
             .with_timeout_config(timeouts())
             .with_use_fips(settings.use_fips())
@@ -226,7 +234,12 @@ impl<'a> Loader<'a> {
     }
 
     /// The instance's role, and its region if nobody named one. One attempt, one second in all.
-    async fn of_instance(&self, settings: &SdkConfig, region: &mut Option<Region>) -> Result<Credentials, LoadError> {
+    async fn of_instance(
+        &self,
+        settings: &SdkConfig,
+        wants_region: bool,
+        region: &mut Option<Region>,
+    ) -> Result<Credentials, LoadError> {
         let none = |metadata| Err(LoadError::NotFound { metadata });
         if env::var("AWS_EC2_METADATA_DISABLED").is_ok_and(|value| value.eq_ignore_ascii_case("true")) {
             return none("the instance metadata service is disabled");
@@ -235,13 +248,13 @@ impl<'a> Loader<'a> {
         let client = imds::Client::builder()
             .configure(&config)
             .max_attempts(1)
-            .connect_timeout(METADATA_BUDGET)
-            .read_timeout(METADATA_BUDGET)
+            .connect_timeout(METADATA_BUDGET * 2)
+            .read_timeout(METADATA_BUDGET * 2)
             .build();
         let provider = ImdsCredentialsProvider::builder().configure(&config).imds_client(client.clone()).build();
         let asked = async {
             let credentials = provider.provide_credentials().await?;
-            if settings.region().is_none() {
+            if wants_region {
                 *region = ImdsRegionProvider::builder().configure(&config).imds_client(client).build().region().await;
             }
             Ok(credentials)

@@ -60,6 +60,11 @@ impl Client {
         Self(Arc::default())
     }
 
+    #[cfg(test)]
+    pub(super) fn is_unused(&self) -> bool {
+        self.0.lock().expect("no panic").is_empty()
+    }
+
     fn connector(&self, https: bool, settings: &HttpConnectorSettings) -> Result<SharedHttpConnector, CaBundleError> {
         let timeouts = [settings.connect_timeout(), settings.read_timeout()];
         let mut pools = self.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -44,3 +44,14 @@ fn a_wrong_profile_is_named() {
         "the AWS profile \"no-such-profile\" gives no credentials (~/.aws/config, ~/.aws/credentials)"
     );
 }
+
+/// Wherever this test runs: what does not need the network does not get ready for it.
+#[test]
+fn settings_ask_nobody() {
+    let request = Request::default();
+    let loader = Loader::new(&request);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let settings = runtime.block_on(async { loader.settings(loader.named_region().await).await });
+    assert!(settings.region().is_some());
+    assert!(loader.http.is_unused());
+}
