@@ -40,7 +40,6 @@ struct Arguments {
 }
 
 #[derive(Debug, Subcommand)]
-#[expect(clippy::large_enum_variant, reason = "parsed once")]
 enum Command {
     /// Every row of the table of goals: measure, floor, Herald, ratio, goal, met or missed.
     Figures(figures::Arguments),
