@@ -4,6 +4,7 @@
 //! writes it, metrics count it, `herald verify` prints it. One engine, no second way to decide.
 
 use std::{
+    collections::BTreeSet,
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
@@ -12,7 +13,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use crate::{
-    caller::Caller,
+    caller::{AccountId, Caller},
     kubernetes::{Extra, UserInfo},
     mapping::{Chain, Refusal, StageRecord, chain::micros, guard::HOST_EXTRA_PREFIX},
     observe::Metrics,
@@ -34,6 +35,8 @@ pub struct Authenticator {
     pub sts: Arc<Executor>,
     /// Names verified callers.
     pub chain: Chain,
+    /// Accounts whose ids and ARNs stay out of answers and decisions.
+    pub scrubbed: BTreeSet<AccountId>,
     /// Counts decisions and evaluations.
     pub metrics: Arc<Metrics>,
 }
@@ -124,7 +127,13 @@ impl Authenticator {
         let started = Instant::now();
         let mut decision = self.blank(token, now);
         decision.outcome = match self.verify(&mut decision, token, now).await {
-            Ok(caller) => self.map(&mut decision, &caller, now).await,
+            Ok(caller) => {
+                let outcome = self.map(&mut decision, &caller, now).await;
+                if self.scrubbed.contains(&caller.account_id) {
+                    decision.caller = None;
+                }
+                outcome
+            }
             Err(error) => Outcome::Denied(error.into()),
         };
         let took = started.elapsed();
@@ -182,15 +191,17 @@ impl Authenticator {
 
     fn user(&self, decision_id: Uuid, caller: &Caller, mapping: Mapping, trail: Vec<String>) -> UserInfo {
         let own = |name: &str, values| (format!("{HOST_EXTRA_PREFIX}{name}"), values);
+        let scrubbed = self.scrubbed.contains(&caller.account_id);
         let standard = caller.extra.iter().map(|(key, value)| ((*key).to_owned(), vec![value.clone()]));
-        let mut extra: Vec<_> = standard.collect();
+        let mut extra: Vec<_> = standard.filter(|_| !scrubbed).collect();
         extra.extend(mapping.extra);
         extra.push(own("decision-id", vec![decision_id.to_string()]));
         extra.push(own("stage", trail));
         extra.push(own("generation", vec![self.generation.clone()]));
+        let uid = || if scrubbed { scrubbed_uid(caller, &mapping.username) } else { caller.uid.clone() };
         UserInfo {
+            uid: mapping.uid.unwrap_or_else(uid),
             username: mapping.username,
-            uid: mapping.uid.unwrap_or_else(|| caller.uid.clone()),
             groups: mapping.groups,
             extra: Extra(extra),
         }
@@ -202,7 +213,18 @@ impl Authenticator {
             Outcome::Denied(denial) => (denial.class.outcome(), denial.reason),
         };
         self.metrics.decision(decision.provider, outcome, reason, took);
+        for StageRecord { stage, verdict, micros, fuel, .. } in &decision.stages {
+            if let Some(fuel) = fuel {
+                self.metrics.policy(stage, verdict, Duration::from_micros(*micros), *fuel);
+            }
+        }
     }
+}
+
+/// The uid of a caller from a scrubbed account, in the form the peer of its provider uses.
+fn scrubbed_uid(caller: &Caller, username: &str) -> String {
+    let scheme = caller.uid.split(':').next().unwrap_or_default();
+    format!("{scheme}:administrative:{username}")
 }
 
 /// A UUIDv7 of `now`, so that ids sort with the log.
@@ -272,5 +294,47 @@ impl From<Refusal> for Denial {
         let retry = refusal.is_retryable();
         let class = if retry { Class::Unavailable } else { Class::NotAllowed };
         Self { reason: refusal.reason(), message, class, retry_after: retry.then_some(1) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::{
+        config::{Config, Shared},
+        mapping::rule::tests::caller,
+    };
+
+    /// The uid and the extra keys that a login of account 123456789012 gives.
+    #[track_caller]
+    fn check(scrubbed: &[&str], uid: Option<&str>, expected: (&str, &[&str])) {
+        let accounts = scrubbed.iter().map(|id| id.parse().expect("12 digits"));
+        let config = Config {
+            cluster_id: Some("c".parse().expect("an id")),
+            scrubbed_accounts: accounts.collect::<BTreeSet<_>>(),
+            ..Config::default()
+        };
+        let shared = Shared::new(&config, Arc::default(), None).expect("made");
+        let authenticator = config.build(&shared).expect("built");
+        let mut caller = caller("arn:aws:sts::123456789012:assumed-role/Admin/alice");
+        caller.extra = vec![("arn", caller.arn.clone())];
+        let extra = vec![("example.com/team".to_owned(), vec!["a".to_owned()])];
+        let mapping = Mapping { username: "alice".into(), uid: uid.map(str::to_owned), extra, ..Mapping::default() };
+        let user = authenticator.user(Uuid::nil(), &caller, mapping, vec![]);
+        let keys: Vec<&str> = user.extra.0.iter().map(|(key, _)| key.as_str()).collect();
+        assert_eq!((user.uid.as_str(), keys.as_slice()), expected);
+    }
+
+    #[test]
+    fn scrubbed_accounts_stay_out_of_the_answer() {
+        const OURS: [&str; 4] =
+            ["example.com/team", "herald.dev/decision-id", "herald.dev/stage", "herald.dev/generation"];
+        let all = ["arn", OURS[0], OURS[1], OURS[2], OURS[3]];
+        check(&[], None, ("aws-iam-authenticator:123456789012:AROAEXAMPLE", &all));
+        check(&["123456789013"], None, ("aws-iam-authenticator:123456789012:AROAEXAMPLE", &all));
+        check(&["123456789012"], None, ("aws-iam-authenticator:administrative:alice", &OURS));
+        check(&["123456789012"], Some("1000"), ("1000", &OURS));
     }
 }

@@ -1,4 +1,261 @@
 //! Configuration: the file, strictly read, and the rooms' own settings gathered from it.
+//!
+//! YAML (JSON is YAML too) in the shape of the files that exist: `clusterID` and client keys on top, the
+//! rest under `server`. Keys fold their case. A typo is an error naming file, line, column and the key
+//! that was meant; a key of an existing file that has no effect here is a warning; a wrong entry of a
+//! list of mappings is left out and reported, and never takes its neighbours with it.
+//!
+//! ```text
+//! file ─▶ node ─▶ de ─▶ the rooms' Config structs ─▶ check ─▶ Config ─▶ build ─▶ Authenticator
+//!          └▶ entry ─▶ mapping::Rules                                       ▲
+//!                                                  reload: one snapshot, or the last good one
+//! ```
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs::File,
+    io::{BufRead as _, BufReader, Read as _},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use serde::Deserialize;
+use sha2::{Digest as _, Sha256};
+
+use crate::{
+    caller::AccountId,
+    mapping::Rules,
+    observe, policy,
+    provider::aws::{self, ClusterId},
+    server, sts,
+};
+
+pub mod build;
+mod check;
+mod de;
+mod entry;
+mod error;
+mod file;
+mod node;
+pub mod reload;
+
+pub use build::Shared;
+pub use error::{ConfigError, Position, Warning};
+pub use reload::Reloader;
+
+/// One configuration: what the file says, what it leaves out filled in with defaults.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where it was read from; empty for the defaults.
+    pub file: PathBuf,
+    /// Digest of the file and of every file it names: 12 hexadecimal digits.
+    pub generation: String,
+    /// `clusterID`. Default none: then the command line has to give it.
+    pub cluster_id: Option<ClusterId>,
+    /// The keys on top, for `herald token` and `herald verify`.
+    pub client: ClientSection,
+    /// How the webhook is served.
+    pub server: server::Config,
+    /// Where records go.
+    pub observe: observe::Config,
+    /// `server.sts`: how STS is asked.
+    pub sts: sts::Config,
+    /// `server.partition`. Default `aws`.
+    pub partition: aws::Partition,
+    /// Those of `server.sts.endpoints` that the provider's own table does not know. Default none.
+    pub sts_hosts: Vec<aws::ExtraHost>,
+    /// `server.backendMode`: who is asked, in order. Default `MountedFile` alone.
+    pub sources: Vec<Source>,
+    /// `server.policies`. Default none.
+    pub policies: Vec<policy::Config>,
+    /// `server.policyEngine`.
+    pub policy_engine: policy::EngineConfig,
+    /// `server.mapRoles` and `server.mapUsers`. Default none.
+    pub rules: Arc<Rules>,
+    /// `server.mapAccounts`: let in under the canonical ARN, without groups, when nothing else names
+    /// the caller. Default none.
+    pub map_accounts: BTreeSet<AccountId>,
+    /// `server.scrubbedAccounts`: their ids and ARNs are kept out of answers and logs. Default none.
+    pub scrubbed_accounts: BTreeSet<AccountId>,
+    /// `server.reservedPrefixConfig`: username prefixes that a source may not hand out, by the
+    /// source's name. Default none.
+    pub reserved_prefixes: BTreeMap<String, Vec<String>>,
+}
+
+/// The keys on top of a file, for the commands that people run. One file may serve server and client.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq)]
+#[serde(deny_unknown_fields, default, rename_all = "camelCase")]
+pub struct ClientSection {
+    /// Role to assume before signing. Default none. `defaultRole` is the same key.
+    #[serde(alias = "defaultRole")]
+    pub role: Option<String>,
+    /// Region whose STS is asked. Default: the environment's.
+    pub region: Option<String>,
+    /// External id for assuming the role. Default none.
+    #[serde(rename = "externalID")]
+    pub external_id: Option<String>,
+    /// Name of the role session. Default: made up.
+    pub session_name: Option<String>,
+    /// Take the name of the current session for the role session. Default false.
+    pub forward_session_name: bool,
+    /// Print the bare token. Default false.
+    pub token_only: bool,
+    /// Keep credentials in a file between runs. Default false.
+    pub cache: bool,
+    /// Partition of tokens that `herald verify` is given. Default: `server.partition`.
+    pub partition: Option<aws::Partition>,
+}
+
+/// One place that is asked, as `server.backendMode` names it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Source {
+    /// `MountedFile`: the mappings in this file.
+    MountedFile,
+    /// `Policy/<name>`: a policy of kind `map`.
+    Policy(String),
+}
+
+/// A configuration and what is to be said about it.
+#[derive(Debug)]
+pub struct Loaded {
+    /// What is in force.
+    pub config: Config,
+    /// What is not, by line.
+    pub warnings: Vec<Warning>,
+}
+
+/// Hexadecimal digits of a generation.
+const GENERATION_DIGITS: usize = 12;
+
+// === impl Config ===
+
+impl Config {
+    /// Reads `path` and every file it names. Does not log; that is for whoever puts it in force.
+    ///
+    /// # Errors
+    ///
+    /// When a file cannot be read, or does not say what it should. Nothing of it is in force then.
+    pub fn load(path: &Path) -> Result<Loaded, ConfigError> {
+        let text = read_text(path)?;
+        let mut loaded = Self::parse(path, &text)?;
+        loaded.config.generation = loaded.config.digest(&text)?;
+        Ok(loaded)
+    }
+
+    /// Reads `text` as what stands in `path`. Looks at no file, and gives no generation.
+    ///
+    /// # Errors
+    ///
+    /// When it does not say what it should.
+    pub fn parse(path: &Path, text: &str) -> Result<Loaded, ConfigError> {
+        file::parse(path, text).map_err(|problem| problem.in_file(path))
+    }
+
+    /// Puts `modes` in the place of `server.backendMode`, as the command line may.
+    ///
+    /// # Errors
+    ///
+    /// When one of them is no source of this configuration.
+    pub fn set_sources(&mut self, modes: &[String]) -> Result<(), ConfigError> {
+        let find = |mode: &String| check::source(mode, &self.policies);
+        let sources: Result<Vec<_>, _> = modes.iter().map(find).collect();
+        self.sources = sources.map_err(|what| ConfigError::Build { file: self.file.clone(), what })?;
+        Ok(())
+    }
+
+    /// Every file that this configuration is made of.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        let components = self.policies.iter().map(|policy| policy.component.as_path());
+        std::iter::once(self.file.as_path()).chain(components)
+    }
+
+    fn digest(&self, text: &str) -> Result<String, ConfigError> {
+        let mut whole = Sha256::new();
+        whole.update(Sha256::digest(text));
+        for policy in &self.policies {
+            let unreadable = |cause| ConfigError::Unreadable { file: policy.component.clone(), cause };
+            whole.update(digest_of(&policy.component).map_err(unreadable)?);
+        }
+        let digest: String = whole.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        Ok(digest[..GENERATION_DIGITS].to_owned())
+    }
+}
+
+fn digest_of(path: &Path) -> std::io::Result<[u8; 32]> {
+    let mut file = BufReader::with_capacity(64 << 10, File::open(path)?);
+    let mut digest = Sha256::new();
+    loop {
+        let piece = file.fill_buf()?;
+        if piece.is_empty() {
+            return Ok(digest.finalize().into());
+        }
+        digest.update(piece);
+        let read = piece.len();
+        file.consume(read);
+    }
+}
+
+fn read_text(path: &Path) -> Result<String, ConfigError> {
+    let unreadable = |cause| ConfigError::Unreadable { file: path.to_owned(), cause };
+    let mut text = String::new();
+    let file = File::open(path).map_err(unreadable)?;
+    file.take(node::MAX_BYTES + 1).read_to_string(&mut text).map_err(unreadable)?;
+    if text.len() as u64 > node::MAX_BYTES {
+        let what = format!("larger than {} MiB", node::MAX_BYTES >> 20);
+        return Err(unreadable(std::io::Error::new(std::io::ErrorKind::FileTooLarge, what)));
+    }
+    Ok(text)
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            file: PathBuf::new(),
+            generation: String::new(),
+            cluster_id: None,
+            client: ClientSection::default(),
+            server: server::Config::default(),
+            observe: observe::Config::default(),
+            sts: sts::Config::default(),
+            partition: aws::Partition::default(),
+            sts_hosts: Vec::new(),
+            sources: vec![Source::MountedFile],
+            policies: Vec::new(),
+            policy_engine: policy::EngineConfig::default(),
+            rules: Arc::default(),
+            map_accounts: BTreeSet::new(),
+            scrubbed_accounts: BTreeSet::new(),
+            reserved_prefixes: BTreeMap::new(),
+        }
+    }
+}
+
+// === impl Source ===
+
+impl Source {
+    /// The name in `server.backendMode`, in the trail, in logs and metrics.
+    #[must_use]
+    pub fn name(&self) -> String {
+        match self {
+            Self::MountedFile => crate::mapping::mounted_file::NAME.to_owned(),
+            Self::Policy(name) => format!("{}{name}", crate::mapping::policy_stage::PREFIX),
+        }
+    }
+}
+
+// === impl Loaded ===
+
+impl Loaded {
+    /// Writes every warning to the process log, and how many mappings are in force.
+    pub fn log(&self) {
+        for warning in &self.warnings {
+            tracing::warn!(file = %self.config.file.display(), line = warning.line, key = warning.path, "{}", warning.text);
+        }
+        let Config { generation, rules, policies, .. } = &self.config;
+        let (mappings, policies, warnings) = (rules.len(), policies.len(), self.warnings.len());
+        tracing::info!(generation, mappings, policies, warnings, "configuration loaded");
+    }
+}
 
 /// Durations in configuration, written as `50ms`, `5s`, `2m` (the `humantime` syntax).
 pub mod duration {
@@ -17,3 +274,6 @@ pub mod duration {
             .map_err(|error| D::Error::custom(format!("not a duration such as 50ms or 2m: {error}")))
     }
 }
+
+#[cfg(test)]
+mod tests;

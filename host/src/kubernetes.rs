@@ -2,8 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
+pub mod exec_credential;
+pub mod kubeconfig;
 pub mod token_review;
 
+pub use kubeconfig::Kubeconfig;
 pub use token_review::TokenReview;
 
 /// `authentication.k8s.io` `UserInfo` (Kubernetes API Reference, "TokenReview").

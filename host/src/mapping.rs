@@ -10,12 +10,19 @@ use serde::Serialize;
 
 use crate::policy::{Fault, LogLine, Request, Verdict};
 
-pub mod ceiling;
 pub mod chain;
 pub mod guard;
+pub mod mounted_file;
+pub mod policy_stage;
+pub mod rule;
+pub mod template;
 
+pub use crate::policy::ceiling;
 pub use chain::Chain;
 pub use guard::Guard;
+pub use mounted_file::MountedFile;
+pub use policy_stage::PolicyStage;
+pub use rule::Rules;
 
 /// One place that may know who a caller is.
 pub trait Stage: Send + Sync {

@@ -1,22 +1,21 @@
 //! What an operator sees: metrics, the audit log and the process log.
+//!
+//! This room looks at no other one: whoever has something to tell hands it over as plain numbers,
+//! fixed labels or serialisable records. Nothing here ever sees a token.
 
-use std::time::Duration;
+use serde::Deserialize;
 
-/// Every metric of the process. Cheap to update; label values come from fixed sets or the
-/// operator's configuration, never from a caller.
-#[derive(Debug, Default)]
-pub struct Metrics {}
+pub mod audit;
+pub mod log;
+pub mod metrics;
 
-impl Metrics {
-    /// One decision went out: outcome `allowed|denied|unavailable`, its reason label, total time.
-    pub fn decision(&self, _provider: &'static str, _outcome: &'static str, _reason: &'static str, _took: Duration) {}
+pub use audit::AuditLog;
+pub use metrics::Metrics;
 
-    /// One request to STS ended: region (empty: `global`), result label (`ok` or a reason), time.
-    pub fn sts_request(&self, _region: &str, _result: &'static str, _took: Duration) {}
-
-    /// A verified-caller look-up: `hit`, `refused` (a remembered refusal), `joined` (single-flight), `miss`.
-    pub fn sts_cache(&self, _result: &'static str) {}
-
-    /// One policy evaluation: policy name, verdict or fault label, time, fuel.
-    pub fn policy(&self, _policy: &str, _result: &'static str, _took: Duration, _fuel: u64) {}
+/// Where the records of this process go.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq)]
+#[serde(deny_unknown_fields, default, rename_all = "camelCase")]
+pub struct Config {
+    /// The audit log. Default: JSON lines on stderr.
+    pub audit: audit::Config,
 }

@@ -3,12 +3,58 @@
 //! This file is the contract in Rust: what a policy is asked ([`Request`]), what it may answer
 //! ([`Verdict`]) and how it can fail ([`Fault`]). Static sources answer in the same words, so a
 //! chain has one kind of stage. The same contract in WIT is `wit/`.
+//!
+//! ```text
+//! file ─▶ loader ─▶ compiled ─▶ track ─▶ Policy ─▶ decide ─▶ Evaluation
+//!         bytes,    machine     version   linked,   fresh instance from the
+//!         pin       code        0.1.x     settings  engine's pool, limits around it
+//!                                         checked
+//! ```
+//!
+//! Only this room names the WebAssembly engine.
 
-use std::time::SystemTime;
+use std::{fmt, time::SystemTime};
 
 use serde::{Deserialize, Serialize};
 
 use crate::caller::Caller;
+
+pub mod ceiling;
+mod compiled;
+mod config;
+mod engine;
+mod limits;
+mod loader;
+mod log;
+mod since_v0_1;
+mod text;
+mod ticker;
+mod track;
+
+pub use ceiling::Ceiling;
+pub use compiled::{Compiled, CompiledFolder, FolderError, compile};
+pub use config::{
+    ByteSize, Config, Digest, InvalidByteSize, InvalidDigest, InvalidLimit, InvalidName, Kind, Limits, Name, OnFault,
+};
+pub use engine::{Engine, EngineConfig, EngineError};
+pub use loader::{LoadError, LoadProblem};
+
+/// A policy that is loaded: linked, and content with its settings.
+pub struct Policy {
+    engine: Engine,
+    name: Name,
+    kind: Kind,
+    digest: Digest,
+    limits: Limits,
+    prepared: Prepared,
+}
+
+/// What every decision starts from. Today each instance takes its settings anew; a snapshot of a configured
+/// instance would stand here.
+struct Prepared {
+    track: Box<dyn track::Track>,
+    settings: String,
+}
 
 /// One question: who is this caller in the cluster?
 #[derive(Clone, Copy, Debug)]
@@ -105,6 +151,69 @@ pub enum Fault {
     Unavailable(String),
 }
 
+// === impl Policy ===
+
+impl Policy {
+    /// Loads the policy that `config` describes; its machine code comes from `compiled` if it is there.
+    ///
+    /// Blocks: a few milliseconds with compiled code, else as long as the compiler needs, and at most the
+    /// policy's timeout for its `configure`.
+    ///
+    /// # Errors
+    ///
+    /// [`LoadError`], naming the file and what is wrong.
+    pub fn load(engine: &Engine, config: &Config, compiled: Option<&CompiledFolder>) -> Result<Self, LoadError> {
+        loader::load(engine, config, compiled).map_err(LoadError::about(&config.component))
+    }
+
+    /// Asks one question of a fresh instance. Bounded in time by the policy's timeout and the wait for a free
+    /// instance; long computations yield to other tasks. Needs a tokio runtime with its timer.
+    pub async fn decide(&self, request: &Request<'_>) -> Evaluation {
+        let slot = match self.engine.slot().await {
+            Ok(slot) => slot,
+            Err(fault) => return Evaluation { verdict: Err(fault), log: Vec::new(), fuel: 0 },
+        };
+        let mut store = slot.store(&self.limits);
+        let said = self.prepared.track.decide(&mut store, &self.prepared.settings, request).await;
+        let verdict = match said {
+            Ok(said) => said.and_then(limits::bounded),
+            Err(error) => Err(limits::fault(&error)),
+        };
+        let fuel = self.limits.fuel() - store.get_fuel().unwrap_or_default();
+        Evaluation { verdict, log: store.into_data().log.finish(), fuel }
+    }
+
+    /// Its name in the configuration.
+    #[must_use]
+    pub fn name(&self) -> &Name {
+        &self.name
+    }
+
+    /// What it may do.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// SHA-256 of its component.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+}
+
+impl fmt::Debug for Policy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, kind, digest, limits, .. } = self;
+        f.debug_struct("Policy")
+            .field("name", name)
+            .field("kind", kind)
+            .field("digest", digest)
+            .field("limits", limits)
+            .finish_non_exhaustive()
+    }
+}
+
 // === impl Verdict ===
 
 impl Verdict {
@@ -138,3 +247,6 @@ impl Fault {
         }
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

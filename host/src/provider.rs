@@ -6,6 +6,7 @@
 
 use std::{
     fmt,
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
@@ -70,12 +71,14 @@ pub struct StsReply {
     pub status: u16,
     /// The `Content-Type` header, if it was text.
     pub content_type: Option<String>,
+    /// How long the server asked to be left alone.
+    pub retry_after: Option<Duration>,
     /// The whole body.
     pub body: Bytes,
 }
 
 /// Why a token did not become a [`Caller`]. Every one of them denies.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum VerifyError {
     /// The caller's fault: signed too long ago. Definite.
@@ -94,7 +97,7 @@ pub enum VerifyError {
         /// The failed check's stable label.
         reason: &'static str,
         /// The failed check. Its text holds no part of the token that could be secret.
-        source: Box<dyn std::error::Error + Send + Sync>,
+        source: Arc<dyn std::error::Error + Send + Sync>,
     },
     /// The caller's fault: dated further in the future than clocks differ. Definite.
     #[error("the token is dated in the future: check the clock of the machine that made it")]
@@ -124,8 +127,8 @@ pub enum VerifyError {
     /// Nobody's fault: STS is out of reach, too slow or failing. Worth a retry.
     #[error("STS is unavailable: {cause}")]
     Unavailable {
-        /// What happened, as a stable label: `connect`, `timeout`, `tls`, `reset`, `breaker_open`,
-        /// `too_large`, `redirect`, `server_error`.
+        /// What happened, as a stable label: `breaker_open`, `connect`, `dns`, `protocol`, `redirect`,
+        /// `request`, `reset`, `server_error`, `timeout`, `tls`, `too_large`.
         cause: &'static str,
     },
     /// STS answered something that names no caller. Denied, and worth an alert: this is not STS.

@@ -1,38 +1,52 @@
 //! STS executor: the one place that asks a cloud who signed a token.
 //!
-//! Pooled connections, deadlines, size caps, one call per token at a time, a bounded cache of
-//! verified callers, limits and a breaker. Mapping and policies run afresh on every login; only the
-//! cloud's word is remembered, and never past the token's own end.
+//! ```text
+//! token ─▶ verified? ─▶ refused? ─▶ inspect ─▶ under way? ─▶ breaker, limits ─▶ HTTP ─▶ interpret ─▶ remember
+//!          cache        cache       provider   join it       refuse at once     STS     provider     caches
+//! ```
+//!
+//! Pooled connections, deadlines, size caps, one call per token at a time, bounded caches, limits and a
+//! breaker. Only the cloud's word is remembered, never past the token's own end; mapping and policies run
+//! afresh on every login. STS throttles by account, so one caller's throttling slows down nobody else.
 
 use std::{
     sync::Arc,
-    time::{Duration, SystemTime},
+    time::{Instant, SystemTime},
 };
 
-use serde::Deserialize;
+use futures_util::future::{BoxFuture, FutureExt as _};
 
 use crate::{
     caller::Caller,
     observe::Metrics,
-    provider::{Provider, VerifyError},
+    provider::{Provider, StsCall, VerifyError},
     token::BearerToken,
 };
 
-/// How STS is asked. Every value has a bound.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
-#[serde(deny_unknown_fields, default, rename_all = "camelCase")]
-pub struct Config {
-    /// Longest wait for a connection, TLS included. Default 2 s.
-    #[serde(with = "crate::config::duration")]
-    pub connect_timeout: Duration,
-    /// Longest wait for one whole answer. Default 5 s, which is what kube-apiserver waits for us at most
-    /// before its own callers grow impatient.
-    #[serde(with = "crate::config::duration")]
-    pub timeout: Duration,
-}
+mod breaker;
+mod cache;
+mod client;
+mod config;
+mod exchange;
+mod flight;
+mod limits;
+mod tls;
 
-/// Asks STS on behalf of every provider.
-pub struct Executor {}
+pub use config::{Breaker, Config, ConfigError, Endpoint, Limits, RefusedCache, VerifiedCache};
+
+use flight::Answer;
+
+/// Asks STS on behalf of every provider. Holds the connections and caches, so a reload that leaves
+/// [`config`](Self::config) as it was keeps the executor too.
+pub struct Executor {
+    config: Config,
+    metrics: Arc<Metrics>,
+    memory: cache::Memory,
+    flights: flight::Flights,
+    limits: limits::Limits,
+    breakers: breaker::Breakers,
+    clients: client::Clients,
+}
 
 /// A caller the cloud vouched for, and how we came to know.
 #[derive(Debug)]
@@ -54,33 +68,111 @@ pub enum Source {
     Sts,
 }
 
-impl Default for Config {
-    fn default() -> Self {
-        Self { connect_timeout: Duration::from_secs(2), timeout: Duration::from_secs(5) }
-    }
-}
-
 impl Executor {
-    /// An executor with its connection pool and caches, all empty.
+    /// An executor with its connection pool and caches, all empty. Reads the trusted roots and CA files,
+    /// which takes a few milliseconds; opens no connection.
     ///
     /// # Errors
     ///
-    /// When the TLS roots cannot be read or an endpoint is not usable.
-    pub fn new(_config: &Config, _metrics: Arc<Metrics>) -> anyhow::Result<Self> {
-        unimplemented!()
+    /// Any [`ConfigError`]: a value out of bounds, no TLS roots, an endpoint that is not usable.
+    pub fn new(config: &Config, metrics: Arc<Metrics>) -> Result<Self, ConfigError> {
+        config.check()?;
+        Ok(Self {
+            memory: cache::Memory::new(config),
+            flights: flight::Flights::default(),
+            limits: limits::Limits::new(&config.limits),
+            breakers: breaker::Breakers::new(&config.breaker),
+            clients: client::Clients::new(config)?,
+            config: config.clone(),
+            metrics,
+        })
     }
 
-    /// Asks the cloud who signed `token`: at most one STS request, bounded in time.
+    /// The settings it runs with.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Asks the cloud who signed `token`: at most one STS request at a time for it, bounded in time.
+    /// Dropping the future gives the request up, unless another login waits for the same.
     ///
     /// # Errors
     ///
     /// Any [`VerifyError`]. All of them deny.
     pub async fn verify(
         &self,
-        _provider: &dyn Provider,
-        _token: &BearerToken,
-        _now: SystemTime,
+        provider: &dyn Provider,
+        token: &BearerToken,
+        now: SystemTime,
     ) -> Result<Verified, VerifyError> {
-        unimplemented!()
+        let digest = token.digest();
+        if let Some(known) = self.memory.recall(&digest, now) {
+            return self.known(known);
+        }
+        let call = provider.inspect(token, now)?;
+        // Looked up once more under the flights' lock: a call that ended in between was remembered first.
+        let boarded = self.flights.board(digest, || match self.memory.recall(&digest, now) {
+            Some(known) => Err(self.known(known)),
+            None => self.launch(call).map_err(Err),
+        });
+        let seat = match boarded {
+            Ok(seat) => seat,
+            Err(known) => return known,
+        };
+        self.metrics.sts_cache(if seat.is_joined { "joined" } else { "miss" });
+        let answer = seat.answer().await;
+        let verdict = seat.verdict(|| {
+            let verdict = self.conclude(provider, &answer);
+            self.memory.remember(digest, &verdict, now);
+            verdict
+        });
+        let source = if seat.is_joined { Source::Joined } else { Source::Sts };
+        verdict.map(|caller| Verified { caller, source })
+    }
+
+    fn known(&self, known: Result<Verified, VerifyError>) -> Result<Verified, VerifyError> {
+        self.metrics.sts_cache(if known.is_ok() { "hit" } else { "refused" });
+        known
+    }
+
+    /// Prepares one call, if the breaker and the limits let it pass. It starts when it is first waited for.
+    fn launch(&self, call: StsCall) -> Result<BoxFuture<'static, Arc<Answer>>, VerifyError> {
+        let ticket = self.breakers.admit(&call.host, Instant::now())?;
+        let permit = self.limits.admit()?;
+        let client = self.clients.of(&call.host).clone();
+        let timeout = self.config.timeout;
+        let flight = async move {
+            let started = Instant::now();
+            let reply = exchange::ask(&client, &call, timeout).await;
+            let ended = Instant::now();
+            match &reply {
+                Ok(reply) => ticket.report(reply.status < 500, ended),
+                Err(failure) if failure.is_the_hosts() => ticket.report(false, ended),
+                Err(_) => drop(ticket),
+            }
+            drop(permit);
+            Arc::new(Answer { call, reply, took: ended - started })
+        };
+        Ok(flight.boxed())
+    }
+
+    /// What an answer means. A server error is nobody's word, whatever its body says; only throttling is
+    /// told apart.
+    fn conclude(&self, provider: &dyn Provider, answer: &Answer) -> Result<Arc<Caller>, VerifyError> {
+        let verdict = match &answer.reply {
+            Err(failure) => Err(VerifyError::Unavailable { cause: failure.label() }),
+            Ok(reply) => match (reply.status, provider.interpret(&answer.call, reply)) {
+                (_, Err(throttled @ VerifyError::Throttled { .. })) => Err(throttled),
+                (500.., _) => Err(VerifyError::Unavailable { cause: "server_error" }),
+                (_, read) => read.map(Arc::new),
+            },
+        };
+        let result = verdict.as_ref().map_or_else(VerifyError::reason, |_| "ok");
+        self.metrics.sts_request(&answer.call.region, result, answer.took);
+        verdict
     }
 }
+
+#[cfg(test)]
+mod tests;

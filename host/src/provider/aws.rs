@@ -1,1 +1,144 @@
 //! AWS: `k8s-aws-v1.` tokens and STS `GetCallerIdentity` (AWS Security Token Service API Reference).
+//!
+//! A client presigns `GetCallerIdentity` with its own key ([`presign`]), the cluster's id among the signed
+//! headers, and sends the URL as its bearer token. The server reads the URL into types ([`request`]),
+//! takes the host from a table ([`hosts`]), writes the request anew with *its own* cluster id and asks STS.
+//! If that id, or anything else, is not what was signed, STS refuses. Otherwise its answer names the
+//! caller ([`reply`]).
+//!
+//! Signatures are good for 15 minutes from `X-Amz-Date`, whatever `X-Amz-Expires` says: older requests
+//! are refused here, and so are those dated more than five minutes ahead of our clock, as STS does.
+
+use std::{
+    fmt,
+    str::FromStr,
+    time::{Duration, SystemTime},
+};
+
+use http::HeaderValue;
+use serde::Deserialize;
+
+pub use self::hosts::{ExtraHost, Hosts, Partition};
+
+use self::request::{PREFIX, Presigned};
+use super::{Provider, StsCall, StsReply, VerifyError};
+use crate::{caller::Caller, token::BearerToken};
+
+pub mod credentials;
+pub mod hosts;
+pub mod presign;
+pub mod reply;
+pub mod request;
+
+/// How far ahead of our clock a token may be dated; the difference STS itself allows.
+pub const MAX_CLOCK_SKEW: Duration = Duration::from_secs(5 * 60);
+
+/// What an AWS provider must know about its cluster.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The id that tokens for this cluster are signed with.
+    pub cluster_id: ClusterId,
+    /// The partition whose STS may vouch. Default `aws`.
+    pub partition: Partition,
+    /// STS endpoints beyond the table: regions newer than this build, PrivateLink names.
+    pub hosts: Vec<ExtraHost>,
+}
+
+/// The id of a cluster, as tokens are signed with it: 1 to 255 visible ASCII characters.
+///
+/// SigV4 folds runs of spaces and trims, so two ids could become one; there are none in it.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
+#[serde(try_from = "String")]
+pub struct ClusterId(String);
+
+/// Not a cluster id.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("a cluster id must be 1 to 255 visible ASCII characters without spaces")]
+pub struct InvalidClusterId;
+
+/// The AWS provider of one cluster.
+pub struct Aws {
+    cluster_id: HeaderValue,
+    hosts: Hosts,
+}
+
+// === impl Aws ===
+
+impl Aws {
+    /// A provider for the cluster and partition in `config`.
+    #[must_use]
+    pub fn new(config: Config) -> Self {
+        Self { cluster_id: config.cluster_id.header(), hosts: Hosts::new(config.partition, config.hosts) }
+    }
+}
+
+impl Provider for Aws {
+    fn name(&self) -> &'static str {
+        "aws"
+    }
+
+    fn prefix(&self) -> &'static str {
+        PREFIX
+    }
+
+    fn inspect(&self, token: &BearerToken, now: SystemTime) -> Result<StsCall, VerifyError> {
+        let mut url = request::decode(token)?;
+        let presigned = Presigned::parse(&mut url, &self.hosts)?;
+        check_age(presigned.date.time(), now)?;
+        Ok(presigned.into_call(&self.cluster_id))
+    }
+
+    fn interpret(&self, call: &StsCall, reply: &StsReply) -> Result<Caller, VerifyError> {
+        reply::interpret(self.hosts.partition(), call, reply)
+    }
+}
+
+fn check_age(signed_at: SystemTime, now: SystemTime) -> Result<(), VerifyError> {
+    if now >= request::expiry(signed_at) {
+        return Err(VerifyError::Expired { signed_at });
+    }
+    match signed_at.duration_since(now) {
+        Ok(ahead) if ahead > MAX_CLOCK_SKEW => Err(VerifyError::NotYetValid),
+        _ => Ok(()),
+    }
+}
+
+impl fmt::Debug for Aws {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Aws").field("cluster_id", &self.cluster_id).field("hosts", &self.hosts).finish()
+    }
+}
+
+// === impl ClusterId ===
+
+impl ClusterId {
+    /// The id's text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    fn header(&self) -> HeaderValue {
+        HeaderValue::from_str(&self.0).expect("visible ASCII is a header value")
+    }
+}
+
+impl FromStr for ClusterId {
+    type Err = InvalidClusterId;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let visible = text.bytes().all(|byte| byte.is_ascii_graphic());
+        (visible && matches!(text.len(), 1..=255)).then(|| Self(text.to_owned())).ok_or(InvalidClusterId)
+    }
+}
+
+impl TryFrom<String> for ClusterId {
+    type Error = InvalidClusterId;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+#[cfg(test)]
+mod tests;

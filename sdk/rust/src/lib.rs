@@ -1,1 +1,27 @@
-//! placeholder
+//! The Rust side of the policy contract: a trait, owned types and the helpers most policies need.
+//!
+#![doc = include_str!("../README.md")]
+
+pub mod log;
+
+mod answer;
+#[cfg(target_arch = "wasm32")]
+#[doc(hidden)]
+pub mod bindings;
+#[cfg(target_arch = "wasm32")]
+#[doc(hidden)]
+pub mod component;
+mod glob;
+mod policy;
+mod request;
+mod template;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod testing;
+
+pub use self::{
+    answer::{Decision, Fault, Mapping},
+    glob::{Glob, InvalidGlob},
+    policy::Policy,
+    request::{Caller, PrincipalKind, Request},
+    template::{InvalidTemplate, Template, Unfit},
+};

@@ -5,7 +5,7 @@
 
 use serde::Deserialize;
 
-use crate::policy::Mapping;
+use super::Mapping;
 
 /// Prefix of names that Kubernetes keeps for itself (Kubernetes documentation, "Using RBAC Authorization").
 const SYSTEM: &str = "system:";

@@ -1,0 +1,68 @@
+//! What has to be built before the story begins: the real `herald`, and the policy as WebAssembly.
+
+use std::{
+    env, fs,
+    path::PathBuf,
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, ensure};
+use tests::herald::{binary, repository};
+use tokio::task::spawn_blocking;
+
+use crate::page::Page;
+
+/// What is there now.
+#[derive(Debug)]
+pub(crate) struct Built {
+    /// The policy `session-groups`.
+    pub(crate) policy: PathBuf,
+    /// The configuration file's text, with the policy's place written out.
+    pub(crate) config: String,
+}
+
+/// Builds it all; quick when nothing has changed.
+pub(crate) async fn all(page: &mut Page) -> anyhow::Result<Built> {
+    page.title("Herald quickstart: logins from end to end, offline, on this machine");
+    let began = Instant::now();
+    page.note("Building herald and the policy it runs; the first time this takes minutes, later it is a check.");
+    let built = spawn_blocking(build).await??;
+    if began.elapsed() > WORTH_TELLING {
+        page.note(&format!("Built in {:.0} s.", began.elapsed().as_secs_f64()));
+    }
+    Ok(built)
+}
+
+fn build() -> anyhow::Result<Built> {
+    // Cargo shows its progress here; the harness, which asks again quietly, then has nothing to do.
+    let status = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+        .args(["build", "--package", "herald", "--bin", "herald"])
+        .current_dir(repository())
+        .stdin(Stdio::null())
+        .status()
+        .context("cannot start cargo")?;
+    ensure!(status.success(), "herald does not build: {status}");
+    let policy = repository().join(COMPONENT);
+    let status = Command::new(binary()?)
+        .args(["policy", "build", "policies/session-groups", "--output"])
+        .arg(&policy)
+        .current_dir(repository())
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .status()
+        .context("cannot start herald policy build")?;
+    ensure!(status.success(), "the policy does not build: {status}");
+    let text = fs::read_to_string(repository().join(CONFIG)).with_context(|| format!("cannot read {CONFIG}"))?;
+    let written = format!("../../{COMPONENT}");
+    ensure!(text.contains(&written), "{CONFIG} does not name {written}");
+    let config = text.replace(&written, &policy.display().to_string());
+    Ok(Built { policy, config })
+}
+
+/// The configuration that the demo runs with.
+pub(crate) const CONFIG: &str = "examples/config/quickstart.yaml";
+/// Where the configuration has the policy.
+const COMPONENT: &str = "target/policies/session-groups.wasm";
+/// A build that took longer gets a line of its own.
+const WORTH_TELLING: Duration = Duration::from_secs(3);

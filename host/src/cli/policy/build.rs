@@ -1,0 +1,211 @@
+//! `herald policy build`: a Rust policy crate becomes one component file.
+//!
+//! Cargo builds the crate for `wasm32-unknown-unknown`, whose standard library imports nothing from a
+//! host, and the module is wrapped into a component here. The result depends on the sources and the
+//! toolchain alone: paths of this machine are mapped away and the caller's `RUSTFLAGS` do not apply.
+
+use std::{
+    fs,
+    io::{self, Write},
+    path::{Path, PathBuf},
+    process::ExitCode,
+    thread,
+};
+
+use anyhow::Context as _;
+use sha2::{Digest as _, Sha256};
+
+use self::toolchain::Tools;
+use super::encode;
+pub use super::encode::EncodeError;
+
+mod cargo;
+mod toolchain;
+
+/// Build a policy's crate into the component that the server loads.
+#[derive(clap::Args, Debug)]
+pub struct Command {
+    /// Folder of the policy's crate.
+    #[arg(default_value = ".", value_name = "DIR")]
+    pub dir: PathBuf,
+    /// Where to write the component. Default: `policies/<name>.wasm` in cargo's target folder.
+    #[arg(long, short, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
+/// A component that was built, or was up to date already.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Built {
+    /// The crate's name.
+    pub name: String,
+    /// The crate's version.
+    pub version: String,
+    /// The component's file.
+    pub output: PathBuf,
+    /// Its size in bytes.
+    pub size: usize,
+    /// SHA-256 of the file in hexadecimal, as `sha256` in the server's configuration takes it.
+    pub sha256: String,
+    /// The interfaces whose functions it calls, e.g. `herald:policy/log@0.1.0`.
+    pub imports: Vec<String>,
+}
+
+/// Why there is no component.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// Cargo refused or the crate does not compile; cargo has said why on stderr.
+    #[error("cargo {command} failed ({status})")]
+    Cargo {
+        /// The subcommand: `build` or `metadata`.
+        command: &'static str,
+        /// Its exit status.
+        status: std::process::ExitStatus,
+    },
+    /// The module does not become a policy's component.
+    #[error("{name} is not a policy")]
+    Encode {
+        /// The crate's name.
+        name: String,
+        /// What is wrong with it.
+        #[source]
+        source: EncodeError,
+    },
+    /// The standard library for WebAssembly is missing, and there is no rustup to ask.
+    #[error(
+        "the Rust target {} is not installed, and rustup, which would install it, was not found; \
+         install the target with this toolchain's own means",
+        toolchain::TARGET
+    )]
+    NoTarget,
+    /// A program that is needed does not start.
+    #[error("cannot run {program}")]
+    Run {
+        /// The program.
+        program: String,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// The folder holds no crate that makes a component.
+    #[error("{}: not a policy's crate: {why}", dir.display())]
+    NotACrate {
+        /// The folder asked for.
+        dir: PathBuf,
+        /// What it lacks.
+        why: &'static str,
+    },
+    /// Cargo or rustc answered something unknown: a version that is not supported.
+    #[error("{program} gave an answer that is not understood: {why}")]
+    Unintelligible {
+        /// The program.
+        program: &'static str,
+        /// What is missing in the answer.
+        why: String,
+    },
+    /// rustup could not install the target; it has said why on stderr.
+    #[error("rustup could not install the Rust target {} ({status})", toolchain::TARGET)]
+    Rustup {
+        /// Its exit status.
+        status: std::process::ExitStatus,
+    },
+    /// A file cannot be read or written.
+    #[error("{}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+}
+
+// === impl Command ===
+
+impl Command {
+    /// Builds the component and prints what it is.
+    ///
+    /// # Errors
+    ///
+    /// A [`BuildError`], or the answer cannot be written.
+    pub fn run(&self, out: &mut impl Write) -> anyhow::Result<ExitCode> {
+        let built = build(&self.dir, self.output.as_deref())?;
+        built.write(out).context("cannot write the answer")?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+// === impl Built ===
+
+impl Built {
+    fn write(&self, out: &mut impl Write) -> io::Result<()> {
+        let imports = if self.imports.is_empty() { "nothing".to_owned() } else { self.imports.join(", ") };
+        writeln!(out, "policy   {} {}", self.name, self.version)?;
+        writeln!(out, "imports  {imports}")?;
+        writeln!(out, "size     {} bytes", self.size)?;
+        writeln!(out, "sha256   {}", self.sha256)?;
+        writeln!(out, "file     {}", self.output.display())
+    }
+}
+
+/// Builds the policy whose crate is in `dir` and writes its component to `output`, by default
+/// `policies/<name>.wasm` in cargo's target folder. Installs the Rust target if it is missing.
+///
+/// Cargo's progress goes to stderr. When nothing has changed, the file is left untouched.
+///
+/// # Errors
+///
+/// [`BuildError`]; `output` is then as it was.
+pub fn build(dir: &Path, output: Option<&Path>) -> Result<Built, BuildError> {
+    if !dir.join("Cargo.toml").is_file() {
+        return Err(BuildError::NotACrate { dir: dir.to_owned(), why: "it has no Cargo.toml" });
+    }
+    // Two processes that only look; side by side they cost the time of the slower one.
+    let tools = Tools::from_env();
+    let (target, metadata) = thread::scope(|scope| {
+        let target = scope.spawn(|| toolchain::ensure_target(dir, &tools));
+        let metadata = cargo::metadata(dir, &tools.cargo);
+        (target.join().expect("ensure_target does not panic"), metadata)
+    });
+    target?;
+    let metadata = metadata?;
+    let package = metadata.policy(dir)?;
+    let module = cargo::build(&metadata, package, &tools.cargo)?;
+    let default = || metadata.target_directory.join("policies").join(format!("{}.wasm", package.name));
+    let output = output.map_or_else(default, Path::to_owned);
+
+    let module = fs::read(&module).map_err(|source| BuildError::File { path: module, source })?;
+    let encoded = encode::component(&module, &package.about());
+    let encode::Component { bytes, imports } =
+        encoded.map_err(|source| BuildError::Encode { name: package.name.clone(), source })?;
+    write_if_changed(&output, &bytes).map_err(|source| BuildError::File { path: output.clone(), source })?;
+    Ok(Built {
+        name: package.name.clone(),
+        version: package.version.clone(),
+        output,
+        size: bytes.len(),
+        sha256: Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect(),
+        imports,
+    })
+}
+
+/// Replaces the file in one step, so that a server that watches it never reads half of it.
+fn write_if_changed(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    if fs::read(path).is_ok_and(|old| old == bytes) {
+        return Ok(());
+    }
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+    fs::create_dir_all(folder)?;
+    let mut file = tempfile::Builder::new().permissions(open_permissions()).tempfile_in(folder)?;
+    file.write_all(bytes)?;
+    file.persist(path)?;
+    Ok(())
+}
+
+/// A component is no secret; a temporary file's own 0600 would keep the server's user out.
+fn open_permissions() -> fs::Permissions {
+    std::os::unix::fs::PermissionsExt::from_mode(0o644)
+}
+
+#[cfg(test)]
+mod tests;

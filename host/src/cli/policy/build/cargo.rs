@@ -1,0 +1,192 @@
+//! Cargo, asked and driven: which package is in a folder, and its WebAssembly module.
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use serde::{Deserialize, de::DeserializeOwned};
+
+use super::{BuildError, toolchain::TARGET};
+use crate::cli::policy::encode::About;
+
+/// The part of `cargo metadata` that matters here (The Cargo Book, "cargo metadata").
+#[derive(Debug, Deserialize)]
+pub(super) struct Metadata {
+    packages: Vec<Package>,
+    pub(super) target_directory: PathBuf,
+    workspace_root: PathBuf,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Package {
+    pub(super) name: String,
+    pub(super) version: String,
+    description: Option<String>,
+    license: Option<String>,
+    manifest_path: PathBuf,
+    targets: Vec<Target>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Target {
+    crate_types: Vec<String>,
+}
+
+/// One line of `cargo build --message-format=json` (The Cargo Book, "External tools").
+#[derive(Debug, Deserialize)]
+#[serde(tag = "reason", rename_all = "kebab-case")]
+enum Message {
+    CompilerArtifact {
+        manifest_path: PathBuf,
+        target: Target,
+        filenames: Vec<PathBuf>,
+    },
+    #[serde(other)]
+    Other,
+}
+
+/// The profile that a workspace may define for its policies.
+const PROFILE: &str = "policy";
+/// What the profile is where a workspace does not: small code, and no unwinding, which traps anyway.
+const PROFILE_DEFAULTS: [&str; 6] = [
+    "profile.policy.inherits=\"release\"",
+    "profile.policy.opt-level=\"s\"",
+    "profile.policy.lto=\"fat\"",
+    "profile.policy.codegen-units=1",
+    "profile.policy.panic=\"abort\"",
+    "profile.policy.strip=true",
+];
+
+/// Asks which packages are in `dir`'s workspace. Resolves no dependencies, so it needs no network.
+pub(super) fn metadata(dir: &Path, cargo: &str) -> Result<Metadata, BuildError> {
+    let stdout =
+        run("metadata", subcommand(cargo, "metadata").args(["--no-deps", "--format-version", "1"]).current_dir(dir))?;
+    parse(&stdout)
+}
+
+/// Builds the package's module and says where it is.
+pub(super) fn build(metadata: &Metadata, package: &Package, cargo: &str) -> Result<PathBuf, BuildError> {
+    let mut command = subcommand(cargo, "build");
+    command
+        .args(["--target", TARGET, "--profile", PROFILE, "--message-format", "json-render-diagnostics"])
+        .args(["--package", &package.name, "--lib"])
+        .args(["--config", &rustflags_setting(&metadata.workspace_root)])
+        .current_dir(package.manifest_path.parent().unwrap_or(&metadata.workspace_root))
+        // Flags meant for this machine (a CPU, coverage, a linker) do not fit WebAssembly.
+        .env_remove("RUSTFLAGS")
+        .env_remove("CARGO_ENCODED_RUSTFLAGS");
+    if !metadata.defines_profile() {
+        PROFILE_DEFAULTS.iter().for_each(|setting| {
+            command.args(["--config", setting]);
+        });
+    }
+    let stdout = run("build", &mut command)?;
+    package.module(&stdout)
+}
+
+// === impl Metadata ===
+
+impl Metadata {
+    /// The package in `dir` itself.
+    pub(super) fn policy(&self, dir: &Path) -> Result<&Package, BuildError> {
+        let not_a_crate = |why| BuildError::NotACrate { dir: dir.to_owned(), why };
+        let manifest = dir.join("Cargo.toml");
+        let manifest = manifest.canonicalize().map_err(|source| BuildError::File { path: manifest, source })?;
+        let here = |package: &&Package| package.manifest_path.canonicalize().is_ok_and(|path| path == manifest);
+        let package = self.packages.iter().find(here).ok_or_else(|| not_a_crate("its Cargo.toml has no [package]"))?;
+        if !package.targets.iter().any(Target::is_component) {
+            return Err(not_a_crate("its Cargo.toml lacks crate-type = [\"cdylib\"] under [lib]"));
+        }
+        Ok(package)
+    }
+
+    /// Whether the workspace has its own idea of [`PROFILE`]. Cargo does not tell, so the manifest does.
+    fn defines_profile(&self) -> bool {
+        let manifest = fs::read_to_string(self.workspace_root.join("Cargo.toml")).unwrap_or_default();
+        manifest.lines().any(|line| line.split('#').next().unwrap_or_default().trim() == "[profile.policy]")
+    }
+}
+
+// === impl Package ===
+
+impl Package {
+    pub(super) fn about(&self) -> About<'_> {
+        About {
+            name: &self.name,
+            version: &self.version,
+            description: self.description.as_deref(),
+            license: self.license.as_deref(),
+        }
+    }
+
+    fn module(&self, messages: &[u8]) -> Result<PathBuf, BuildError> {
+        let mut module = None;
+        for line in messages.split(|byte| *byte == b'\n').filter(|line| line.starts_with(b"{")) {
+            if let Message::CompilerArtifact { manifest_path, target, filenames } = parse(line)?
+                && manifest_path == self.manifest_path
+                && target.is_component()
+            {
+                module = filenames.into_iter().find(|path| path.extension().is_some_and(|name| name == "wasm"));
+            }
+        }
+        let why = || "it names no .wasm file".to_owned();
+        module.ok_or_else(|| BuildError::Unintelligible { program: "cargo", why: why() })
+    }
+}
+
+// === impl Target ===
+
+impl Target {
+    fn is_component(&self) -> bool {
+        self.crate_types.iter().any(|kind| kind == "cdylib")
+    }
+}
+
+fn subcommand(cargo: &str, name: &str) -> Command {
+    let mut command = Command::new(cargo);
+    command.arg(name).stdin(Stdio::null()).stderr(Stdio::inherit());
+    command
+}
+
+fn run(name: &'static str, command: &mut Command) -> Result<Vec<u8>, BuildError> {
+    let output = command
+        .output()
+        .map_err(|source| BuildError::Run { program: command.get_program().to_string_lossy().into_owned(), source })?;
+    if output.status.success() {
+        Ok(output.stdout)
+    } else {
+        Err(BuildError::Cargo { command: name, status: output.status })
+    }
+}
+
+fn parse<T: DeserializeOwned>(json: &[u8]) -> Result<T, BuildError> {
+    serde_json::from_slice(json)
+        .map_err(|error| BuildError::Unintelligible { program: "cargo", why: error.to_string() })
+}
+
+/// Keeps this machine's paths out of panic messages, so that the same sources give the same component
+/// anywhere. Where several prefixes fit, rustc takes the last.
+fn rustflags_setting(workspace_root: &Path) -> String {
+    let mut flags = vec![remap(workspace_root, ".")];
+    if let Some(home) = cargo_home() {
+        flags.push(remap(&home, "/cargo"));
+        // One folder a registry, named by a hash of its address.
+        let registries = home.join("registry/src").read_dir().into_iter().flatten().flatten();
+        let mut registries: Vec<_> = registries.map(|registry| remap(&registry.path(), "/cargo/registry")).collect();
+        registries.sort();
+        flags.append(&mut registries);
+    }
+    let flags = serde_json::Value::from(flags);
+    format!("target.{TARGET}.rustflags={flags}")
+}
+
+fn remap(from: &Path, to: &str) -> String {
+    format!("--remap-path-prefix={}={to}", from.display())
+}
+
+fn cargo_home() -> Option<PathBuf> {
+    let set = env::var_os("CARGO_HOME").filter(|home| !home.is_empty()).map(PathBuf::from);
+    set.or_else(|| env::home_dir().map(|home| home.join(".cargo")))
+}

@@ -1,0 +1,92 @@
+//! What a build refuses before cargo runs, and the result for the ready-made policies.
+
+use std::env;
+
+use expect_test::expect;
+
+use super::*;
+
+fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+#[track_caller]
+fn check_refused(manifest: Option<&str>, expected: &str) {
+    let folder = tempfile::tempdir().expect("a folder");
+    if let Some(manifest) = manifest {
+        fs::create_dir(folder.path().join("src")).expect("a folder");
+        fs::write(folder.path().join("src/lib.rs"), "").expect("a file");
+        fs::write(folder.path().join("Cargo.toml"), manifest).expect("a file");
+    }
+    let error = build(folder.path(), None).expect_err("not a policy").to_string();
+    assert_eq!(error, format!("{}: {expected}", folder.path().display()));
+}
+
+#[test]
+fn folders_that_are_no_policy() {
+    check_refused(None, "not a policy's crate: it has no Cargo.toml");
+    check_refused(
+        Some("[package]\nname = \"plain\"\nedition = \"2024\"\n"),
+        "not a policy's crate: its Cargo.toml lacks crate-type = [\"cdylib\"] under [lib]",
+    );
+}
+
+#[test]
+fn a_crate_that_exports_no_policy_is_none() {
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::create_dir(folder.path().join("src")).expect("a folder");
+    fs::write(folder.path().join("src/lib.rs"), "").expect("a file");
+    let manifest = "[package]\nname = \"bare\"\nedition = \"2024\"\n[lib]\ncrate-type = [\"cdylib\"]\n[workspace]\n";
+    fs::write(folder.path().join("Cargo.toml"), manifest).expect("a file");
+    let error = build(folder.path(), None).expect_err("not a policy");
+    let BuildError::Encode { name, source } = error else { panic!("{error}") };
+    assert_eq!(name, "bare");
+    assert!(matches!(source, EncodeError::NoMapper), "{source:?}");
+    assert!(!folder.path().join("target/policies/bare.wasm").exists());
+}
+
+/// Builds in the repository's own target folder, so only the first run compiles anything.
+#[test]
+fn the_ready_made_policy_is_pure_and_small() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let output = folder.path().join("new/session-groups.wasm");
+    let built = build(&repository().join("policies/session-groups"), Some(&output)).expect("it builds");
+    assert_eq!(
+        (built.name.as_str(), built.imports.as_slice()),
+        ("session-groups", &["herald:policy/log@0.1.0".to_owned()][..])
+    );
+    assert!(built.size < 96 * 1024, "{} bytes", built.size);
+
+    let bytes = fs::read(&output).expect("a file");
+    assert_eq!(bytes.len(), built.size);
+    let home = env::home_dir().expect("a home").display().to_string();
+    let holds = |text: &str| bytes.windows(text.len()).any(|window| window == text.as_bytes());
+    assert!(!holds(&home) && !holds(env!("CARGO_MANIFEST_DIR")), "paths of this machine are in the component");
+
+    let written = fs::metadata(&output).and_then(|file| file.modified()).expect("a time");
+    let again = build(&repository().join("policies/session-groups"), Some(&output)).expect("it builds");
+    assert_eq!(again, built);
+    assert_eq!(fs::metadata(&output).and_then(|file| file.modified()).expect("a time"), written);
+}
+
+#[test]
+fn the_answer_as_printed() {
+    let built = Built {
+        name: "oncall".to_owned(),
+        version: "1.2.3".to_owned(),
+        output: PathBuf::from("target/policies/oncall.wasm"),
+        size: 70_000,
+        sha256: "3f1c".to_owned(),
+        imports: vec!["herald:policy/log@0.1.0".to_owned()],
+    };
+    let mut out = Vec::new();
+    built.write(&mut out).expect("memory takes all");
+    expect![[r#"
+        policy   oncall 1.2.3
+        imports  herald:policy/log@0.1.0
+        size     70000 bytes
+        sha256   3f1c
+        file     target/policies/oncall.wasm
+    "#]]
+    .assert_eq(&String::from_utf8(out).expect("text"));
+}

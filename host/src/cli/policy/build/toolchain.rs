@@ -1,0 +1,102 @@
+//! The standard library for WebAssembly: whether this toolchain has it, and getting it if not.
+
+use std::{
+    env,
+    io::ErrorKind,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use super::BuildError;
+
+/// What policies are built for: its standard library imports nothing.
+pub(super) const TARGET: &str = "wasm32-unknown-unknown";
+
+/// The programs to run, each found in `PATH` if it is not a path itself.
+#[derive(Debug)]
+pub(super) struct Tools {
+    pub(super) cargo: String,
+    pub(super) rustc: String,
+    pub(super) rustup: String,
+}
+
+// === impl Tools ===
+
+impl Tools {
+    /// Cargo tells its children which cargo and rustc are theirs.
+    pub(super) fn from_env() -> Self {
+        let of = |variable: &str| env::var(variable).ok().filter(|name| !name.is_empty());
+        Self {
+            cargo: of("CARGO").unwrap_or_else(|| "cargo".to_owned()),
+            rustc: of("RUSTC").unwrap_or_else(|| "rustc".to_owned()),
+            rustup: "rustup".to_owned(),
+        }
+    }
+}
+
+/// Makes sure that the toolchain which cargo would use in `dir` can build for [`TARGET`].
+pub(super) fn ensure_target(dir: &Path, tools: &Tools) -> Result<(), BuildError> {
+    if has_core(&library_folder(dir, &tools.rustc)?) {
+        return Ok(());
+    }
+    let rustup = Command::new(&tools.rustup)
+        .args(["target", "add", TARGET])
+        .current_dir(dir)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .status();
+    match rustup {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(BuildError::Rustup { status }),
+        Err(error) if error.kind() == ErrorKind::NotFound => Err(BuildError::NoTarget),
+        Err(source) => Err(BuildError::Run { program: tools.rustup.clone(), source }),
+    }
+}
+
+fn library_folder(dir: &Path, rustc: &str) -> Result<PathBuf, BuildError> {
+    let output = Command::new(rustc)
+        .args(["--print", "target-libdir", "--target", TARGET])
+        .current_dir(dir)
+        .stderr(Stdio::inherit())
+        .output()
+        .map_err(|source| BuildError::Run { program: rustc.to_owned(), source })?;
+    let path = String::from_utf8(output.stdout).ok().filter(|_| output.status.success());
+    let path = path.ok_or_else(|| BuildError::Unintelligible {
+        program: "rustc",
+        why: format!("--print target-libdir ended with {}", output.status),
+    })?;
+    Ok(PathBuf::from(path.trim_end()))
+}
+
+/// rustc names the folder whether or not there is anything in it.
+fn has_core(folder: &Path) -> bool {
+    let Ok(mut entries) = folder.read_dir() else { return false };
+    entries.any(|entry| entry.is_ok_and(|entry| entry.file_name().to_string_lossy().starts_with("libcore-")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(rustc: &str, rustup: &str, expected: Result<(), &str>) {
+        let tools = Tools { cargo: "cargo".to_owned(), rustc: rustc.to_owned(), rustup: rustup.to_owned() };
+        let found = ensure_target(Path::new("."), &tools).map_err(|error| error.to_string());
+        match (found, expected) {
+            (Ok(()), Ok(())) => {}
+            (Err(found), Err(expected)) => assert!(found.contains(expected), "{found}"),
+            (found, _) => panic!("{found:?}"),
+        }
+    }
+
+    /// `echo` stands for a rustc whose folder has nothing in it.
+    #[test]
+    fn a_missing_target_is_installed_or_told() {
+        check("rustc", "no-such-rustup", Ok(()));
+        check("echo", "true", Ok(()));
+        check("echo", "false", Err("rustup could not install the Rust target wasm32-unknown-unknown"));
+        check("echo", "no-such-rustup", Err("rustup, which would install it, was not found"));
+        check("false", "true", Err("rustc gave an answer that is not understood"));
+        check("no-such-rustc", "true", Err("cannot run no-such-rustc"));
+    }
+}

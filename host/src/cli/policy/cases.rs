@@ -1,0 +1,258 @@
+//! Cases for a policy, in YAML: settings, a caller, and the decision that is expected.
+//!
+//! ```yaml
+//! settings: {…}                     # for all cases; default {}
+//! cases:
+//! - name: what this case shows
+//!   settings: {…}                   # instead of those above
+//!   caller: {arn: "arn:aws:sts::111122223333:assumed-role/Dev/alice"}
+//!   expect: abstain                 # or one of:
+//! # expect: {allow: {username: alice, groups: [dev]}}   all of the mapping, exactly
+//! # expect: {deny: "not allowed"}                       a part of the text
+//! # expect: {fault: policy_timeout}                     the reason label
+//! # expect: {unloadable: "unknown field"}               a part of what the operator is told
+//! ```
+//!
+//! A case may also set `clusterId`, `now`, `current` and `trail`, and a caller every field that the
+//! ARN does not tell. What is left out has one fixed value, so a case means the same every day.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, SystemTime},
+};
+
+use serde::{Deserialize, Deserializer, de::Error as _};
+use serde_json::Value;
+
+use crate::{
+    caller::{AccountId, Arn, Caller, PrincipalId, PrincipalKind, SessionName, arn::ACS_PARTITION},
+    policy::{Mapping, Request},
+};
+
+/// A file of cases.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Document {
+    /// Settings of the cases that have none of their own. Default `{}`.
+    #[serde(default = "no_settings")]
+    settings: Value,
+    /// At least one.
+    cases: Vec<CaseEntry>,
+}
+
+/// One case, ready to be run.
+#[derive(Debug)]
+pub struct Case {
+    /// What the case shows.
+    pub name: String,
+    /// The policy's settings.
+    pub settings: Value,
+    /// What the policy is asked.
+    pub request: OwnedRequest,
+    /// What it must answer.
+    pub expect: Expectation,
+}
+
+/// A [`Request`] that owns what it is made of.
+#[derive(Clone, Debug)]
+pub struct OwnedRequest {
+    /// See [`Request::caller`].
+    pub caller: Caller,
+    /// See [`Request::cluster_id`].
+    pub cluster_id: String,
+    /// See [`Request::now`].
+    pub now: SystemTime,
+    /// See [`Request::current`].
+    pub current: Option<Mapping>,
+    /// See [`Request::trail`].
+    pub trail: Vec<String>,
+}
+
+/// What a policy must answer.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub enum Expectation {
+    /// It has no opinion.
+    Abstain,
+    /// It gives exactly this mapping.
+    Allow(StrictMapping),
+    /// It refuses, and its words hold this text.
+    Deny(String),
+    /// It faults, with this reason label.
+    Fault(String),
+    /// It does not take its settings, and its words hold this text.
+    Unloadable(String),
+}
+
+/// A [`Mapping`] in which a misspelt key is an error, because a case that compares less than its
+/// author thinks is worse than none.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub struct StrictMapping {
+    username: String,
+    uid: Option<String>,
+    #[serde(default)]
+    groups: Vec<String>,
+    #[serde(default)]
+    extra: BTreeMap<String, Vec<String>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct CaseEntry {
+    name: String,
+    settings: Option<Value>,
+    caller: CallerEntry,
+    #[serde(default = "cluster_id")]
+    cluster_id: String,
+    #[serde(default)]
+    now: Moment,
+    current: Option<StrictMapping>,
+    #[serde(default)]
+    trail: Vec<String>,
+    expect: Expectation,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct CallerEntry {
+    #[serde(deserialize_with = "arn")]
+    arn: Arn,
+    principal_id: Option<String>,
+    access_key_id: Option<String>,
+    sso_permission_set: Option<String>,
+    sts_region: Option<String>,
+    signed_at: Option<Moment>,
+    expires_at: Option<Moment>,
+    #[serde(default)]
+    attributes: BTreeMap<String, String>,
+}
+
+/// A time as RFC 3339 writes it, e.g. `2026-01-01T00:00:00Z`.
+#[derive(Clone, Copy, Debug)]
+struct Moment(SystemTime);
+
+/// Seconds from 1970 to 2026-01-01T00:00:00Z, the time of every case that sets none.
+const DEFAULT_NOW: Duration = Duration::from_secs(1_767_225_600);
+/// How old a case's token is, and how long it is good for: the usual minute after and 14 before.
+const SIGNED_BEFORE: Duration = Duration::from_secs(60);
+const EXPIRES_AFTER: Duration = Duration::from_secs(840);
+
+// === impl Document ===
+
+impl Document {
+    /// The cases in order.
+    #[must_use]
+    pub fn into_cases(self) -> Vec<Case> {
+        let Self { settings, cases } = self;
+        cases.into_iter().map(|case| case.complete(&settings)).collect()
+    }
+}
+
+// === impl CaseEntry ===
+
+impl CaseEntry {
+    fn complete(self, default_settings: &Value) -> Case {
+        let Self { name, settings, caller, cluster_id, now: Moment(now), current, trail, expect } = self;
+        let request =
+            OwnedRequest { caller: caller.complete(now), cluster_id, now, current: current.map(Into::into), trail };
+        Case { name, settings: settings.unwrap_or_else(|| default_settings.clone()), request, expect }
+    }
+}
+
+// === impl CallerEntry ===
+
+impl CallerEntry {
+    fn complete(self, now: SystemTime) -> Caller {
+        let Self { arn, attributes, .. } = self;
+        let alibaba = arn.partition() == ACS_PARTITION;
+        let principal_id = self.principal_id.unwrap_or_else(|| principal_id(&arn).to_owned());
+        Caller {
+            provider: if alibaba { "alibaba" } else { "aws" },
+            partition: arn.partition().to_owned(),
+            account_id: AccountId::clone(arn.account_id()),
+            kind: arn.kind(),
+            arn: arn.to_string(),
+            canonical_arn: arn.canonical(),
+            name: arn.name().to_owned(),
+            principal_id: PrincipalId::new(principal_id),
+            session_name: arn.session_name().map(SessionName::new),
+            sso_permission_set: self.sso_permission_set.or_else(|| permission_set(&arn).map(str::to_owned)),
+            access_key_id: self.access_key_id.unwrap_or_else(|| "AKIAIOSFODNN7EXAMPLE".to_owned()),
+            sts_region: self.sts_region.unwrap_or_else(|| "us-east-1".to_owned()),
+            signed_at: self.signed_at.map_or(now - SIGNED_BEFORE, |Moment(time)| time),
+            expires_at: self.expires_at.map_or(now + EXPIRES_AFTER, |Moment(time)| time),
+            uid: String::new(),
+            extra: Vec::new(),
+            attributes: attributes.into_iter().collect(),
+        }
+    }
+}
+
+fn principal_id(arn: &Arn) -> &'static str {
+    match arn.kind() {
+        PrincipalKind::AssumedRole | PrincipalKind::Role => "AROAEXAMPLEEXAMPLE000",
+        _ => "AIDAEXAMPLEEXAMPLE000",
+    }
+}
+
+/// `AWSReservedSSO_<permission set>_<16 hexadecimal digits>` (AWS IAM Identity Center User Guide,
+/// "Referencing permission sets in resource policies").
+fn permission_set(arn: &Arn) -> Option<&str> {
+    let (set, suffix) = arn.name().strip_prefix("AWSReservedSSO_")?.rsplit_once('_')?;
+    let hexadecimal = suffix.len() == 16 && suffix.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    (arn.kind() == PrincipalKind::AssumedRole && hexadecimal && !set.is_empty()).then_some(set)
+}
+
+// === impl OwnedRequest ===
+
+impl OwnedRequest {
+    /// The request that a stage takes.
+    #[must_use]
+    pub fn borrow(&self) -> Request<'_> {
+        Request {
+            caller: &self.caller,
+            cluster_id: &self.cluster_id,
+            now: self.now,
+            current: self.current.as_ref(),
+            trail: &self.trail,
+        }
+    }
+}
+
+// === impl StrictMapping ===
+
+impl From<StrictMapping> for Mapping {
+    fn from(mapping: StrictMapping) -> Self {
+        let StrictMapping { username, uid, groups, extra } = mapping;
+        Self { username, uid, groups, extra: extra.into_iter().collect() }
+    }
+}
+
+// === impl Moment ===
+
+impl Default for Moment {
+    fn default() -> Self {
+        Self(SystemTime::UNIX_EPOCH + DEFAULT_NOW)
+    }
+}
+
+impl<'de> Deserialize<'de> for Moment {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let time = humantime::parse_rfc3339(&text);
+        time.map(Self).map_err(|error| D::Error::custom(format!("not a time such as 2026-01-01T00:00:00Z: {error}")))
+    }
+}
+
+fn arn<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arn, D::Error> {
+    String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+}
+
+fn no_settings() -> Value {
+    Value::Object(serde_json::Map::new())
+}
+
+fn cluster_id() -> String {
+    "test.example.com".to_owned()
+}

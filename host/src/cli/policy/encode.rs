@@ -1,0 +1,100 @@
+//! A core WebAssembly module becomes a component, and what a component asks for is read from it.
+
+use wasm_metadata::{AddMetadata, AddMetadataField};
+use wit_component::{ComponentEncoder, DecodedWasm};
+use wit_parser::{Resolve, WorldItem, WorldKey};
+
+/// A policy's component.
+#[derive(Debug)]
+pub(super) struct Component {
+    pub(super) bytes: Vec<u8>,
+    /// The interfaces whose functions it calls.
+    pub(super) imports: Vec<String>,
+}
+
+/// What is written into a component for people: `[package]` of its manifest.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct About<'a> {
+    pub(super) name: &'a str,
+    pub(super) version: &'a str,
+    pub(super) description: Option<&'a str>,
+    pub(super) license: Option<&'a str>,
+}
+
+/// Why a module is not a policy: its author's fault.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EncodeError {
+    /// It calls something that no policy is given.
+    #[error(
+        "it imports {}; a policy may import nothing but herald:policy (no files, clocks, randomness, network): \
+         find the dependency that asks for it",
+        .0.join(", ")
+    )]
+    ForeignImports(Vec<String>),
+    /// It does not export the contract.
+    #[error("it does not export herald:policy/mapper: is herald_policy::export! missing?")]
+    NoMapper,
+    /// It is not a module that a component can be made of. Imports that no component knows end here.
+    #[error("no component can be made of it")]
+    Module(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+const PACKAGE: &str = "herald:policy/";
+const MAPPER: &str = "herald:policy/mapper@";
+
+/// Wraps a module, checks that it is a policy and writes into it what it is.
+pub(super) fn component(module: &[u8], about: &About<'_>) -> Result<Component, EncodeError> {
+    let bytes = wrap(module).map_err(broken)?;
+    let imports = check(&bytes)?;
+    let bytes = about.add_to(&bytes).map_err(broken)?;
+    Ok(Component { bytes, imports })
+}
+
+// === impl About ===
+
+impl About<'_> {
+    fn add_to(&self, component: &[u8]) -> anyhow::Result<Vec<u8>> {
+        let mut metadata = AddMetadata::default();
+        metadata.name = AddMetadataField::Set(self.name.to_owned());
+        metadata.version = AddMetadataField::Set(self.version.parse()?);
+        if let Some(description) = self.description {
+            metadata.description = AddMetadataField::Set(description.parse()?);
+        }
+        if let Some(license) = self.license {
+            metadata.licenses = AddMetadataField::Set(license.parse()?);
+        }
+        metadata.to_wasm(component)
+    }
+}
+
+fn wrap(module: &[u8]) -> anyhow::Result<Vec<u8>> {
+    ComponentEncoder::default().validate(true).module(module)?.encode()
+}
+
+/// The imports of a component that is a policy.
+fn check(component: &[u8]) -> Result<Vec<String>, EncodeError> {
+    let decoded = wit_component::decode(component).map_err(broken)?;
+    let DecodedWasm::Component(resolve, world) = decoded else { return Err(EncodeError::NoMapper) };
+    let world = &resolve.worlds[world];
+    if !world.exports.keys().any(|key| resolve.name_world_key(key).starts_with(MAPPER)) {
+        return Err(EncodeError::NoMapper);
+    }
+    let called = world.imports.iter().filter(|(_, item)| has_functions(&resolve, item));
+    let imports: Vec<_> = called.map(|(key, _): (&WorldKey, _)| resolve.name_world_key(key)).collect();
+    let foreign: Vec<_> = imports.iter().filter(|name| !name.starts_with(PACKAGE)).cloned().collect();
+    if foreign.is_empty() { Ok(imports) } else { Err(EncodeError::ForeignImports(foreign)) }
+}
+
+/// An interface of types alone gives a component no power, and there is nothing to grant.
+fn has_functions(resolve: &Resolve, item: &WorldItem) -> bool {
+    match item {
+        WorldItem::Interface { id, .. } => !resolve.interfaces[*id].functions.is_empty(),
+        WorldItem::Function(_) => true,
+        WorldItem::Type { .. } => false,
+    }
+}
+
+fn broken(error: anyhow::Error) -> EncodeError {
+    EncodeError::Module(error.into())
+}

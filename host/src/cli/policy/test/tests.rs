@@ -1,0 +1,234 @@
+//! The runner against a fake policy, and what it says about cases that fail.
+
+use std::time::{Duration, SystemTime};
+
+use expect_test::{Expect, expect};
+
+use super::*;
+
+fn role(expect: &str) -> String {
+    format!(
+        "cases:\n- name: the case\n  caller: {{arn: \"arn:aws:sts::111122223333:assumed-role/Dev/alice\"}}\n  \
+         expect: {expect}\n"
+    )
+}
+
+#[track_caller]
+fn check(cases: &str, outcome: &Outcome, expected: &Expect) -> Summary {
+    let cases = parse(cases).expect("good cases");
+    let mut out = Vec::new();
+    let summary = run(&cases, |_, _| outcome.clone(), &mut out).expect("memory takes all");
+    expected.assert_eq(&String::from_utf8(out).expect("text"));
+    summary
+}
+
+fn allow(username: &str, groups: &[&str]) -> Outcome {
+    let groups = groups.iter().map(|group| (*group).to_owned()).collect();
+    Outcome::Verdict(Verdict::Allow(Mapping { username: username.to_owned(), groups, ..Mapping::default() }))
+}
+
+#[test]
+fn expectations_that_hold() {
+    let passed = || {
+        expect![[r#"
+            ok      the case
+            1 passed, 0 failed
+        "#]]
+    };
+    check(&role("abstain"), &Outcome::Verdict(Verdict::Abstain), &passed());
+    check(&role("{allow: {username: alice, groups: [dev]}}"), &allow("alice", &["dev"]), &passed());
+    check(&role("{deny: no}"), &Outcome::Verdict(Verdict::Deny("certainly not".to_owned())), &passed());
+    check(&role("{fault: policy_timeout}"), &Outcome::Fault(Fault::Timeout), &passed());
+    check(&role("{unloadable: rolls}"), &Outcome::Unloadable("unknown field `rolls`".to_owned()), &passed());
+}
+
+#[test]
+fn differences_are_told_field_by_field() {
+    let summary = check(
+        &role("{allow: {username: alice, groups: [dev], uid: \"7\", extra: {b: [x], a: []}}}"),
+        &allow("alice@example.com", &["dev", "ops"]),
+        &expect![[r#"
+            FAILED  the case
+                    username: expected "alice"
+                              found    "alice@example.com"
+                    uid: expected "7"
+                         found    the host's own
+                    groups: expected ["dev"]
+                            found    ["dev", "ops"]
+                    extra: expected {a=[], b=["x"]}
+                           found    {}
+            0 passed, 1 failed
+        "#]],
+    );
+    assert_eq!(summary, Summary { passed: 0, failed: 1 });
+}
+
+#[test]
+fn other_verdicts_are_told_whole() {
+    check(
+        &role("abstain"),
+        &allow("alice", &["dev"]),
+        &expect![[r#"
+            FAILED  the case
+                    expected abstain
+                    found    allow "alice", groups ["dev"]
+            0 passed, 1 failed
+        "#]],
+    );
+    check(
+        &role("{deny: later}"),
+        &Outcome::Verdict(Verdict::Deny("now".to_owned())),
+        &expect![[r#"
+            FAILED  the case
+                    expected deny with "later" in its text
+                    found    deny "now"
+            0 passed, 1 failed
+        "#]],
+    );
+    check(
+        &role("{allow: {username: alice}}"),
+        &Outcome::Fault(Fault::Fuel),
+        &expect![[r#"
+            FAILED  the case
+                    expected allow "alice", groups []
+                    found    fault policy_fuel: the policy ran out of fuel
+            0 passed, 1 failed
+        "#]],
+    );
+    check(
+        &role("{fault: policy_timeout}"),
+        &Outcome::Unloadable("a typo".to_owned()),
+        &expect![[r#"
+            FAILED  the case
+                    expected fault policy_timeout
+                    found    not to load: "a typo"
+            0 passed, 1 failed
+        "#]],
+    );
+}
+
+#[test]
+fn the_count_covers_all_cases() {
+    let text = "
+settings: {team: a}
+cases:
+- {name: one, caller: {arn: 'arn:aws:iam::111122223333:user/a'}, expect: abstain}
+- {name: two, caller: {arn: 'arn:aws:iam::111122223333:user/b'}, settings: {team: b}, expect: abstain}
+";
+    let cases = parse(text).expect("good cases");
+    let mut out = Vec::new();
+    let by_team = |settings: &Value, request: &OwnedRequest| match settings["team"].as_str() {
+        Some("a") => Outcome::Verdict(Verdict::Abstain),
+        _ => Outcome::Verdict(Verdict::Deny(request.caller.name.clone())),
+    };
+    let summary = run(&cases, by_team, &mut out).expect("memory takes all");
+    assert_eq!(summary, Summary { passed: 1, failed: 1 });
+    expect![[r#"
+        ok      one
+        FAILED  two
+                expected abstain
+                found    deny "b"
+        1 passed, 1 failed
+    "#]]
+    .assert_eq(&String::from_utf8(out).expect("text"));
+}
+
+#[test]
+fn callers_follow_from_their_arn() {
+    #[track_caller]
+    fn check(arn: &str, expected: &Expect) {
+        let text = format!("cases: [{{name: x, caller: {{arn: '{arn}'}}, expect: abstain}}]");
+        let cases = parse(&text).expect("good cases");
+        expected.assert_eq(&serde_json::to_string_pretty(&cases[0].request.caller).expect("JSON"));
+    }
+    check(
+        "arn:aws-cn:sts::111122223333:assumed-role/AWSReservedSSO_Dev_Ops_0123456789abcdef/alice",
+        &expect![[r#"
+            {
+              "provider": "aws",
+              "partition": "aws-cn",
+              "accountId": "111122223333",
+              "kind": "assumed-role",
+              "arn": "arn:aws-cn:sts::111122223333:assumed-role/AWSReservedSSO_Dev_Ops_0123456789abcdef/alice",
+              "canonicalArn": "arn:aws-cn:iam::111122223333:role/AWSReservedSSO_Dev_Ops_0123456789abcdef",
+              "name": "AWSReservedSSO_Dev_Ops_0123456789abcdef",
+              "principalId": "AROAEXAMPLEEXAMPLE000",
+              "sessionName": "alice",
+              "ssoPermissionSet": "Dev_Ops",
+              "accessKeyId": "AKIAIOSFODNN7EXAMPLE",
+              "stsRegion": "us-east-1",
+              "uid": ""
+            }"#]],
+    );
+    check(
+        "acs:ram::1234567890123456:user/alice",
+        &expect![[r#"
+            {
+              "provider": "alibaba",
+              "partition": "acs",
+              "accountId": "1234567890123456",
+              "kind": "user",
+              "arn": "acs:ram::1234567890123456:user/alice",
+              "canonicalArn": "acs:ram::1234567890123456:user/alice",
+              "name": "alice",
+              "principalId": "AIDAEXAMPLEEXAMPLE000",
+              "sessionName": null,
+              "ssoPermissionSet": null,
+              "accessKeyId": "AKIAIOSFODNN7EXAMPLE",
+              "stsRegion": "us-east-1",
+              "uid": ""
+            }"#]],
+    );
+}
+
+#[test]
+fn requests_have_one_fixed_time_unless_told() {
+    let text = "
+cases:
+- {name: a, caller: {arn: 'arn:aws:iam::111122223333:user/a'}, expect: abstain}
+- name: b
+  caller: {arn: 'arn:aws:iam::111122223333:user/a', signedAt: '2026-05-04T11:50:00Z', attributes: {x: y}}
+  now: '2026-05-04T12:00:00Z'
+  clusterId: prod
+  current: {username: bob}
+  trail: [MountedFile]
+  expect: abstain
+";
+    let cases = parse(text).expect("good cases");
+    let at = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+    let request = cases[0].request.borrow();
+    assert_eq!((request.now, request.cluster_id), (at(1_767_225_600), "test.example.com"));
+    assert_eq!((request.current, request.trail), (None, &[][..]));
+    let request = cases[1].request.borrow();
+    assert_eq!((request.now, request.caller.signed_at), (at(1_777_896_000), at(1_777_895_400)));
+    assert_eq!(request.caller.attributes, [("x".to_owned(), "y".to_owned())]);
+    assert_eq!(request.current.map(|mapping| mapping.username.as_str()), Some("bob"));
+    assert_eq!((request.cluster_id, request.trail), ("prod", &["MountedFile".to_owned()][..]));
+}
+
+#[test]
+fn files_that_are_no_cases() {
+    #[track_caller]
+    fn check(text: &str, expected: &str) {
+        let error = parse(text).expect_err("no cases").to_string();
+        assert!(error.contains(expected), "{expected:?} is not in {error:?}");
+    }
+    check("cases: []", "there are no cases in it");
+    check("case: []", "unknown field `case`");
+    check(&role("{allow: {username: alice, gruops: [dev]}}"), "unknown field `gruops`");
+    check(&role("maybe"), "maybe");
+    check("cases: [{name: x, caller: {arn: 'arn:aws:iam::1:user/a'}, expect: abstain}]", "bad account");
+    check(
+        "cases: [{name: x, now: noon, caller: {arn: 'arn:aws:iam::111122223333:user/a'}, expect: abstain}]",
+        "not a time such as 2026-01-01T00:00:00Z",
+    );
+}
+
+#[test]
+fn the_ready_made_policies_cases_are_good() {
+    let policies = Path::new(env!("CARGO_MANIFEST_DIR")).join("../policies");
+    for policy in fs::read_dir(policies).expect("policies/") {
+        let cases = read(&policy.expect("an entry").path().join("cases.yaml")).expect("good cases");
+        assert!(cases.len() > 3);
+    }
+}

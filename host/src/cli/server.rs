@@ -1,0 +1,380 @@
+//! `herald server`: runs the webhook until a signal ends it.
+
+use std::{
+    net::IpAddr,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::{
+    net::TcpListener,
+    signal::unix::{Signal, SignalKind, signal},
+};
+
+use super::Globals;
+use crate::{
+    config::{Config, ConfigError, Reloader, Shared, reload::Overrides},
+    observe::{AuditLog, Metrics},
+    provider::aws::Partition,
+    server::{self, Pair, Services},
+};
+
+/// Folder below the state directory in which compiled policies are kept.
+pub(super) const COMPILED: &str = "compiled";
+
+/// File descriptors that the server asks the system for, if it may have as many.
+const FILES: u64 = 8192;
+
+/// Longest wait for the last audit lines to be written.
+const LAST_LINES: Duration = Duration::from_secs(1);
+
+/// Answer TokenReviews from the Kubernetes API server.
+#[derive(clap::Args, Clone, Debug, Default)]
+pub struct Command {
+    /// IP address to listen on [default: 127.0.0.1].
+    #[arg(long)]
+    pub address: Option<IpAddr>,
+    /// Sources of mappings, in the order in which they are asked [default: MountedFile].
+    #[arg(long, value_delimiter = ',')]
+    pub backend_mode: Option<Vec<String>>,
+    /// Most DescribeInstances calls at once.
+    #[arg(long = "ec2-describeInstances-burst", value_name = "CALLS")]
+    pub ec2_describe_instances_burst: Option<u32>,
+    /// Most DescribeInstances calls a second.
+    #[arg(long = "ec2-describeInstances-qps", value_name = "CALLS")]
+    pub ec2_describe_instances_qps: Option<u32>,
+    /// Where to write the webhook kubeconfig [default: /etc/kubernetes/herald/kubeconfig.yaml].
+    #[arg(long)]
+    pub generate_kubeconfig: Option<PathBuf>,
+    /// Kubeconfig for the cluster whose objects are read [default: the pod's own account].
+    #[arg(long)]
+    pub kubeconfig: Option<PathBuf>,
+    /// Leave the webhook kubeconfig alone, it is in place already.
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub kubeconfig_pregenerated: Option<bool>,
+    /// URL of the API server whose objects are read, over what the kubeconfig says.
+    #[arg(long)]
+    pub master: Option<String>,
+    /// AWS partition of this cluster [default: aws].
+    #[arg(long)]
+    pub partition: Option<Partition>,
+    /// TCP port to listen on [default: 21362].
+    #[arg(long)]
+    pub port: Option<u16>,
+    /// Folder of `cert.pem` and `key.pem` [default: /var/herald].
+    #[arg(long)]
+    pub state_dir: Option<PathBuf>,
+}
+
+// === impl Command ===
+
+impl Command {
+    /// Serves until SIGTERM or SIGINT, and then until what is under way is answered. A second signal ends
+    /// the process at once, with exit code 1. SIGHUP opens the audit log anew and reads the configuration
+    /// again.
+    ///
+    /// # Errors
+    ///
+    /// At the start only: a configuration that does not load, a certificate that is not usable, a port that
+    /// is taken. Nothing later ends the server.
+    pub fn run(&self, globals: &Globals) -> anyhow::Result<()> {
+        self.warn_of_idle();
+        let overrides = self.overrides(globals);
+        let mut config = globals.load()?;
+        overrides(&mut config)?;
+        super::cluster_id(&config)?;
+        let metrics = Arc::new(Metrics::default());
+        let compiled = config.server.state_dir.join(COMPILED);
+        let shared = Shared::new(&config, Arc::clone(&metrics), Some(compiled))?;
+        let first = config.build(&shared)?;
+        let audit = AuditLog::start(&config.observe.audit, Arc::clone(&metrics))?;
+        let settings = config.server.clone();
+        tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
+            let reloader = Reloader::start(config, shared, first, overrides, super::now);
+            serve(settings, reloader, audit, metrics).await
+        })
+    }
+
+    /// Puts the options over what a configuration file says.
+    fn apply(&self, config: &mut Config) -> Result<(), ConfigError> {
+        let server = &mut config.server;
+        server.address = self.address.unwrap_or(server.address);
+        server.port = self.port.unwrap_or(server.port);
+        server.kubeconfig_pregenerated = self.kubeconfig_pregenerated.unwrap_or(server.kubeconfig_pregenerated);
+        if let Some(path) = &self.generate_kubeconfig {
+            server.generate_kubeconfig.clone_from(path);
+        }
+        if let Some(path) = &self.state_dir {
+            server.state_dir.clone_from(path);
+        }
+        config.partition = self.partition.unwrap_or(config.partition);
+        self.backend_mode.as_deref().map_or(Ok(()), |modes| config.set_sources(modes))
+    }
+
+    fn overrides(&self, globals: &Globals) -> Overrides {
+        let (command, cluster_id) = (self.clone(), globals.cluster_id.clone());
+        Arc::new(move |config| {
+            config.cluster_id = cluster_id.clone().or_else(|| config.cluster_id.take());
+            command.apply(config)
+        })
+    }
+
+    /// Options of existing manifests that do nothing here must not stop them from working.
+    fn warn_of_idle(&self) {
+        let idle = [
+            ("--ec2-describeInstances-burst", self.ec2_describe_instances_burst.is_some()),
+            ("--ec2-describeInstances-qps", self.ec2_describe_instances_qps.is_some()),
+            ("--kubeconfig", self.kubeconfig.is_some()),
+            ("--master", self.master.is_some()),
+        ];
+        for (option, _) in idle.iter().filter(|(_, given)| *given) {
+            tracing::warn!(
+                "{option} has no effect: this release makes no EC2 look-ups and reads nothing from Kubernetes"
+            );
+        }
+    }
+}
+
+async fn serve(
+    config: server::Config,
+    reloader: Reloader,
+    audit: AuditLog,
+    metrics: Arc<Metrics>,
+) -> anyhow::Result<()> {
+    limit_resources();
+    let (pair, listener, config) = prepare(config, super::now()).await?;
+    let audit = Arc::new(audit);
+    let (terminate, interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let services = Services {
+        authenticator: reloader.current(),
+        audit: Arc::clone(&audit),
+        metrics,
+        readiness: Arc::default(),
+        reload_error: reloader.last_error(),
+    };
+    let hang_up = tokio::spawn(on_hang_up(signal(SignalKind::hangup())?, Arc::clone(&audit), reloader));
+    let grace = config.shutdown_grace;
+    let drained = server::serve(listener, config, &pair, services, first_signal(terminate, interrupt)).await?;
+    hang_up.abort();
+    tokio::task::spawn_blocking(move || audit.flush(LAST_LINES)).await?;
+    match drained.cut {
+        0 => tracing::info!("stopped"),
+        cut => tracing::warn!(cut, grace = ?grace, "stopped with requests under way: the grace period is over"),
+    }
+    Ok(())
+}
+
+/// Everything that can fail, before the first request. The kubeconfig comes after the port, so that
+/// it names the one in use and a second server on the same port does not touch it.
+async fn prepare(
+    mut config: server::Config,
+    now: SystemTime,
+) -> Result<(Pair, TcpListener, server::Config), server::Error> {
+    let pair = server::load_certificate(&config, now)?;
+    let listener = server::bind(&config).await?;
+    if let Ok(address) = listener.local_addr() {
+        config.port = address.port();
+    }
+    if !config.kubeconfig_pregenerated {
+        server::write_kubeconfig(&config, &pair, &config.generate_kubeconfig)?;
+    }
+    announce(&config, pair.is_new());
+    Ok((pair, listener, config))
+}
+
+fn announce(config: &server::Config, is_new: bool) {
+    let pair = if is_new { "made a new certificate and key" } else { "using the certificate and key that were there" };
+    tracing::info!(folder = %config.state_dir.display(), "{pair}");
+    tracing::info!("{}", hint(config));
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), url = config.webhook_url(), "listening on {}", address(config));
+}
+
+/// What is left to do for whoever sets the cluster up.
+fn hint(config: &server::Config) -> String {
+    format!(
+        "start kube-apiserver with `--authentication-token-webhook-config-file={}` (assuming default hostPath mounts)",
+        config.generate_kubeconfig.display()
+    )
+}
+
+fn address(config: &server::Config) -> std::net::SocketAddr {
+    (config.address, config.port).into()
+}
+
+/// Ends with the first signal, and watches for the second from then on.
+async fn first_signal(mut terminate: Signal, mut interrupt: Signal) {
+    either(&mut terminate, &mut interrupt).await;
+    tracing::info!("stopping: answering what is under way; a second signal ends this at once");
+    tokio::spawn(async move {
+        either(&mut terminate, &mut interrupt).await;
+        tracing::warn!("second signal: ending at once");
+        std::process::exit(1);
+    });
+}
+
+async fn either(terminate: &mut Signal, interrupt: &mut Signal) {
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}
+
+async fn on_hang_up(mut signal: Signal, audit: Arc<AuditLog>, reloader: Reloader) {
+    while signal.recv().await.is_some() {
+        audit.reopen();
+        reloader.trigger();
+    }
+}
+
+/// No core dumps, which could hold a token, and enough file descriptors. Best effort: a system that
+/// forbids it is not a reason to let nobody in.
+fn limit_resources() {
+    let core = Rlimit { current: Some(0), maximum: Some(0) };
+    if let Err(error) = setrlimit(Resource::Core, core) {
+        tracing::warn!(%error, "cannot turn core dumps off");
+    }
+    let files = getrlimit(Resource::Nofile);
+    let wanted = files.maximum.map_or(FILES, |most| most.min(FILES));
+    if files.current.is_some_and(|current| current < wanted) {
+        let more = Rlimit { current: Some(wanted), maximum: files.maximum };
+        if let Err(error) = setrlimit(Resource::Nofile, more) {
+            tracing::warn!(%error, "cannot raise the limit of open files");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use clap::Parser as _;
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        net::TcpStream,
+    };
+
+    use super::*;
+    use crate::{observe::audit::Output, server::fixtures::services};
+
+    const LONG: Duration = Duration::from_secs(10);
+
+    #[derive(clap::Parser)]
+    struct Cli {
+        #[command(flatten)]
+        command: Command,
+    }
+
+    #[track_caller]
+    fn applied(arguments: &[&str]) -> server::Config {
+        let cli = Cli::try_parse_from([&["herald"], arguments].concat()).unwrap();
+        let mut config = Config::default();
+        cli.command.apply(&mut config).unwrap();
+        config.server
+    }
+
+    #[test]
+    fn options_go_over_the_file() {
+        assert_eq!(applied(&[]), server::Config::default());
+        let config = applied(&[
+            "--state-dir=/var/heptio-authenticator-aws",
+            "--generate-kubeconfig=/etc/kubernetes/heptio-authenticator-aws/kubeconfig.yaml",
+            "--kubeconfig-pregenerated",
+            "--address=::",
+            "--port",
+            "0",
+            "--backend-mode=MountedFile",
+            "--ec2-describeInstances-qps=15",
+        ]);
+        assert_eq!(config.state_dir, Path::new("/var/heptio-authenticator-aws"));
+        assert_eq!(config.generate_kubeconfig, Path::new("/etc/kubernetes/heptio-authenticator-aws/kubeconfig.yaml"));
+        assert!(config.kubeconfig_pregenerated);
+        assert_eq!(config.address, "::".parse::<IpAddr>().unwrap());
+        assert_eq!(config.port, 0);
+        assert!(!applied(&["--kubeconfig-pregenerated=false"]).kubeconfig_pregenerated);
+    }
+
+    #[test]
+    fn a_name_is_no_address() {
+        let error = Cli::try_parse_from(["herald", "--address=localhost"]).err().expect("a name is no IP");
+        assert!(error.to_string().contains("invalid IP address"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn the_kubeconfig_names_the_port_in_use_unless_it_is_pregenerated() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = server::Config {
+            port: 0,
+            state_dir: folder.path().join("state"),
+            generate_kubeconfig: folder.path().join("deep/kubeconfig.yaml"),
+            ..server::Config::default()
+        };
+        #[expect(clippy::disallowed_methods, reason = "a test of the edge")]
+        let now = SystemTime::now();
+        let (_, listener, prepared) = prepare(config.clone(), now).await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let text = std::fs::read_to_string(&prepared.generate_kubeconfig).unwrap();
+        assert!(text.contains(&format!("https://localhost:{port}/authenticate")), "{text}");
+        let flag = format!("`--authentication-token-webhook-config-file={}`", prepared.generate_kubeconfig.display());
+        assert!(hint(&prepared).contains(&flag));
+
+        std::fs::write(&prepared.generate_kubeconfig, "mine").unwrap();
+        let certificate = std::fs::read(prepared.state_dir.join("cert.pem")).unwrap();
+        let again = server::Config { kubeconfig_pregenerated: true, ..config };
+        let (pair, ..) = prepare(again, now).await.unwrap();
+        assert!(!pair.is_new());
+        assert_eq!(std::fs::read(&prepared.generate_kubeconfig).unwrap(), b"mine");
+        assert_eq!(std::fs::read(prepared.state_dir.join("cert.pem")).unwrap(), certificate);
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn signals_reload_and_stop() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = server::Config {
+            port: free_port().await,
+            state_dir: folder.path().to_owned(),
+            generate_kubeconfig: folder.path().join("kubeconfig.yaml"),
+            ..server::Config::default()
+        };
+        let address = address(&config);
+        let services = services(Output::File(folder.path().join("audit.log")));
+        let parts = Parts {
+            authenticator: services.authenticator,
+            audit: Arc::into_inner(services.audit).unwrap(),
+            metrics: services.metrics,
+            readiness: services.readiness,
+        };
+        let (reloaded, mut reloads) = tokio::sync::mpsc::unbounded_channel();
+        #[expect(clippy::disallowed_methods, reason = "a test of the edge")]
+        let now = SystemTime::now();
+        let reload = move || reloaded.send(()).unwrap();
+        let server = tokio::spawn(run(config, parts, now, reload));
+        answers(address).await;
+        let send = |signal| rustix::process::kill_process(rustix::process::getpid(), signal).unwrap();
+        send(rustix::process::Signal::HUP);
+        tokio::time::timeout(LONG, reloads.recv()).await.expect("SIGHUP reloads").unwrap();
+        send(rustix::process::Signal::TERM);
+        tokio::time::timeout(LONG, server).await.expect("SIGTERM stops").unwrap().unwrap();
+        assert!(TcpStream::connect(address).await.is_err());
+    }
+
+    async fn free_port() -> u16 {
+        TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port()
+    }
+
+    /// Waits until the server says so itself that this is no TLS, and so has its signals in hand.
+    async fn answers(address: std::net::SocketAddr) {
+        let answer = async {
+            let mut stream = loop {
+                match TcpStream::connect(address).await {
+                    Ok(stream) => break stream,
+                    Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
+                }
+            };
+            stream.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+            let _ = stream.read(&mut [0; 16]).await;
+        };
+        tokio::time::timeout(LONG, answer).await.expect("the server answers");
+    }
+}

@@ -1,0 +1,204 @@
+//! Build: from a configuration to the pipeline that it describes.
+//!
+//! What is expensive and does not depend on mappings (connections, caches, the policy engine) lives in
+//! [`Shared`] and outlives the configurations that use it.
+
+use std::{fmt, path::PathBuf, sync::Arc};
+
+use super::{Config, ConfigError, Source};
+use crate::{
+    authenticator::Authenticator,
+    mapping::{Chain, Guard, MountedFile, PolicyStage, chain::Link},
+    observe::Metrics,
+    policy::{self, CompiledFolder, Engine, Kind, OnFault, Policy},
+    provider::{
+        Provider,
+        aws::{self, Aws},
+    },
+    sts::{self, Executor},
+};
+
+/// What configurations share: it is kept over a reload that does not change its own settings.
+#[derive(Clone)]
+pub struct Shared {
+    metrics: Arc<Metrics>,
+    sts: Arc<Executor>,
+    sts_config: sts::Config,
+    /// Made for the first configuration that has a policy.
+    engine: Option<Engine>,
+    engine_config: policy::EngineConfig,
+    /// Where compiled policies are kept; `None` compiles them at every load.
+    compiled: Option<PathBuf>,
+}
+
+// === impl Shared ===
+
+impl Shared {
+    /// What `config` needs, all of it new. `compiled` is the folder for compiled policies; without one they are
+    /// compiled at every load.
+    ///
+    /// # Errors
+    ///
+    /// When the STS client or the policy engine cannot be made.
+    pub fn new(config: &Config, metrics: Arc<Metrics>, compiled: Option<PathBuf>) -> Result<Self, ConfigError> {
+        Ok(Self {
+            sts: executor(config, &metrics)?,
+            sts_config: config.sts.clone(),
+            engine: engine(config)?,
+            engine_config: config.policy_engine.clone(),
+            compiled,
+            metrics,
+        })
+    }
+
+    /// What `config` needs, with everything kept whose settings are the same.
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new).
+    pub fn follow(&self, config: &Config) -> Result<Self, ConfigError> {
+        let mut next = self.clone();
+        if config.sts != self.sts_config {
+            next.sts = executor(config, &self.metrics)?;
+            next.sts_config = config.sts.clone();
+        }
+        if config.policy_engine != self.engine_config || (next.engine.is_none() && !config.policies.is_empty()) {
+            next.engine = engine(config)?;
+            next.engine_config = config.policy_engine.clone();
+        }
+        Ok(next)
+    }
+
+    /// Counts for everybody.
+    #[must_use]
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
+    }
+
+    /// Asks STS.
+    #[must_use]
+    pub fn sts(&self) -> &Arc<Executor> {
+        &self.sts
+    }
+}
+
+fn executor(config: &Config, metrics: &Arc<Metrics>) -> Result<Arc<Executor>, ConfigError> {
+    let executor = Executor::new(&config.sts, Arc::clone(metrics));
+    executor.map(Arc::new).map_err(|error| config.fault("server.sts", &error))
+}
+
+fn engine(config: &Config) -> Result<Option<Engine>, ConfigError> {
+    if config.policies.is_empty() {
+        return Ok(None);
+    }
+    Engine::new(&config.policy_engine).map(Some).map_err(|error| config.fault("server.policyEngine", &error))
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { sts_config, engine_config, .. } = self;
+        f.debug_struct("Shared").field("sts", sts_config).field("engine", engine_config).finish_non_exhaustive()
+    }
+}
+
+// === impl Config ===
+
+impl Config {
+    /// The pipeline that this configuration describes. Blocks while policies load.
+    ///
+    /// # Errors
+    ///
+    /// When there is no cluster id, or a policy does not load.
+    pub fn build(&self, shared: &Shared) -> Result<Authenticator, ConfigError> {
+        let cluster_id = self.cluster_id.as_ref().ok_or_else(|| ConfigError::Build {
+            file: self.file.clone(),
+            what: "no cluster id: set clusterID here, or --cluster-id on the command line".to_owned(),
+        })?;
+        Ok(Authenticator {
+            cluster_id: cluster_id.as_str().to_owned(),
+            generation: self.generation.clone(),
+            providers: self.providers(cluster_id),
+            sts: Arc::clone(&shared.sts),
+            chain: self.chain(shared)?,
+            scrubbed: self.scrubbed_accounts.clone(),
+            metrics: Arc::clone(&shared.metrics),
+        })
+    }
+
+    /// Every cloud whose tokens are accepted.
+    fn providers(&self, cluster_id: &aws::ClusterId) -> Vec<Arc<dyn Provider>> {
+        let aws =
+            aws::Config { cluster_id: cluster_id.clone(), partition: self.partition, hosts: self.sts_hosts.clone() };
+        vec![Arc::new(Aws::new(aws))]
+    }
+
+    fn chain(&self, shared: &Shared) -> Result<Chain, ConfigError> {
+        let compiled = self.compiled(shared)?;
+        let load = |policy| self.policy(policy, shared, compiled.as_ref());
+        let links = |kind| {
+            self.policies.iter().filter(move |policy| policy.kind == kind).map(load).collect::<Result<Vec<_>, _>>()
+        };
+        Ok(Chain {
+            map: self.sources.iter().map(|source| self.source(source, load)).collect::<Result<_, _>>()?,
+            accounts: self.map_accounts.clone(),
+            augment: links(Kind::Augment)?,
+            guards: links(Kind::Guard)?,
+            guard: Guard::new(self.reserved_prefixes.clone()),
+        })
+    }
+
+    fn compiled(&self, shared: &Shared) -> Result<Option<CompiledFolder>, ConfigError> {
+        let folder = shared.compiled.as_deref().filter(|_| !self.policies.is_empty());
+        folder.map(CompiledFolder::open).transpose().map_err(|error| self.fault("compiled policies", &error))
+    }
+
+    fn source<'a>(
+        &'a self,
+        source: &Source,
+        load: impl FnOnce(&'a policy::Config) -> Result<Link, ConfigError>,
+    ) -> Result<Link, ConfigError> {
+        match source {
+            Source::MountedFile => {
+                let stage = Box::new(MountedFile::new(Arc::clone(&self.rules)));
+                Ok(Link { stage, ceiling: None, skip_on_fault: false })
+            }
+            Source::Policy(name) => {
+                let policy = self.policies.iter().find(|policy| policy.name.as_str() == name);
+                load(policy.ok_or_else(|| ConfigError::Build {
+                    file: self.file.clone(),
+                    what: format!("Policy/{name} is among the sources, but there is no such policy"),
+                })?)
+            }
+        }
+    }
+
+    fn policy(
+        &self,
+        config: &policy::Config,
+        shared: &Shared,
+        compiled: Option<&CompiledFolder>,
+    ) -> Result<Link, ConfigError> {
+        let failed = |error| self.fault(&format!("policy {}", config.name.as_str()), &error);
+        let engine = shared.engine.as_ref().expect("a configuration with policies has made it");
+        let policy = Policy::load(engine, config, compiled).map_err(failed)?;
+        Ok(Link {
+            stage: Box::new(PolicyStage::new(Arc::new(policy))),
+            ceiling: Some(config.ceiling.clone()),
+            skip_on_fault: config.on_fault == OnFault::Skip,
+        })
+    }
+
+    /// That `part` does not work, with the whole chain of causes in one line.
+    fn fault(&self, part: &str, error: &dyn std::error::Error) -> ConfigError {
+        let mut what = format!("{part}: {error}");
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            let text = error.to_string();
+            if !what.ends_with(&text) {
+                what.push_str(&format!(": {text}"));
+            }
+            cause = error.source();
+        }
+        ConfigError::Build { file: self.file.clone(), what }
+    }
+}

@@ -1,0 +1,227 @@
+//! Reload with real files: what is in force is the newest configuration that is good, whole.
+
+use std::{fs::rename, os::unix::fs::symlink, time::Instant};
+
+use proptest::prelude::*;
+use tempfile::TempDir;
+
+use super::*;
+
+/// A reloader over a folder, started on a good file.
+struct Rig {
+    folder: TempDir,
+    reloader: Reloader,
+}
+
+const GOOD: &str = "clusterID: first\n";
+/// Longest wait for something that is to happen.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+impl Rig {
+    fn start(text: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        write(folder.path(), text);
+        Self { reloader: reloader(&folder.path().join("config.yaml")), folder }
+    }
+
+    fn write(&self, text: &str) {
+        write(self.folder.path(), text);
+    }
+
+    fn cluster(&self) -> String {
+        self.reloader.current().load().cluster_id.clone()
+    }
+
+    fn error(&self) -> Option<String> {
+        self.reloader.last_error().load().as_ref().map(|line| line.replace(&*self.folder.path().to_string_lossy(), ""))
+    }
+
+    async fn until(&self, what: &str, holds: impl Fn(&Self) -> bool) {
+        let started = Instant::now();
+        while !holds(self) {
+            assert!(started.elapsed() < PATIENCE, "waited for: {what}");
+            sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
+
+/// Replaces the file at once, as an editor does.
+fn write(folder: &Path, text: &str) {
+    fs::write(folder.join("new"), text).expect("written");
+    rename(folder.join("new"), folder.join("config.yaml")).expect("renamed");
+}
+
+fn reloader(file: &Path) -> Reloader {
+    let config = Config::load(file).expect("good").config;
+    let shared = Shared::new(&config, Arc::default(), None).expect("made");
+    let first = config.build(&shared).expect("built");
+    Reloader::start(config, shared, first, Arc::new(|_: &mut Config| Ok(())), || SystemTime::UNIX_EPOCH)
+}
+
+/// A worker that is told nothing.
+fn unwatched(file: &Path) -> Worker {
+    let config = Config::load(file).expect("good").config;
+    let shared = Shared::new(&config, Arc::default(), None).expect("made");
+    let first = config.build(&shared).expect("built");
+    Worker {
+        current: Arc::new(ArcSwap::from_pointee(first)),
+        last_error: Arc::default(),
+        overrides: Arc::new(|_: &mut Config| Ok(())),
+        clock: || SystemTime::UNIX_EPOCH,
+        seen: Stamp::of(&config),
+        watcher: Watcher { notify: None, folders: BTreeSet::new(), names: Arc::default() },
+        shared,
+        config,
+    }
+}
+
+#[tokio::test]
+async fn a_good_file_goes_live_and_a_bad_one_does_not() {
+    let rig = Rig::start(GOOD);
+    assert_eq!((rig.cluster().as_str(), rig.error()), ("first", None));
+    rig.write("clusterID: second\n");
+    rig.until("the second file", |rig| rig.cluster() == "second").await;
+    let generation = rig.reloader.current().load().generation.clone();
+    rig.write("clutserID: third\n");
+    rig.until("the error", |rig| rig.error().is_some()).await;
+    let expected = "/config.yaml:1:1: unknown key `clutserID`, did you mean `clusterID`? (clutserID)";
+    assert_eq!(rig.error().as_deref(), Some(expected));
+    assert_eq!(rig.cluster(), "second");
+    assert_eq!(rig.reloader.current().load().generation, generation);
+    rig.write("# no cluster id\n");
+    rig.until("the other error", |rig| rig.error().is_some_and(|line| line.contains("no cluster id"))).await;
+    assert_eq!(rig.cluster(), "second");
+    rig.write("clusterID: second\n");
+    rig.until("no error", |rig| rig.error().is_none()).await;
+    assert_eq!(rig.reloader.current().load().generation, generation);
+}
+
+#[tokio::test]
+async fn a_file_that_is_gone_changes_nothing_until_it_is_back() {
+    let rig = Rig::start(GOOD);
+    fs::remove_file(rig.folder.path().join("config.yaml")).expect("removed");
+    rig.until("the error", |rig| rig.error().is_some()).await;
+    assert_eq!(rig.cluster(), "first");
+    rig.write("clusterID: second\n");
+    rig.until("the second file", |rig| rig.cluster() == "second").await;
+    rig.until("no error", |rig| rig.error().is_none()).await;
+}
+
+#[tokio::test]
+async fn the_swap_of_a_mounted_configmap_is_seen() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mount = folder.path().join("mount");
+    let version = |name: &str, text: &str| {
+        fs::create_dir_all(mount.join(name)).expect("made");
+        write(&mount.join(name), text);
+        symlink(name, mount.join("..data_tmp")).expect("linked");
+        rename(mount.join("..data_tmp"), mount.join("..data")).expect("swapped");
+    };
+    version("..2026_01", GOOD);
+    symlink("..data/config.yaml", mount.join("config.yaml")).expect("linked");
+    let rig = Rig { reloader: reloader(&mount.join("config.yaml")), folder };
+    let started = Instant::now();
+    version("..2026_02", "clusterID: second\n");
+    rig.until("the second version", |rig| rig.cluster() == "second").await;
+    assert!(started.elapsed() < LOOK_AGAIN / 2, "by watching, not by looking");
+    fs::remove_dir_all(mount.join("..2026_01")).expect("removed");
+    version("..2026_03", "clusterID: third\n");
+    rig.until("the third version", |rig| rig.cluster() == "third").await;
+}
+
+#[tokio::test]
+async fn a_signal_reads_again() {
+    let folder = tempfile::tempdir().expect("a folder");
+    write(folder.path(), GOOD);
+    let worker = unwatched(&folder.path().join("config.yaml"));
+    let (current, last_error) = (Arc::clone(&worker.current), Arc::clone(&worker.last_error));
+    let wake = Arc::new(Notify::new());
+    let (_changed, changes) = mpsc::channel(1);
+    let worker = tokio::spawn(worker.run(Arc::clone(&wake), changes));
+    let rig = Rig { reloader: Reloader { current, last_error, wake, worker }, folder };
+    rig.write("clusterID: second\n");
+    sleep(DEBOUNCE * 2).await;
+    assert_eq!(rig.cluster(), "first", "nobody has told");
+    rig.reloader.trigger();
+    rig.until("the second file", |rig| rig.cluster() == "second").await;
+}
+
+#[tokio::test]
+async fn the_command_line_stays_in_force_over_reloads() {
+    let folder = tempfile::tempdir().expect("a folder");
+    write(folder.path(), "# the id is on the command line\n");
+    let file = folder.path().join("config.yaml");
+    let set: Overrides = Arc::new(|config: &mut Config| {
+        config.cluster_id = Some("flag".parse().expect("an id"));
+        Ok(())
+    });
+    let mut config = Config::load(&file).expect("good").config;
+    set(&mut config).expect("it never fails");
+    let shared = Shared::new(&config, Arc::default(), None).expect("made");
+    let first = config.build(&shared).expect("built");
+    let generation = config.generation.clone();
+    let rig = Rig { reloader: Reloader::start(config, shared, first, set, || SystemTime::UNIX_EPOCH), folder };
+    rig.write("clusterID: file\n");
+    rig.until("a new generation", |rig| rig.reloader.current().load().generation != generation).await;
+    assert_eq!(rig.cluster(), "flag");
+}
+
+#[tokio::test]
+async fn what_did_not_change_is_kept() {
+    let rig = Rig::start(GOOD);
+    let first = Arc::clone(&rig.reloader.current().load().sts);
+    rig.write("clusterID: second\n");
+    rig.until("the second file", |rig| rig.cluster() == "second").await;
+    assert!(Arc::ptr_eq(&first, &rig.reloader.current().load().sts));
+    rig.write("clusterID: third\nserver: {sts: {timeout: 3s}}\n");
+    rig.until("the third file", |rig| rig.cluster() == "third").await;
+    assert!(!Arc::ptr_eq(&first, &rig.reloader.current().load().sts));
+}
+
+#[test]
+fn only_changes_of_our_files_count() {
+    #[track_caller]
+    fn check(kind: EventKind, path: &str, expected: bool) {
+        let event = notify::Event::new(kind).add_path(path.into());
+        assert_eq!(concerns(&event, &BTreeSet::from(["config.yaml".into()])), expected, "{event:?}");
+    }
+    use notify::event::{AccessKind, CreateKind, ModifyKind, RemoveKind};
+    check(EventKind::Create(CreateKind::File), "/etc/herald/config.yaml", true);
+    check(EventKind::Modify(ModifyKind::Any), "/etc/herald/config.yaml", true);
+    check(EventKind::Remove(RemoveKind::File), "/etc/herald/config.yaml", true);
+    check(EventKind::Create(CreateKind::Any), "/etc/herald/..data", true);
+    check(EventKind::Access(AccessKind::Any), "/etc/herald/config.yaml", false);
+    check(EventKind::Create(CreateKind::File), "/etc/herald/other.yaml", false);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Whatever sequence of files is written, what is in force is the last good one, all of it.
+    #[test]
+    fn reload_is_atomic(files in proptest::collection::vec(any::<bool>(), 1..8)) {
+        let folder = tempfile::tempdir().expect("a folder");
+        write(folder.path(), GOOD);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let _inside = runtime.enter();
+        let mut worker = unwatched(&folder.path().join("config.yaml"));
+        let mut good = ("first".to_owned(), BTreeSet::new());
+        for (index, is_good) in files.iter().enumerate() {
+            let account = format!("{:012}", index);
+            let bad = if *is_good { "" } else { "  port: none\n" };
+            write(
+                folder.path(),
+                &format!("clusterID: c{index}\nserver:\n  mapAccounts: ['{account}']\n{bad}"),
+            );
+            worker.reload();
+            if *is_good {
+                good = (format!("c{index}"), BTreeSet::from([account.parse().expect("12 digits")]));
+            }
+            let current = worker.current.load();
+            prop_assert_eq!(&current.cluster_id, &good.0);
+            prop_assert_eq!(&current.chain.accounts, &good.1);
+            prop_assert_eq!(&current.generation, &worker.config.generation);
+            prop_assert_eq!(worker.last_error.load().is_none(), *is_good);
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! The webhook kubeconfig: where the API server finds the webhook (Kubernetes documentation,
+//! "Webhook Token Authentication").
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use serde::{Deserialize, Serialize};
+
+/// Name of the context, and of what `current-context` says.
+const CONTEXT: &str = "webhook";
+/// Name of the one user, who needs no credentials.
+const USER: &str = "apiserver";
+
+/// A kubeconfig that names one cluster, one user and one context.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Kubeconfig {
+    /// Always `v1`.
+    #[serde(rename = "apiVersion")]
+    pub api_version: String,
+    /// Always `Config`.
+    pub kind: String,
+    /// The webhook.
+    pub clusters: Vec<Named<ClusterEntry>>,
+    /// The API server as its client.
+    pub users: Vec<Named<UserEntry>>,
+    /// Binds the two.
+    pub contexts: Vec<Named<ContextEntry>>,
+    /// The context to use.
+    pub current_context: String,
+}
+
+/// An entry with its name beside it, as kubeconfigs write lists.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Named<T> {
+    /// The entry's name.
+    pub name: String,
+    /// The entry.
+    #[serde(flatten)]
+    pub entry: T,
+}
+
+/// An entry of `clusters`.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct ClusterEntry {
+    /// The cluster: here, the webhook.
+    pub cluster: Cluster,
+}
+
+/// Where a webhook is and how to know it.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Cluster {
+    /// Base64 of the PEM certificate that the server is known by.
+    pub certificate_authority_data: String,
+    /// URL of the webhook.
+    pub server: String,
+}
+
+/// An entry of `users`.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct UserEntry {
+    /// No credentials: the webhook asks for none.
+    pub user: Empty,
+}
+
+/// `{}`.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Empty {}
+
+/// An entry of `contexts`.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct ContextEntry {
+    /// The context.
+    pub context: Context,
+}
+
+/// Names of a cluster and of a user.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Context {
+    /// Name of an entry of `clusters`.
+    pub cluster: String,
+    /// Name of an entry of `users`.
+    pub user: String,
+}
+
+// === impl Kubeconfig ===
+
+impl Kubeconfig {
+    /// The kubeconfig for `--authentication-token-webhook-config-file`: `cluster` names the webhook
+    /// at `server`, known by `certificate_pem`.
+    #[must_use]
+    pub fn webhook(cluster: &str, server: String, certificate_pem: &str) -> Self {
+        let webhook = Cluster { certificate_authority_data: STANDARD.encode(certificate_pem), server };
+        let context = Context { cluster: cluster.to_owned(), user: USER.to_owned() };
+        Self {
+            api_version: "v1".to_owned(),
+            kind: "Config".to_owned(),
+            clusters: vec![Named { name: cluster.to_owned(), entry: ClusterEntry { cluster: webhook } }],
+            users: vec![Named { name: USER.to_owned(), entry: UserEntry { user: Empty {} } }],
+            contexts: vec![Named { name: CONTEXT.to_owned(), entry: ContextEntry { context } }],
+            current_context: CONTEXT.to_owned(),
+        }
+    }
+
+    /// As YAML.
+    #[must_use]
+    pub fn to_yaml(&self) -> String {
+        serde_saphyr::to_string(self).expect("plain strings in plain structs are YAML")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+
+    use super::*;
+
+    #[test]
+    fn golden() {
+        let pem = "-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n";
+        let config = Kubeconfig::webhook("herald", "https://[::1]:21362/authenticate".to_owned(), pem);
+        let yaml = config.to_yaml();
+        expect![[r#"
+            apiVersion: v1
+            kind: Config
+            clusters:
+            - name: herald
+              cluster:
+                certificate-authority-data: LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0tCkFBPT0KLS0tLS1FTkQgQ0VSVElGSUNBVEUtLS0tLQo=
+                server: https://[::1]:21362/authenticate
+            users:
+            - name: apiserver
+              user: {}
+            contexts:
+            - name: webhook
+              context:
+                cluster: herald
+                user: apiserver
+            current-context: webhook
+        "#]].assert_eq(&yaml);
+        assert_eq!(serde_saphyr::from_str::<Kubeconfig>(&yaml).unwrap(), config);
+    }
+}

@@ -1,0 +1,213 @@
+//! Template: a username or group with `{{Variables}}`, read once at load and filled in per login.
+//!
+//! The variables and their spelling are those of existing mapping files: `{{AccountID}}`,
+//! `{{SessionName}}` (with `@` written `-`), `{{SessionNameRaw}}` and `{{AccessKeyID}}`. Rendering is a
+//! single pass: text that was filled in is never looked at again. Failure rule: what is not understood
+//! is refused at load, and what does not fit a caller refuses the login.
+
+use crate::caller::Caller;
+
+/// Literal text, or text with variables between.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub struct Template(Form);
+
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+enum Form {
+    /// By far the most common, so it is kept small.
+    Literal(Box<str>),
+    Parts(Box<[Part]>),
+}
+
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+enum Part {
+    Text(Box<str>),
+    Variable(Variable),
+}
+
+/// What a template may ask about the caller.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+enum Variable {
+    AccessKeyId,
+    AccountId,
+    SessionName,
+    SessionNameRaw,
+}
+
+/// Why a text is no template. Found at load.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvalidTemplate {
+    /// The name between the braces is not a variable.
+    #[error("unknown template variable {{{{{name}}}}}; {}", advice(name))]
+    UnknownVariable {
+        /// The name as written, cut to 64 characters.
+        name: String,
+    },
+    /// Braces that are not closed, or not opened.
+    #[error("template braces do not pair up: write {{{{Variable}}}}")]
+    Braces,
+    /// `{{EC2PrivateDNSName}}` needs look-ups that this release does not make.
+    #[error(
+        "{{{{EC2PrivateDNSName}}}} needs EC2 look-ups, which this release does not make yet: \
+         keep node roles with the authenticator that makes them"
+    )]
+    NeedsEc2,
+}
+
+/// Why a template does not fit a caller.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RenderError {
+    /// The caller has no session, the template asks for its name.
+    #[error("{{{{{0}}}}} asks for a session name, and this caller has no session")]
+    NoSession(&'static str),
+    /// What the caller chose would make a name that belongs to Kubernetes.
+    #[error("the rendered name would start with `system:`, which the template itself does not")]
+    System,
+}
+
+/// Every variable by its name.
+const VARIABLES: [(&str, Variable); 4] = [
+    ("AccessKeyID", Variable::AccessKeyId),
+    ("AccountID", Variable::AccountId),
+    ("SessionName", Variable::SessionName),
+    ("SessionNameRaw", Variable::SessionNameRaw),
+];
+/// Known, and refused with its own words.
+const EC2_PRIVATE_DNS_NAME: &str = "EC2PrivateDNSName";
+/// Prefix of names that Kubernetes keeps for itself (Kubernetes documentation, "Using RBAC Authorization").
+const SYSTEM: &str = "system:";
+/// Longest part of a wrong name that an error repeats, in characters.
+const MAX_SHOWN: usize = 64;
+
+// === impl Template ===
+
+impl Template {
+    /// Reads a template.
+    ///
+    /// # Errors
+    ///
+    /// An unknown variable or braces that do not pair up.
+    pub fn parse(text: &str) -> Result<Self, InvalidTemplate> {
+        let mut parts = Vec::new();
+        let mut rest = text;
+        while let Some((before, after)) = rest.split_once("{{") {
+            let (name, after) = after.split_once("}}").ok_or(InvalidTemplate::Braces)?;
+            push_text(&mut parts, before)?;
+            parts.push(Part::Variable(Variable::parse(name)?));
+            rest = after;
+        }
+        if parts.is_empty() && !rest.contains("}}") {
+            return Ok(Self(Form::Literal(rest.into())));
+        }
+        push_text(&mut parts, rest)?;
+        Ok(Self(Form::Parts(parts.into())))
+    }
+
+    /// Whether it renders to nothing for everybody.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        matches!(&self.0, Form::Literal(text) if text.is_empty())
+    }
+
+    /// Whether the operator lets the caller choose the rest of a `system:` name.
+    #[must_use]
+    pub fn opens_system_names(&self) -> bool {
+        let Form::Parts(parts) = &self.0 else { return false };
+        let chosen = |part: &Part| matches!(part, Part::Variable(Variable::SessionName | Variable::SessionNameRaw));
+        is_system(self.literal_head()) && parts.iter().any(chosen)
+    }
+
+    /// The name for `caller`.
+    ///
+    /// # Errors
+    ///
+    /// A session variable for a caller without a session, and a name under `system:` that only
+    /// the caller's own choice put there.
+    pub fn render(&self, caller: &Caller) -> Result<String, RenderError> {
+        let parts = match &self.0 {
+            Form::Literal(text) => return Ok(text.clone().into()),
+            Form::Parts(parts) => parts,
+        };
+        let mut name = String::with_capacity(64);
+        for part in parts {
+            match part {
+                Part::Text(text) => name.push_str(text),
+                Part::Variable(variable) => variable.write(&mut name, caller)?,
+            }
+        }
+        if is_system(&name) && !is_system(self.literal_head()) {
+            return Err(RenderError::System);
+        }
+        Ok(name)
+    }
+
+    /// What stands before the first variable.
+    fn literal_head(&self) -> &str {
+        match &self.0 {
+            Form::Literal(text) => text,
+            Form::Parts(parts) => match parts.first() {
+                Some(Part::Text(text)) => text,
+                _ => "",
+            },
+        }
+    }
+}
+
+fn push_text(parts: &mut Vec<Part>, text: &str) -> Result<(), InvalidTemplate> {
+    if text.contains("}}") {
+        return Err(InvalidTemplate::Braces);
+    }
+    if !text.is_empty() {
+        parts.push(Part::Text(text.into()));
+    }
+    Ok(())
+}
+
+fn is_system(name: &str) -> bool {
+    name.get(..SYSTEM.len()).is_some_and(|head| head.eq_ignore_ascii_case(SYSTEM))
+}
+
+// === impl Variable ===
+
+impl Variable {
+    fn parse(name: &str) -> Result<Self, InvalidTemplate> {
+        if name == EC2_PRIVATE_DNS_NAME {
+            return Err(InvalidTemplate::NeedsEc2);
+        }
+        let known = VARIABLES.iter().find(|(known, _)| *known == name);
+        let unknown = || InvalidTemplate::UnknownVariable { name: name.chars().take(MAX_SHOWN).collect() };
+        known.map(|(_, variable)| *variable).ok_or_else(unknown)
+    }
+
+    fn write(self, name: &mut String, caller: &Caller) -> Result<(), RenderError> {
+        let session = |variable| caller.session_name.as_ref().ok_or(RenderError::NoSession(variable));
+        match self {
+            Self::AccessKeyId => name.push_str(&caller.access_key_id),
+            Self::AccountId => name.push_str(caller.account_id.as_str()),
+            Self::SessionName => {
+                let letters = session("SessionName")?.as_str().chars();
+                name.extend(letters.map(|letter| if letter == '@' { '-' } else { letter }));
+            }
+            Self::SessionNameRaw => name.push_str(session("SessionNameRaw")?.as_str()),
+        }
+        Ok(())
+    }
+}
+
+// === impl InvalidTemplate ===
+
+/// The nearest variable, or all of them.
+fn advice(name: &str) -> String {
+    let meant = VARIABLES.iter().find(|(known, _)| known.eq_ignore_ascii_case(name.trim()));
+    match meant {
+        Some((known, _)) => format!("did you mean {{{{{known}}}}}?"),
+        None => {
+            let names: Vec<String> = VARIABLES.iter().map(|(known, _)| format!("{{{{{known}}}}}")).collect();
+            format!("known are {}", names.join(", "))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,126 @@
+use std::{os::unix::fs::PermissionsExt as _, sync::Mutex};
+
+use super::*;
+
+/// An output under the test's control.
+#[derive(Clone, Default)]
+struct Tap(Arc<Mutex<State>>);
+
+#[derive(Default)]
+struct State {
+    text: Vec<u8>,
+    writes: usize,
+    broken: bool,
+}
+
+impl Write for Tap {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut state = self.0.lock().unwrap();
+        if state.broken {
+            return Err(io::Error::from(io::ErrorKind::StorageFull));
+        }
+        // Short writes: a line must come out whole all the same.
+        let count = bytes.len().min(100_000);
+        state.text.extend_from_slice(&bytes[..count]);
+        state.writes += 1;
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Tap {
+    fn log(&self, lines: usize) -> AuditLog {
+        let sink = Sink { path: None, out: Box::new(self.clone()) };
+        AuditLog::with_sink(sink, Arc::default(), lines)
+    }
+
+    fn lines(&self) -> Vec<String> {
+        String::from_utf8(self.0.lock().unwrap().text.clone()).unwrap().lines().map(str::to_owned).collect()
+    }
+}
+
+#[test]
+fn every_line_is_written_once_in_order_and_in_batches() {
+    let tap = Tap::default();
+    let log = tap.log(8192);
+    for number in 0..5000 {
+        log.record(&number, || 0).unwrap();
+    }
+    drop(log);
+    let expected: Vec<String> = (0..5000).map(|number| number.to_string()).collect();
+    assert_eq!(tap.lines(), expected);
+    let writes = tap.0.lock().unwrap().writes;
+    assert!(writes < 500, "{writes} writes");
+}
+
+#[test]
+fn a_long_line_gives_way_to_its_short_form() {
+    let tap = Tap::default();
+    let log = tap.log(8);
+    assert_eq!(log.record(&"x".repeat(MAX_LINE_BYTES), || "short"), Ok(()));
+    assert_eq!(log.record(&"x".repeat(MAX_LINE_BYTES), || "x".repeat(MAX_LINE_BYTES)), Err(Unrecorded));
+    drop(log);
+    assert_eq!(tap.lines(), ["\"short\""]);
+}
+
+#[test]
+fn a_broken_output_fills_the_queue_and_loses_nothing() {
+    let tap = Tap::default();
+    tap.0.lock().unwrap().broken = true;
+    let log = tap.log(4);
+    let mut queued = 0;
+    while log.record(&queued, || 0).is_ok() {
+        queued += 1;
+        assert!(queued < 100, "the queue has no end");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    assert!(queued >= 4);
+    tap.0.lock().unwrap().broken = false;
+    drop(log);
+    let expected: Vec<String> = (0..queued).map(|number| number.to_string()).collect();
+    assert_eq!(tap.lines(), expected);
+}
+
+#[test]
+fn queued_bytes_are_bounded_too() {
+    let tap = Tap::default();
+    tap.0.lock().unwrap().broken = true;
+    let log = tap.log(MAX_LINES);
+    let line = "x".repeat(MAX_LINE_BYTES - 3);
+    let queued = (0..MAX_LINES).take_while(|_| log.record(&line, || 0).is_ok()).count();
+    assert_eq!(queued, MAX_BYTES / MAX_LINE_BYTES);
+}
+
+#[test]
+fn a_file_is_private_appended_to_and_opened_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("audit.log");
+    let config = Config { output: Output::File(path.clone()) };
+    let log = AuditLog::start(&config, Arc::default()).unwrap();
+    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    log.record(&1, || 0).unwrap();
+    log.flush(Duration::from_secs(5));
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "1\n");
+    let rotated = dir.path().join("audit.log.1");
+    std::fs::rename(&path, &rotated).unwrap();
+    log.reopen();
+    log.record(&2, || 0).unwrap();
+    drop(log);
+    assert_eq!(std::fs::read_to_string(&rotated).unwrap(), "1\n");
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "2\n");
+}
+
+#[test]
+fn outputs() {
+    let read = |text: &str| serde_json::from_value::<Config>(serde_json::json!({ "output": text }));
+    assert_eq!(read("stdout").unwrap().output, Output::Stdout);
+    assert_eq!(read("/var/log/herald.log").unwrap().output, Output::File("/var/log/herald.log".into()));
+    let error = read("audit.log").unwrap_err().to_string();
+    assert!(error.contains("absolute path"), "{error}");
+    let missing = Config { output: Output::File("/nonexistent/audit.log".into()) };
+    let error = AuditLog::start(&missing, Arc::default()).unwrap_err();
+    assert_eq!(error.to_string(), "cannot open the audit log /nonexistent/audit.log");
+}

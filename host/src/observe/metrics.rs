@@ -1,0 +1,318 @@
+//! Every metric of the process, in the OpenMetrics text format.
+//!
+//! Label values are fixed words, or names the operator wrote (policies, regions), of which at most
+//! [`MAX_NAMES`] are told apart: no caller can make a series appear.
+
+use std::{
+    collections::HashSet,
+    fmt,
+    sync::{Arc, PoisonError, RwLock, atomic::AtomicU64},
+    time::{Duration, SystemTime},
+};
+
+use prometheus_client::{
+    encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder, text},
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram, info::Info},
+    registry::{Registry, Unit},
+};
+
+mod process;
+
+/// Media type of [`Metrics::text`] (OpenMetrics 1.0).
+pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Most policy names, and most regions, that have series of their own; the rest share `other`.
+pub const MAX_NAMES: usize = 256;
+
+/// Prefix of every metric but the standard `process_…` ones.
+const PREFIX: &str = "herald";
+
+/// Upper bounds for logins and STS requests, in seconds.
+const LOGIN_BUCKETS: [f64; 15] =
+    [0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
+
+/// Upper bounds for policy evaluations, in seconds.
+const POLICY_BUCKETS: [f64; 12] =
+    [0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.25];
+
+/// Every metric of the process. Cheap to update; label values come from fixed sets or the
+/// operator's configuration, never from a caller.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    policies: Names,
+    regions: Names,
+    audit_dropped: Family<Outcome, Counter>,
+    audit_write_errors: Counter,
+    config_info: Family<Generation, Gauge>,
+    config_last_reload_success: Gauge,
+    config_last_reload_success_time: Gauge<f64, AtomicU64>,
+    connections: Gauge,
+    connections_closed: Family<Reason, Counter>,
+    decision_seconds: Family<Outcome, Histogram, fn() -> Histogram>,
+    decisions: Family<Decision, Counter>,
+    in_flight: Gauge,
+    policy_evaluations: Family<Evaluation, Counter>,
+    policy_fuel: Family<Policy, Counter>,
+    policy_seconds: Family<Policy, Histogram, fn() -> Histogram>,
+    rejections: Family<Reason, Counter>,
+    sts_cache: Family<CacheResult, Counter>,
+    sts_request_seconds: Family<Region, Histogram, fn() -> Histogram>,
+    sts_requests: Family<StsRequest, Counter>,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct CacheResult {
+    result: &'static str,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct Decision {
+    provider: &'static str,
+    outcome: &'static str,
+    reason: &'static str,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct Evaluation {
+    policy: Name,
+    result: &'static str,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct Generation {
+    generation: String,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct Outcome {
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct Policy {
+    policy: Name,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct Reason {
+    reason: &'static str,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct Region {
+    region: Name,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct StsRequest {
+    region: Name,
+    result: &'static str,
+}
+
+/// A label value of the operator's, shared instead of copied.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+struct Name(Arc<str>);
+
+/// The label values met so far, so that a look-up allocates nothing.
+#[derive(Debug, Default)]
+struct Names(RwLock<HashSet<Arc<str>>>);
+
+// === impl Metrics ===
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut metrics = Self {
+            registry: Registry::default(),
+            policies: Names::default(),
+            regions: Names::default(),
+            audit_dropped: Family::default(),
+            audit_write_errors: Counter::default(),
+            config_info: Family::default(),
+            config_last_reload_success: Gauge::default(),
+            config_last_reload_success_time: Gauge::default(),
+            connections: Gauge::default(),
+            connections_closed: Family::default(),
+            decision_seconds: Family::new_with_constructor(|| Histogram::new(LOGIN_BUCKETS)),
+            decisions: Family::default(),
+            in_flight: Gauge::default(),
+            policy_evaluations: Family::default(),
+            policy_fuel: Family::default(),
+            policy_seconds: Family::new_with_constructor(|| Histogram::new(POLICY_BUCKETS)),
+            rejections: Family::default(),
+            sts_cache: Family::default(),
+            sts_request_seconds: Family::new_with_constructor(|| Histogram::new(LOGIN_BUCKETS)),
+            sts_requests: Family::default(),
+        };
+        metrics.register();
+        metrics
+    }
+}
+
+impl Metrics {
+    /// Names and help texts: the only place that has them. `_total` and units are appended on the wire.
+    fn register(&mut self) {
+        self.registry.register_collector(Box::new(process::Process));
+        let own = self.registry.sub_registry_with_prefix(PREFIX);
+        own.register("build", "What this process is", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
+        own.register("audit_dropped", "Audit lines the full queue refused", self.audit_dropped.clone());
+        own.register("audit_write_errors", "Failed writes of audit lines", self.audit_write_errors.clone());
+        own.register("config_info", "Digest of the configuration in force", self.config_info.clone());
+        own.register(
+            "config_last_reload_successful",
+            "1 if the last attempt to load the configuration worked",
+            self.config_last_reload_success.clone(),
+        );
+        own.register_with_unit(
+            "config_last_reload_success_timestamp",
+            "When the configuration in force was loaded",
+            Unit::Seconds,
+            self.config_last_reload_success_time.clone(),
+        );
+        own.register("connections", "Open connections", self.connections.clone());
+        own.register(
+            "connections_closed",
+            "Connections that did not end with an orderly close",
+            self.connections_closed.clone(),
+        );
+        own.register("decisions", "Decisions about tokens", self.decisions.clone());
+        own.register_with_unit(
+            "decision_duration",
+            "Time from a token to its decision",
+            Unit::Seconds,
+            self.decision_seconds.clone(),
+        );
+        own.register("in_flight", "Token reviews under way", self.in_flight.clone());
+        own.register("policy_evaluations", "Answers and faults of policies", self.policy_evaluations.clone());
+        own.register("policy_fuel", "Fuel that policies used", self.policy_fuel.clone());
+        own.register_with_unit("policy_duration", "Time in a policy", Unit::Seconds, self.policy_seconds.clone());
+        own.register("rejected_requests", "Requests that never became a decision", self.rejections.clone());
+        own.register("sts_cache", "Look-ups among verified callers", self.sts_cache.clone());
+        own.register("sts_requests", "Requests to STS", self.sts_requests.clone());
+        own.register_with_unit(
+            "sts_request_duration",
+            "Time of one STS request",
+            Unit::Seconds,
+            self.sts_request_seconds.clone(),
+        );
+    }
+
+    /// Everything, in the text format that [`CONTENT_TYPE`] names.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let mut out = String::with_capacity(16 * 1024);
+        text::encode(&mut out, &self.registry).expect("a String takes every write");
+        out
+    }
+
+    /// One decision went out: outcome `allowed|denied|unavailable`, its reason label, total time.
+    pub fn decision(&self, provider: &'static str, outcome: &'static str, reason: &'static str, took: Duration) {
+        let provider = if provider.is_empty() { "none" } else { provider };
+        self.decisions.get_or_create(&Decision { provider, outcome, reason }).inc();
+        self.decision_seconds.get_or_create(&Outcome { outcome }).observe(took.as_secs_f64());
+    }
+
+    /// One request to STS ended: region (empty: `global`), result label (`ok` or a reason), time.
+    pub fn sts_request(&self, region: &str, result: &'static str, took: Duration) {
+        let region = self.regions.name(if region.is_empty() { "global" } else { region });
+        self.sts_request_seconds.get_or_create(&Region { region: region.clone() }).observe(took.as_secs_f64());
+        self.sts_requests.get_or_create(&StsRequest { region, result }).inc();
+    }
+
+    /// A verified-caller look-up: `hit`, `refused` (a remembered refusal), `joined` (single-flight), `miss`.
+    pub fn sts_cache(&self, result: &'static str) {
+        self.sts_cache.get_or_create(&CacheResult { result }).inc();
+    }
+
+    /// One policy evaluation: policy name, verdict or fault label, time, fuel.
+    pub fn policy(&self, policy: &str, result: &'static str, took: Duration, fuel: u64) {
+        let policy = self.policies.name(policy);
+        let one = Policy { policy: policy.clone() };
+        self.policy_seconds.get_or_create(&one).observe(took.as_secs_f64());
+        self.policy_fuel.get_or_create(&one).inc_by(fuel);
+        self.policy_evaluations.get_or_create(&Evaluation { policy, result }).inc();
+    }
+
+    /// An audit line was refused because the queue is full; `outcome` is what the decision was.
+    pub fn audit_dropped(&self, outcome: &'static str) {
+        self.audit_dropped.get_or_create(&Outcome { outcome }).inc();
+    }
+
+    /// Audit lines could not be written; they are kept and written later.
+    pub fn audit_write_failed(&self) {
+        self.audit_write_errors.inc();
+    }
+
+    /// A configuration went live at `now`: its digest.
+    pub fn config_loaded(&self, generation: &str, now: SystemTime) {
+        let since = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        self.config_info.clear();
+        self.config_info.get_or_create(&Generation { generation: generation.to_owned() }).set(1);
+        self.config_last_reload_success.set(1);
+        self.config_last_reload_success_time.set(since.as_secs_f64());
+    }
+
+    /// A configuration was refused; the last good one stays in force.
+    pub fn config_rejected(&self) {
+        self.config_last_reload_success.set(0);
+    }
+
+    /// A connection was accepted.
+    pub fn connection_opened(&self) {
+        self.connections.inc();
+    }
+
+    /// A connection is gone.
+    pub fn connection_ended(&self) {
+        self.connections.dec();
+    }
+
+    /// A connection ended before its peer closed it in order: `broken` (by the peer or its protocol),
+    /// `handshake`, `head_timeout`, `idle`, `shutdown`.
+    pub fn connection_cut(&self, reason: &'static str) {
+        self.connections_closed.get_or_create(&Reason { reason }).inc();
+    }
+
+    /// A token review began.
+    pub fn review_started(&self) {
+        self.in_flight.inc();
+    }
+
+    /// A token review ended, answered or not.
+    pub fn review_ended(&self) {
+        self.in_flight.dec();
+    }
+
+    /// A request was turned away before, or in spite of, its decision.
+    pub fn rejected(&self, reason: &'static str) {
+        self.rejections.get_or_create(&Reason { reason }).inc();
+    }
+}
+
+// === impl Name ===
+
+impl EncodeLabelValue for Name {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> fmt::Result {
+        EncodeLabelValue::encode(&&*self.0, encoder)
+    }
+}
+
+// === impl Names ===
+
+impl Names {
+    fn name(&self, text: &str) -> Name {
+        let known = self.0.read().unwrap_or_else(PoisonError::into_inner).get(text).cloned();
+        Name(known.unwrap_or_else(|| self.learn(text)))
+    }
+
+    fn learn(&self, text: &str) -> Arc<str> {
+        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let text = if known.len() < MAX_NAMES { text } else { "other" };
+        let name: Arc<str> = Arc::from(text);
+        known.insert(Arc::clone(&name));
+        name
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,120 @@
+use expect_test::expect;
+
+use super::*;
+
+#[test]
+fn text_is_stable() {
+    let metrics = Metrics::default();
+    let took = Duration::from_micros(700);
+    metrics.decision("aws", "allowed", "ok", took);
+    metrics.sts_request("eu-west-1", "ok", took);
+    metrics.sts_cache("hit");
+    metrics.policy("oncall", "allow", Duration::from_micros(24), 120_000);
+    metrics.audit_dropped("denied");
+    metrics.config_loaded("0a", SystemTime::UNIX_EPOCH);
+    metrics.config_loaded("0b", SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000));
+    metrics.connection_opened();
+    metrics.connection_cut("idle");
+    metrics.review_started();
+    metrics.rejected("too_large");
+    let text = metrics.text();
+    let own = text.lines().filter(|line| line.contains("herald_") && !line.contains("_bucket{")).collect::<Vec<_>>();
+    expect![[r##"
+        # HELP herald_build What this process is.
+        # TYPE herald_build info
+        herald_build_info{version="0.1.0"} 1
+        # HELP herald_audit_dropped Audit lines the full queue refused.
+        # TYPE herald_audit_dropped counter
+        herald_audit_dropped_total{outcome="denied"} 1
+        # HELP herald_audit_write_errors Failed writes of audit lines.
+        # TYPE herald_audit_write_errors counter
+        herald_audit_write_errors_total 0
+        # HELP herald_config_info Digest of the configuration in force.
+        # TYPE herald_config_info gauge
+        herald_config_info{generation="0b"} 1
+        # HELP herald_config_last_reload_successful 1 if the last attempt to load the configuration worked.
+        # TYPE herald_config_last_reload_successful gauge
+        herald_config_last_reload_successful 1
+        # HELP herald_config_last_reload_success_timestamp_seconds When the configuration in force was loaded.
+        # TYPE herald_config_last_reload_success_timestamp_seconds gauge
+        # UNIT herald_config_last_reload_success_timestamp_seconds seconds
+        herald_config_last_reload_success_timestamp_seconds 1700000000.0
+        # HELP herald_connections Open connections.
+        # TYPE herald_connections gauge
+        herald_connections 1
+        # HELP herald_connections_closed Connections that did not end with an orderly close.
+        # TYPE herald_connections_closed counter
+        herald_connections_closed_total{reason="idle"} 1
+        # HELP herald_decisions Decisions about tokens.
+        # TYPE herald_decisions counter
+        herald_decisions_total{provider="aws",outcome="allowed",reason="ok"} 1
+        # HELP herald_decision_duration_seconds Time from a token to its decision.
+        # TYPE herald_decision_duration_seconds histogram
+        # UNIT herald_decision_duration_seconds seconds
+        herald_decision_duration_seconds_sum{outcome="allowed"} 0.0007
+        herald_decision_duration_seconds_count{outcome="allowed"} 1
+        # HELP herald_in_flight Token reviews under way.
+        # TYPE herald_in_flight gauge
+        herald_in_flight 1
+        # HELP herald_policy_evaluations Answers and faults of policies.
+        # TYPE herald_policy_evaluations counter
+        herald_policy_evaluations_total{policy="oncall",result="allow"} 1
+        # HELP herald_policy_fuel Fuel that policies used.
+        # TYPE herald_policy_fuel counter
+        herald_policy_fuel_total{policy="oncall"} 120000
+        # HELP herald_policy_duration_seconds Time in a policy.
+        # TYPE herald_policy_duration_seconds histogram
+        # UNIT herald_policy_duration_seconds seconds
+        herald_policy_duration_seconds_sum{policy="oncall"} 0.000024
+        herald_policy_duration_seconds_count{policy="oncall"} 1
+        # HELP herald_rejected_requests Requests that never became a decision.
+        # TYPE herald_rejected_requests counter
+        herald_rejected_requests_total{reason="too_large"} 1
+        # HELP herald_sts_cache Look-ups among verified callers.
+        # TYPE herald_sts_cache counter
+        herald_sts_cache_total{result="hit"} 1
+        # HELP herald_sts_requests Requests to STS.
+        # TYPE herald_sts_requests counter
+        herald_sts_requests_total{region="eu-west-1",result="ok"} 1
+        # HELP herald_sts_request_duration_seconds Time of one STS request.
+        # TYPE herald_sts_request_duration_seconds histogram
+        # UNIT herald_sts_request_duration_seconds seconds
+        herald_sts_request_duration_seconds_sum{region="eu-west-1"} 0.0007
+        herald_sts_request_duration_seconds_count{region="eu-west-1"} 1"##]]
+    .assert_eq(&own.join("\n"));
+    assert!(text.contains(r#"herald_decision_duration_seconds_bucket{le="0.001",outcome="allowed"} 1"#), "{text}");
+    assert!(text.ends_with("# EOF\n"));
+}
+
+#[test]
+fn empty_names_are_spelt_out() {
+    let metrics = Metrics::default();
+    metrics.decision("", "denied", "foreign", Duration::from_micros(3));
+    metrics.sts_request("", "sts_throttled", Duration::from_millis(3));
+    let text = metrics.text();
+    for line in [
+        r#"herald_decisions_total{provider="none",outcome="denied",reason="foreign"} 1"#,
+        r#"herald_sts_requests_total{region="global",result="sts_throttled"} 1"#,
+    ] {
+        assert!(text.contains(line), "{line}: {text}");
+    }
+}
+
+#[test]
+fn process_metrics_are_there_on_linux() {
+    let text = Metrics::default().text();
+    for name in ["process_resident_memory_bytes ", "process_open_fds ", "process_cpu_seconds_total "] {
+        assert!(text.contains(name), "{name}: {text}");
+    }
+}
+
+#[test]
+fn names_are_bounded() {
+    let names = Names::default();
+    for index in 0..2 * MAX_NAMES {
+        names.name(&index.to_string());
+    }
+    assert_eq!(&*names.name("0").0, "0");
+    assert_eq!(&*names.name("another").0, "other");
+    assert!(names.0.read().unwrap().len() <= MAX_NAMES + 1);
+}

@@ -1,0 +1,246 @@
+//! Compiled policies: machine code, kept in a private folder so that serving need not compile.
+//!
+//! Nobody else's code is ever run. The folder belongs to us alone; every file in it is named after everything
+//! that shaped its code, and ends with an HMAC-SHA256 (RFC 2104) over that name and the code under a key
+//! made here. A file that does not check out is ignored, and its policy compiled again.
+
+use std::{
+    fs::{self, DirBuilder, File, Metadata, Permissions},
+    hash::{Hash as _, Hasher},
+    io::{self, Read as _, Write as _},
+    os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _},
+    path::{Path, PathBuf},
+};
+
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use ring::rand::{SecureRandom as _, SystemRandom};
+use sha2::{Digest as _, Sha256};
+use tempfile::NamedTempFile;
+use wasmtime::component::Component;
+use zeroize::Zeroizing;
+
+use super::{Digest, Engine, LoadError, LoadProblem, engine::VERSION, loader::Source};
+
+const KEY_FILE: &str = "key";
+const KEY_BYTES: usize = 32;
+const TAG_BYTES: usize = 32;
+
+/// A folder of compiled policies.
+///
+/// Mode 0700 and ours alone: whoever can write here could run code in this process. A mounted volume's own
+/// root is often group-writable, so use a folder inside it.
+pub struct CompiledFolder {
+    path: PathBuf,
+    key: Zeroizing<[u8; KEY_BYTES]>,
+}
+
+/// A policy that [`compile`] has put into a folder.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Compiled {
+    /// The compiled file.
+    pub path: PathBuf,
+    /// The component's SHA-256, ready to be pinned.
+    pub digest: Digest,
+    /// Size of the machine code in bytes.
+    pub code_bytes: usize,
+}
+
+/// Why a folder cannot hold compiled policies.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FolderError {
+    /// The key file is not 32 bytes.
+    #[error("{}: not a key of {KEY_BYTES} bytes; delete it and compile again", .0.display())]
+    BadKey(PathBuf),
+    /// The folder or its key cannot be made, read or written.
+    #[error("{}: cannot be used", .path.display())]
+    Io {
+        /// The folder or file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// Others can reach into it.
+    #[error("{}: must belong to this user and be closed to others (folder 0700, key 0600)", .0.display())]
+    NotPrivate(PathBuf),
+}
+
+/// Compiles the component at `path` into `folder`: what `herald policy compile` does. Takes up to half a minute
+/// and 350 MiB for the largest; [`Engine::for_compiling`] makes the engine for it.
+///
+/// # Errors
+///
+/// [`LoadError`], naming the file and what is wrong with it. Imports and settings are checked when it loads.
+pub fn compile(engine: &Engine, path: &Path, folder: &CompiledFolder) -> Result<Compiled, LoadError> {
+    let compile = || {
+        let source = Source::read(path)?;
+        let code = engine.wasmtime().precompile_component(&source.bytes);
+        let code = code.map_err(|error| LoadProblem::invalid(&error))?;
+        let path = folder.store(engine, source.digest, &code).map_err(LoadProblem::Read)?;
+        Ok(Compiled { path, digest: source.digest, code_bytes: code.len() })
+    };
+    compile().map_err(LoadError::about(path))
+}
+
+// === impl CompiledFolder ===
+
+impl CompiledFolder {
+    /// Opens `path`, and makes it and its key if they are not there.
+    ///
+    /// # Errors
+    ///
+    /// [`FolderError`], first of all when anybody else could have written to it.
+    pub fn open(path: &Path) -> Result<Self, FolderError> {
+        let in_folder = |source| FolderError::Io { path: path.to_owned(), source };
+        if let Err(error) = DirBuilder::new().recursive(true).mode(0o700).create(path) {
+            return Err(in_folder(error));
+        }
+        let about = fs::symlink_metadata(path).map_err(in_folder)?;
+        if !about.is_dir() || !is_private(&about) {
+            return Err(FolderError::NotPrivate(path.to_owned()));
+        }
+        Ok(Self { path: path.to_owned(), key: key(path)? })
+    }
+
+    /// The code of the component with this digest, if it is here, ours and whole.
+    pub(super) fn fetch(&self, engine: &Engine, component: Digest) -> Option<Component> {
+        let name = name(engine, component);
+        let path = self.file(name);
+        let found = match self.authentic(name, &path) {
+            Ok(authentic) => authentic.and_then(|code| code.component(engine)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
+            Err(error) => {
+                tracing::warn!(path = %path.display(), %error, "a compiled policy cannot be read");
+                return None;
+            }
+        };
+        if found.is_none() {
+            tracing::warn!(path = %path.display(), "ignored a compiled policy that this Herald has not written like this");
+        }
+        found
+    }
+
+    /// Writes code that this engine has just compiled. A file that is there is replaced as a whole, never changed:
+    /// it may be mapped.
+    pub(super) fn store(&self, engine: &Engine, component: Digest, code: &[u8]) -> io::Result<PathBuf> {
+        let name = name(engine, component);
+        let tag = self.mac(name).chain_update(code).finalize().into_bytes();
+        let mut file = NamedTempFile::new_in(&self.path)?;
+        file.write_all(code)?;
+        file.write_all(&tag)?;
+        let path = self.file(name);
+        file.persist(&path)?;
+        Ok(path)
+    }
+
+    fn authentic<'a>(&self, name: Digest, path: &'a Path) -> io::Result<Option<Authentic<'a>>> {
+        let mut file = File::open(path)?;
+        let about = file.metadata()?;
+        let (true, Some(mut left)) = (about.is_file(), about.len().checked_sub(TAG_BYTES as u64)) else {
+            return Ok(None);
+        };
+        let (mut mac, mut buffer) = (self.mac(name), vec![0; 64 << 10]);
+        while left > 0 {
+            let part = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
+            file.read_exact(&mut buffer[..part])?;
+            mac.update(&buffer[..part]);
+            left -= part as u64;
+        }
+        let mut tag = [0; TAG_BYTES];
+        file.read_exact(&mut tag)?;
+        Ok(mac.verify_slice(&tag).is_ok().then_some(Authentic(path)))
+    }
+
+    fn mac(&self, name: Digest) -> Hmac<Sha256> {
+        let mac = Hmac::new_from_slice(self.key.as_slice()).expect("HMAC takes keys of any length");
+        mac.chain_update(name.as_bytes())
+    }
+
+    fn file(&self, name: Digest) -> PathBuf {
+        self.path.join(format!("{name}.cwasm"))
+    }
+}
+
+impl std::fmt::Debug for CompiledFolder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "CompiledFolder({})", self.path.display())
+    }
+}
+
+/// Reads the folder's key, or makes it. Of two processes that do so at once, the first one's counts.
+fn key(folder: &Path) -> Result<Zeroizing<[u8; KEY_BYTES]>, FolderError> {
+    let path = folder.join(KEY_FILE);
+    let in_file = |source| FolderError::Io { path: path.clone(), source };
+    if !path.try_exists().map_err(in_file)? {
+        make_key(folder, &path).map_err(in_file)?;
+    }
+    let about = fs::symlink_metadata(&path).map_err(in_file)?;
+    if !about.is_file() || !is_private(&about) {
+        return Err(FolderError::NotPrivate(path));
+    }
+    let bytes = Zeroizing::new(fs::read(&path).map_err(in_file)?);
+    let key = <[u8; KEY_BYTES]>::try_from(bytes.as_slice()).map_err(|_| FolderError::BadKey(path))?;
+    Ok(Zeroizing::new(key))
+}
+
+fn make_key(folder: &Path, path: &Path) -> io::Result<()> {
+    let mut key = Zeroizing::new([0; KEY_BYTES]);
+    SystemRandom::new().fill(key.as_mut_slice()).map_err(|_| io::Error::other("the system gave no random bytes"))?;
+    let mut file = tempfile::Builder::new().permissions(Permissions::from_mode(0o600)).tempfile_in(folder)?;
+    file.write_all(key.as_slice())?;
+    match file.persist_noclobber(path) {
+        Err(error) if error.error.kind() != io::ErrorKind::AlreadyExists => Err(error.error),
+        _ => Ok(()),
+    }
+}
+
+fn is_private(about: &Metadata) -> bool {
+    about.uid() == rustix::process::geteuid().as_raw() && about.mode() & 0o077 == 0
+}
+
+/// Names the code of `component`: by its digest and by all that decides what the compiler makes of it, the
+/// target, its processor's features and the full version of the engine among them.
+fn name(engine: &Engine, component: Digest) -> Digest {
+    let mut hasher = NameHasher(Sha256::new());
+    hasher.write(component.as_bytes());
+    VERSION.hash(&mut hasher);
+    engine.wasmtime().precompile_compatibility_hash().hash(&mut hasher);
+    Digest::new(hasher.0.finalize().into())
+}
+
+/// SHA-256 in the shape that [`std::hash::Hash`] wants.
+struct NameHasher(Sha256);
+
+impl Hasher for NameHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    fn finish(&self) -> u64 {
+        let digest: [u8; 32] = self.0.clone().finalize().into();
+        u64::from_le_bytes(*digest.first_chunk().expect("32 bytes hold 8"))
+    }
+}
+
+/// A file of code whose tag was right.
+struct Authentic<'a>(&'a Path);
+
+// === impl Authentic ===
+
+impl Authentic<'_> {
+    /// Maps the code, so that its pages are the kernel's to drop; where files may not be executed, copies it.
+    fn component(&self, engine: &Engine) -> Option<Component> {
+        let engine = engine.wasmtime();
+        #[expect(unsafe_code, reason = "machine code can only be taken on trust, and its tag is the trust")]
+        // SAFETY: the file must hold what this version of wasmtime serialised, and must not change while mapped.
+        // Its tag was made with a key that only this user can read, over the code and over a name made of the
+        // component, wasmtime's full version and its compilation settings; and only `CompiledFolder::store` makes
+        // tags, for what the compiler has just returned. The folder is closed to other users, so whoever could
+        // change the file after the check has the key as well; and `store` replaces files, it never changes them.
+        let component = unsafe {
+            Component::deserialize_file(engine, self.0).or_else(|_| Component::deserialize(engine, fs::read(self.0)?))
+        };
+        component.ok()
+    }
+}

@@ -1,0 +1,295 @@
+//! The engine: one per process, shared by every policy of every configuration in force.
+//!
+//! What WebAssembly may do here is listed, never inherited from the library's defaults, which grow
+//! with its releases.
+
+use std::{
+    fmt,
+    num::{NonZeroU8, NonZeroUsize},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+    time::{Duration, Instant},
+};
+
+use serde::Deserialize;
+use tokio::sync::{Semaphore, SemaphorePermit};
+use wasmtime::{
+    InstanceAllocationStrategy, ModuleVersionStrategy, PoolingAllocationConfig, Store, UpdateDeadline, WasmFeatures,
+};
+
+use super::{
+    Fault, Limits,
+    limits::{self, Guest},
+    ticker::{Awake, Ticker},
+};
+
+/// Settings of the engine, `server.policyEngine`.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
+#[serde(deny_unknown_fields, default, rename_all = "camelCase")]
+pub struct EngineConfig {
+    /// Decisions that may run at once, all policies together; each holds one instance. 1 to 255, default 8.
+    pub instances: NonZeroU8,
+    /// Decisions that may wait for a free instance; more are refused at once. Default 64.
+    pub queue: usize,
+    /// Longest wait for a free instance. Default 250 ms.
+    #[serde(with = "crate::config::duration")]
+    pub queue_timeout: Duration,
+}
+
+/// Runs policies. A clone is the same engine.
+#[derive(Clone)]
+pub struct Engine(Arc<Inner>);
+
+struct Inner {
+    wasmtime: wasmtime::Engine,
+    ticker: Ticker,
+    slots: Semaphore,
+    waiting: AtomicUsize,
+    config: EngineConfig,
+    /// The instance that loading uses, so that a reload neither waits for logins nor delays them.
+    load_slot: Mutex<()>,
+}
+
+/// The engine could not be made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EngineError {
+    /// The machine lacks what the WebAssembly engine needs.
+    #[error("the policy engine does not work on this machine: {0}")]
+    Unsupported(String),
+    /// No thread for its clock.
+    #[error("the policy engine's clock could not be started")]
+    Thread(#[source] std::io::Error),
+}
+
+/// The right to have one instance, while it lasts.
+pub(super) struct Slot<'a> {
+    engine: &'a Engine,
+    pace: Pace,
+    _awake: Awake<'a>,
+    /// One of the instances for decisions; none for a load, which has its own.
+    _permit: Option<SemaphorePermit<'a>>,
+}
+
+/// What a policy does at each tick before its deadline.
+#[derive(Clone, Copy)]
+enum Pace {
+    /// Lets other logins use the worker.
+    Yields,
+    /// Goes on: the caller of a load waits for it anyway.
+    Blocks,
+}
+
+/// Part of every compiled policy: code of another engine or another Herald is never run.
+pub(super) const VERSION: &str = concat!("herald ", env!("CARGO_PKG_VERSION"), ", wasmtime 48.0.8");
+/// Wasm features that policies may use.
+const FEATURES: WasmFeatures = WasmFeatures::MUTABLE_GLOBAL
+    .union(WasmFeatures::FLOATS)
+    .union(WasmFeatures::SATURATING_FLOAT_TO_INT)
+    .union(WasmFeatures::SIGN_EXTENSION)
+    .union(WasmFeatures::REFERENCE_TYPES)
+    .union(WasmFeatures::MULTI_VALUE)
+    .union(WasmFeatures::BULK_MEMORY)
+    .union(WasmFeatures::SIMD)
+    .union(WasmFeatures::TAIL_CALL)
+    .union(WasmFeatures::MULTI_MEMORY)
+    .union(WasmFeatures::EXTENDED_CONST)
+    .union(WasmFeatures::FUNCTION_REFERENCES)
+    .union(WasmFeatures::COMPONENT_MODEL);
+const MAX_WASM_STACK: usize = 512 << 10;
+const FIBER_STACK: usize = 1 << 20;
+/// Memory that a pool slot keeps between two decisions instead of giving it back to the kernel.
+const KEEP_RESIDENT: usize = 64 << 10;
+
+// === impl EngineConfig ===
+
+impl Default for EngineConfig {
+    fn default() -> Self {
+        let instances = const { NonZeroU8::new(8).expect("eight is not zero") };
+        Self { instances, queue: 64, queue_timeout: Duration::from_millis(250) }
+    }
+}
+
+// === impl Engine ===
+
+impl Engine {
+    /// Makes the engine that serves. It compiles on the calling thread only, so that a reload leaves the
+    /// other processors to logins.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError`], when this machine cannot run policies at all.
+    pub fn new(config: &EngineConfig) -> Result<Self, EngineError> {
+        let mut settings = settings(false)?;
+        settings.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(config.instances)));
+        let wasmtime = match wasmtime::Engine::new(&settings) {
+            Ok(engine) => engine,
+            Err(error) => {
+                tracing::warn!(%error, "no pool of policy instances on this machine: each is allocated when needed");
+                settings.allocation_strategy(InstanceAllocationStrategy::OnDemand);
+                wasmtime::Engine::new(&settings).map_err(EngineError::unsupported)?
+            }
+        };
+        Self::around(wasmtime, config)
+    }
+
+    /// Makes an engine for [`compile`](super::compile) alone: without a pool, and on every processor.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::new`].
+    pub fn for_compiling() -> Result<Self, EngineError> {
+        let wasmtime = wasmtime::Engine::new(&settings(true)?).map_err(EngineError::unsupported)?;
+        Self::around(wasmtime, &EngineConfig::default())
+    }
+
+    fn around(wasmtime: wasmtime::Engine, config: &EngineConfig) -> Result<Self, EngineError> {
+        let ticker = Ticker::start(wasmtime.weak()).map_err(EngineError::Thread)?;
+        Ok(Self(Arc::new(Inner {
+            wasmtime,
+            ticker,
+            slots: Semaphore::new(config.instances.get().into()),
+            waiting: AtomicUsize::new(0),
+            config: config.clone(),
+            load_slot: Mutex::new(()),
+        })))
+    }
+
+    pub(super) fn wasmtime(&self) -> &wasmtime::Engine {
+        &self.0.wasmtime
+    }
+
+    /// Waits for a free instance, within bounds.
+    pub(super) async fn slot(&self) -> Result<Slot<'_>, Fault> {
+        let permit = match self.0.slots.try_acquire() {
+            Ok(permit) => permit,
+            Err(_) => self.queue().await?,
+        };
+        Ok(Slot::new(self, Pace::Yields, Some(permit)))
+    }
+
+    /// Lets `load` use the instance that is kept for loading. Blocks while another policy loads.
+    pub(super) fn with_load_slot<T>(&self, load: impl FnOnce(&Slot<'_>) -> T) -> T {
+        let _alone = self.0.load_slot.lock().unwrap_or_else(PoisonError::into_inner);
+        load(&Slot::new(self, Pace::Blocks, None))
+    }
+
+    async fn queue(&self) -> Result<SemaphorePermit<'_>, Fault> {
+        let place = Place(&self.0.waiting);
+        if place.0.fetch_add(1, SeqCst) >= self.0.config.queue {
+            return Err(Fault::Overloaded);
+        }
+        match tokio::time::timeout(self.0.config.queue_timeout, self.0.slots.acquire()).await {
+            Ok(Ok(permit)) => Ok(permit),
+            _ => Err(Fault::Overloaded),
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn ticker(&self) -> &Ticker {
+        &self.0.ticker
+    }
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine").field("config", &self.0.config).finish_non_exhaustive()
+    }
+}
+
+/// A place in the queue, given up when dropped.
+struct Place<'a>(&'a AtomicUsize);
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, SeqCst);
+    }
+}
+
+// === impl Slot ===
+
+impl<'a> Slot<'a> {
+    fn new(engine: &'a Engine, pace: Pace, permit: Option<SemaphorePermit<'a>>) -> Self {
+        Self { engine, pace, _awake: engine.0.ticker.awake(), _permit: permit }
+    }
+
+    /// A fresh store under `limits`; its time starts now.
+    pub(super) fn store(&self, limits: &Limits) -> Store<Guest> {
+        let mut store = Store::new(self.engine.wasmtime(), Guest::new(limits));
+        store.limiter(|guest| &mut guest.room);
+        store.set_fuel(limits.fuel()).expect("this engine counts fuel");
+        store.set_hostcall_fuel(limits::MAX_TRANSFER);
+        store.set_max_component_handles(limits::MAX_HANDLES);
+        let (pace, deadline) = (self.pace, Instant::now() + limits.timeout());
+        store.epoch_deadline_callback(move |_| Ok(pace.at_tick(deadline)));
+        store.set_epoch_deadline(1);
+        store
+    }
+}
+
+// === impl Pace ===
+
+impl Pace {
+    fn at_tick(self, deadline: Instant) -> UpdateDeadline {
+        match self {
+            _ if Instant::now() >= deadline => UpdateDeadline::Interrupt,
+            Self::Yields => UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())),
+            Self::Blocks => UpdateDeadline::Continue(1),
+        }
+    }
+}
+
+// === impl EngineError ===
+
+impl EngineError {
+    #[allow(clippy::needless_pass_by_value, reason = "the shape that map_err wants")]
+    fn unsupported(error: wasmtime::Error) -> Self {
+        Self::Unsupported(format!("{error:#}"))
+    }
+}
+
+/// Everything but where instances live. Whatever changes the compiled code is the same for every engine of
+/// this build.
+fn settings(parallel: bool) -> Result<wasmtime::Config, EngineError> {
+    let mut settings = wasmtime::Config::new();
+    settings.wasm_features(WasmFeatures::all(), false);
+    settings.wasm_features(FEATURES, true);
+    settings.consume_fuel(true);
+    settings.epoch_interruption(true);
+    settings.cranelift_nan_canonicalization(true);
+    settings.max_wasm_stack(MAX_WASM_STACK);
+    settings.async_stack_size(FIBER_STACK);
+    settings.memory_reservation(Limits::MAX_MEMORY.bytes());
+    settings.memory_init_cow(true);
+    settings.wasm_backtrace_max_frames(None::<NonZeroUsize>);
+    settings.native_unwind_info(false);
+    settings.generate_address_map(false);
+    settings.parallel_compilation(parallel);
+    let version = ModuleVersionStrategy::Custom(VERSION.to_owned());
+    settings.module_version(version).map_err(EngineError::unsupported)?;
+    Ok(settings)
+}
+
+/// Room for `instances` decisions and one load.
+fn pool(instances: NonZeroU8) -> PoolingAllocationConfig {
+    let slots = u32::from(instances.get()) + 1;
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_component_instances(slots)
+        .total_core_instances(limits::MAX_CORE_INSTANCES * slots)
+        .max_core_instances_per_component(limits::MAX_CORE_INSTANCES)
+        .total_memories(limits::MAX_MEMORIES * slots)
+        .max_memories_per_component(limits::MAX_MEMORIES)
+        .max_memories_per_module(limits::MAX_MEMORIES)
+        .total_tables(limits::MAX_TABLES * slots)
+        .max_tables_per_component(limits::MAX_TABLES)
+        .max_tables_per_module(limits::MAX_TABLES)
+        .table_elements(limits::MAX_TABLE_ELEMENTS)
+        .total_stacks(slots)
+        .max_memory_size(usize::try_from(Limits::MAX_MEMORY.bytes()).expect("64 MiB fits every address space"))
+        .linear_memory_keep_resident(KEEP_RESIDENT)
+        .table_keep_resident(KEEP_RESIDENT)
+        .max_unused_warm_slots(slots);
+    pool
+}

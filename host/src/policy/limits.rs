@@ -1,0 +1,181 @@
+//! The bounds around one instance, and which [`Fault`] each of them is.
+
+use wasmtime::{PoolConcurrencyLimitError, ResourceLimiter, Trap};
+
+use super::{Fault, Limits, Mapping, Verdict, log::LogBudget, text::tame};
+
+/// Most bytes that one call may hand to the host.
+pub(super) const MAX_TRANSFER: usize = 256 << 10;
+/// Most live component handles.
+pub(super) const MAX_HANDLES: usize = 256;
+/// Most core instances of one component: Rust needs 3, Python about 40.
+pub(super) const MAX_CORE_INSTANCES: u32 = 64;
+/// Most linear memories of one component.
+pub(super) const MAX_MEMORIES: u32 = 4;
+/// Most tables of one component.
+pub(super) const MAX_TABLES: u32 = 8;
+/// Most elements of all tables of one component together.
+pub(super) const MAX_TABLE_ELEMENTS: usize = 20_000;
+/// Most groups in an answer.
+const MAX_GROUPS: usize = 256;
+/// Most extra keys in an answer, and values under one of them.
+const MAX_EXTRA: usize = 64;
+/// Most bytes of a name in an answer.
+const MAX_NAME: usize = 1024;
+/// Most bytes kept of a policy's reason for denying or failing.
+pub(super) const MAX_REASON: usize = 1024;
+/// Most bytes kept of a trap's message.
+const MAX_TRAP: usize = 256;
+
+/// The host's side of one instance.
+#[derive(Debug)]
+pub(super) struct Guest {
+    /// What the instance may still take.
+    pub(super) room: Room,
+    /// What it has logged.
+    pub(super) log: LogBudget,
+}
+
+/// Memory and table elements, summed over the whole instance.
+#[derive(Debug)]
+pub(super) struct Room {
+    memory: usize,
+    table_elements: usize,
+}
+
+/// The instance asked for more than its [`Room`]. Ends it on the spot, so that the operator reads about memory
+/// and not about whatever the guest does without it.
+#[derive(Debug, thiserror::Error)]
+#[error("more memory than the limit")]
+struct NoRoom;
+
+// === impl Guest ===
+
+impl Guest {
+    pub(super) fn new(limits: &Limits) -> Self {
+        let memory = usize::try_from(limits.memory().bytes()).unwrap_or(usize::MAX);
+        Self { room: Room { memory, table_elements: MAX_TABLE_ELEMENTS }, log: LogBudget::default() }
+    }
+}
+
+// === impl Room ===
+
+impl ResourceLimiter for Room {
+    fn memory_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
+        take(&mut self.memory, current, desired, maximum)
+    }
+
+    fn table_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
+        take(&mut self.table_elements, current, desired, maximum)
+    }
+
+    fn instances(&self) -> usize {
+        MAX_CORE_INSTANCES as usize
+    }
+
+    fn memories(&self) -> usize {
+        MAX_MEMORIES as usize
+    }
+
+    fn tables(&self) -> usize {
+        MAX_TABLES as usize
+    }
+}
+
+/// Takes a growth out of `left`. One that fails for its declared maximum costs nothing: it takes nothing.
+fn take(left: &mut usize, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
+    let rest = left.checked_sub(desired.saturating_sub(current)).ok_or(NoRoom)?;
+    if maximum.is_some_and(|maximum| desired > maximum) {
+        return Ok(false);
+    }
+    *left = rest;
+    Ok(true)
+}
+
+/// Which bound an instance broke when it ended with `error`.
+pub(super) fn fault(error: &wasmtime::Error) -> Fault {
+    if error.is::<NoRoom>() {
+        return Fault::Memory;
+    }
+    if error.is::<PoolConcurrencyLimitError>() {
+        return Fault::Overloaded;
+    }
+    match error.downcast_ref() {
+        Some(Trap::OutOfFuel) => return Fault::Fuel,
+        Some(Trap::Interrupt) => return Fault::Timeout,
+        _ => {}
+    }
+    let cause = error.root_cause().to_string();
+    // The library's error for it is private; a test holds its words.
+    if cause.contains("fuel allocated for hostcalls has been exhausted") {
+        return Fault::TooLarge;
+    }
+    Fault::Trap(tame(&cause, MAX_TRAP))
+}
+
+/// Holds an answer's size to the limits and makes its words fit for the audit log. What a name may consist of
+/// is the guards' business.
+pub(super) fn bounded(verdict: Verdict) -> Result<Verdict, Fault> {
+    match verdict {
+        Verdict::Abstain => Ok(Verdict::Abstain),
+        Verdict::Allow(mapping) if fits(&mapping) => Ok(Verdict::Allow(mapping)),
+        Verdict::Allow(_) => Err(Fault::TooLarge),
+        Verdict::Deny(why) => Ok(Verdict::Deny(tame(&why, MAX_REASON))),
+    }
+}
+
+fn fits(mapping: &Mapping) -> bool {
+    let Mapping { username, uid, groups, extra } = mapping;
+    let values = extra.iter().flat_map(|(_, values)| values);
+    let mut names =
+        [username].into_iter().chain(uid).chain(groups).chain(extra.iter().map(|(key, _)| key)).chain(values);
+    groups.len() <= MAX_GROUPS
+        && extra.len() <= MAX_EXTRA
+        && extra.iter().all(|(_, values)| values.len() <= MAX_EXTRA)
+        && names.all(|name| name.len() <= MAX_NAME)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_summed_over_the_instance() {
+        let mut room = Guest::new(&Limits::default()).room;
+        let half = 8 << 20;
+        assert!(room.memory_growing(0, half, None).is_ok());
+        assert!(room.memory_growing(half, 2 * half, None).is_ok());
+        assert!(room.memory_growing(0, 1 << 16, None).unwrap_err().is::<NoRoom>());
+    }
+
+    #[test]
+    fn a_growth_beyond_the_declared_maximum_takes_nothing() {
+        let mut room = Guest::new(&Limits::default()).room;
+        for _ in 0..1000 {
+            assert!(!room.memory_growing(1 << 16, 1 << 20, Some(1 << 17)).unwrap());
+        }
+        assert!(room.memory_growing(0, 16 << 20, None).unwrap());
+    }
+
+    #[test]
+    fn answers_have_a_size() {
+        #[track_caller]
+        fn check(change: impl Fn(&mut Mapping), fits: bool) {
+            let mut mapping = Mapping { username: "alice".into(), ..Mapping::default() };
+            change(&mut mapping);
+            let expected = if fits { Ok(Verdict::Allow(mapping.clone())) } else { Err(Fault::TooLarge) };
+            assert_eq!(bounded(Verdict::Allow(mapping)), expected);
+        }
+        let long = || "x".repeat(1025);
+        check(|mapping| mapping.username = long(), false);
+        check(|mapping| mapping.uid = Some(long()), false);
+        check(|mapping| mapping.groups = vec![long()], false);
+        check(|mapping| mapping.groups = vec!["x".into(); 257], false);
+        check(|mapping| mapping.extra = vec![("k".into(), vec![]); 65], false);
+        check(|mapping| mapping.extra = vec![(long(), vec![])], false);
+        check(|mapping| mapping.extra = vec![("k".into(), vec![long()])], false);
+        check(|mapping| mapping.extra = vec![("k".into(), vec!["v".into(); 65])], false);
+        check(|mapping| mapping.groups = vec!["x".repeat(1024); 256], true);
+        check(|mapping| mapping.extra = vec![("k".into(), vec!["v".into(); 64]); 64], true);
+    }
+}

@@ -1,0 +1,182 @@
+//! The contract `herald:policy@0.1`: bindings made from `wit/v0.1.0`, and the way to and from our own words.
+
+use std::time::SystemTime;
+
+use futures_util::FutureExt as _;
+use wasmtime::{
+    Store,
+    component::{Component, HasSelf, Linker},
+};
+
+use super::{
+    Engine, Fault, Request, Verdict,
+    limits::{Guest, MAX_REASON},
+    text::tame,
+    track::{Call, Track},
+};
+use crate::caller::{Caller, PrincipalId, PrincipalKind, SessionName};
+use bindings::herald::policy::{log, types};
+
+mod bindings {
+    wasmtime::component::bindgen!({
+        path: "../wit/v0.1.0",
+        world: "policy",
+        exports: { default: async },
+    });
+}
+
+/// The versions that this module speaks: every `0.1.x`.
+pub(super) const VERSION: &str = "0.1";
+
+/// A component linked to this version.
+struct Linked(bindings::PolicyPre<Guest>);
+
+/// Links `component`; what it wants of the host and does not get, or gets in another shape, is an error.
+pub(super) fn link(engine: &Engine, component: &Component) -> wasmtime::Result<Box<dyn Track>> {
+    let mut linker = Linker::new(engine.wasmtime());
+    bindings::Policy::add_to_linker::<_, HasSelf<_>>(&mut linker, |guest| guest)?;
+    let pre = linker.instantiate_pre(component)?;
+    Ok(Box::new(Linked(bindings::PolicyPre::new(pre)?)))
+}
+
+// === impl Linked ===
+
+impl Linked {
+    async fn start(
+        &self,
+        store: &mut Store<Guest>,
+        settings: &str,
+    ) -> wasmtime::Result<Result<bindings::Policy, String>> {
+        let policy = self.0.instantiate_async(&mut *store).await?;
+        let said = policy.herald_policy_mapper().call_configure(store, settings).await?;
+        Ok(said.map(|()| policy))
+    }
+
+    async fn ask(
+        &self,
+        store: &mut Store<Guest>,
+        settings: &str,
+        request: &Request<'_>,
+    ) -> wasmtime::Result<Result<Verdict, Fault>> {
+        let policy = match self.start(store, settings).await? {
+            Ok(policy) => policy,
+            Err(why) => return Ok(Err(Fault::Broken(tame(&why, MAX_REASON)))),
+        };
+        let said = policy.herald_policy_mapper().call_decide(store, &request.into()).await?;
+        Ok(said.map(Verdict::from).map_err(Fault::from))
+    }
+}
+
+impl Track for Linked {
+    fn configure<'a>(&'a self, store: &'a mut Store<Guest>, settings: &'a str) -> Call<'a, Result<(), String>> {
+        Box::pin(self.start(store, settings).map(|started| started.map(|said| said.map(drop))))
+    }
+
+    fn decide<'a>(
+        &'a self,
+        store: &'a mut Store<Guest>,
+        settings: &'a str,
+        request: &'a Request<'a>,
+    ) -> Call<'a, Result<Verdict, Fault>> {
+        Box::pin(self.ask(store, settings, request))
+    }
+}
+
+// === impl Guest ===
+
+impl types::Host for Guest {}
+
+impl log::Host for Guest {
+    fn log(&mut self, level: log::Level, message: String) {
+        let level = match level {
+            log::Level::Debug => "debug",
+            log::Level::Info => "info",
+            log::Level::Warn => "warn",
+            log::Level::Error => "error",
+        };
+        self.log.push(level, &message);
+    }
+}
+
+// === the way in ===
+
+impl From<&Request<'_>> for types::Request {
+    fn from(request: &Request<'_>) -> Self {
+        Self {
+            caller: request.caller.into(),
+            cluster_id: request.cluster_id.to_owned(),
+            now: seconds(request.now),
+            current: request.current.map(types::Mapping::from),
+            trail: request.trail.to_vec(),
+        }
+    }
+}
+
+impl From<&Caller> for types::Caller {
+    fn from(caller: &Caller) -> Self {
+        Self {
+            provider: caller.provider.to_owned(),
+            partition: caller.partition.clone(),
+            account_id: caller.account_id.as_str().to_owned(),
+            kind: caller.kind.into(),
+            arn: caller.arn.clone(),
+            canonical_arn: caller.canonical_arn.clone(),
+            name: caller.name.clone(),
+            principal_id: PrincipalId::as_str(&caller.principal_id).to_owned(),
+            session_name: caller.session_name.as_ref().map(SessionName::as_str).map(str::to_owned),
+            sso_permission_set: caller.sso_permission_set.clone(),
+            access_key_id: caller.access_key_id.clone(),
+            sts_region: caller.sts_region.clone(),
+            signed_at: seconds(caller.signed_at),
+            expires_at: seconds(caller.expires_at),
+            attributes: caller.attributes.clone(),
+        }
+    }
+}
+
+impl From<PrincipalKind> for types::PrincipalKind {
+    fn from(kind: PrincipalKind) -> Self {
+        match kind {
+            PrincipalKind::AssumedRole => Self::AssumedRole,
+            PrincipalKind::FederatedUser => Self::FederatedUser,
+            PrincipalKind::Role => Self::Other,
+            PrincipalKind::Root => Self::Root,
+            PrincipalKind::User => Self::User,
+        }
+    }
+}
+
+impl From<&super::Mapping> for types::Mapping {
+    fn from(mapping: &super::Mapping) -> Self {
+        let super::Mapping { username, uid, groups, extra } = mapping.clone();
+        Self { username, uid, groups, extra }
+    }
+}
+
+/// Seconds since 1970; times before it do not occur and are its beginning.
+fn seconds(time: SystemTime) -> u64 {
+    time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+// === the way out ===
+
+impl From<types::Decision> for Verdict {
+    fn from(decision: types::Decision) -> Self {
+        match decision {
+            types::Decision::Abstain => Self::Abstain,
+            types::Decision::Allow(types::Mapping { username, uid, groups, extra }) => {
+                Self::Allow(super::Mapping { username, uid, groups, extra })
+            }
+            types::Decision::Deny(why) => Self::Deny(why),
+        }
+    }
+}
+
+impl From<types::Fault> for Fault {
+    fn from(fault: types::Fault) -> Self {
+        match fault {
+            types::Fault::Unavailable(why) => Self::Unavailable(tame(&why, MAX_REASON)),
+            types::Fault::Broken(why) => Self::Broken(tame(&why, MAX_REASON)),
+        }
+    }
+}

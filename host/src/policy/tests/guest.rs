@@ -1,0 +1,139 @@
+//! Guests for tests and benchmarks: components made from a few lines of WebAssembly text.
+//!
+//! The canonical ABI by hand (Component Model, "Canonical ABI"): `decide` gets the address of its request and
+//! gives that of its answer; `configure` gets its settings' address and length.
+
+use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
+use wit_parser::Resolve;
+
+/// A guest's parts. What is left at its default is harmless.
+pub(crate) struct Guest {
+    /// Body of `configure` (parameters `$settings`, `$length`).
+    pub(crate) configure: String,
+    /// Body of `decide` (parameter `$request`).
+    pub(crate) decide: String,
+    /// Body of `cabi_realloc` (parameters 0 to 3: old address and size, alignment, new size).
+    pub(crate) realloc: String,
+    /// More of the module: functions, data, a start function.
+    pub(crate) more: String,
+    /// Pages of memory it starts with.
+    pub(crate) pages: u32,
+}
+
+/// Where a guest keeps an answer; the layout of `result<decision, fault>` starts here.
+const ANSWER: u32 = 16;
+/// Where a guest keeps its texts.
+const TEXTS: u32 = 1024;
+
+impl Default for Guest {
+    fn default() -> Self {
+        let realloc = "(local $at i32)
+            (local.set $at (i32.and (i32.add (global.get $heap) (i32.const 7)) (i32.const -8)))
+            (global.set $heap (i32.add (local.get $at) (local.get 3)))
+            (local.get $at)";
+        Self {
+            configure: "i32.const 0".into(),
+            decide: answer(&[]),
+            realloc: realloc.into(),
+            more: String::new(),
+            pages: 1,
+        }
+    }
+}
+
+impl Guest {
+    pub(crate) fn deciding(decide: impl Into<String>) -> Self {
+        Self { decide: decide.into(), ..Self::default() }
+    }
+
+    pub(crate) fn configuring(configure: impl Into<String>) -> Self {
+        Self { configure: configure.into(), ..Self::default() }
+    }
+
+    pub(crate) fn with(mut self, more: impl Into<String>) -> Self {
+        self.more = more.into();
+        self
+    }
+
+    /// Always says that the caller is `alice` in group `dev`.
+    pub(crate) fn allowing() -> Self {
+        let words = [(0, 0), (4, 1), (8, TEXTS), (12, 5), (16, 0), (28, TEXTS + 64), (32, 1)];
+        Self::deciding(answer(&words)).with(format!(
+            r#"(data (i32.const {TEXTS}) "alice") (data (i32.const {}) "dev")
+               (data (i32.const {}) "{}\03\00\00\00")"#,
+            TEXTS + 32,
+            TEXTS + 64,
+            little_endian(TEXTS + 32),
+        ))
+    }
+
+    /// Says that the caller is whoever the request's `name` says; computes for a while first.
+    pub(crate) fn echoing() -> Self {
+        let work = "(local $i i32) (loop $l (br_if $l (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 1)))
+            (i32.const 2000000))))";
+        let name = format!(
+            "(i32.store (i32.const {}) (i32.load offset=44 (local.get $request)))
+             (i32.store (i32.const {}) (i32.load offset=48 (local.get $request)))",
+            ANSWER + 8,
+            ANSWER + 12
+        );
+        Self::deciding(format!("{work} {name} {}", answer(&[(0, 0), (4, 1), (16, 0), (28, 0), (32, 0)])))
+    }
+
+    /// The module's text.
+    pub(crate) fn text(&self) -> String {
+        let Self { configure, decide, realloc, more, pages } = self;
+        format!(
+            r#"(module
+                (import "herald:policy/log@0.1.0" "log" (func $log (param i32 i32 i32)))
+                (memory (export "memory") {pages})
+                (global $heap (mut i32) (i32.const 8192))
+                (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32)
+                    {realloc})
+                (func (export "herald:policy/mapper@0.1.0#configure") (param $settings i32) (param $length i32) (result i32)
+                    {configure})
+                (func (export "herald:policy/mapper@0.1.0#decide") (param $request i32) (result i32)
+                    {decide})
+                {more})"#
+        )
+    }
+
+    /// The component.
+    pub(crate) fn component(&self) -> Vec<u8> {
+        componentise(&self.text(), include_str!("../../../../wit/v0.1.0/policy.wit"), "policy")
+    }
+}
+
+/// Code that stores `words` (offset in the answer, value) and gives the answer's address. None: abstain.
+pub(crate) fn answer(words: &[(u32, u32)]) -> String {
+    let stores: String = words
+        .iter()
+        .map(|(offset, word)| format!("(i32.store (i32.const {}) (i32.const {word})) ", ANSWER + offset))
+        .collect();
+    format!("{stores} i32.const {ANSWER}")
+}
+
+/// Code for an answer with one text: `result` 0 for a decision, 1 for a fault.
+pub(crate) fn saying(result: u32, case: u32, length: u32) -> String {
+    answer(&[(0, result), (4, case), (8, TEXTS), (12, length)])
+}
+
+/// A text for [`saying`].
+pub(crate) fn text(text: &str) -> String {
+    format!("(data (i32.const {TEXTS}) {text:?})")
+}
+
+/// Makes a component of a core module's text and a WIT world.
+pub(crate) fn componentise(module: &str, wit: &str, world: &str) -> Vec<u8> {
+    let mut module = wat::parse_str(module).expect("the guest is good text");
+    let mut resolve = Resolve::default();
+    let package = resolve.push_str("policy.wit", wit).expect("the WIT is good");
+    let world = resolve.select_world(&[package], Some(world)).expect("the world is there");
+    embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).expect("metadata fits");
+    let encoder = ComponentEncoder::default().module(&module).expect("a module");
+    encoder.validate(true).encode().expect("the module fits its world")
+}
+
+fn little_endian(number: u32) -> String {
+    number.to_le_bytes().iter().map(|byte| format!("\\{byte:02x}")).collect()
+}

@@ -1,0 +1,68 @@
+//! A policy's words made fit for a log line: bounded, and nothing in them that moves a cursor.
+
+/// `text` with control and text-direction characters escaped, cut to at most `most` bytes.
+pub(super) fn tame(text: &str, most: usize) -> String {
+    let mut tame = String::with_capacity(text.len().min(most));
+    for c in text.chars() {
+        if !is_plain(c) {
+            tame.extend(c.escape_unicode());
+        } else {
+            tame.push(c);
+        }
+        if tame.len() > most {
+            cut(&mut tame, most);
+            break;
+        }
+    }
+    tame
+}
+
+/// Cuts to `most` bytes, the mark of the cut included where there is room for it.
+fn cut(text: &mut String, most: usize) {
+    let room = most.saturating_sub(CUT.len());
+    text.truncate(text.floor_char_boundary(room));
+    if most >= CUT.len() {
+        text.push_str(CUT);
+    }
+}
+
+/// Neither a control character, nor one of UAX #9 (Unicode Bidirectional Algorithm), nor a separator or
+/// zero-width character that hides in the same way.
+fn is_plain(c: char) -> bool {
+    let hidden = matches!(c, '\u{061C}' | '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2060}'..='\u{2069}' | '\u{FEFF}');
+    !c.is_control() && !hidden
+}
+
+const CUT: &str = "…";
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &str, most: usize, expected: &str) {
+        assert_eq!(tame(text, most), expected);
+    }
+
+    #[test]
+    fn words() {
+        check("a\nb\u{1b}[2J", 64, r"a\u{a}b\u{1b}[2J");
+        check("x\u{202E}y\u{200B}", 64, r"x\u{202e}y\u{200b}");
+        check("häuser", 64, "häuser");
+        check("abcdef", 6, "abcdef");
+        check("abcdefg", 6, "abc…");
+        check("ääää", 6, "ä…");
+        check("abc", 2, "");
+    }
+
+    proptest! {
+        #[test]
+        fn never_longer_and_never_wild(text in ".*", most in 0_usize..80) {
+            let tame = tame(&text, most);
+            prop_assert!(tame.len() <= most);
+            prop_assert!(tame.chars().all(is_plain));
+        }
+    }
+}

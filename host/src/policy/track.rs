@@ -1,0 +1,96 @@
+//! Tracks: the versions of the policy contract that this host speaks, side by side.
+//!
+//! A component says its version in the name of its export, `herald:policy/mapper@0.1.0`. Versions that differ
+//! in the last number are one track; a new minor version is a new module beside the old one.
+
+use futures_util::future::BoxFuture;
+use wasmtime::{Store, component::Component};
+
+use super::{Engine, Fault, LoadProblem, Request, Verdict, limits::Guest, since_v0_1};
+
+/// A component linked to one version of the contract.
+pub(super) trait Track: Send + Sync {
+    /// Starts an instance and gives it its settings. `Ok(Err(…))` is what it has against them.
+    fn configure<'a>(&'a self, store: &'a mut Store<Guest>, settings: &'a str) -> Call<'a, Result<(), String>>;
+
+    /// Starts an instance, gives it its settings and asks it one question.
+    fn decide<'a>(
+        &'a self,
+        store: &'a mut Store<Guest>,
+        settings: &'a str,
+        request: &'a Request<'a>,
+    ) -> Call<'a, Result<Verdict, Fault>>;
+}
+
+/// A call into a component; its error is a broken bound or a trap.
+pub(super) type Call<'a, T> = BoxFuture<'a, wasmtime::Result<T>>;
+
+/// A version this host knows.
+struct Known {
+    /// Major and minor.
+    version: &'static str,
+    link: fn(&Engine, &Component) -> wasmtime::Result<Box<dyn Track>>,
+}
+
+const TRACKS: [Known; 1] = [Known { version: since_v0_1::VERSION, link: since_v0_1::link }];
+const MAPPER: &str = "herald:policy/mapper@";
+/// Interfaces that every policy may import, without `@version`.
+const GRANTED: [&str; 2] = ["herald:policy/log", "herald:policy/types"];
+
+/// Links `component` to the version it was made for.
+pub(super) fn link(engine: &Engine, component: &Component) -> Result<Box<dyn Track>, LoadProblem> {
+    let shape = component.component_type();
+    let exports = shape.exports(engine.wasmtime());
+    let mut versions = exports.filter_map(|(name, _)| name.strip_prefix(MAPPER)).peekable();
+    let Some(&version) = versions.peek() else { return Err(LoadProblem::NotAPolicy) };
+    let known = versions.find_map(|version| TRACKS.iter().find(|known| known.speaks(version)));
+    let known =
+        known.ok_or_else(|| LoadProblem::UnknownVersion { found: version.to_owned(), known: known_versions() })?;
+    for (import, _) in shape.imports(engine.wasmtime()) {
+        if !known.grants(import) {
+            return Err(LoadProblem::UngrantedImport(import.to_owned()));
+        }
+    }
+    (known.link)(engine, component).map_err(|error| LoadProblem::mismatch(&error))
+}
+
+fn known_versions() -> String {
+    TRACKS.map(|known| known.version).join(", ")
+}
+
+// === impl Known ===
+
+impl Known {
+    fn speaks(&self, version: &str) -> bool {
+        let patch = version.strip_prefix(self.version).and_then(|rest| rest.strip_prefix('.'));
+        patch.is_some_and(|patch| !patch.is_empty() && patch.bytes().all(|byte| byte.is_ascii_digit()))
+    }
+
+    fn grants(&self, import: &str) -> bool {
+        let Some((interface, version)) = import.split_once('@') else { return false };
+        GRANTED.contains(&interface) && self.speaks(version)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_track_is_a_major_and_a_minor_version() {
+        #[track_caller]
+        fn check(import: &str, granted: bool) {
+            assert_eq!(TRACKS[0].grants(import), granted, "{import}");
+        }
+        check("herald:policy/log@0.1.0", true);
+        check("herald:policy/log@0.1.17", true);
+        check("herald:policy/types@0.1.0", true);
+        check("herald:policy/log@0.2.0", false);
+        check("herald:policy/log@0.10.0", false);
+        check("herald:policy/log@0.1.0-rc1", false);
+        check("herald:policy/log@0.1.", false);
+        check("herald:policy/log", false);
+        check("herald:policy/cloud@0.1.0", false);
+        check("wasi:clocks/wall-clock@0.2.0", false);
+    }
+}

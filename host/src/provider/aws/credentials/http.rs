@@ -1,0 +1,147 @@
+//! HTTP for the credential chain: nothing of it exists before a link of the chain calls somebody.
+//!
+//! Plain `http` is for metadata services and for endpoints that the user overrides: it never touches TLS
+//! and never a proxy. `https` honours `HTTPS_PROXY` and trusts `AWS_CA_BUNDLE`, or else the system's roots,
+//! or those in `SSL_CERT_FILE`.
+
+use std::{
+    env, fs,
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use aws_smithy_http_client::{
+    Connector,
+    proxy::ProxyConfig,
+    tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode},
+};
+use aws_smithy_runtime_api::client::{
+    http::{HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector},
+    orchestrator::HttpRequest,
+    result::ConnectorError,
+    runtime_components::RuntimeComponents,
+};
+use rustls_pki_types::{CertificateDer, pem::PemObject as _};
+
+/// One client for all links of the chain.
+#[derive(Clone, Debug)]
+pub(super) struct Client(Arc<Mutex<Vec<Pooled>>>);
+
+/// Connections with one set of timeouts, to one kind of endpoint.
+#[derive(Clone, Debug)]
+struct Pooled {
+    https: bool,
+    timeouts: [Option<Duration>; 2],
+    connector: SharedHttpConnector,
+}
+
+#[derive(Debug)]
+struct LazyConnector {
+    settings: HttpConnectorSettings,
+    client: Client,
+}
+
+/// `AWS_CA_BUNDLE` is of no use.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum CaBundleError {
+    /// The file holds something else.
+    #[error("AWS_CA_BUNDLE: {0} holds no usable certificate")]
+    Certificate(PathBuf),
+    /// The file cannot be read.
+    #[error("AWS_CA_BUNDLE: {0} cannot be read")]
+    Read(PathBuf, #[source] std::io::Error),
+}
+
+// === impl Client ===
+
+impl Client {
+    pub(super) fn new() -> Self {
+        Self(Arc::default())
+    }
+
+    fn connector(&self, https: bool, settings: &HttpConnectorSettings) -> Result<SharedHttpConnector, CaBundleError> {
+        let timeouts = [settings.connect_timeout(), settings.read_timeout()];
+        let mut pools = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(pool) = pools.iter().find(|pool| pool.https == https && pool.timeouts == timeouts) {
+            return Ok(pool.connector.clone());
+        }
+        let builder = Connector::builder().connector_settings(settings.clone());
+        let connector = SharedHttpConnector::new(match https {
+            true => builder
+                .tls_provider(Provider::rustls(CryptoMode::Ring))
+                .tls_context(trust()?)
+                .proxy_config(ProxyConfig::from_env())
+                .build(),
+            false => builder.build_http(),
+        });
+        pools.push(Pooled { https, timeouts, connector: connector.clone() });
+        Ok(connector)
+    }
+}
+
+impl HttpClient for Client {
+    fn http_connector(&self, settings: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
+        SharedHttpConnector::new(LazyConnector { settings: settings.clone(), client: self.clone() })
+    }
+}
+
+// === impl LazyConnector ===
+
+impl HttpConnector for LazyConnector {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let https = request.uri().starts_with("https:");
+        match self.client.connector(https, &self.settings) {
+            Ok(connector) => connector.call(request),
+            Err(error) => HttpConnectorFuture::ready(Err(ConnectorError::user(error.into()))),
+        }
+    }
+}
+
+fn trust() -> Result<TlsContext, CaBundleError> {
+    let store = match env::var_os("AWS_CA_BUNDLE").filter(|path| !path.is_empty()).map(PathBuf::from) {
+        Some(path) => bundle(path)?,
+        None => TrustStore::default(),
+    };
+    Ok(TlsContext::builder().with_trust_store(store).build().unwrap_or_default())
+}
+
+/// Checks every certificate first: the trust store takes them on faith and panics later.
+fn bundle(path: PathBuf) -> Result<TrustStore, CaBundleError> {
+    let pem = match fs::read(&path) {
+        Ok(pem) => pem,
+        Err(error) => return Err(CaBundleError::Read(path, error)),
+    };
+    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+    let mut roots = rustls::RootCertStore::empty();
+    match certificates {
+        Ok(found) if !found.is_empty() && found.iter().all(|one| roots.add(one.clone()).is_ok()) => {
+            Ok(TrustStore::empty().with_pem_certificate(pem))
+        }
+        _ => Err(CaBundleError::Certificate(path)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bundles_are_checked() {
+        #[track_caller]
+        fn check(content: Option<&str>, words: &str) {
+            let folder = tempfile::tempdir().expect("a folder");
+            let path = folder.path().join("ca.pem");
+            content.inspect(|text| fs::write(&path, text).expect("written"));
+            let error = bundle(path).expect_err("no certificate").to_string();
+            assert!(error.contains(words), "{error}");
+        }
+        check(None, "cannot be read");
+        check(Some(""), "no usable certificate");
+        check(Some("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"), "no usable certificate");
+        let key = rcgen::generate_simple_self_signed(["sts.example".to_owned()]).expect("a certificate");
+        let folder = tempfile::tempdir().expect("a folder");
+        fs::write(folder.path().join("ca.pem"), key.cert.pem()).expect("written");
+        assert!(bundle(folder.path().join("ca.pem")).is_ok());
+    }
+}

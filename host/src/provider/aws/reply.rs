@@ -1,0 +1,192 @@
+//! Answers of STS: who the caller is, or why nobody is (AWS STS API Reference, "GetCallerIdentity").
+//!
+//! Only HTTP 200 with the documented JSON names a caller. Wrappers must be exactly those of this action and
+//! no name may occur twice, in whatever case; further members beside the three that we read are ignored,
+//! so that an addition by AWS does not lock everybody out.
+
+use std::fmt;
+
+use serde::{
+    Deserialize,
+    de::{Deserializer, Error as _, IgnoredAny, MapAccess, Visitor},
+};
+
+use super::hosts::Partition;
+use crate::{
+    caller::{Arn, Caller, PrincipalId, PrincipalKind, SessionName},
+    provider::{StsCall, StsReply, VerifyError},
+};
+
+mod failure;
+
+/// Digits of an AWS account id.
+const AWS_ACCOUNT_DIGITS: usize = 12;
+/// Longest user id: a principal id of at most 128 characters, a colon, a session name of at most 64.
+const MAX_USER_ID: usize = 193;
+
+/// The members of `GetCallerIdentityResult` that make an [`Identity`].
+const MEMBERS: [&str; 3] = ["Account", "Arn", "UserId"];
+
+/// Reads what STS answered to `call`, as a server of `partition`.
+///
+/// # Errors
+///
+/// [`VerifyError::Refused`], [`VerifyError::Throttled`] or [`VerifyError::Unavailable`] by status and error
+/// code, and [`VerifyError::Unintelligible`] when the answer names no caller.
+pub(super) fn interpret(partition: Partition, call: &StsCall, reply: &StsReply) -> Result<Caller, VerifyError> {
+    if reply.status != 200 {
+        return Err(failure::read(reply));
+    }
+    if !is_json(reply.content_type.as_deref()) {
+        return Err(VerifyError::Unintelligible("the content type is not application/json"));
+    }
+    let answer: Answer = serde_json::from_slice(&reply.body)
+        .map_err(|_| VerifyError::Unintelligible("the body is not an answer to GetCallerIdentity"))?;
+    caller(partition, call, &answer.response.result)
+}
+
+/// `application/json`, in UTF-8 if it says more.
+fn is_json(content_type: Option<&str>) -> bool {
+    let (media, parameter) = content_type.map_or(("", None), |text| match text.split_once(';') {
+        Some((media, parameter)) => (media.trim_end(), Some(parameter.trim())),
+        None => (text, None),
+    });
+    media.eq_ignore_ascii_case("application/json")
+        && parameter.is_none_or(|text| {
+            text.eq_ignore_ascii_case("charset=utf-8") || text.eq_ignore_ascii_case("charset=\"utf-8\"")
+        })
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Answer {
+    #[serde(rename = "GetCallerIdentityResponse")]
+    response: Response,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Response {
+    #[serde(rename = "GetCallerIdentityResult")]
+    result: Identity,
+    #[serde(rename = "ResponseMetadata", default)]
+    _metadata: Option<IgnoredAny>,
+}
+
+/// `GetCallerIdentityResult`.
+#[derive(Debug)]
+struct Identity {
+    account: String,
+    arn: String,
+    user_id: String,
+}
+
+fn caller(partition: Partition, call: &StsCall, identity: &Identity) -> Result<Caller, VerifyError> {
+    let arn: Arn = identity.arn.parse().map_err(|_| VerifyError::Unintelligible("the ARN is not a principal's"))?;
+    if arn.partition() != partition.as_str() {
+        return Err(VerifyError::Unintelligible("the ARN is of another partition than the endpoint"));
+    }
+    let account = arn.account_id();
+    if account.as_str() != identity.account || account.as_str().len() != AWS_ACCOUNT_DIGITS {
+        return Err(VerifyError::Unintelligible("the account is not the ARN's"));
+    }
+    let (principal_id, session_name) = principal(&arn, &identity.user_id)?;
+    let session_text = session_name.unwrap_or_default();
+    let canonical_arn = arn.canonical();
+    let extra = vec![
+        ("arn", identity.arn.clone()),
+        ("canonicalArn", canonical_arn.clone()),
+        ("sessionName", session_text.to_owned()),
+        ("accessKeyId", call.access_key_id.clone()),
+        ("principalId", principal_id.to_owned()),
+        ("sigs.k8s.io/aws-iam-authenticator/principalId", principal_id.to_owned()),
+    ];
+    Ok(Caller {
+        provider: "aws",
+        partition: arn.partition().to_owned(),
+        account_id: account.clone(),
+        kind: arn.kind(),
+        arn: identity.arn.clone(),
+        canonical_arn,
+        name: arn.name().to_owned(),
+        principal_id: PrincipalId::new(principal_id),
+        session_name: session_name.map(SessionName::new),
+        sso_permission_set: permission_set(&arn).map(str::to_owned),
+        access_key_id: call.access_key_id.clone(),
+        sts_region: call.region.clone(),
+        signed_at: call.signed_at,
+        expires_at: call.expires_at,
+        uid: format!("aws-iam-authenticator:{account}:{principal_id}"),
+        extra,
+        attributes: Vec::new(),
+    })
+}
+
+/// Principal id and session name: `id:session` for roles, the whole value for everybody else
+/// (IAM User Guide, "IAM identifiers").
+fn principal<'a>(arn: &Arn, user_id: &'a str) -> Result<(&'a str, Option<&'a str>), VerifyError> {
+    let bad = VerifyError::Unintelligible;
+    if user_id.is_empty() || user_id.len() > MAX_USER_ID || !user_id.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(bad("the user id is not an id"));
+    }
+    if !matches!(arn.kind(), PrincipalKind::AssumedRole | PrincipalKind::Role) {
+        return Ok((user_id, None));
+    }
+    let (id, session) = user_id.split_once(':').ok_or_else(|| bad("a role's user id has no session"))?;
+    if id.is_empty() || session.is_empty() || session.contains(':') {
+        return Err(bad("a role's user id is not id:session"));
+    }
+    if arn.session_name().is_some_and(|name| name != session) {
+        return Err(bad("the user id's session is not the ARN's"));
+    }
+    Ok((id, Some(session)))
+}
+
+/// The permission set behind a role that IAM Identity Center made: `AWSReservedSSO_<set>_<16 hex digits>`.
+fn permission_set(arn: &Arn) -> Option<&str> {
+    if !matches!(arn.kind(), PrincipalKind::AssumedRole | PrincipalKind::Role) {
+        return None;
+    }
+    let (set, suffix) = arn.name().strip_prefix("AWSReservedSSO_")?.rsplit_once('_')?;
+    let hexadecimal = suffix.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    (hexadecimal && suffix.len() == 16 && !set.is_empty()).then_some(set)
+}
+
+// === impl Identity ===
+
+impl<'de> Deserialize<'de> for Identity {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(IdentityVisitor)
+    }
+}
+
+struct IdentityVisitor;
+
+impl<'de> Visitor<'de> for IdentityVisitor {
+    type Value = Identity;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object with Account, Arn and UserId")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Identity, A::Error> {
+        let mut values: [Option<String>; MEMBERS.len()] = Default::default();
+        while let Some(key) = map.next_key::<String>()? {
+            let Some(member) = MEMBERS.iter().position(|name| name.eq_ignore_ascii_case(&key)) else {
+                map.next_value::<IgnoredAny>()?;
+                continue;
+            };
+            if key != MEMBERS[member] || values[member].is_some() {
+                return Err(A::Error::custom("a name is written twice, or in another case"));
+            }
+            values[member] = Some(map.next_value()?);
+        }
+        match values {
+            [Some(account), Some(arn), Some(user_id)] => Ok(Identity { account, arn, user_id }),
+            _ => Err(A::Error::custom("Account, Arn or UserId is missing")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

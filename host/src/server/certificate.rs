@@ -1,0 +1,261 @@
+//! The server's certificate and key, kept in the state directory as `cert.pem` and `key.pem`.
+//!
+//! A pair that is there is used as it is, whoever made it and whatever its algorithm. One is made
+//! only where there is neither file; nothing is ever overwritten.
+
+use std::{
+    fs::OpenOptions,
+    io::{self, Read as _},
+    net::IpAddr,
+    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
+    path::{Path, PathBuf},
+    time::{Duration, SystemTime},
+};
+
+use rcgen::{
+    CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose, SanType,
+    string::Ia5String,
+};
+use rustix::fs::OFlags;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
+use zeroize::Zeroizing;
+
+use super::{Hostname, NAME, files, tls};
+
+/// File name of the certificate.
+pub const CERTIFICATE: &str = "cert.pem";
+/// File name of the key.
+pub const KEY: &str = "key.pem";
+
+/// The certificate is good from this long before it is made, for clocks that run behind.
+const BACKDATE: Duration = Duration::from_secs(60 * 60);
+/// The certificate is good for ten years from when it is made.
+const VALIDITY: Duration = Duration::from_secs(3652 * 24 * 60 * 60);
+/// Largest file that is read as a certificate or a key, in bytes.
+const MAX_BYTES: u64 = 256 * 1024;
+/// Permission to write for group and others.
+const WRITABLE_BY_OTHERS: u32 = 0o022;
+/// Permission to read for group and others.
+const READABLE_BY_OTHERS: u32 = 0o044;
+
+/// A certificate and the key it was made for.
+pub struct Pair {
+    pem: String,
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+    made: bool,
+}
+
+/// Why there is no usable pair. Nothing was overwritten.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CertificateError {
+    /// One file is there without the other.
+    #[error(
+        "{} is there but {} is missing: put the missing file back, or remove both to have a new pair made \
+         (the webhook kubeconfig then changes)",
+        found.display(), missing.display()
+    )]
+    Half {
+        /// The file that is there.
+        found: PathBuf,
+        /// The one that is not.
+        missing: PathBuf,
+    },
+    /// The pair could not be made.
+    #[error("cannot make a certificate")]
+    Make(#[source] rcgen::Error),
+    /// A file is not what its name says.
+    #[error("{} holds no {what} in PEM: put a good file there, or remove both cert.pem and key.pem", path.display())]
+    NotPem {
+        /// The file.
+        path: PathBuf,
+        /// `certificate` or `private key`.
+        what: &'static str,
+    },
+    /// The two do not belong together, or the key's algorithm is not one TLS can use.
+    #[error(transparent)]
+    Unusable(#[from] tls::UnusablePair),
+    /// A file cannot be read.
+    #[error("cannot read {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// The key is a symbolic link, a folder or another thing that is no plain file.
+    #[error("{} must be a plain file: it would be read through a link that others may turn", path.display())]
+    NotAFile {
+        /// The key.
+        path: PathBuf,
+    },
+    /// Others could have put another key there.
+    #[error("{} can be written by its group or by everybody (mode {mode:04o}): chmod 600 it", path.display())]
+    Writable {
+        /// The key.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// A file cannot be written.
+    #[error("cannot write {}: is the state directory mounted, and writable for this user?", path.display())]
+    Write {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+}
+
+// === impl Pair ===
+
+impl Pair {
+    /// The pair in `folder`, made there for `hostname` and `address` if it has neither file.
+    ///
+    /// # Errors
+    ///
+    /// Any [`CertificateError`].
+    pub fn load_or_create(
+        folder: &Path,
+        hostname: &Hostname,
+        address: IpAddr,
+        now: SystemTime,
+    ) -> Result<Self, CertificateError> {
+        let (certificate, key) = (folder.join(CERTIFICATE), folder.join(KEY));
+        match (is_there(&certificate)?, is_there(&key)?) {
+            (true, true) => Self::load(&certificate, &key),
+            (false, false) => Self::create(&certificate, &key, hostname, address, now),
+            (true, false) => Err(CertificateError::Half { found: certificate, missing: key }),
+            (false, true) => Err(CertificateError::Half { found: key, missing: certificate }),
+        }
+    }
+
+    /// The certificate, and those that vouch for it, in PEM.
+    #[must_use]
+    pub fn certificate_pem(&self) -> &str {
+        &self.pem
+    }
+
+    /// Whether the pair was made by this very call.
+    #[must_use]
+    pub fn is_new(&self) -> bool {
+        self.made
+    }
+
+    pub(super) fn chain(&self) -> Vec<CertificateDer<'static>> {
+        self.chain.clone()
+    }
+
+    pub(super) fn key(&self) -> PrivateKeyDer<'static> {
+        self.key.clone_key()
+    }
+
+    fn load(certificate: &Path, key: &Path) -> Result<Self, CertificateError> {
+        let pem = read(certificate)?;
+        let pem = String::from_utf8(pem.to_vec()).map_err(|_| not_pem(certificate, "certificate"))?;
+        let chain = CertificateDer::pem_slice_iter(pem.as_bytes()).collect::<Result<Vec<_>, _>>();
+        let chain = chain.ok().filter(|chain| !chain.is_empty()).ok_or_else(|| not_pem(certificate, "certificate"))?;
+        let key_pem = read_key(key)?;
+        let key = PrivateKeyDer::from_pem_slice(&key_pem).map_err(|_| not_pem(key, "private key"))?;
+        Self { pem, chain, key, made: false }.checked()
+    }
+
+    fn create(
+        certificate: &Path,
+        key: &Path,
+        hostname: &Hostname,
+        address: IpAddr,
+        now: SystemTime,
+    ) -> Result<Self, CertificateError> {
+        let key_pair = KeyPair::generate().map_err(CertificateError::Make)?;
+        let signed = params(hostname, address, now)
+            .and_then(|params| params.self_signed(&key_pair))
+            .map_err(CertificateError::Make)?;
+        let key_pem = Zeroizing::new(key_pair.serialize_pem());
+        let (pem, der) = (signed.pem(), signed.der().clone());
+        let write = |path: &Path, source| CertificateError::Write { path: path.to_owned(), source };
+        let folder = key.parent().unwrap_or_else(|| Path::new("."));
+        files::private_folder(folder).map_err(|source| write(folder, source))?;
+        files::create(key, key_pem.as_bytes(), 0o600).map_err(|source| write(key, source))?;
+        files::create(certificate, pem.as_bytes(), 0o644).map_err(|source| write(certificate, source))?;
+        let key = PrivateKeyDer::from_pem_slice(key_pem.as_bytes()).map_err(|_| not_pem(key, "private key"))?;
+        Self { pem, chain: vec![der], key, made: true }.checked()
+    }
+
+    /// Lets no pair out that TLS would not take.
+    fn checked(self) -> Result<Self, CertificateError> {
+        tls::certified(&self)?;
+        Ok(self)
+    }
+}
+
+/// Self-signed, and no authority: clients know the webhook by this certificate itself, so its key need
+/// not be able to vouch for others, and strict clients refuse an authority as a server.
+fn params(hostname: &Hostname, address: IpAddr, now: SystemTime) -> Result<CertificateParams, rcgen::Error> {
+    let mut params = CertificateParams::default();
+    params.distinguished_name = DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, NAME);
+    params.not_before = (now - BACKDATE).into();
+    params.not_after = (now + VALIDITY).into();
+    params.is_ca = IsCa::ExplicitNoCa;
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    params.subject_alt_names = vec![match hostname {
+        Hostname::Ip(ip) => SanType::IpAddress(*ip),
+        Hostname::Name(name) => SanType::DnsName(Ia5String::try_from(name.as_str())?),
+    }];
+    let listed = params.subject_alt_names.contains(&SanType::IpAddress(address));
+    if !address.is_unspecified() && !listed {
+        params.subject_alt_names.push(SanType::IpAddress(address));
+    }
+    Ok(params)
+}
+
+fn is_there(path: &Path) -> Result<bool, CertificateError> {
+    match path.symlink_metadata() {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(source) => Err(CertificateError::Read { path: path.to_owned(), source }),
+    }
+}
+
+/// Reads the key: a plain file that only its owner can write, opened without following a link.
+fn read_key(path: &Path) -> Result<Zeroizing<Vec<u8>>, CertificateError> {
+    let failed = |source| CertificateError::Read { path: path.to_owned(), source };
+    if !path.symlink_metadata().map_err(failed)?.is_file() {
+        return Err(CertificateError::NotAFile { path: path.to_owned() });
+    }
+    let flags = i32::try_from((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits()).expect("open flags are C ints");
+    let mut file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(failed)?;
+    let mode = file.metadata().map_err(failed)?.mode() & 0o7777;
+    if mode & WRITABLE_BY_OTHERS != 0 {
+        return Err(CertificateError::Writable { path: path.to_owned(), mode });
+    }
+    if mode & READABLE_BY_OTHERS != 0 {
+        tracing::warn!(path = %path.display(), mode = format_args!("{mode:04o}"), "others can read the TLS key: chmod 600 it");
+    }
+    bytes(&mut file).map_err(failed)
+}
+
+fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, CertificateError> {
+    let failed = |source| CertificateError::Read { path: path.to_owned(), source };
+    bytes(&mut std::fs::File::open(path).map_err(failed)?).map_err(failed)
+}
+
+fn bytes(file: &mut std::fs::File) -> io::Result<Zeroizing<Vec<u8>>> {
+    // Sized once, so that a growing vector leaves no copy of a key behind.
+    let size = file.metadata()?.len().min(MAX_BYTES);
+    let mut bytes = Zeroizing::new(Vec::with_capacity(usize::try_from(size).unwrap_or_default() + 1));
+    file.take(MAX_BYTES).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn not_pem(path: &Path, what: &'static str) -> CertificateError {
+    CertificateError::NotPem { path: path.to_owned(), what }
+}
+
+#[cfg(test)]
+mod tests;

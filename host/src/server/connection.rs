@@ -1,0 +1,269 @@
+//! One connection: handshake, requests, and the clock that runs while it does nothing.
+//!
+//! HTTP's own timers do not tell a slow head from a connection kept for later, so the bytes that
+//! arrive are watched here: a head has `headTimeout` from its first byte, a first request
+//! `headTimeout` from the handshake, and between requests there is `idleTimeout`.
+
+use std::{
+    future::{Future as _, poll_fn},
+    net::SocketAddr,
+    pin::pin,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::Poll,
+    time::Duration,
+};
+
+use axum::Router;
+use hyper::{
+    Request,
+    body::Incoming,
+    server::conn::{http1, http2},
+    service::service_fn,
+};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::graceful::GracefulConnection,
+};
+use tokio::{net::TcpStream, sync::watch, time::Instant};
+use tokio_rustls::TlsAcceptor;
+use tower::Service as _;
+
+use super::Config;
+
+mod watched;
+
+use watched::Watched;
+
+/// Most requests at once on one HTTP/2 connection.
+const MAX_STREAMS: u32 = 250;
+/// Largest head, in bytes.
+const MAX_HEAD_BYTES: u32 = 16 * 1024;
+/// Largest read buffer of an HTTP/1.1 connection, in bytes.
+const MAX_BUFFER_BYTES: usize = 32 * 1024;
+/// What a peer may send on one HTTP/2 stream before it is read, in bytes.
+const STREAM_WINDOW: u32 = 128 * 1024;
+/// What a peer may send on one HTTP/2 connection before it is read, in bytes.
+const CONNECTION_WINDOW: u32 = 512 * 1024;
+/// How often a silent HTTP/2 peer is asked whether it is still there.
+const PING_INTERVAL: Duration = Duration::from_secs(30);
+/// How long it may take to say so.
+const PING_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How far the server's end has come.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Phase {
+    /// Serving.
+    Open,
+    /// What is under way is finished, nothing else is begun.
+    Draining,
+    /// Everything ends now.
+    Cut,
+}
+
+/// What handlers and the transport tell each other about one connection.
+#[derive(Debug)]
+pub(super) struct Connection {
+    peer: SocketAddr,
+    head_timeout: Duration,
+    idle_timeout: Duration,
+    /// Bytes between requests belong to a head. Not so in HTTP/2, where they may be pings.
+    heads_by_bytes: bool,
+    linger: AtomicBool,
+    activity: Mutex<Activity>,
+}
+
+#[derive(Debug)]
+struct Activity {
+    /// Requests under way.
+    requests: usize,
+    /// When to end the connection, if no request is under way then.
+    due: Instant,
+    /// The name of that end.
+    reason: &'static str,
+    /// A head has begun to arrive.
+    head: bool,
+    /// No request has arrived yet.
+    fresh: bool,
+}
+
+/// A request under way on a connection.
+struct Turn(Arc<Connection>);
+
+/// Serves one accepted connection to its end: `Err` tells why the server ended it.
+pub(super) async fn serve(
+    stream: TcpStream,
+    peer: SocketAddr,
+    tls: &TlsAcceptor,
+    router: Router,
+    config: &Config,
+    mut phase: watch::Receiver<Phase>,
+) -> Result<(), &'static str> {
+    // Refused only for a socket that is gone already.
+    let _ = stream.set_nodelay(true);
+    let handshake = tokio::time::timeout(config.handshake_timeout, tls.accept(stream));
+    let stream = tokio::select! {
+        stream = handshake => stream.ok().and_then(Result::ok).ok_or("handshake")?,
+        _ = phase.wait_for(|phase| *phase != Phase::Open) => return Err("shutdown"),
+    };
+    let h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+    let connection = Arc::new(Connection::new(peer, config, !h2));
+    let io = TokioIo::new(Watched::new(stream, Arc::clone(&connection)));
+    let turns = Arc::clone(&connection);
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        let turn = Turn::begin(&turns);
+        request.extensions_mut().insert(Arc::clone(&turns));
+        let answer = router.clone().call(request);
+        async move {
+            let _turn = turn;
+            answer.await
+        }
+    });
+    if h2 {
+        drive(http2().serve_connection(io, service), &connection, phase).await
+    } else {
+        drive(http1().serve_connection(io, service), &connection, phase).await
+    }
+}
+
+fn http1() -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    builder.header_read_timeout(None).max_buf_size(MAX_BUFFER_BYTES).timer(TokioTimer::new());
+    builder
+}
+
+fn http2() -> http2::Builder<TokioExecutor> {
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    builder
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(MAX_STREAMS)
+        .max_header_list_size(MAX_HEAD_BYTES)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .keep_alive_interval(PING_INTERVAL)
+        .keep_alive_timeout(PING_TIMEOUT);
+    builder
+}
+
+async fn drive<C: GracefulConnection>(
+    http: C,
+    connection: &Connection,
+    mut phase: watch::Receiver<Phase>,
+) -> Result<(), &'static str> {
+    let mut http = pin!(http);
+    let mut timer = pin!(tokio::time::sleep_until(connection.lock().due));
+    loop {
+        let watched = poll_fn(|cx| {
+            if let Poll::Ready(result) = http.as_mut().poll(cx) {
+                return Poll::Ready(result.map_err(|_| "broken"));
+            }
+            loop {
+                // An earlier end than the armed one is rare (a head that does not come whole), a
+                // later one is found when the timer fires: so no request touches the timer.
+                let due = connection.lock().due;
+                if due < timer.deadline() {
+                    timer.as_mut().reset(due);
+                }
+                if timer.as_mut().poll(cx).is_pending() {
+                    return Poll::Pending;
+                }
+                match connection.overdue() {
+                    Ok(again) => timer.as_mut().reset(again),
+                    Err(reason) => return Poll::Ready(Err(reason)),
+                }
+            }
+        });
+        tokio::select! {
+            biased;
+            result = watched => return result,
+            _ = phase.changed() => {}
+        }
+        match *phase.borrow_and_update() {
+            Phase::Open => {}
+            Phase::Draining if connection.lock().fresh => return Err("shutdown"),
+            Phase::Draining => http.as_mut().graceful_shutdown(),
+            Phase::Cut => return Err("shutdown"),
+        }
+    }
+}
+
+// === impl Connection ===
+
+impl Connection {
+    fn new(peer: SocketAddr, config: &Config, heads_by_bytes: bool) -> Self {
+        let due = Instant::now() + config.head_timeout;
+        Self {
+            peer,
+            head_timeout: config.head_timeout,
+            idle_timeout: config.idle_timeout,
+            heads_by_bytes,
+            linger: AtomicBool::new(false),
+            activity: Mutex::new(Activity { requests: 0, due, reason: "head_timeout", head: false, fresh: true }),
+        }
+    }
+
+    /// The address at the other end.
+    pub(super) fn peer(&self) -> SocketAddr {
+        self.peer
+    }
+
+    /// Should the connection be closed after this answer, what the peer still sends is read for a
+    /// moment and thrown away: a reset would overtake the answer.
+    pub(super) fn linger(&self) {
+        self.linger.store(true, Ordering::Relaxed);
+    }
+
+    fn lingers(&self) -> bool {
+        self.linger.load(Ordering::Relaxed)
+    }
+
+    /// Bytes came in.
+    fn arrived(&self) {
+        if !self.heads_by_bytes {
+            return;
+        }
+        let mut activity = self.lock();
+        if activity.requests == 0 && !activity.head {
+            activity.head = true;
+            activity.due = activity.due.min(Instant::now() + self.head_timeout);
+            activity.reason = "head_timeout";
+        }
+    }
+
+    /// The end has come (`Err`), or when to look again (`Ok`).
+    fn overdue(&self) -> Result<Instant, &'static str> {
+        let (activity, now) = (self.lock(), Instant::now());
+        if activity.requests > 0 {
+            return Ok(now + self.idle_timeout);
+        }
+        if activity.due <= now { Err(activity.reason) } else { Ok(activity.due) }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Activity> {
+        self.activity.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl Turn ===
+
+impl Turn {
+    fn begin(connection: &Arc<Connection>) -> Self {
+        let mut activity = connection.lock();
+        activity.requests += 1;
+        activity.head = false;
+        activity.fresh = false;
+        drop(activity);
+        Self(Arc::clone(connection))
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let mut activity = self.0.lock();
+        activity.requests -= 1;
+        activity.due = Instant::now() + self.0.idle_timeout;
+        activity.reason = "idle";
+    }
+}

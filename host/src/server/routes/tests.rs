@@ -1,0 +1,112 @@
+use serde_json::{Value, json};
+
+use super::{
+    super::fixtures::{allowed, decided, denied, services},
+    *,
+};
+use crate::observe::{AuditLog, audit::Output};
+
+#[test]
+fn audiences_in_common() {
+    #[track_caller]
+    fn check(ours: &[&str], asked: Option<&[&str]>, expected: Option<&[&str]>) {
+        let owned = |list: &[&str]| list.iter().map(|&text| text.to_owned()).collect::<Vec<_>>();
+        assert_eq!(common(&owned(ours), asked.map(owned)), expected.map(owned), "{ours:?} {asked:?}");
+    }
+    check(&[], None, Some(&[]));
+    check(&[], Some(&["a"]), Some(&[]));
+    check(&["a", "b"], Some(&["b", "c"]), Some(&["b"]));
+    check(&["a"], Some(&["b"]), None);
+    check(&["a"], Some(&[]), Some(&["a"]));
+    check(&["a"], None, Some(&["a"]));
+}
+
+#[test]
+fn media_types() {
+    #[track_caller]
+    fn check(value: Option<&str>, expected: bool) {
+        let headers = value.map(|value| (header::CONTENT_TYPE, value.parse().unwrap()));
+        assert_eq!(check_media_type(&headers.into_iter().collect()).is_ok(), expected, "{value:?}");
+    }
+    check(Some("application/json"), true);
+    check(Some("Application/JSON; charset=utf-8"), true);
+    check(Some("application/x-www-form-urlencoded"), false);
+    check(Some("application/jsonp"), false);
+    check(Some(""), false);
+    check(None, false);
+}
+
+#[test]
+fn no_rejection_quotes_the_body() {
+    for body in [r#"{"apiVersion":"hunter2"}"#, r#"{"spec":"hunter2"}"#, "hunter2", r#"["hunter2"]"#, ""] {
+        let error = serde_json::from_slice::<TokenReview>(body.as_bytes()).unwrap_err();
+        let rejection = Rejection::from(error);
+        assert_eq!(rejection.status(), StatusCode::BAD_REQUEST);
+        assert!(!rejection.to_string().contains("hunter2"), "{rejection}");
+        assert!(rejection.to_string().contains("at line"), "{rejection}");
+    }
+}
+
+#[test]
+fn audit_lines_carry_the_decision_flat() {
+    let line = line(decided(allowed(&["dev"])));
+    assert_eq!(line["time"], "2023-11-14T22:13:20.123Z");
+    assert_eq!((&line["event"], &line["cluster"]), (&json!("decision"), &json!("prod")));
+    assert_eq!(line["client"], "127.0.0.1:4711");
+    assert_eq!(line["outcome"], "allowed");
+    assert_eq!(line["user"]["username"], "alice");
+    assert_eq!(line["decisionId"], Uuid::nil().to_string());
+
+    let decision = decided(denied("not_mapped", Class::NotAllowed));
+    let line = self::line(digest(&decision));
+    assert_eq!((&line["reason"], &line["truncated"]), (&json!("not_mapped"), &json!(true)));
+    assert_eq!((&line["outcome"], &line["event"]), (&json!("denied"), &json!("decision")));
+}
+
+fn line(decision: impl Serialize) -> Value {
+    let entry = Entry {
+        time: SystemTime::UNIX_EPOCH + Duration::from_millis(1_700_000_000_123),
+        event: "decision",
+        cluster: "prod",
+        client: "127.0.0.1:4711".parse().unwrap(),
+        decision,
+    };
+    serde_json::from_str(&serde_json::to_string(&entry).unwrap()).unwrap()
+}
+
+#[tokio::test]
+async fn readiness_follows_conditions_and_the_drain() {
+    let room = Room::new(&Config::default(), services(Output::Stderr));
+    let reasons =
+        || room.ready().reasons.into_iter().map(|(name, reason)| format!("{name}: {reason}")).collect::<Vec<_>>();
+    assert!(room.ready().ready);
+    room.services.readiness.missing("EKSConfigMap", "not read yet");
+    assert_eq!(reasons(), ["EKSConfigMap: not read yet"]);
+    assert!(!room.ready().ready);
+    room.services.readiness.present("EKSConfigMap");
+    assert!(room.ready().ready);
+    room.drain();
+    assert_eq!(reasons(), ["server: shutting down"]);
+    assert!(!room.ready().ready);
+}
+
+#[tokio::test]
+async fn a_login_that_cannot_be_recorded_is_not_answered() {
+    let mut services = services(Output::Stderr);
+    services.audit = Arc::new(AuditLog::stuck_for_test(8, Arc::default()));
+    let room = Room::new(&Config::default(), services);
+    let question = Question {
+        client: "127.0.0.1:1".parse().unwrap(),
+        now: SystemTime::UNIX_EPOCH,
+        version: ApiVersion::V1,
+        audiences: &[],
+    };
+    let settle = |outcome| room.settle(&decided(outcome), "prod", &question).map(|response| response.status().as_u16());
+    while settle(allowed(&["dev"])).is_ok() {}
+    assert_eq!(settle(allowed(&["dev"])), Err(Rejection::AuditUnavailable));
+    assert_eq!(settle(denied("not_mapped", Class::NotAllowed)), Ok(200));
+    assert_eq!(settle(denied("foreign", Class::Foreign)), Ok(200));
+    let text = room.services.metrics.text();
+    assert!(text.contains(r#"herald_audit_dropped_total{outcome="denied"} 1"#), "{text}");
+    assert!(text.contains(r#"herald_audit_dropped_total{outcome="allowed"} 2"#), "{text}");
+}

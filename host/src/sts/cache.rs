@@ -1,0 +1,106 @@
+//! What STS said about a token a moment ago, for a bounded number of tokens and a bounded time.
+//!
+//! Keyed by the token's SHA-256, so that neither a token nor a signature is kept. Both kinds of
+//! answer live here: callers STS vouched for, and tokens it refused for good. A failure to ask is
+//! never remembered.
+
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use quick_cache::sync::Cache;
+
+use super::{Config, Source, Verified};
+use crate::{caller::Caller, provider::VerifyError, token::TokenDigest};
+
+/// Both memories; a time to live or a size of zero leaves one out.
+pub(super) struct Memory {
+    verified: Option<Bounded<Arc<Caller>>>,
+    refused: Option<Bounded<Refusal>>,
+}
+
+struct Bounded<V> {
+    cache: Cache<TokenDigest, Entry<V>>,
+    ttl: Duration,
+}
+
+#[derive(Clone)]
+struct Entry<V> {
+    value: V,
+    until: SystemTime,
+}
+
+/// [`VerifyError::Refused`], in a form that is cheap to clone.
+#[derive(Clone)]
+struct Refusal {
+    status: u16,
+    code: Arc<str>,
+}
+
+/// How much earlier than its signature a token may be seen: clocks differ by as much.
+const CLOCK_SKEW: Duration = Duration::from_secs(5 * 60);
+
+// === impl Memory ===
+
+impl Memory {
+    pub(super) fn new(config: &Config) -> Self {
+        Self {
+            verified: Bounded::new(config.verified_cache.ttl, config.verified_cache.entries),
+            refused: Bounded::new(config.refused_cache.ttl, config.refused_cache.entries),
+        }
+    }
+
+    /// What STS said about this token, if that still holds.
+    pub(super) fn recall(&self, digest: &TokenDigest, now: SystemTime) -> Option<Result<Verified, VerifyError>> {
+        let caller = self.verified.as_ref().and_then(|verified| verified.fresh(digest, now));
+        if let Some(caller) = caller.filter(|caller| is_in_force(caller, now)) {
+            return Some(Ok(Verified { caller, source: Source::Cache }));
+        }
+        let refusal = self.refused.as_ref()?.fresh(digest, now)?;
+        Some(Err(VerifyError::Refused { status: refusal.status, code: refusal.code.as_ref().into() }))
+    }
+
+    /// Keeps what STS just said about this token; anything but its word on the caller is left out.
+    pub(super) fn remember(&self, digest: TokenDigest, verdict: &Result<Arc<Caller>, VerifyError>, now: SystemTime) {
+        match (verdict, &self.verified, &self.refused) {
+            (Ok(caller), Some(verified), _) => {
+                verified.insert(digest, Arc::clone(caller), now, Some(caller.expires_at));
+            }
+            (Err(VerifyError::Refused { status, code }), _, Some(refused)) => {
+                refused.insert(digest, Refusal { status: *status, code: code.as_str().into() }, now, None);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Whether the caller's token is valid at `now`, by its own dates.
+fn is_in_force(caller: &Caller, now: SystemTime) -> bool {
+    now < caller.expires_at && caller.signed_at.checked_sub(CLOCK_SKEW).is_none_or(|start| start <= now)
+}
+
+// === impl Bounded ===
+
+impl<V: Clone> Bounded<V> {
+    fn new(ttl: Duration, entries: usize) -> Option<Self> {
+        (!ttl.is_zero() && entries > 0).then(|| Self { cache: Cache::new(entries), ttl })
+    }
+
+    fn fresh(&self, digest: &TokenDigest, now: SystemTime) -> Option<V> {
+        let entry = self.cache.get(digest)?;
+        if now < entry.until {
+            return Some(entry.value);
+        }
+        self.cache.remove(digest);
+        None
+    }
+
+    fn insert(&self, digest: TokenDigest, value: V, now: SystemTime, end: Option<SystemTime>) {
+        let Some(until) = now.checked_add(self.ttl) else { return };
+        let until = end.map_or(until, |end| end.min(until));
+        if now < until {
+            self.cache.insert(digest, Entry { value, until });
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! Single-flight: one call to STS for a token, however many logins wait for its answer.
+//!
+//! Nobody owns a call: whoever waits drives it, so that a waiter who leaves never takes it from the
+//! others, and when the last one leaves it is given up. No task is spawned.
+
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    time::Duration,
+};
+
+use futures_util::future::{BoxFuture, FutureExt as _, Shared};
+
+use super::exchange::Failure;
+use crate::{
+    caller::Caller,
+    provider::{StsCall, StsReply, VerifyError},
+    token::TokenDigest,
+};
+
+/// The calls under way. Each holds a permit, which bounds this map.
+#[derive(Default)]
+pub(super) struct Flights(Mutex<HashMap<TokenDigest, Boarded>>);
+
+/// What came of one call to STS.
+pub(super) struct Answer {
+    pub(super) call: StsCall,
+    pub(super) reply: Result<StsReply, Failure>,
+    pub(super) took: Duration,
+}
+
+/// One waiter's place in a flight; dropping it leaves.
+pub(super) struct Seat<'a> {
+    flights: &'a Flights,
+    digest: TokenDigest,
+    flight: Arc<Flight>,
+    /// Whether this waiter found the call under way.
+    pub(super) is_joined: bool,
+}
+
+struct Boarded {
+    flight: Arc<Flight>,
+    waiters: usize,
+}
+
+struct Flight {
+    answer: Shared<BoxFuture<'static, Arc<Answer>>>,
+    /// What the answer means: read once, by whichever waiter wakes first.
+    verdict: OnceLock<Result<Arc<Caller>, VerifyError>>,
+}
+
+// === impl Flights ===
+
+impl Flights {
+    /// Joins the call under way for `digest`, or starts one by `launch`, which runs under a lock and
+    /// must only prepare: the call starts when somebody waits for it.
+    ///
+    /// # Errors
+    ///
+    /// Whatever `launch` returns instead of a call.
+    pub(super) fn board<E>(
+        &self,
+        digest: TokenDigest,
+        launch: impl FnOnce() -> Result<BoxFuture<'static, Arc<Answer>>, E>,
+    ) -> Result<Seat<'_>, E> {
+        let (flight, is_joined) = match self.lock().entry(digest) {
+            Entry::Occupied(mut entry) => {
+                entry.get_mut().waiters += 1;
+                (Arc::clone(&entry.get().flight), true)
+            }
+            Entry::Vacant(entry) => {
+                let flight = Arc::new(Flight::new(launch()?));
+                entry.insert(Boarded { flight: Arc::clone(&flight), waiters: 1 });
+                (flight, false)
+            }
+        };
+        Ok(Seat { flights: self, digest, flight, is_joined })
+    }
+
+    /// Nothing under this lock panics half-way.
+    fn lock(&self) -> MutexGuard<'_, HashMap<TokenDigest, Boarded>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.lock().len()
+    }
+}
+
+// === impl Flight ===
+
+impl Flight {
+    fn new(answer: BoxFuture<'static, Arc<Answer>>) -> Self {
+        Self { answer: answer.shared(), verdict: OnceLock::new() }
+    }
+}
+
+// === impl Seat ===
+
+impl Seat<'_> {
+    /// Waits for the answer, and drives the call while waiting.
+    pub(super) async fn answer(&self) -> Arc<Answer> {
+        self.flight.answer.clone().await
+    }
+
+    /// What the answer means, by `read` unless another waiter has read it.
+    pub(super) fn verdict(
+        &self,
+        read: impl FnOnce() -> Result<Arc<Caller>, VerifyError>,
+    ) -> Result<Arc<Caller>, VerifyError> {
+        self.flight.verdict.get_or_init(read).clone()
+    }
+}
+
+impl Drop for Seat<'_> {
+    /// The last waiter takes the call with it; so does the first who has its verdict, since from then on
+    /// the caches answer. The flight itself is dropped outside the lock.
+    fn drop(&mut self) {
+        let mut flights = self.flights.lock();
+        let Entry::Occupied(mut entry) = flights.entry(self.digest) else { return };
+        if !Arc::ptr_eq(&entry.get().flight, &self.flight) {
+            return;
+        }
+        entry.get_mut().waiters -= 1;
+        if entry.get().waiters == 0 || self.flight.verdict.get().is_some() {
+            entry.remove();
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! The architecture as a test: who may look at whom, which room may name which library, and what a
+//! file owes its reader. `ARCHITECTURE.md` says why.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// Each room, and all that it may name. What is absent here is absent from the code.
+const MAY_USE: &[(&str, &[&str])] = &[
+    ("token", &[]),
+    ("caller", &[]),
+    ("kubernetes", &[]),
+    ("observe", &["config"]),
+    ("provider", &["caller", "token"]),
+    ("sts", &["caller", "config", "observe", "provider", "token"]),
+    ("policy", &["caller", "config"]),
+    ("mapping", &["caller", "kubernetes", "policy"]),
+    ("authenticator", &["caller", "kubernetes", "mapping", "observe", "policy", "provider", "sts", "token"]),
+    ("server", &["authenticator", "config", "kubernetes", "observe", "token"]),
+    ("config", &["authenticator", "caller", "mapping", "observe", "policy", "provider", "server", "sts"]),
+    (
+        "cli",
+        &[
+            "authenticator",
+            "caller",
+            "config",
+            "kubernetes",
+            "mapping",
+            "observe",
+            "policy",
+            "provider",
+            "server",
+            "sts",
+            "token",
+        ],
+    ),
+];
+
+/// Libraries that one room alone may name.
+const FENCED: &[(&str, &[&str])] = &[
+    ("wasmtime", &["policy"]),
+    ("axum", &["server"]),
+    ("hyper_util", &["server"]),
+    ("rcgen", &["server"]),
+    ("reqwest", &["sts"]),
+    ("aws_config", &["provider"]),
+    ("aws_sigv4", &["provider"]),
+    ("serde_saphyr", &["config", "server", "kubernetes", "cli"]),
+    ("prometheus_client", &["observe"]),
+    ("notify", &["config"]),
+    ("clap", &["cli"]),
+    ("anyhow", &["cli"]),
+    ("wit_component", &["cli", "policy"]),
+];
+
+/// The one file that may hold `unsafe`: it loads code that Herald itself compiled and authenticated.
+const UNSAFE: &str = "policy/compiled.rs";
+
+/// Most lines before a file's tests.
+const MAX_LINES: usize = 600;
+
+struct Source {
+    /// Path below `src`, with `/`.
+    name: String,
+    /// The text before the file's in-line tests.
+    code: String,
+    /// The whole text.
+    text: String,
+}
+
+impl Source {
+    fn room(&self) -> &str {
+        let first = self.name.split('/').next().unwrap_or_default();
+        first.strip_suffix(".rs").unwrap_or(first)
+    }
+
+    fn is_test(&self) -> bool {
+        self.name.ends_with("/tests.rs") || self.name.contains("/tests/")
+    }
+}
+
+fn sources() -> Vec<Source> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut found = Vec::new();
+    walk(&root, &mut found);
+    assert!(found.len() > 20, "the sources are where this test looks");
+    found.iter().map(|path| read(&root, path)).collect()
+}
+
+fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).expect("a readable folder") {
+        let path = entry.expect("a readable entry").path();
+        if path.is_dir() {
+            walk(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+fn read(root: &Path, path: &Path) -> Source {
+    let text = fs::read_to_string(path).expect("a readable file");
+    let name = path.strip_prefix(root).expect("below the root").to_string_lossy().replace('\\', "/");
+    let code = text.split("\n#[cfg(test)]\nmod ").next().unwrap_or_default().to_owned();
+    Source { name, code, text }
+}
+
+/// The rooms that `code` names: the first segment behind every `crate::`, in lists too.
+fn rooms_named(code: &str) -> BTreeSet<String> {
+    let word = |text: &str| text.chars().take_while(|c| c.is_ascii_lowercase() || *c == '_').collect::<String>();
+    let mut rooms = BTreeSet::new();
+    for after in lines_of_code(code).split("crate::").skip(1) {
+        match after.strip_prefix('{') {
+            None => drop(rooms.insert(word(after))),
+            Some(list) => rooms.extend(first_level(list).iter().map(|item| word(item.trim_start()))),
+        }
+    }
+    rooms.remove("");
+    rooms
+}
+
+/// The items of a `use` list, without what their own lists hold.
+fn first_level(list: &str) -> Vec<String> {
+    let (mut items, mut item, mut depth) = (Vec::new(), String::new(), 0_usize);
+    for c in list.chars() {
+        match c {
+            '}' if depth == 0 => break,
+            ',' if depth == 0 => items.push(std::mem::take(&mut item)),
+            '{' => depth += 1,
+            '}' => depth -= 1,
+            _ if depth == 0 => item.push(c),
+            _ => {}
+        }
+    }
+    items.push(item);
+    items
+}
+
+fn lines_of_code(text: &str) -> String {
+    text.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
+}
+
+#[track_caller]
+fn none(what: &str, broken: &[String]) {
+    assert!(broken.is_empty(), "{what}:\n  {}", broken.join("\n  "));
+}
+
+#[test]
+fn rooms_look_only_where_they_may() {
+    let mut broken = Vec::new();
+    for source in
+        sources().iter().filter(|source| !matches!(source.name.as_str(), "lib.rs" | "main.rs") && !source.is_test())
+    {
+        let room = source.room();
+        let Some((_, allowed)) = MAY_USE.iter().find(|(name, _)| *name == room) else {
+            broken.push(format!("{}: no such room in MAY_USE", source.name));
+            continue;
+        };
+        let named = rooms_named(&source.code);
+        let forbidden = named.iter().filter(|name| *name != room && !allowed.contains(&name.as_str()));
+        broken.extend(forbidden.map(|name| format!("{} names crate::{name}", source.name)));
+    }
+    none("a room looks where it may not", &broken);
+}
+
+#[test]
+fn libraries_stay_in_their_rooms() {
+    let mut broken = Vec::new();
+    for source in sources().iter().filter(|source| !source.is_test()) {
+        let code = lines_of_code(&source.code);
+        for (library, rooms) in FENCED {
+            let names = code.contains(&format!("{library}::")) || code.contains(&format!("use {library};"));
+            if names && !rooms.contains(&source.room()) {
+                broken.push(format!("{} names {library}", source.name));
+            }
+        }
+    }
+    none("a library is named outside its room", &broken);
+}
+
+#[test]
+fn unsafe_stays_in_one_file() {
+    let holds = |source: &Source| lines_of_code(&source.text).contains("unsafe {") || source.text.contains("unsafe fn");
+    let found: Vec<String> = sources().into_iter().filter(holds).map(|source| source.name).collect();
+    assert_eq!(found, [UNSAFE]);
+}
+
+#[test]
+fn every_file_says_what_it_is_for() {
+    let silent = sources().into_iter().filter(|source| !source.text.starts_with("//!"));
+    none("a file opens without `//!`", &silent.map(|source| source.name).collect::<Vec<_>>());
+}
+
+#[test]
+fn files_stay_readable() {
+    let long = |source: &Source| !source.is_test() && source.code.lines().count() > MAX_LINES;
+    let found: Vec<String> = sources().into_iter().filter(long).map(|source| source.name).collect();
+    none("a file is too long to be one room", &found);
+}
+
+#[test]
+fn there_is_one_way_to_name_a_module() {
+    let found: Vec<String> =
+        sources().into_iter().map(|source| source.name).filter(|name| name.ends_with("mod.rs")).collect();
+    none("foo.rs and foo/, never mod.rs", &found);
+}
+
+#[test]
+fn this_test_reads_use_lists() {
+    let named = rooms_named("use crate::{a::{b, c}, d_e::F, g};\nfn f(x: crate::h::I) {}\n// crate::no\n");
+    assert_eq!(named.into_iter().collect::<Vec<_>>(), ["a", "d_e", "g", "h"]);
+}

@@ -1,0 +1,97 @@
+//! Binaries under test: built here by a nested cargo in the release profile, so that one command does
+//! everything and nothing stale is measured.
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use anyhow::{Context as _, ensure};
+use serde::Deserialize;
+
+use crate::output;
+
+/// Where the release binaries are.
+#[derive(Clone, Debug)]
+pub(crate) struct Binaries {
+    /// The product.
+    pub(crate) herald: PathBuf,
+    /// The least a webhook can cost.
+    pub(crate) floor: PathBuf,
+    /// The least an exec plugin can cost.
+    pub(crate) floor_token: PathBuf,
+}
+
+/// The part of cargo's JSON messages that names an executable
+/// (The Cargo Book, "External tools", "Artifact messages").
+#[derive(Deserialize)]
+struct Message {
+    executable: Option<PathBuf>,
+    target: Option<Target>,
+}
+
+#[derive(Deserialize)]
+struct Target {
+    name: String,
+}
+
+// === impl Binaries ===
+
+impl Binaries {
+    /// Builds all three; quick when nothing has changed.
+    ///
+    /// # Errors
+    ///
+    /// When cargo fails or does not name the binaries it made.
+    pub(crate) fn build() -> anyhow::Result<Self> {
+        let built = release_build()?;
+        let find = |name: &str| {
+            let found = built.iter().find(|(built, _)| built == name);
+            found.map(|(_, path)| path.clone()).with_context(|| format!("cargo built no binary named {name}"))
+        };
+        Ok(Self { herald: find("herald")?, floor: find("floor")?, floor_token: find("floor-token")? })
+    }
+
+    /// Builds the ready-made policy `policies/session-groups` into `output`.
+    ///
+    /// # Errors
+    ///
+    /// When `herald policy build` fails.
+    pub(crate) fn build_policy(&self, output: &Path) -> anyhow::Result<()> {
+        output::progress("building policies/session-groups");
+        let status = Command::new(&self.herald)
+            .args(["policy", "build", "policies/session-groups", "--output"])
+            .arg(output)
+            .current_dir(workspace())
+            .stdout(Stdio::null())
+            .status()
+            .context("cannot start herald policy build")?;
+        ensure!(status.success(), "herald policy build: {status}");
+        Ok(())
+    }
+}
+
+/// The workspace's root folder.
+pub(crate) fn workspace() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+fn release_build() -> anyhow::Result<Vec<(String, PathBuf)>> {
+    output::progress("building the release binaries of herald and the floors");
+    let output = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+        .args(["build", "--release", "--message-format=json-render-diagnostics"])
+        .args(["--package", "herald", "--package", "bench", "--bins"])
+        .current_dir(workspace())
+        .stderr(Stdio::inherit())
+        .output()
+        .context("cannot start cargo")?;
+    ensure!(output.status.success(), "cargo build --release: {}", output.status);
+    let messages = serde_json::Deserializer::from_slice(&output.stdout).into_iter::<Message>();
+    let built = messages.filter_map(|message| match message {
+        Ok(Message { executable: Some(path), target: Some(target) }) => Some(Ok((target.name, path))),
+        Ok(_) => None,
+        Err(error) => Some(Err(error)),
+    });
+    built.collect::<Result<_, _>>().context("cannot read cargo's messages")
+}

@@ -1,0 +1,173 @@
+//! `bench figures`: every row of the table of goals, measured side by side, and whether it is met.
+//!
+//! Floors and Herald take turns within each repeat; a ratio is taken within its repeat, and the table
+//! shows medians with the smallest and largest. CPU time for each login is the figure to trust on a busy
+//! machine: rates and latencies also pay for the load generator and the dev STS, which share the CPUs.
+
+use std::{fs, path::PathBuf, time::Duration};
+
+use clap::ValueEnum;
+
+use crate::{
+    binaries::Binaries,
+    output,
+    run::{self, Found, Plan},
+    target::{Running, Target, config::MapKind},
+    world::{self, World},
+};
+
+mod cache;
+mod exec;
+mod logins;
+mod policy;
+mod process;
+mod report;
+mod row;
+
+use report::Report;
+use row::Row;
+
+/// How thoroughly, and where to write.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Arguments {
+    /// Two short repeats instead of five: minutes instead of a quarter of an hour, and wider spreads.
+    #[arg(long)]
+    quick: bool,
+    /// Only these parts of the table.
+    #[arg(long, value_enum, value_delimiter = ',')]
+    only: Vec<Part>,
+    /// Write the table, the machine and the date as Markdown to this file.
+    #[arg(long)]
+    markdown: Option<PathBuf>,
+    /// Write every repeat's figures as JSON to this file.
+    #[arg(long)]
+    json: Option<PathBuf>,
+}
+
+/// A part of the table.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+enum Part {
+    /// Distinct tokens, dev STS over HTTP/1.1.
+    Logins,
+    /// Distinct tokens, dev STS over HTTP/2.
+    LoginsH2,
+    /// Repeated tokens, and equal tokens at once.
+    Cache,
+    /// A policy in the path.
+    Policy,
+    /// The exec plugin's cold starts.
+    Exec,
+    /// Memory at rest, start-up, binary size.
+    Process,
+}
+
+/// How long and how often things are run.
+#[derive(Clone, Copy, Debug)]
+struct Scale {
+    /// Repeats of each load.
+    repeats: usize,
+    /// Counted time of each load.
+    duration: Duration,
+    /// Starts of each server after the first.
+    starts: usize,
+    /// Cold starts of each command.
+    cold_starts: usize,
+}
+
+/// Runs the subcommand.
+pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let binaries = Binaries::build()?;
+    let scale = if arguments.quick { QUICK } else { THOROUGH };
+    let mut rows = Vec::new();
+    for part in arguments.parts() {
+        output::progress(format_args!("--- {part:?}"));
+        rows.extend(part.measure(&binaries, scale).await?);
+    }
+    let report = Report::new(rows, arguments.quick);
+    output::line(report.table());
+    if let Some(file) = &arguments.markdown {
+        fs::write(file, report.page())?;
+    }
+    if let Some(file) = &arguments.json {
+        fs::write(file, serde_json::to_string_pretty(report.rows())?)?;
+    }
+    Ok(())
+}
+
+// === impl Arguments ===
+
+impl Arguments {
+    fn parts(&self) -> Vec<Part> {
+        if self.only.is_empty() { Part::value_variants().to_vec() } else { self.only.clone() }
+    }
+}
+
+// === impl Part ===
+
+impl Part {
+    async fn measure(self, binaries: &Binaries, scale: Scale) -> anyhow::Result<Vec<Row>> {
+        match self {
+            Self::Logins => logins::measure(binaries, scale, logins::Protocol::H1).await,
+            Self::LoginsH2 => logins::measure(binaries, scale, logins::Protocol::H2).await,
+            Self::Cache => cache::measure(binaries, scale).await,
+            Self::Policy => policy::measure(binaries, scale).await,
+            Self::Exec => exec::measure(binaries, scale),
+            Self::Process => process::measure(binaries, scale).await,
+        }
+    }
+}
+
+/// A world for these targets, with ten role mappings.
+async fn world(binaries: &Binaries, targets: &[Target], sts_h2: bool) -> anyhow::Result<World> {
+    let arguments = world::Arguments {
+        targets: targets.to_vec(),
+        entries: 10,
+        map_kind: MapKind::Role,
+        roles: 0,
+        server_cpus: Vec::new(),
+        sts_h2,
+        verify: false,
+        json: None,
+    };
+    World::with_binaries(&arguments, binaries).await
+}
+
+/// What every run of one plan found: for each server, one entry a repeat.
+type Series = Vec<Vec<Found>>;
+
+/// Runs each plan on every server in turn, `repeats` times; gives a [`Series`] for each plan.
+async fn interleaved(
+    world: &World,
+    servers: &[Running],
+    plans: &[Plan],
+    repeats: usize,
+) -> anyhow::Result<Vec<Series>> {
+    let mut found: Vec<Series> = vec![vec![Vec::new(); servers.len()]; plans.len()];
+    for repeat in 0..repeats {
+        for (plan, series) in plans.iter().zip(&mut found) {
+            output::progress(format_args!(
+                "repeat {repeat}: {} connections, STS {:?}",
+                plan.connections, plan.sts.latency
+            ));
+            for turn in 0..servers.len() {
+                let index = (turn + repeat) % servers.len();
+                series[index].push(run::run(world, &servers[index], plan).await?);
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// One figure of each repeat.
+fn each(found: &[Found], figure: impl Fn(&Found) -> f64) -> Vec<f64> {
+    found.iter().map(figure).collect()
+}
+
+/// Answers that were not what the token's caller deserves, and requests without an answer.
+fn mistakes(series: &[Series], server: usize) -> Vec<f64> {
+    let verdicts = series.iter().flat_map(|series| &series[server]).map(|found| &found.report.verdicts);
+    vec![verdicts.map(|verdicts| (verdicts.wrong() + verdicts.errors()) as f64).sum()]
+}
+
+const THOROUGH: Scale = Scale { repeats: 5, duration: Duration::from_millis(2500), starts: 10, cold_starts: 40 };
+const QUICK: Scale = Scale { repeats: 2, duration: Duration::from_millis(1200), starts: 4, cold_starts: 15 };

@@ -1,0 +1,81 @@
+//! The report: the table as Markdown, and the page that `BENCHMARKS.md` is.
+
+use super::Row;
+use crate::machine::Machine;
+
+/// All rows of a run, and where it was made.
+pub(super) struct Report {
+    rows: Vec<Row>,
+    quick: bool,
+    machine: Machine,
+}
+
+// === impl Report ===
+
+impl Report {
+    /// The report of a run that has just ended.
+    pub(super) fn new(rows: Vec<Row>, quick: bool) -> Self {
+        Self { rows, quick, machine: Machine::read() }
+    }
+
+    /// Every row with its repeats.
+    pub(super) fn rows(&self) -> &[Row] {
+        &self.rows
+    }
+
+    /// The table and its sum.
+    pub(super) fn table(&self) -> String {
+        let mut text = String::from(HEAD);
+        for row in &self.rows {
+            text.push_str("| ");
+            text.push_str(&row.columns().join(" | "));
+            text.push_str(" |\n");
+        }
+        let met = self.rows.iter().filter(|row| row.is_met() == Some(true)).count();
+        let goals = self.rows.iter().filter(|row| row.is_met().is_some()).count();
+        text.push_str(&format!("\n{met} of {goals} goals met.\n"));
+        text
+    }
+
+    /// The whole page.
+    pub(super) fn page(&self) -> String {
+        let command = if self.quick { "cargo figures --quick" } else { "cargo figures" };
+        INTRODUCTION.replace("{machine}", &self.machine.to_string()).replace("{command}", command)
+            + &self.table()
+            + NOTES
+    }
+}
+
+const HEAD: &str = "\
+| measure | floor | Herald | ratio | goal | |
+|---|---|---|---|---|---|
+";
+
+const INTRODUCTION: &str = "\
+# Benchmarks
+
+Made by `{command} --markdown BENCHMARKS.md`, which builds what it measures and writes this page.
+
+{machine}. Load generator, dev STS and the server under test share these cores; everything is on loopback.
+
+The *floor* is the least that a webhook (`tests/bench/src/bin/floor.rs`: axum, rustls and one pooled STS call)
+and an exec plugin (`floor-token.rs`) can cost in Rust. It checks and records next to nothing, so it bounds what
+is possible. Floor and Herald take turns within each repeat. Figures are medians with the smallest and largest
+in parentheses; a ratio is Herald's figure to the floor's of the same repeat. Herald runs with its defaults,
+an audit line for each login, and no rate limit towards STS.
+
+";
+
+const NOTES: &str = "
+## Reading the figures
+
+- CPU time for each login is the figure to trust on a busy machine: logins a second and latencies also pay for
+  the load generator and the dev STS.
+- *Distinct tokens* were never seen before, so neither cache nor single flight helps: the row with STS calls for each
+  login shows it. *Repeated tokens* are answered from the verified-caller cache; mappings and policies run afresh.
+- Tokens are 1.7 kB long, as temporary credentials make them. Timers have a grain of 1 ms: 5 ms at STS are 6 to 7 ms.
+- Mistakes are answers that name somebody else than the token's own caller, refusals of good tokens, and requests
+  without an answer, over all runs of a part.
+- `bench matrix`, `startup`, `abuse`, `cold` and `load` (`cargo run --release --package bench -- --help`) look at
+  one thing closely: other rates, protocols, faults of STS, mapping tables, token mixes, unfriendly clients.
+";

@@ -1,0 +1,243 @@
+//! Load generator: closed loop (each slot sends its next request when the last one is answered) or open
+//! loop (arrivals at a fixed rate, latency counted from the moment a request was due, so that a stalled
+//! server cannot hide its queue).
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
+};
+
+use clap::ValueEnum;
+use serde::Serialize;
+use tokio::{
+    task::JoinHandle,
+    time::{sleep, timeout},
+};
+
+use crate::{procfs, traffic::Cases};
+
+pub(crate) mod arguments;
+pub(crate) mod client;
+pub(crate) mod report;
+mod slot;
+
+pub(crate) use arguments::{Arguments, run_arguments};
+pub(crate) use report::Report;
+use report::Tally;
+use slot::{Connection, Slot};
+
+/// How requests are carried.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Protocol {
+    /// HTTP/1.1 with keep-alive: one request at a time on each connection.
+    H1,
+    /// HTTP/2: several requests at a time on each connection.
+    H2,
+    /// HTTP/1.1, a new TCP connection and TLS handshake for each request.
+    New,
+}
+
+/// In which order tokens are taken.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub(crate) enum Order {
+    /// One token after another.
+    Round,
+    /// Skewed: few tokens are asked often, most seldom.
+    Zipf,
+}
+
+/// What load to send, and to whom.
+#[derive(Clone, Debug)]
+pub(crate) struct Spec {
+    /// The webhook.
+    pub(crate) address: SocketAddr,
+    /// Path of its TokenReview endpoint.
+    pub(crate) path: &'static str,
+    /// The webhook's process, for `/proc`; `None` leaves the server's figures out.
+    pub(crate) pid: Option<u32>,
+    /// How requests are carried.
+    pub(crate) protocol: Protocol,
+    /// Connections.
+    pub(crate) connections: usize,
+    /// Requests at a time on each HTTP/2 connection.
+    pub(crate) streams: usize,
+    /// Requests a second in open loop; `None` is closed loop.
+    pub(crate) rate: Option<f64>,
+    /// Longest wait for one answer.
+    pub(crate) timeout: Duration,
+    /// In which order tokens are taken.
+    pub(crate) order: Order,
+    /// The requests and what must come back.
+    pub(crate) cases: Arc<Cases>,
+}
+
+/// Load under way: started, not yet measured.
+pub(crate) struct Load {
+    spec: Arc<Spec>,
+    shared: Arc<Shared>,
+    slots: Vec<(Arc<Mutex<Tally>>, JoinHandle<()>)>,
+}
+
+/// What the slots of one load share.
+struct Shared {
+    next: AtomicU64,
+    measuring: AtomicBool,
+    stopped: AtomicBool,
+    in_flight: AtomicU64,
+    began: Instant,
+}
+
+/// Sends `spec` for `warm_up` without counting, calls `measured` and counts for `duration`.
+pub(crate) async fn run(spec: Spec, warm_up: Duration, duration: Duration, measured: impl FnOnce()) -> Report {
+    let load = Load::start(spec);
+    sleep(warm_up).await;
+    measured();
+    load.measure(duration).await
+}
+
+// === impl Protocol ===
+
+impl Protocol {
+    /// The protocol's name in TLS ALPN (RFC 7301).
+    pub(crate) fn alpn(self) -> &'static [u8] {
+        match self {
+            Self::H1 | Self::New => b"http/1.1",
+            Self::H2 => b"h2",
+        }
+    }
+}
+
+// === impl Order ===
+
+impl Order {
+    /// Index of the `n`th request's token among `len`.
+    pub(crate) fn pick(self, n: u64, len: usize) -> usize {
+        match self {
+            Self::Round => usize::try_from(n).unwrap_or(usize::MAX) % len,
+            Self::Zipf => {
+                // Inverse transform of a 1/x density over 1..=len.
+                let uniform = (n.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 11) as f64 / (1_u64 << 53) as f64;
+                ((len as f64).powf(uniform) as usize).clamp(1, len) - 1
+            }
+        }
+    }
+}
+
+// === impl Load ===
+
+impl Load {
+    /// Connects and starts sending.
+    pub(crate) fn start(spec: Spec) -> Self {
+        let spec = Arc::new(spec);
+        let connector = crate::tls::danger_connector(spec.protocol.alpn());
+        let shared = Arc::new(Shared {
+            next: AtomicU64::new(0),
+            measuring: AtomicBool::new(false),
+            stopped: AtomicBool::new(false),
+            in_flight: AtomicU64::new(0),
+            began: Instant::now(),
+        });
+        let connections = (0..spec.connections).flat_map(|_| Connection::for_slots(&spec));
+        let slots = connections.map(|connection| {
+            let tally = Arc::new(Mutex::new(Tally::default()));
+            let slot = Slot {
+                spec: Arc::clone(&spec),
+                shared: Arc::clone(&shared),
+                connector: connector.clone(),
+                connection,
+                tally: Arc::clone(&tally),
+            };
+            (tally, tokio::spawn(slot.run()))
+        });
+        let slots = slots.collect();
+        Self { spec, shared, slots }
+    }
+
+    /// Counts for `duration`, then stops.
+    pub(crate) async fn measure(self, duration: Duration) -> Report {
+        let own = std::process::id();
+        let before = Moment::take(self.spec.pid, own);
+        let began = Instant::now();
+        self.shared.measuring.store(true, Relaxed);
+        let peak_kib = self.watch(began, duration).await;
+        self.shared.measuring.store(false, Relaxed);
+        let elapsed = began.elapsed();
+        let after = Moment::take(self.spec.pid, own);
+        self.shared.stopped.store(true, Relaxed);
+
+        let mut tally = Tally::default();
+        for (slot, _) in &self.slots {
+            tally.add(std::mem::take(&mut *slot.lock().expect("a slot does not panic while it counts")));
+        }
+        tally.unfinished = self.shared.in_flight.load(Relaxed);
+        self.settle().await;
+        Report::new(tally, elapsed, &before, &after, peak_kib)
+    }
+
+    /// Waits, looking now and then at the server's memory; gives the largest seen, in KiB.
+    async fn watch(&self, began: Instant, duration: Duration) -> u64 {
+        let mut peak_kib = 0;
+        while let Some(left) = duration.checked_sub(began.elapsed()).filter(|left| !left.is_zero()) {
+            sleep(left.min(MEMORY_PERIOD)).await;
+            let sample = self.spec.pid.and_then(procfs::sample);
+            peak_kib = peak_kib.max(sample.map_or(0, |sample| sample.rss_kib));
+        }
+        peak_kib
+    }
+
+    /// Gives what is under way a moment, so that the next run starts with a quiet server.
+    async fn settle(self) {
+        let began = Instant::now();
+        for (_, task) in self.slots {
+            let abort = task.abort_handle();
+            if timeout(SETTLE.saturating_sub(began.elapsed()), task).await.is_err() {
+                abort.abort();
+            }
+        }
+    }
+}
+
+/// Readings at one end of a measurement.
+pub(crate) struct Moment {
+    server: Option<procfs::Sample>,
+    own_cpu_ms: f64,
+    machine: Option<procfs::Machine>,
+}
+
+// === impl Moment ===
+
+impl Moment {
+    fn take(server: Option<u32>, own: u32) -> Self {
+        Self {
+            server: server.and_then(procfs::sample),
+            own_cpu_ms: procfs::cpu_ms(own).unwrap_or(0.0),
+            machine: procfs::machine(),
+        }
+    }
+}
+
+/// How often the server's memory is read.
+const MEMORY_PERIOD: Duration = Duration::from_millis(250);
+/// Longest wait for requests under way once the time is over.
+const SETTLE: Duration = Duration::from_millis(300);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn orders_stay_within_the_tokens() {
+        for n in 0..1000 {
+            assert_eq!(Order::Round.pick(n, 7), n as usize % 7);
+            assert!(Order::Zipf.pick(n, 7) < 7);
+            assert_eq!(Order::Zipf.pick(n, 1), 0);
+        }
+        let first = (0..1000).filter(|&n| Order::Zipf.pick(n, 1000) == 0).count();
+        assert!(first > 50, "{first} of 1000 asked for the hottest token");
+    }
+}

@@ -1,0 +1,112 @@
+//! Readings from `/proc` (proc(5)): CPU time, memory, threads and descriptors of one process, and the
+//! machine's own busy time, so that a run can tell how much of the CPU others had.
+
+use std::fs;
+
+use nix::{
+    sched::{CpuSet, sched_setaffinity},
+    unistd::{Pid, SysconfVar, sysconf},
+};
+use serde::Serialize;
+
+/// One process at one moment.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub(crate) struct Sample {
+    /// User and system time in milliseconds, exited threads included; 10 ms steps.
+    pub(crate) cpu_ms: f64,
+    /// Resident memory in KiB.
+    pub(crate) rss_kib: u64,
+    /// The anonymous part of it.
+    pub(crate) anonymous_kib: u64,
+    /// The largest resident memory so far.
+    pub(crate) peak_kib: u64,
+    /// Threads.
+    pub(crate) threads: u64,
+    /// Open descriptors.
+    pub(crate) descriptors: u64,
+}
+
+/// Busy and total CPU time of the whole machine, in milliseconds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Machine {
+    /// Neither idle nor waiting for a disk.
+    pub(crate) busy_ms: f64,
+    /// All of it.
+    pub(crate) total_ms: f64,
+}
+
+/// User and system time of a process in milliseconds.
+pub(crate) fn cpu_ms(pid: u32) -> Option<f64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The command's name stands in parentheses and may hold spaces; fields 14 and 15 are the times.
+    let (_, fields) = stat.rsplit_once(") ")?;
+    let ticks = |n| fields.split_ascii_whitespace().nth(n)?.parse::<f64>().ok();
+    Some((ticks(11)? + ticks(12)?) * ms_per_tick())
+}
+
+/// Reads one process, or `None` once it has ended.
+pub(crate) fn sample(pid: u32) -> Option<Sample> {
+    let mut sample = Sample { cpu_ms: cpu_ms(pid)?, ..Sample::default() };
+    for line in fs::read_to_string(format!("/proc/{pid}/status")).ok()?.lines() {
+        let Some((key, value)) = line.split_once(':') else { continue };
+        let field = match key {
+            "VmRSS" => &mut sample.rss_kib,
+            "RssAnon" => &mut sample.anonymous_kib,
+            "VmHWM" => &mut sample.peak_kib,
+            "Threads" => &mut sample.threads,
+            _ => continue,
+        };
+        *field = value.split_ascii_whitespace().next().and_then(|number| number.parse().ok()).unwrap_or(0);
+    }
+    sample.descriptors = fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, |entries| entries.count() as u64);
+    Some(sample)
+}
+
+/// Makes the peak start again from the present; a failure leaves it as it was.
+pub(crate) fn reset_peak(pid: u32) {
+    let _ = fs::write(format!("/proc/{pid}/clear_refs"), "5");
+}
+
+/// Reads the machine's CPU time.
+pub(crate) fn machine() -> Option<Machine> {
+    let stat = fs::read_to_string("/proc/stat").ok()?;
+    let fields: Vec<f64> =
+        stat.lines().next()?.split_ascii_whitespace().skip(1).filter_map(|field| field.parse().ok()).collect();
+    let total: f64 = fields.iter().take(8).sum();
+    let idle = fields.get(3)? + fields.get(4)?;
+    Some(Machine { busy_ms: (total - idle) * ms_per_tick(), total_ms: total * ms_per_tick() })
+}
+
+/// Keeps a process that has just been spawned on these CPUs; none means all.
+pub(crate) fn pin(pid: u32, cpus: &[usize]) -> anyhow::Result<()> {
+    if cpus.is_empty() {
+        return Ok(());
+    }
+    let mut set = CpuSet::new();
+    for &cpu in cpus {
+        set.set(cpu)?;
+    }
+    Ok(sched_setaffinity(Pid::from_raw(pid.try_into()?), &set)?)
+}
+
+fn ms_per_tick() -> f64 {
+    let ticks = sysconf(SysconfVar::CLK_TCK).ok().flatten().unwrap_or(100);
+    1000.0 / ticks as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_its_own_process() {
+        let sample = sample(std::process::id()).expect("we run");
+        assert!(sample.rss_kib > 0 && sample.anonymous_kib > 0 && sample.threads > 0 && sample.descriptors > 0);
+        assert!(sample.peak_kib >= sample.rss_kib);
+    }
+
+    #[test]
+    fn an_ended_process_has_no_figures() {
+        assert!(sample(u32::MAX).is_none());
+    }
+}
