@@ -1,1 +1,13 @@
-//! Scenarios: real logins through the real `herald` binary, one integration test binary for all.
+//! Scenarios: real logins through the real `herald` binary. One binary for all of them, so that they
+//! link once; one file a subject, named by what must hold.
+
+mod clients;
+mod configuration;
+mod hostile_policies;
+mod lifecycle;
+mod login;
+mod refusals;
+mod secrecy;
+mod sharing;
+mod sts_in_trouble;
+mod support;

@@ -119,7 +119,7 @@ impl<'a> Claim<'a> {
         check_algorithm(find("X-Amz-Algorithm")?)?;
         if let Some(expires) = parameters.find("X-Amz-Expires") {
             let seconds = expires.bytes().all(|byte| byte.is_ascii_digit()).then(|| expires.parse::<u32>().ok());
-            if !seconds.flatten().is_some_and(|seconds| seconds <= MAX_EXPIRES) {
+            if seconds.flatten().is_none_or(|seconds| seconds > MAX_EXPIRES) {
                 return Err(incomplete("X-Amz-Expires must be a number of seconds between 0 and 604800"));
             }
         }

@@ -1,0 +1,110 @@
+//! No token, signature, key or session token in anything the programs write.
+
+use tests::{
+    sts::{ALICE, BOB, EVE, Fault},
+    tokens::{Draft, Signed, url_of},
+};
+
+use crate::support::{draft, fresh, herald_token, login_with, start, terminal};
+
+/// Everything of a signed request that must stay out of sight.
+fn secrets(signed: &Signed) -> Vec<String> {
+    let token = signed.token();
+    let find = |name| signed.find(name).map(str::to_owned);
+    let mut secrets = vec![token[..64].to_owned(), token[token.len() - 40..].to_owned(), token];
+    secrets.extend([find("X-Amz-Signature"), find("X-Amz-Security-Token")].into_iter().flatten());
+    // As a URL has it, too.
+    let encoded = secrets.last().map(|text| tests::sigv4::encode(text.as_bytes()));
+    secrets.extend(encoded);
+    secrets
+}
+
+#[tokio::test]
+async fn nothing_secret_is_written_down() {
+    let (sts, server) = start("").await;
+    let mut hidden: Vec<String> = [ALICE, BOB, EVE].iter().map(|person| person.secret_access_key.to_owned()).collect();
+    let mut shown = String::new();
+    let drafts = [
+        draft(&ALICE),
+        draft(&BOB),
+        draft(&EVE),
+        Draft { secret: "another".to_owned(), ..draft(&ALICE) },
+        Draft { service: "s3".to_owned(), ..draft(&ALICE) },
+        Draft { host: "sts.example.com".to_owned(), ..draft(&ALICE) },
+        Draft { expires: Some("99999".to_owned()), ..draft(&ALICE) },
+        Draft { date: "20200101T000000Z".to_owned(), ..draft(&ALICE) },
+    ];
+    let mut tokens: Vec<Signed> = drafts.iter().map(Draft::sign).collect();
+    tokens.push(draft(&ALICE).sign().and("action", "AssumeRole"));
+    for signed in &tokens {
+        hidden.extend(secrets(signed));
+        shown.push_str(&server.review(&signed.token()).await.expect("an answer").text);
+    }
+    for fault in [Fault::Reset, Fault::Garbage, Fault::E500, Fault::Throttle400, Fault::Redirect, Fault::Trailing] {
+        sts.sts.set(fault);
+        let signed = draft(&ALICE).sign();
+        hidden.extend(secrets(&signed));
+        shown.push_str(&server.review(&signed.token()).await.expect("an answer").text);
+        sts.sts.set(Fault::None);
+    }
+    shown.push_str(&server.get("/metrics").await.expect("metrics").text);
+    shown.push_str(&server.get("/readyz?verbose").await.expect("readiness").text);
+    let finished = server.stop().await.expect("an end");
+    assert!(finished.stderr.contains("decisionId"), "the audit log was on: {}", finished.stderr);
+    shown.push_str(&finished.stderr);
+    shown.push_str(&finished.stdout);
+    for secret in &hidden {
+        assert!(!shown.contains(secret), "written down: {secret}");
+    }
+}
+
+#[tokio::test]
+async fn the_process_log_keeps_quiet_at_its_most_talkative() {
+    let sts = crate::support::sts().await;
+    let setup = crate::support::setup(&sts, &crate::support::config(""));
+    let server = setup.argument("--log-verbosity").argument("trace").start().await.expect("a server");
+    let mut hidden = Vec::new();
+    for fault in [Fault::None, Fault::Reset, Fault::Redirect, Fault::Denied403] {
+        sts.sts.set(fault);
+        let signed = draft(&ALICE).sign();
+        hidden.extend(secrets(&signed));
+        server.review(&signed.token()).await.expect("an answer");
+    }
+    let finished = server.stop().await.expect("an end");
+    for secret in &hidden {
+        assert!(!finished.stderr.contains(secret), "written down: {secret}");
+    }
+}
+
+#[tokio::test]
+async fn the_plugin_says_nothing_beside_its_answer() {
+    let home = tempfile::tempdir().expect("a folder");
+    let environment = terminal(&ALICE, home.path());
+    let good = herald_token(&[], &environment).await.success().expect("a token");
+    assert_eq!(good.stderr, "");
+    assert!(!good.stdout.contains(ALICE.secret_access_key));
+    let url = good.token().ok().and_then(|token| url_of(&token)).expect("a URL");
+    assert!(url.starts_with("https://sts.us-east-1.amazonaws.com/?Action=GetCallerIdentity&"), "{url}");
+    let bad = herald_token(&["--role", "not-an-arn"], &environment).await;
+    assert_ne!(bad.code, Some(0));
+    assert_eq!(bad.stdout, "");
+    for secret in [ALICE.secret_access_key, ALICE.session_token.expect("temporary keys")] {
+        assert!(!bad.stderr.contains(secret));
+    }
+}
+
+#[tokio::test]
+async fn audit_lines_hold_the_decision_whole() {
+    let (sts, server) = start("").await;
+    let allowed = server.review(&fresh(&ALICE)).await.expect("an answer");
+    let id = allowed.json()["status"]["user"]["extra"]["herald.dev/decision-id"][0].as_str().map(str::to_owned);
+    let line = server.audit_of(&id.expect("a decision id")).await.expect("its audit line");
+    assert_eq!(line["outcome"], "allowed");
+    assert_eq!(line["caller"]["accessKeyId"], ALICE.access_key_id);
+    assert_eq!(line["user"]["username"], "dev:alice");
+    assert_eq!(line["verifiedBy"], "sts");
+    assert_eq!(line["stages"][0]["stage"], "MountedFile");
+    let throttled = login_with(&sts, &server, Fault::Throttle400, &BOB).await;
+    let line = server.audit_of(&throttled.decision_id().expect("a decision id")).await.expect("its audit line");
+    assert_eq!((&line["reason"], &line["class"]), (&"sts_throttled".into(), &"throttled".into()));
+}
