@@ -77,7 +77,7 @@ impl Source {
     }
 
     fn is_test(&self) -> bool {
-        self.name.ends_with("/tests.rs") || self.name.contains("/tests/")
+        ["/tests.rs", "/fixtures.rs"].iter().any(|end| self.name.ends_with(end)) || self.name.contains("/tests/")
     }
 }
 

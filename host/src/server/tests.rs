@@ -1,3 +1,5 @@
+//! Settings of the server: bounds, defaults and what a bad value is told.
+
 use std::{net::Ipv4Addr, path::Path};
 
 use axum::body::Body;

@@ -1,3 +1,5 @@
+//! The audit log's promise: queued before answered, written once, never lost in silence.
+
 use std::{os::unix::fs::PermissionsExt as _, sync::Mutex};
 
 use super::*;

@@ -1,3 +1,5 @@
+//! The text that a scrape gets, as a golden file.
+
 use expect_test::expect;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! The state directory as a table: which files are there, and what becomes of them.
+
 use std::{
     fs::{self, Permissions},
     net::Ipv4Addr,

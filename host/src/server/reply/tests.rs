@@ -1,3 +1,5 @@
+//! Every class of decision, and the HTTP answer that the API server gets for it.
+
 use expect_test::{Expect, expect};
 use http_body_util::BodyExt as _;
 

@@ -1,3 +1,5 @@
+//! The routes over real connections: what is asked, and what comes back.
+
 use serde_json::{Value, json};
 
 use super::{
