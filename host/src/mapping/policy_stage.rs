@@ -12,7 +12,7 @@ pub const PREFIX: &str = "Policy/";
 
 /// Stub.
 #[derive(Debug)]
-pub struct PolicyStage(Arc<Policy>);
+pub struct PolicyStage(#[allow(dead_code, reason = "a stub")] Arc<Policy>);
 
 impl PolicyStage {
     /// Stub.

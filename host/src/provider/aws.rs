@@ -23,6 +23,11 @@ pub struct Config {
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
 pub struct ClusterId(String);
 
+/// Stub.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("a cluster id must be 1 to 255 visible ASCII characters without spaces")]
+pub struct InvalidClusterId;
+
 impl ClusterId {
     /// Stub.
     #[must_use]
@@ -32,12 +37,11 @@ impl ClusterId {
 }
 
 impl FromStr for ClusterId {
-    type Err = &'static str;
+    type Err = InvalidClusterId;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let good = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
-        good.then(|| Self(text.to_owned()))
-            .ok_or("a cluster id must be 1 to 255 visible ASCII characters without spaces")
+        good.then(|| Self(text.to_owned())).ok_or(InvalidClusterId)
     }
 }
 
