@@ -39,6 +39,8 @@ mod file;
 mod node;
 pub mod reload;
 
+use file::{BackendMode, Places};
+
 pub use build::Shared;
 pub use error::{ConfigError, Position, Warning};
 pub use reload::Reloader;
@@ -149,6 +151,22 @@ impl Config {
     /// When it does not say what it should.
     pub fn parse(path: &Path, text: &str) -> Result<Loaded, ConfigError> {
         file::parse(path, text).map_err(|problem| problem.in_file(path))
+    }
+
+    /// Puts other sources in place of `server.backendMode`, as `--backend-mode` does.
+    ///
+    /// # Errors
+    ///
+    /// When they do not go with the policies of this configuration.
+    pub fn set_backend_mode(&mut self, modes: &[String]) -> Result<(), ConfigError> {
+        let places = Places::default();
+        let modes = BackendMode(modes.to_vec());
+        let checked = check::sources(Some(&modes), &self.policies, &places)
+            .and_then(|sources| check::policies(&self.policies, &sources, &places).map(|()| sources));
+        let file = self.file.clone();
+        self.sources =
+            checked.map_err(|problem| ConfigError::Build { file, what: format!("--backend-mode: {problem}") })?;
+        Ok(())
     }
 
     /// Every file that this configuration is made of.

@@ -17,8 +17,11 @@ impl Metrics {
     /// A verified-caller look-up: `hit`, `refused` (a remembered refusal), `joined` (single-flight), `miss`.
     pub fn sts_cache(&self, _result: &'static str) {}
 
-    /// A configuration was put in force (`ok`), or was refused and the last one stays.
-    pub fn config_reload(&self, _ok: bool, _generation: &str) {}
+    /// A configuration went live at `now`: its digest.
+    pub fn config_loaded(&self, _generation: &str, _now: std::time::SystemTime) {}
+
+    /// A configuration was refused; the last good one stays in force.
+    pub fn config_rejected(&self) {}
 
     /// One policy evaluation: policy name, verdict or fault label, time, fuel.
     pub fn policy(&self, _policy: &str, _result: &'static str, _took: Duration, _fuel: u64) {}

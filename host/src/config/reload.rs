@@ -32,8 +32,8 @@ pub struct Reloader {
     worker: JoinHandle<()>,
 }
 
-/// Changes a freshly read configuration before it is built: what the command line overrides.
-pub type Overrides = Arc<dyn Fn(&mut Config) + Send + Sync>;
+/// Changes a freshly read configuration before it is built: what the command line puts over it.
+pub type Overrides = Arc<dyn Fn(&mut Config) -> Result<(), ConfigError> + Send + Sync>;
 
 /// How long changes are collected before they are looked at.
 const DEBOUNCE: Duration = Duration::from_millis(200);
@@ -45,6 +45,7 @@ struct Worker {
     config: Config,
     shared: Shared,
     overrides: Overrides,
+    clock: fn() -> SystemTime,
     current: Arc<ArcSwap<Authenticator>>,
     last_error: Arc<ArcSwapOption<String>>,
     /// How the files looked when they were last read.
@@ -65,9 +66,17 @@ struct Watcher {
 // === impl Reloader ===
 
 impl Reloader {
-    /// Starts to watch the files of `config`, from which `first` was built. Needs a tokio runtime.
+    /// Starts to watch the files of `config`, from which `first` was built, `overrides` included.
+    /// `clock` tells when a configuration goes live. Needs a tokio runtime.
     #[must_use]
-    pub fn start(config: Config, shared: Shared, first: Authenticator, overrides: Overrides) -> Self {
+    pub fn start(
+        config: Config,
+        shared: Shared,
+        first: Authenticator,
+        overrides: Overrides,
+        clock: fn() -> SystemTime,
+    ) -> Self {
+        shared.metrics().config_loaded(&config.generation, clock());
         let current = Arc::new(ArcSwap::from_pointee(first));
         let last_error = Arc::new(ArcSwapOption::empty());
         let wake = Arc::new(Notify::new());
@@ -78,6 +87,7 @@ impl Reloader {
             current: Arc::clone(&current),
             last_error: Arc::clone(&last_error),
             overrides,
+            clock,
             shared,
             config,
         };
@@ -151,7 +161,7 @@ impl Worker {
                     generation = self.config.generation,
                     "configuration not reloaded, the last good one stays: {line}"
                 );
-                self.metrics().config_reload(false, &self.config.generation);
+                self.metrics().config_rejected();
                 self.last_error.store(Some(Arc::new(line)));
             }
         }
@@ -166,7 +176,7 @@ impl Worker {
     }
 
     fn put_in_force(&mut self, mut loaded: Loaded) -> Result<(), ConfigError> {
-        (self.overrides)(&mut loaded.config);
+        (self.overrides)(&mut loaded.config)?;
         let shared = self.shared.follow(&loaded.config)?;
         let next = loaded.config.build(&shared)?;
         loaded.log();
@@ -175,7 +185,7 @@ impl Worker {
         self.shared = shared;
         self.config = loaded.config;
         self.watcher.follow(&self.config);
-        self.metrics().config_reload(true, &self.config.generation);
+        self.metrics().config_loaded(&self.config.generation, (self.clock)());
         Ok(())
     }
 

@@ -55,7 +55,7 @@ fn reloader(file: &Path) -> Reloader {
     let config = Config::load(file).expect("good").config;
     let shared = Shared::new(&config, Arc::default()).expect("made");
     let first = config.build(&shared).expect("built");
-    Reloader::start(config, shared, first, Arc::new(|_: &mut Config| {}))
+    Reloader::start(config, shared, first, Arc::new(|_: &mut Config| Ok(())), || SystemTime::UNIX_EPOCH)
 }
 
 /// A worker that is told nothing.
@@ -66,7 +66,8 @@ fn unwatched(file: &Path) -> Worker {
     Worker {
         current: Arc::new(ArcSwap::from_pointee(first)),
         last_error: Arc::default(),
-        overrides: Arc::new(|_: &mut Config| {}),
+        overrides: Arc::new(|_: &mut Config| Ok(())),
+        clock: || SystemTime::UNIX_EPOCH,
         seen: Stamp::of(&config),
         watcher: Watcher { notify: None, folders: BTreeSet::new(), names: Arc::default() },
         shared,
@@ -150,13 +151,16 @@ async fn the_command_line_stays_in_force_over_reloads() {
     let folder = tempfile::tempdir().expect("a folder");
     write(folder.path(), "# the id is on the command line\n");
     let file = folder.path().join("config.yaml");
-    let set: Overrides = Arc::new(|config: &mut Config| config.cluster_id = Some("flag".parse().expect("an id")));
+    let set: Overrides = Arc::new(|config: &mut Config| {
+        config.cluster_id = Some("flag".parse().expect("an id"));
+        config.set_backend_mode(&["File".to_owned()])
+    });
     let mut config = Config::load(&file).expect("good").config;
-    set(&mut config);
+    set(&mut config).expect("good");
     let shared = Shared::new(&config, Arc::default()).expect("made");
     let first = config.build(&shared).expect("built");
     let generation = config.generation.clone();
-    let rig = Rig { reloader: Reloader::start(config, shared, first, set), folder };
+    let rig = Rig { reloader: Reloader::start(config, shared, first, set, || SystemTime::UNIX_EPOCH), folder };
     rig.write("clusterID: file\n");
     rig.until("a new generation", |rig| rig.reloader.current().load().generation != generation).await;
     assert_eq!(rig.cluster(), "flag");
