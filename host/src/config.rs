@@ -39,6 +39,8 @@ mod file;
 mod node;
 pub mod reload;
 
+use file::{BackendMode, Places};
+
 pub use build::Shared;
 pub use error::{ConfigError, Position, Warning};
 pub use reload::Reloader;
@@ -151,15 +153,19 @@ impl Config {
         file::parse(path, text).map_err(|problem| problem.in_file(path))
     }
 
-    /// Puts `modes` in the place of `server.backendMode`, as the command line may.
+    /// Puts other sources in place of `server.backendMode`, as `--backend-mode` does.
     ///
     /// # Errors
     ///
-    /// When one of them is no source of this configuration.
-    pub fn set_sources(&mut self, modes: &[String]) -> Result<(), ConfigError> {
-        let find = |mode: &String| check::source(mode, &self.policies);
-        let sources: Result<Vec<_>, _> = modes.iter().map(find).collect();
-        self.sources = sources.map_err(|what| ConfigError::Build { file: self.file.clone(), what })?;
+    /// When they do not go with the policies of this configuration.
+    pub fn set_backend_mode(&mut self, modes: &[String]) -> Result<(), ConfigError> {
+        let places = Places::default();
+        let modes = BackendMode(modes.to_vec());
+        let checked = check::sources(Some(&modes), &self.policies, &places)
+            .and_then(|sources| check::policies(&self.policies, &sources, &places).map(|()| sources));
+        let file = self.file.clone();
+        self.sources =
+            checked.map_err(|problem| ConfigError::Build { file, what: format!("--backend-mode: {problem}") })?;
         Ok(())
     }
 

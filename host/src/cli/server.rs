@@ -13,16 +13,13 @@ use tokio::{
     signal::unix::{Signal, SignalKind, signal},
 };
 
-use super::Globals;
+use super::{Globals, policy::compile};
 use crate::{
     config::{Config, ConfigError, Reloader, Shared, reload::Overrides},
     observe::{AuditLog, Metrics},
     provider::aws::Partition,
     server::{self, Pair, Services},
 };
-
-/// Folder below the state directory in which compiled policies are kept.
-pub(super) const COMPILED: &str = "compiled";
 
 /// File descriptors that the server asks the system for, if it may have as many.
 const FILES: u64 = 8192;
@@ -86,7 +83,7 @@ impl Command {
         overrides(&mut config)?;
         super::cluster_id(&config)?;
         let metrics = Arc::new(Metrics::default());
-        let compiled = config.server.state_dir.join(COMPILED);
+        let compiled = config.server.state_dir.join(compile::FOLDER);
         let shared = Shared::new(&config, Arc::clone(&metrics), Some(compiled))?;
         let first = config.build(&shared)?;
         let audit = AuditLog::start(&config.observe.audit, Arc::clone(&metrics))?;
@@ -117,7 +114,7 @@ impl Command {
             server.state_dir.clone_from(path);
         }
         config.partition = self.partition.unwrap_or(config.partition);
-        self.backend_mode.as_deref().map_or(Ok(()), |modes| config.set_sources(modes))
+        self.backend_mode.as_deref().map_or(Ok(()), |modes| config.set_backend_mode(modes))
     }
 
     fn overrides(&self, globals: &Globals) -> Overrides {

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     caller::{
-        AccountId, Arn, PrincipalKind,
+        AccountId, Arn, InvalidAccountId, PrincipalKind,
         arn::{ACS_PARTITION, AWS_PARTITIONS},
     },
     mapping::{
@@ -130,7 +130,8 @@ impl<'a> Entries<'a> {
             ));
         }
         let account = self.required(entries, "accountID", node.at)?;
-        let account: AccountId = account.parse().map_err(|error| Problem::new(node.at, format!("{error}")))?;
+        let bad = |error: InvalidAccountId| Problem::new(node.at, error.to_string());
+        let account: AccountId = account.parse().map_err(bad)?;
         let partition = match value(entries, "partition") {
             None => AWS_PARTITIONS[0],
             Some(node) => aws_partition(node.text(self.source)?).map_err(|what| Problem::new(node.at, what))?,

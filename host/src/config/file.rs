@@ -1,6 +1,10 @@
 //! The file's shape: which key belongs to which room, and which keys of existing files have no effect.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use serde::{Deserialize, Deserializer, de::SeqAccess, de::Visitor};
 
@@ -11,7 +15,7 @@ use super::{
     error::{Position, Problem},
     node::{self, Key, Node, Value},
 };
-use crate::{observe, policy, provider::aws, server, sts};
+use crate::{caller::AccountId, observe, policy, provider::aws, server, sts};
 
 /// What this room itself reads under `server`.
 #[derive(Deserialize, Default)]
@@ -149,15 +153,16 @@ fn account_list(
     key: &str,
     source: &str,
     wrong: impl FnMut(Problem) -> Result<(), Problem>,
-) -> Result<std::collections::BTreeSet<crate::caller::AccountId>, Problem> {
-    let Value::Map(entries) = &lists.value else { return Ok(Default::default()) };
-    let Some(node) = value(entries, key) else { return Ok(Default::default()) };
+) -> Result<BTreeSet<AccountId>, Problem> {
+    let Value::Map(entries) = &lists.value else { return Ok(BTreeSet::new()) };
+    let Some(node) = value(entries, key) else { return Ok(BTreeSet::new()) };
     accounts(node, source, wrong).map_err(|problem| problem.under(key, node.at))
 }
 
 fn cluster_id(top: &[(Key, Node)], source: &str) -> Result<Option<aws::ClusterId>, Problem> {
     let Some(node) = value(top, "clusterID") else { return Ok(None) };
-    let parse = |text: &str| text.parse().map_err(|error| Problem::new(node.at, format!("{error}")));
+    let bad = |error: aws::InvalidClusterId| Problem::new(node.at, error.to_string());
+    let parse = |text: &str| text.parse().map_err(bad);
     node.text(source).and_then(parse).map(Some).map_err(|problem| problem.under("clusterID", node.at))
 }
 
@@ -181,8 +186,8 @@ fn sts_hosts(sts: &sts::Config, partition: aws::Partition) -> Result<Vec<aws::Ex
 }
 
 /// Files are named relative to the configuration file.
-fn beside(file: &Path, other: &Path) -> std::path::PathBuf {
-    file.parent().unwrap_or(Path::new("")).join(other)
+fn beside(file: &Path, other: &Path) -> PathBuf {
+    file.parent().unwrap_or_else(|| Path::new("")).join(other)
 }
 
 /// Deals the keys of one map out to those who know them.

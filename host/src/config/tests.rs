@@ -593,6 +593,17 @@ fn sources_in_order() {
 }
 
 #[test]
+fn the_command_line_may_name_other_sources() {
+    let text = "server: {policies: [{name: a, kind: map, component: a}], backendMode: [Policy/a]}";
+    let mut config = parse(text).expect("it loads").config;
+    config.set_backend_mode(&["MountedFile".to_owned(), "Policy/a".to_owned()]).expect("good");
+    assert_eq!(config.sources, [Source::MountedFile, Source::Policy("a".to_owned())]);
+    let error = config.set_backend_mode(&["CRDs".to_owned()]).expect_err("no source").to_string();
+    expect!["config.yaml: --backend-mode: unknown source `CRDs`"].assert_eq(&error);
+    assert_eq!(config.sources.len(), 2, "what was there stays");
+}
+
+#[test]
 fn policies_and_sources_agree() {
     #[track_caller]
     fn check(mode: &str, policies: &[&str], expected: &Expect) {

@@ -3,10 +3,7 @@
 
 use std::{io::Write, path::PathBuf, process::ExitCode};
 
-use crate::{
-    cli::server::COMPILED,
-    policy::{Compiled, CompiledFolder, Engine, compile},
-};
+use crate::policy::{self, CompiledFolder, Engine};
 
 /// Compile policies to machine code, outside the server's process.
 #[derive(clap::Args, Debug)]
@@ -22,24 +19,24 @@ pub struct Command {
 // === impl Command ===
 
 impl Command {
-    /// Compiles each component and prints where its machine code is.
+    /// Compiles each component and prints its digest, its size and where its machine code is.
     ///
     /// # Errors
     ///
     /// When a component does not compile or the folder cannot be written.
     pub fn run(&self, out: &mut impl Write) -> anyhow::Result<ExitCode> {
-        let folder = CompiledFolder::open(&self.state_dir.join(COMPILED))?;
+        let folder = CompiledFolder::open(&self.state_dir.join(FOLDER))?;
         let engine = Engine::for_compiling()?;
         for component in &self.components {
-            let Compiled { path, digest, code_bytes } = compile(&engine, component, &folder)?;
-            writeln!(
-                out,
-                "{}  {}  {code_bytes} bytes of machine code in {}",
-                digest,
-                component.display(),
-                path.display()
-            )?;
+            let compiled = policy::compile(&engine, component, &folder)?;
+            writeln!(out, "policy   {}", component.display())?;
+            writeln!(out, "sha256   {}", compiled.digest)?;
+            writeln!(out, "code     {} bytes", compiled.code_bytes)?;
+            writeln!(out, "file     {}", compiled.path.display())?;
         }
         Ok(ExitCode::SUCCESS)
     }
 }
+
+/// Folder below the state directory in which compiled policies are kept.
+pub(in crate::cli) const FOLDER: &str = "compiled";

@@ -1,6 +1,7 @@
 //! `herald policy test`: every case of a file against the component that the server would run.
 
 use std::{
+    collections::HashMap,
     fmt::Write as _,
     fs,
     io::{self, Write},
@@ -8,11 +9,14 @@ use std::{
     process::ExitCode,
 };
 
-use anyhow::{Context as _, ensure};
-use serde_json::{Value, json};
+use anyhow::Context as _;
+use serde_json::Value;
 
 use super::cases::{Case, Document, Expectation, OwnedRequest};
-use crate::policy::{Config, Engine, EngineConfig, Fault, Mapping, Policy, Verdict};
+use crate::policy::{
+    self, Ceiling, CompiledFolder, Config, Engine, EngineConfig, Fault, Kind, Limits, LoadProblem, Mapping, OnFault,
+    Policy, Verdict,
+};
 
 /// Run cases (a caller and the expected decision) against a built policy.
 #[derive(clap::Args, Debug)]
@@ -77,27 +81,43 @@ fn parse(text: &str) -> anyhow::Result<Vec<Case>> {
     Ok(cases)
 }
 
-/// Asks the policy in `path`, loaded with each case's settings.
+/// Asks the policy in `path`, compiled once and loaded once for each of the settings.
 fn component(path: &Path) -> anyhow::Result<impl FnMut(&Value, &OwnedRequest) -> Outcome> {
-    ensure!(path.is_file(), "{}: no such file", path.display());
+    let scratch = tempfile::tempdir().context("no folder for temporary files")?;
+    let folder = CompiledFolder::open(&scratch.path().join("compiled"))?;
     let engine = Engine::new(&EngineConfig::default())?;
+    policy::compile(&engine, path, &folder)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
-    let entry = json!({"name": "cases", "kind": "map", "component": path});
-    let config: Config = serde_json::from_value(entry).context("the path of a component is text")?;
-    let mut loaded: Option<(Value, Policy)> = None;
+    let mut config = config(path)?;
+    let mut loaded: HashMap<String, Result<Policy, Outcome>> = HashMap::new();
     Ok(move |settings: &Value, request: &OwnedRequest| {
-        if loaded.as_ref().is_none_or(|(known, _)| known != settings) {
-            let config = Config { settings: settings.clone(), ..config.clone() };
-            match Policy::load(&engine, &config, None) {
-                Ok(policy) => loaded = Some((settings.clone(), policy)),
-                Err(error) => return Outcome::Unloadable(error.to_string()),
-            }
+        let _scratch = &scratch;
+        let policy = loaded.entry(settings.to_string()).or_insert_with(|| {
+            config.settings.clone_from(settings);
+            Policy::load(&engine, &config, Some(&folder)).map_err(|error| Outcome::unloadable(error.problem))
+        });
+        match policy {
+            Ok(policy) => match runtime.block_on(policy.decide(&request.borrow())).verdict {
+                Ok(verdict) => Outcome::Verdict(verdict),
+                Err(fault) => Outcome::Fault(fault),
+            },
+            Err(outcome) => outcome.clone(),
         }
-        let (_, policy) = loaded.as_ref().expect("loaded just now, or before");
-        match runtime.block_on(policy.decide(&request.borrow())).verdict {
-            Ok(verdict) => Outcome::Verdict(verdict),
-            Err(fault) => Outcome::Fault(fault),
-        }
+    })
+}
+
+/// Fuel bounds a case the same way on every machine; the clock only ends what hangs.
+fn config(component: &Path) -> anyhow::Result<Config> {
+    let limits = Limits::default();
+    Ok(Config {
+        name: "under-test".parse()?,
+        kind: Kind::Map,
+        component: component.to_owned(),
+        sha256: None,
+        settings: Value::Null,
+        ceiling: Ceiling::default(),
+        on_fault: OnFault::default(),
+        limits: Limits::new(Limits::MAX_TIMEOUT, limits.memory(), limits.fuel())?,
     })
 }
 
@@ -185,6 +205,13 @@ impl Expectation {
 // === impl Outcome ===
 
 impl Outcome {
+    fn unloadable(problem: LoadProblem) -> Self {
+        Self::Unloadable(match problem {
+            LoadProblem::Settings(why) => why,
+            other => other.to_string(),
+        })
+    }
+
     fn describe(&self) -> String {
         match self {
             Self::Fault(fault) => format!("fault {}: {fault}", fault.reason()),

@@ -153,10 +153,10 @@ async fn the_command_line_stays_in_force_over_reloads() {
     let file = folder.path().join("config.yaml");
     let set: Overrides = Arc::new(|config: &mut Config| {
         config.cluster_id = Some("flag".parse().expect("an id"));
-        Ok(())
+        config.set_backend_mode(&["File".to_owned()])
     });
     let mut config = Config::load(&file).expect("good").config;
-    set(&mut config).expect("it never fails");
+    set(&mut config).expect("good");
     let shared = Shared::new(&config, Arc::default(), None).expect("made");
     let first = config.build(&shared).expect("built");
     let generation = config.generation.clone();

@@ -232,3 +232,27 @@ fn the_ready_made_policies_cases_are_good() {
         assert!(cases.len() > 3);
     }
 }
+
+/// Builds in the repository's own target folder, so only the first run compiles anything.
+#[test]
+fn policies_pass_their_cases() {
+    #[track_caller]
+    fn check(folder: &str) {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(folder);
+        let component = super::super::build::build(&folder, None).expect("it builds").output;
+        let command = Command { component, cases: folder.join("cases.yaml") };
+        let mut out = Vec::new();
+        let code = command.run(&mut out).expect("it runs");
+        assert_eq!(code, ExitCode::SUCCESS, "{}", String::from_utf8_lossy(&out));
+    }
+    check("policies/session-groups");
+    check("tests/policies/hostile");
+}
+
+#[test]
+fn files_that_are_no_policy() {
+    let cases = Path::new(env!("CARGO_MANIFEST_DIR")).join("../policies/session-groups/cases.yaml");
+    let command = Command { component: cases.clone(), cases };
+    let error = command.run(&mut Vec::new()).expect_err("not a policy");
+    assert!(format!("{error:#}").contains("not a WebAssembly file"), "{error:#}");
+}
