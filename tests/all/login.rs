@@ -33,7 +33,7 @@ async fn a_token_of_herald_becomes_a_user() {
     check(
         &server.review_as(Version::V1, &token).await.expect("an answer"),
         &expect![[
-            r#"{"apiVersion":"authentication.k8s.io/v1","kind":"TokenReview","status":{"authenticated":true,"user":{"username":"dev:alice","uid":"aws-iam-authenticator:123456789012:AROADEVELOPERSEXAMPL:alice","groups":["developers"],"extra":{"arn":["arn:aws:sts::123456789012:assumed-role/Developers/alice"],"canonicalArn":["arn:aws:iam::123456789012:role/Developers"],"sessionName":["alice"],"accessKeyId":["ASIADEVALICEEXAMPLE1"],"principalId":["AROADEVELOPERSEXAMPL:alice"],"sigs.k8s.io/aws-iam-authenticator/principalId":["AROADEVELOPERSEXAMPL:alice"],"herald.dev/decision-id":["…"],"herald.dev/stage":["MountedFile"],"herald.dev/generation":["…"]}}}}"#
+            r#"{"apiVersion":"authentication.k8s.io/v1","kind":"TokenReview","status":{"authenticated":true,"user":{"username":"dev:alice","uid":"aws-iam-authenticator:123456789012:AROADEVELOPERSEXAMPL","groups":["developers"],"extra":{"arn":["arn:aws:sts::123456789012:assumed-role/Developers/alice"],"canonicalArn":["arn:aws:iam::123456789012:role/Developers"],"sessionName":["alice"],"accessKeyId":["ASIADEVALICEEXAMPLE1"],"principalId":["AROADEVELOPERSEXAMPL"],"sigs.k8s.io/aws-iam-authenticator/principalId":["AROADEVELOPERSEXAMPL"],"herald.dev/decision-id":["…"],"herald.dev/stage":["MountedFile"],"herald.dev/generation":["…"]}}}}"#
         ]],
     );
     check(

@@ -124,6 +124,20 @@ impl Finished {
         Ok(self)
     }
 
+    /// The one line that says why the command failed: what stands on stderr besides the process log.
+    ///
+    /// # Errors
+    ///
+    /// When there is none, or more than one, or the process log goes on behind it.
+    pub fn complaint(&self) -> anyhow::Result<&str> {
+        let is_log = |line: &str| line.starts_with("time=") || line.starts_with('{');
+        let mut lines = self.stderr.trim_end().lines().skip_while(|line| is_log(line));
+        match (lines.next(), lines.next()) {
+            (Some(line), None) => Ok(line),
+            _ => bail!("not one line at the end:\n{}", self.stderr),
+        }
+    }
+
     /// The token in an ExecCredential on stdout.
     ///
     /// # Errors
@@ -148,6 +162,21 @@ mod tests {
         let library = r#"{"reason":"compiler-artifact","target":{"kind":["lib"],"name":"herald"},"executable":null}"#;
         assert_eq!(executable(library), None);
         assert_eq!(executable("Compiling herald"), None);
+    }
+
+    #[test]
+    fn a_complaint_is_one_line_behind_the_log() {
+        #[track_caller]
+        fn check(stderr: &str, expected: Option<&str>) {
+            let finished = Finished { code: Some(1), stdout: String::new(), stderr: stderr.to_owned() };
+            assert_eq!(finished.complaint().ok(), expected);
+        }
+        check("herald: wrong\n", Some("herald: wrong"));
+        check("time=1 level=warn\nherald: wrong\n", Some("herald: wrong"));
+        check("", None);
+        check("time=1 level=warn\n", None);
+        check("herald: wrong\nmore\n", None);
+        check("herald: wrong\ntime=1 level=info\n", None);
     }
 
     #[tokio::test]

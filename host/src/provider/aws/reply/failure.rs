@@ -35,7 +35,7 @@ pub(super) fn read(reply: &StsReply) -> VerifyError {
     let status = reply.status;
     let code = code(reply).unwrap_or_else(|| "Unknown".to_owned());
     if status == 429 || (status >= 400 && THROTTLING.contains(&code.as_str())) {
-        return VerifyError::Throttled { retry_after: None };
+        return VerifyError::Throttled { retry_after: reply.retry_after };
     }
     match status {
         300..=399 => VerifyError::Unavailable { cause: "redirect" },
