@@ -15,7 +15,7 @@ use crate::support::{config, fresh, setup, sts};
 fn hostile(component: &Path, mode: &str) -> String {
     let policy = format!(
         "  backendMode: [MountedFile, Policy/hostile]\n  policies:\n  - name: hostile\n    kind: map\n    \
-         component: {}\n    settings: {{mode: {mode}}}\n    limits: {{timeout: 100ms}}",
+         component: {}\n    settings: {{mode: {mode}}}\n    limits: {{timeout: 2s}}",
         component.display()
     );
     config(&policy).replace(":role/Developers", ":role/SomebodyElse")

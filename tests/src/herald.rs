@@ -89,8 +89,7 @@ fn find_or_build() -> anyhow::Result<PathBuf> {
     if let Some(path) = std::env::var_os(BINARY) {
         return Ok(path.into());
     }
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let output = Command::new(cargo)
+    let output = cargo()
         .args(["build", "--quiet", "--package", "herald", "--bin", "herald"])
         .args(["--message-format", "json-render-diagnostics"])
         .current_dir(repository())
@@ -102,6 +101,22 @@ fn find_or_build() -> anyhow::Result<PathBuf> {
         bail!("cargo names no executable");
     };
     Ok(path)
+}
+
+/// The cargo that runs this process, without what it has set for this process's own package: build scripts
+/// that look at it (those of `ring` do) would run again, and all that stands on them, there and back.
+#[must_use]
+pub fn cargo() -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    for (name, _) in std::env::vars_os().filter(|(name, _)| is_of_one_package(&name.to_string_lossy())) {
+        command.env_remove(name);
+    }
+    command
+}
+
+/// Whether cargo sets the variable `name` for a package that it runs (The Cargo Book, "Environment Variables").
+fn is_of_one_package(name: &str) -> bool {
+    ["CARGO_BIN_", "CARGO_CRATE_", "CARGO_MANIFEST_", "CARGO_PKG_"].iter().any(|prefix| name.starts_with(prefix))
 }
 
 /// The executable that one of cargo's messages names.

@@ -1,14 +1,14 @@
 //! What has to be built before the story begins: the real `herald`, and the policy as WebAssembly.
 
 use std::{
-    env, fs,
+    fs,
     path::PathBuf,
     process::{Command, Stdio},
     time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, ensure};
-use tests::herald::{binary, repository};
+use tests::herald::{binary, cargo, repository};
 use tokio::task::spawn_blocking;
 
 use crate::page::Page;
@@ -36,7 +36,7 @@ pub(crate) async fn all(page: &mut Page) -> anyhow::Result<Built> {
 
 fn build() -> anyhow::Result<Built> {
     // Cargo shows its progress here; the harness, which asks again quietly, then has nothing to do.
-    let status = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+    let status = cargo()
         .args(["build", "--package", "herald", "--bin", "herald"])
         .current_dir(repository())
         .stdin(Stdio::null())
