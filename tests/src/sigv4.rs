@@ -16,6 +16,21 @@ pub const TERMINATOR: &str = "aws4_request";
 /// SHA-256 of no bytes: the payload hash of a request without a body.
 pub const EMPTY_PAYLOAD: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
+const UPPER_HEX: &[u8; 16] = b"0123456789ABCDEF";
+
+/// Letters, digits and `-._~`.
+const UNRESERVED: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        // No panic and no loss: `byte` is below 256.
+        let c = byte as u8;
+        table[byte] = c.is_ascii_alphanumeric() || matches!(c, b'-' | b'.' | b'_' | b'~');
+        byte += 1;
+    }
+    table
+};
+
 /// What a signature is bound to besides the request: a day, a region and a service.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Scope<'a> {
@@ -104,9 +119,7 @@ pub fn canonical_value(value: &str) -> String {
 #[must_use]
 pub fn encode(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len() + bytes.len() / 8);
-    for &byte in bytes {
-        push_encoded(&mut text, byte, b"");
-    }
+    push_encoded(&mut text, bytes);
     text
 }
 
@@ -121,19 +134,25 @@ fn encode_path(text: &mut String, path: &str) {
     if path.is_empty() {
         text.push('/');
     }
-    for byte in path.bytes() {
-        push_encoded(text, byte, b"/");
+    for (index, segment) in path.split('/').enumerate() {
+        if index > 0 {
+            text.push('/');
+        }
+        push_encoded(text, segment.as_bytes());
     }
 }
 
-fn push_encoded(text: &mut String, byte: u8, also_safe: &[u8]) {
-    const HEX: &[u8; 16] = b"0123456789ABCDEF";
-    if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) || also_safe.contains(&byte) {
-        text.push(char::from(byte));
-    } else {
-        text.push('%');
-        text.push(char::from(HEX[usize::from(byte >> 4)]));
-        text.push(char::from(HEX[usize::from(byte & 15)]));
+/// Copies runs of safe bytes whole: this is most of what a check of a long session token costs.
+fn push_encoded(text: &mut String, bytes: &[u8]) {
+    for chunk in bytes.chunk_by(|one, next| UNRESERVED[usize::from(*one)] && UNRESERVED[usize::from(*next)]) {
+        match std::str::from_utf8(chunk) {
+            Ok(run) if UNRESERVED[usize::from(chunk[0])] => text.push_str(run),
+            _ => chunk.iter().for_each(|byte| {
+                text.push('%');
+                text.push(char::from(UPPER_HEX[usize::from(byte >> 4)]));
+                text.push(char::from(UPPER_HEX[usize::from(byte & 15)]));
+            }),
+        }
     }
 }
 

@@ -68,18 +68,22 @@ fn decode(text: &str) -> Result<Cow<'_, str>, StsError> {
     let malformed = || StsError::MalformedQueryString("a broken escape".to_owned());
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
-    while let [first, tail @ ..] = rest {
-        rest = tail;
-        match first {
-            b'%' => {
-                let [high, low, tail @ ..] = tail else { return Err(malformed()) };
+    while !rest.is_empty() {
+        let run = rest.iter().position(|byte| matches!(byte, b'%' | b'+')).unwrap_or(rest.len());
+        bytes.extend_from_slice(&rest[..run]);
+        rest = match &rest[run..] {
+            [b'%', high, low, tail @ ..] => {
                 let digit = |byte: &u8| char::from(*byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
                 bytes.push(digit(high).ok_or_else(malformed)? << 4 | digit(low).ok_or_else(malformed)?);
-                rest = tail;
+                tail
             }
-            b'+' => bytes.push(b' '),
-            byte => bytes.push(*byte),
-        }
+            [b'%', ..] => return Err(malformed()),
+            [_plus, tail @ ..] => {
+                bytes.push(b' ');
+                tail
+            }
+            [] => break,
+        };
     }
     String::from_utf8(bytes).map(Cow::Owned).map_err(|_| malformed())
 }
