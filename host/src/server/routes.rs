@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
+    num::NonZeroU32,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -17,6 +18,7 @@ use axum::{
     routing::{get, post},
 };
 use bytes::Bytes;
+use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::{Serialize, Serializer};
 use tokio::sync::Semaphore;
@@ -147,6 +149,7 @@ impl Room {
             body_timeout: config.body_timeout,
             max_body_bytes: config.max_body_bytes,
             slots: Semaphore::new(config.max_in_flight),
+            refusals: RateLimiter::direct(REFUSALS),
             draining: AtomicBool::new(false),
             scraped: Mutex::new(None),
         }
@@ -183,8 +186,12 @@ impl Room {
 
     /// Writes the decision down, then answers. A login that cannot be written down is not answered.
     fn settle(&self, decision: &Decision, cluster: &str, question: &Question<'_>) -> Result<Response, Rejection> {
-        let foreign = decision.denial().is_some_and(|denial| denial.class == Class::Foreign);
-        if !foreign && self.record(decision, cluster, question).is_err() {
+        let class = decision.denial().map(|denial| denial.class);
+        if class == Some(Class::Foreign) {
+            return Ok(reply::decision(decision, question.version, question.audiences));
+        }
+        let too_many = class == Some(Class::NotAuthenticated) && self.refusals.check().is_err();
+        if too_many || self.record(decision, cluster, question).is_err() {
             self.services.metrics.audit_dropped(outcome(decision));
             if decision.user().is_some() {
                 return Err(Rejection::AuditUnavailable);

@@ -112,3 +112,27 @@ async fn a_login_that_cannot_be_recorded_is_not_answered() {
     assert!(text.contains(r#"herald_audit_dropped_total{outcome="denied"} 1"#), "{text}");
     assert!(text.contains(r#"herald_audit_dropped_total{outcome="allowed"} 2"#), "{text}");
 }
+
+#[tokio::test]
+async fn strangers_cannot_fill_the_audit_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("audit.log");
+    let room = Room::new(&Config::default(), services(Output::File(file.clone())));
+    let question = Question {
+        client: "127.0.0.1:1".parse().unwrap(),
+        now: SystemTime::UNIX_EPOCH,
+        version: ApiVersion::V1,
+        audiences: &[],
+    };
+    let settle = |outcome| room.settle(&decided(outcome), "prod", &question).unwrap().status().as_u16();
+    for _ in 0..3000 {
+        assert_eq!(settle(denied("token_base64", Class::NotAuthenticated)), 200);
+    }
+    assert_eq!(settle(denied("not_mapped", Class::NotAllowed)), 200);
+    assert_eq!(settle(allowed(&["dev"])), 200);
+    room.services.audit.flush(Duration::from_secs(10));
+    let text = std::fs::read_to_string(file).unwrap();
+    let lines = |part: &str| text.lines().filter(|line| line.contains(part)).count();
+    assert!((1000..2000).contains(&lines("token_base64")), "{}", lines("token_base64"));
+    assert_eq!((lines("not_mapped"), lines(r#""outcome":"allowed""#)), (1, 1));
+}

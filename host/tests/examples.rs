@@ -1,0 +1,108 @@
+//! Every file under `examples/` that a reader may copy does what it says: it loads, without a warning.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use herald::{
+    config::{Config, Loaded},
+    observe, policy, server, sts,
+};
+use serde_json::Value;
+
+fn example(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples").join(name)
+}
+
+fn text(name: &str) -> String {
+    fs::read_to_string(example(name)).expect("an example")
+}
+
+fn documents(name: &str) -> Vec<Value> {
+    serde_saphyr::from_multiple(&text(name)).expect("YAML")
+}
+
+#[track_caller]
+fn loads(name: &str, yaml: &str) -> Config {
+    let Loaded { config, warnings } = Config::parse(Path::new(name), yaml).expect("it loads");
+    assert!(warnings.is_empty(), "{warnings:?}");
+    config
+}
+
+#[test]
+fn every_configuration_loads() {
+    let mut found = 0;
+    for entry in fs::read_dir(example("config")).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        let yaml = fs::read_to_string(&path).expect("a file");
+        assert!(loads(&path.to_string_lossy(), &yaml).cluster_id.is_some());
+        found += 1;
+    }
+    assert!(found > 1, "the examples are where this test looks");
+}
+
+#[test]
+fn the_reference_states_the_defaults() {
+    let config = loads("reference.yaml", &text("config/reference.yaml"));
+    assert_eq!(config.server, server::Config::default());
+    assert_eq!(config.observe, observe::Config::default());
+    assert_eq!(config.policy_engine, policy::EngineConfig::default());
+    assert_eq!(config.sts, sts::Config::default());
+    assert_eq!(config.rules.len(), 3);
+}
+
+/// What is commented out in the reference is no lie either.
+#[test]
+fn the_reference_loads_with_its_comments_taken_away() {
+    let reference = text("config/reference.yaml");
+    let mut yaml = String::new();
+    let mut keep = |line: &str| {
+        yaml.push_str(line);
+        yaml.push('\n');
+    };
+    for line in reference.lines() {
+        let bare = line.trim_start();
+        let indent = &line[..line.len() - bare.len()];
+        match bare.strip_prefix("# ") {
+            Some(rest) if rest.starts_with("- ") || rest.starts_with("  ") => keep(&format!("{indent}{rest}")),
+            None if line.ends_with("policies: []") || line.ends_with("endpoints: []") => {
+                keep(line.trim_end_matches(" []"));
+            }
+            _ => keep(line),
+        }
+    }
+    let yaml = yaml.replace("[MountedFile]   ", "[MountedFile, Policy/oncall] #").replace("3f1c…", &"ab".repeat(32));
+    let config = loads("reference.yaml", &yaml);
+    assert_eq!((config.policies.len(), config.sts.endpoints.len(), config.sts_hosts.len()), (1, 1, 1));
+}
+
+#[test]
+fn the_manifest_runs_what_its_config_map_says() {
+    let documents = documents("deploy/herald.yaml");
+    let kind = |kind: &str| documents.iter().find(|document| document["kind"] == kind).expect("there is one");
+    let yaml = kind("ConfigMap")["data"]["config.yaml"].as_str().expect("a text");
+    assert_eq!(loads("config.yaml", yaml).rules.len(), 1);
+    let pod = &kind("DaemonSet")["spec"]["template"]["spec"];
+    let container = &pod["containers"][0];
+    let arguments: Vec<&str> = container["args"].as_array().expect("a list").iter().filter_map(Value::as_str).collect();
+    let mounted = |path: &str| container["volumeMounts"].as_array().expect("a list").iter().any(|m| m["mountPath"] == path);
+    for argument in &arguments[1..] {
+        let (_, path) = argument.split_once('=').expect("an option with a path");
+        let folder = Path::new(path).parent().expect("an absolute path").to_string_lossy();
+        assert!(mounted(&folder) || mounted(path), "{path} is on no volume");
+    }
+    assert_eq!(arguments[0], "server");
+    let config = server::Config::default();
+    assert_eq!(container["livenessProbe"]["httpGet"]["port"], config.port);
+    let grace = pod["terminationGracePeriodSeconds"].as_u64().expect("a number");
+    assert!(grace > config.shutdown_grace.as_secs());
+}
+
+#[test]
+fn the_kubeconfig_runs_the_plugin() {
+    let documents = documents("kubeconfig/kubectl.yaml");
+    let exec = &documents[0]["users"][0]["user"]["exec"];
+    assert_eq!(exec["apiVersion"], "client.authentication.k8s.io/v1");
+    assert_eq!((exec["command"].as_str(), exec["args"][0].as_str()), (Some("herald"), Some("token")));
+}
