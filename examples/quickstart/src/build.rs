@@ -1,14 +1,14 @@
 //! What has to be built before the story begins: the real `herald`, and the policy as WebAssembly.
 
 use std::{
-    env, fs,
+    fs,
     path::PathBuf,
     process::{Command, Stdio},
     time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, ensure};
-use tests::herald::{binary, repository};
+use tests::herald::{binary, cargo, forget_package, repository};
 use tokio::task::spawn_blocking;
 
 use crate::page::Page;
@@ -36,15 +36,18 @@ pub(crate) async fn all(page: &mut Page) -> anyhow::Result<Built> {
 
 fn build() -> anyhow::Result<Built> {
     // Cargo shows its progress here; the harness, which asks again quietly, then has nothing to do.
-    let status = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
-        .args(["build", "--package", "herald", "--bin", "herald"])
-        .current_dir(repository())
+    let status = cargo()
+        // No package is named, so that features are those of the whole workspace: what `cargo quickstart`,
+        // `cargo test` and `cargo build` have compiled serves each other.
+        .args(["build", "--bin", "herald"])
         .stdin(Stdio::null())
         .status()
         .context("cannot start cargo")?;
     ensure!(status.success(), "herald does not build: {status}");
     let policy = repository().join(COMPONENT);
-    let status = Command::new(binary()?)
+    let mut command = Command::new(binary()?);
+    forget_package(&mut command);
+    let status = command
         .args(["policy", "build", "policies/session-groups", "--output"])
         .arg(&policy)
         .current_dir(repository())
