@@ -85,14 +85,40 @@ pub async fn finish(mut command: tokio::process::Command) -> anyhow::Result<Fini
     })
 }
 
+/// A cargo to build with, from inside a program that cargo runs: without what the outer cargo says about
+/// that program's package, since some build scripts look at it and would build everything anew each time.
+#[must_use]
+pub fn cargo() -> Command {
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    forget_package(&mut cargo);
+    cargo.current_dir(repository());
+    cargo
+}
+
+/// Keeps what cargo says about the running program's package from `command` and the cargo that it runs.
+pub fn forget_package(command: &mut Command) {
+    for (name, _) in std::env::vars_os() {
+        if name.to_str().is_some_and(is_of_package) {
+            command.env_remove(&name);
+        }
+    }
+}
+
+/// The Cargo Book, "Environment Variables Cargo sets for crates".
+fn is_of_package(variable: &str) -> bool {
+    let prefixes = ["CARGO_BIN_", "CARGO_MANIFEST_", "CARGO_PKG_"];
+    let names = ["CARGO_CRATE_NAME", "CARGO_PRIMARY_PACKAGE", "CARGO_TARGET_TMPDIR", "OUT_DIR"];
+    prefixes.iter().any(|prefix| variable.starts_with(prefix)) || names.contains(&variable)
+}
+
 fn find_or_build() -> anyhow::Result<PathBuf> {
     if let Some(path) = std::env::var_os(BINARY) {
         return Ok(path.into());
     }
     let output = cargo()
-        .args(["build", "--quiet", "--package", "herald", "--bin", "herald"])
+        // No package is named, so that features are those of the whole workspace, as for `cargo test`.
+        .args(["build", "--quiet", "--bin", "herald"])
         .args(["--message-format", "json-render-diagnostics"])
-        .current_dir(repository())
         .stderr(Stdio::inherit())
         .output()
         .context("cargo cannot be started")?;
@@ -101,22 +127,6 @@ fn find_or_build() -> anyhow::Result<PathBuf> {
         bail!("cargo names no executable");
     };
     Ok(path)
-}
-
-/// The cargo that runs this process, without what it has set for this process's own package: build scripts
-/// that look at it (those of `ring` do) would run again, and all that stands on them, there and back.
-#[must_use]
-pub fn cargo() -> Command {
-    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    for (name, _) in std::env::vars_os().filter(|(name, _)| is_of_one_package(&name.to_string_lossy())) {
-        command.env_remove(name);
-    }
-    command
-}
-
-/// Whether cargo sets the variable `name` for a package that it runs (The Cargo Book, "Environment Variables").
-fn is_of_one_package(name: &str) -> bool {
-    ["CARGO_BIN_", "CARGO_CRATE_", "CARGO_MANIFEST_", "CARGO_PKG_"].iter().any(|prefix| name.starts_with(prefix))
 }
 
 /// The executable that one of cargo's messages names.
@@ -192,6 +202,19 @@ mod tests {
         check("time=1 level=warn\n", None);
         check("herald: wrong\nmore\n", None);
         check("herald: wrong\ntime=1 level=info\n", None);
+    }
+
+    #[test]
+    fn a_nested_cargo_hears_nothing_of_the_outer_ones_package() {
+        let removed: Vec<_> =
+            cargo().get_envs().filter(|(_, value)| value.is_none()).map(|(name, _)| name.to_owned()).collect();
+        assert!(
+            removed.iter().any(|name| name == "CARGO_PKG_NAME")
+                && removed.iter().any(|name| name == "CARGO_MANIFEST_DIR")
+        );
+        for kept in ["CARGO", "CARGO_HOME", "CARGO_TARGET_DIR", "CARGO_TERM_COLOR", "CARGO_BUILD_JOBS", "PATH"] {
+            assert!(!is_of_package(kept), "{kept}");
+        }
     }
 
     #[tokio::test]

@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context as _, ensure};
 
-use crate::herald::{binary, repository};
+use crate::herald::{binary, forget_package, repository};
 
 /// Where policies lie, in the order in which a name is looked up.
 const PLACES: [&str; 2] = ["policies", "tests/policies"];
@@ -32,7 +32,9 @@ pub fn build(name: &str) -> anyhow::Result<PathBuf> {
     let binary = binary()?;
     let output = binary.with_file_name("policies-of-tests").join(format!("{name}-{}.wasm", std::process::id()));
     std::fs::create_dir_all(output.parent().context("a file has a folder")?)?;
-    let status = Command::new(binary)
+    let mut command = Command::new(binary);
+    forget_package(&mut command);
+    let status = command
         .args(["policy", "build"])
         .arg(folder)
         .arg("--output")

@@ -8,7 +8,7 @@ use std::{
 };
 
 use anyhow::{Context as _, ensure};
-use tests::herald::{binary, cargo, repository};
+use tests::herald::{binary, cargo, forget_package, repository};
 use tokio::task::spawn_blocking;
 
 use crate::page::Page;
@@ -37,14 +37,17 @@ pub(crate) async fn all(page: &mut Page) -> anyhow::Result<Built> {
 fn build() -> anyhow::Result<Built> {
     // Cargo shows its progress here; the harness, which asks again quietly, then has nothing to do.
     let status = cargo()
-        .args(["build", "--package", "herald", "--bin", "herald"])
-        .current_dir(repository())
+        // No package is named, so that features are those of the whole workspace: what `cargo quickstart`,
+        // `cargo test` and `cargo build` have compiled serves each other.
+        .args(["build", "--bin", "herald"])
         .stdin(Stdio::null())
         .status()
         .context("cannot start cargo")?;
     ensure!(status.success(), "herald does not build: {status}");
     let policy = repository().join(COMPONENT);
-    let status = Command::new(binary()?)
+    let mut command = Command::new(binary()?);
+    forget_package(&mut command);
+    let status = command
         .args(["policy", "build", "policies/session-groups", "--output"])
         .arg(&policy)
         .current_dir(repository())

@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 use ::tests::{
     herald,
-    sts::{ALICE, Person},
+    sts::{ALICE, BOB, Person},
 };
 use serde_json::json;
 
@@ -27,9 +27,17 @@ pub(crate) fn describe(page: &mut Page, stage: &Stage) -> anyhow::Result<()> {
     page.say(&format!("  --authentication-token-webhook-config-file={}", folder.join("kubeconfig.yaml").display()));
     page.say("For kubectl, as Alice (set `server` in it to your API server):");
     page.say(&format!("  kubectl --kubeconfig {} auth whoami", kubectl.display()));
-    page.say("Or ask for a token as kubectl would:");
-    page.say(&format!("  {} token -i {CLUSTER_ID}", herald::binary()?.display()));
+    page.say("Or be Bob for one token:");
+    page.say(&format!("  {} {} token -i {CLUSTER_ID}", assignments(&BOB), herald::binary()?.display()));
     Ok(())
+}
+
+/// `person`'s keys as one writes them in front of a command.
+fn assignments(person: &Person) -> String {
+    let mut words: Vec<String> =
+        person.environment().into_iter().map(|(name, value)| format!("{name}='{value}'")).collect();
+    words.push("AWS_REGION=us-east-1".to_owned());
+    words.join(" ")
 }
 
 /// A kubeconfig that gets its tokens from `herald token` with `person`'s keys.

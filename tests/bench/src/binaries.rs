@@ -2,13 +2,13 @@
 //! everything and nothing stale is measured.
 
 use std::{
-    env,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
 use anyhow::{Context as _, ensure};
 use serde::Deserialize;
+use tests::herald::{cargo, forget_package, repository};
 
 use crate::output;
 
@@ -45,7 +45,8 @@ impl Binaries {
     ///
     /// When cargo fails or does not name the binaries it made.
     pub(crate) fn build() -> anyhow::Result<Self> {
-        let built = release_build()?;
+        let mut built = release_build(&["--package", "herald", "--bin", "herald"])?;
+        built.extend(release_build(&["--package", "bench", "--bins"])?);
         let find = |name: &str| {
             let found = built.iter().find(|(built, _)| built == name);
             found.map(|(_, path)| path.clone()).with_context(|| format!("cargo built no binary named {name}"))
@@ -60,10 +61,12 @@ impl Binaries {
     /// When `herald policy build` fails.
     pub(crate) fn build_policy(&self, output: &Path) -> anyhow::Result<()> {
         output::progress("building policies/session-groups");
-        let status = Command::new(&self.herald)
+        let mut command = Command::new(&self.herald);
+        forget_package(&mut command);
+        let status = command
             .args(["policy", "build", "policies/session-groups", "--output"])
             .arg(output)
-            .current_dir(workspace())
+            .current_dir(repository())
             .stdout(Stdio::null())
             .status()
             .context("cannot start herald policy build")?;
@@ -72,17 +75,13 @@ impl Binaries {
     }
 }
 
-/// The workspace's root folder.
-pub(crate) fn workspace() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
-}
-
-fn release_build() -> anyhow::Result<Vec<(String, PathBuf)>> {
-    output::progress("building the release binaries of herald and the floors");
-    let output = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+/// Builds binaries in the release profile, each package by itself, so that Herald gets the features that it is
+/// shipped with and no more; gives their names and files.
+fn release_build(what: &[&str]) -> anyhow::Result<Vec<(String, PathBuf)>> {
+    output::progress(format_args!("cargo build --release {}", what.join(" ")));
+    let output = cargo()
         .args(["build", "--release", "--message-format=json-render-diagnostics"])
-        .args(["--package", "herald", "--package", "bench", "--bins"])
-        .current_dir(workspace())
+        .args(what)
         .stderr(Stdio::inherit())
         .output()
         .context("cannot start cargo")?;
