@@ -6,12 +6,11 @@
 
 use std::{io, path::PathBuf, process::ExitCode, time::SystemTime};
 
-use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 
 use crate::{
     config::{Config, ConfigError},
-    observe::log,
+    observe::{audit::OpenError, log},
     policy::{FolderError, LoadError},
     provider::aws::ClusterId,
     server::Error as ServerError,
@@ -116,15 +115,13 @@ fn line(error: &anyhow::Error) -> String {
 
 /// Whether an error is about what the operator wrote or mounted.
 fn is_configuration(error: &anyhow::Error) -> bool {
-    let of_the_server = |error: &ServerError| match error {
-        ServerError::Bind { .. } => false,
-        ServerError::Certificate(_) | ServerError::Kubeconfig { .. } | ServerError::OutOfBounds { .. } => true,
-    };
+    let of_the_server = |error: &ServerError| !matches!(error, ServerError::Bind { .. });
     error.is::<ConfigError>()
         || error.is::<FolderError>()
         || error.is::<LoadError>()
+        || error.is::<NoClusterId>()
+        || error.is::<OpenError>()
         || error.downcast_ref().is_some_and(of_the_server)
-        || error.source().is_some_and(|source| source.is::<ConfigError>())
 }
 
 #[expect(clippy::disallowed_methods, reason = "the command line is where the clock is read")]
@@ -162,12 +159,15 @@ impl Globals {
     }
 }
 
-/// The cluster id, or what to do to have one.
+/// Nobody said which cluster tokens are for.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "which cluster? Give --cluster-id, set KUBERNETES_AWS_AUTHENTICATOR_CLUSTER_ID, or put clusterID into the file of --config"
+)]
+struct NoClusterId;
+
 fn cluster_id(config: &Config) -> anyhow::Result<&ClusterId> {
-    let id = config.cluster_id.as_ref();
-    id.context(
-        "which cluster? Give --cluster-id, set KUBERNETES_AWS_AUTHENTICATOR_CLUSTER_ID, or put clusterID into --config",
-    )
+    Ok(config.cluster_id.as_ref().ok_or(NoClusterId)?)
 }
 
 #[cfg(test)]

@@ -62,6 +62,8 @@ pub struct Config {
     pub observe: observe::Config,
     /// `server.sts`: how STS is asked.
     pub sts: sts::Config,
+    /// Digest of the CA files that `server.sts.endpoints` names, in hexadecimal.
+    pub ca_digest: String,
     /// `server.partition`. Default `aws`.
     pub partition: aws::Partition,
     /// Those of `server.sts.endpoints` that the provider's own table does not know. Default none.
@@ -140,6 +142,7 @@ impl Config {
     pub fn load(path: &Path) -> Result<Loaded, ConfigError> {
         let text = read_text(path)?;
         let mut loaded = Self::parse(path, &text)?;
+        loaded.config.ca_digest = digest_of_all(loaded.config.ca_files(), Sha256::new())?;
         loaded.config.generation = loaded.config.digest(&text)?;
         Ok(loaded)
     }
@@ -172,19 +175,27 @@ impl Config {
     /// Every file that this configuration is made of.
     pub fn files(&self) -> impl Iterator<Item = &Path> {
         let components = self.policies.iter().map(|policy| policy.component.as_path());
-        std::iter::once(self.file.as_path()).chain(components)
+        std::iter::once(self.file.as_path()).chain(components).chain(self.ca_files())
+    }
+
+    fn ca_files(&self) -> impl Iterator<Item = &Path> {
+        self.sts.endpoints.iter().filter_map(|endpoint| endpoint.ca_file.as_deref())
     }
 
     fn digest(&self, text: &str) -> Result<String, ConfigError> {
-        let mut whole = Sha256::new();
-        whole.update(Sha256::digest(text));
-        for policy in &self.policies {
-            let unreadable = |cause| ConfigError::Unreadable { file: policy.component.clone(), cause };
-            whole.update(digest_of(&policy.component).map_err(unreadable)?);
-        }
-        let digest: String = whole.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-        Ok(digest[..GENERATION_DIGITS].to_owned())
+        let named = self.files().skip(1);
+        let mut digest = digest_of_all(named, Sha256::new_with_prefix(Sha256::digest(text)))?;
+        digest.truncate(GENERATION_DIGITS);
+        Ok(digest)
     }
+}
+
+fn digest_of_all<'a>(files: impl Iterator<Item = &'a Path>, mut whole: Sha256) -> Result<String, ConfigError> {
+    for file in files {
+        let unreadable = |cause| ConfigError::Unreadable { file: file.to_owned(), cause };
+        whole.update(digest_of(file).map_err(unreadable)?);
+    }
+    Ok(whole.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 fn digest_of(path: &Path) -> std::io::Result<[u8; 32]> {
@@ -223,6 +234,7 @@ impl Default for Config {
             server: server::Config::default(),
             observe: observe::Config::default(),
             sts: sts::Config::default(),
+            ca_digest: String::new(),
             partition: aws::Partition::default(),
             sts_hosts: Vec::new(),
             sources: vec![Source::MountedFile],

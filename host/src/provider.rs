@@ -131,7 +131,8 @@ pub enum VerifyError {
         /// `request`, `reset`, `server_error`, `timeout`, `tls`, `too_large`.
         cause: &'static str,
     },
-    /// STS answered something that names no caller. Denied, and worth an alert: this is not STS.
+    /// Nobody's fault that is known: STS answered something that names no caller. Says nothing about the caller, so
+    /// it is not remembered; and worth an alert: this may not be STS.
     #[error("STS gave an answer that names no caller: {0}")]
     Unintelligible(&'static str),
 }
@@ -172,9 +173,10 @@ impl VerifyError {
             | Self::Foreign
             | Self::Malformed { .. }
             | Self::NotYetValid
-            | Self::Refused { .. }
-            | Self::Unintelligible(_) => Blame::Caller,
-            Self::Overloaded { .. } | Self::Throttled { .. } | Self::Unavailable { .. } => Blame::Retry,
+            | Self::Refused { .. } => Blame::Caller,
+            Self::Overloaded { .. } | Self::Throttled { .. } | Self::Unavailable { .. } | Self::Unintelligible(_) => {
+                Blame::Retry
+            }
         }
     }
 }

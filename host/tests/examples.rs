@@ -86,7 +86,8 @@ fn the_manifest_runs_what_its_config_map_says() {
     let pod = &kind("DaemonSet")["spec"]["template"]["spec"];
     let container = &pod["containers"][0];
     let arguments: Vec<&str> = container["args"].as_array().expect("a list").iter().filter_map(Value::as_str).collect();
-    let mounted = |path: &str| container["volumeMounts"].as_array().expect("a list").iter().any(|m| m["mountPath"] == path);
+    let mounted =
+        |path: &str| container["volumeMounts"].as_array().expect("a list").iter().any(|m| m["mountPath"] == path);
     for argument in &arguments[1..] {
         let (_, path) = argument.split_once('=').expect("an option with a path");
         let folder = Path::new(path).parent().expect("an absolute path").to_string_lossy();

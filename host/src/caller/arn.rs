@@ -72,6 +72,19 @@ impl Arn {
         self.session_name.as_deref()
     }
 
+    /// The permission set behind a role that IAM Identity Center made: `AWSReservedSSO_<set>_<16 hexadecimal digits>`
+    /// (AWS IAM Identity Center User Guide, "Referencing permission sets in resource policies"). The suffix has a
+    /// fixed length, so a set called `View` is never taken for one called `View_Only`.
+    #[must_use]
+    pub fn permission_set(&self) -> Option<&str> {
+        if !matches!(self.kind, PrincipalKind::AssumedRole | PrincipalKind::Role) {
+            return None;
+        }
+        let (set, suffix) = self.name().strip_prefix("AWSReservedSSO_")?.rsplit_once('_')?;
+        let hexadecimal = suffix.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        (hexadecimal && suffix.len() == 16 && !set.is_empty()).then_some(set)
+    }
+
     /// The ARN that mappings name: a role session becomes the role behind it, others stay.
     ///
     /// `arn:aws:sts::123456789012:assumed-role/Admin/alice` gives `arn:aws:iam::123456789012:role/Admin`.

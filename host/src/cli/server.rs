@@ -7,7 +7,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::{DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit};
 use tokio::{
     net::TcpListener,
     signal::unix::{Signal, SignalKind, signal},
@@ -225,6 +225,11 @@ async fn on_hang_up(mut signal: Signal, audit: Arc<AuditLog>, reload: impl Fn())
 fn limit_resources() {
     let core = Rlimit { current: Some(0), maximum: Some(0) };
     if let Err(error) = setrlimit(Resource::Core, core) {
+        tracing::warn!(%error, "cannot turn core dumps off");
+    }
+    // A dump that is piped to a program heeds no limit.
+    #[cfg(target_os = "linux")]
+    if let Err(error) = set_dumpable_behavior(DumpableBehavior::NotDumpable) {
         tracing::warn!(%error, "cannot turn core dumps off");
     }
     let files = getrlimit(Resource::Nofile);

@@ -23,12 +23,38 @@ use crate::{
 pub struct Shared {
     metrics: Arc<Metrics>,
     sts: Arc<Executor>,
-    sts_config: sts::Config,
+    /// What the executor was made for; another answer to any of it makes another executor.
+    sts_for: StsFor,
     /// Made for the first configuration that has a policy.
     engine: Option<Engine>,
     engine_config: policy::EngineConfig,
     /// Where compiled policies are kept; `None` compiles them at every load.
     compiled: Option<PathBuf>,
+}
+
+/// Everything that STS's word depends on. The executor remembers callers by their token alone, so it must not
+/// outlive the cluster id, the partition or the hosts that they were verified for.
+#[derive(Clone, Debug, Eq, PartialEq)]
+struct StsFor {
+    config: sts::Config,
+    ca_digest: String,
+    cluster_id: Option<aws::ClusterId>,
+    partition: aws::Partition,
+    hosts: Vec<aws::ExtraHost>,
+}
+
+// === impl StsFor ===
+
+impl StsFor {
+    fn of(config: &Config) -> Self {
+        Self {
+            config: config.sts.clone(),
+            ca_digest: config.ca_digest.clone(),
+            cluster_id: config.cluster_id.clone(),
+            partition: config.partition,
+            hosts: config.sts_hosts.clone(),
+        }
+    }
 }
 
 // === impl Shared ===
@@ -43,7 +69,7 @@ impl Shared {
     pub fn new(config: &Config, metrics: Arc<Metrics>, compiled: Option<PathBuf>) -> Result<Self, ConfigError> {
         Ok(Self {
             sts: executor(config, &metrics)?,
-            sts_config: config.sts.clone(),
+            sts_for: StsFor::of(config),
             engine: engine(config)?,
             engine_config: config.policy_engine.clone(),
             compiled,
@@ -58,9 +84,10 @@ impl Shared {
     /// As [`new`](Self::new).
     pub fn follow(&self, config: &Config) -> Result<Self, ConfigError> {
         let mut next = self.clone();
-        if config.sts != self.sts_config {
+        let sts_for = StsFor::of(config);
+        if sts_for != self.sts_for {
             next.sts = executor(config, &self.metrics)?;
-            next.sts_config = config.sts.clone();
+            next.sts_for = sts_for;
         }
         if config.policy_engine != self.engine_config || (next.engine.is_none() && !config.policies.is_empty()) {
             next.engine = engine(config)?;
@@ -96,8 +123,8 @@ fn engine(config: &Config) -> Result<Option<Engine>, ConfigError> {
 
 impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { sts_config, engine_config, .. } = self;
-        f.debug_struct("Shared").field("sts", sts_config).field("engine", engine_config).finish_non_exhaustive()
+        let Self { sts_for, engine_config, .. } = self;
+        f.debug_struct("Shared").field("sts", sts_for).field("engine", engine_config).finish_non_exhaustive()
     }
 }
 

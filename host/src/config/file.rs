@@ -106,10 +106,13 @@ fn server_section(file: &Path, node: Node, source: &str, warnings: &mut Warnings
 
     lists_were_read(&lists)?;
     let places = Places::of(&own);
-    let Own { partition, backend_mode, mut policies, policy_engine, reserved_prefix_config, sts } =
+    let Own { partition, backend_mode, mut policies, policy_engine, reserved_prefix_config, mut sts } =
         De::new(&own, source).read()?;
     for policy in &mut policies {
         policy.component = beside(file, &policy.component);
+    }
+    for ca_file in sts.endpoints.iter_mut().filter_map(|endpoint| endpoint.ca_file.as_mut()) {
+        *ca_file = beside(file, ca_file);
     }
     let sources = check::sources(backend_mode.as_ref(), &policies, &places)?;
     check::policies(&policies, &sources, &places)?;

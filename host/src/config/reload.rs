@@ -81,7 +81,8 @@ impl Reloader {
         let wake = Arc::new(Notify::new());
         let (changed, changes) = mpsc::channel(1);
         let mut worker = Worker {
-            seen: Stamp::of(&config),
+            // Empty: what changed while the first one was built is found by the first look.
+            seen: Vec::new(),
             watcher: Watcher::new(changed),
             current: Arc::clone(&current),
             last_error: Arc::clone(&last_error),
@@ -127,7 +128,8 @@ impl Worker {
             let changed = async {
                 tokio::select! {
                     () = wake.notified() => true,
-                    change = changes.recv() => change.is_some(),
+                    // Without a watcher nobody sends, and only the timer is left.
+                    Some(()) = changes.recv() => true,
                 }
             };
             if timeout(LOOK_AGAIN, changed).await == Ok(true) {

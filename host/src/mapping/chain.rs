@@ -139,7 +139,7 @@ impl Walk<'_> {
             return Err(out_of_bounds(link.stage.name(), rule));
         }
         self.trail.push(link.stage.name().to_owned());
-        Ok(after)
+        Ok(Mapping { uid: before.uid, ..after })
     }
 
     async fn ask(&mut self, link: &Link, current: Option<&Mapping>) -> Result<Option<Mapping>, Refusal> {

@@ -105,7 +105,7 @@ fn check_extra(mapping: &Mapping, host_keys: &[(&'static str, String)]) -> Resul
         let of_host = host_keys.iter().any(|(name, _)| key.eq_ignore_ascii_case(name));
         let twice = mapping.extra.iter().take(index).any(|(earlier, _)| earlier.eq_ignore_ascii_case(key));
         let ours = key.get(..HOST_EXTRA_PREFIX.len()).is_some_and(|head| head.eq_ignore_ascii_case(HOST_EXTRA_PREFIX));
-        if key.is_empty() || of_host || twice || ours {
+        if key.is_empty() || of_host || twice || ours || is_of_kubernetes(key) {
             return Err(GuardError::ReservedExtra);
         }
         check_text("an extra key", key)?;
@@ -115,6 +115,14 @@ fn check_extra(mapping: &Mapping, host_keys: &[(&'static str, String)]) -> Resul
         values.iter().try_for_each(|value| check_text("an extra value", value))?;
     }
     Ok(())
+}
+
+/// Keys of Kubernetes' own domains mean something to its admission rules, e.g. which node a token is for.
+fn is_of_kubernetes(key: &str) -> bool {
+    let domain = key.split_once('/').map_or("", |(domain, _)| domain).to_ascii_lowercase();
+    ["kubernetes.io", "k8s.io"]
+        .iter()
+        .any(|own| domain.strip_suffix(own).is_some_and(|head| head.is_empty() || head.ends_with('.')))
 }
 
 fn check_text(what: &'static str, text: &str) -> Result<(), GuardError> {
@@ -199,6 +207,9 @@ mod tests {
         check(&extra(&["canonicalarn"]), Err("guard_reserved_extra"));
         check(&extra(&["Herald.dev/decision-id"]), Err("guard_reserved_extra"));
         check(&extra(&["a", "A"]), Err("guard_reserved_extra"));
+        check(&extra(&["authentication.kubernetes.io/node-name"]), Err("guard_reserved_extra"));
+        check(&extra(&["Sigs.K8s.io/x"]), Err("guard_reserved_extra"));
+        check(&extra(&["notk8s.io/x"]), Ok(()));
         check(&extra(&[""]), Err("guard_reserved_extra"));
     }
 }

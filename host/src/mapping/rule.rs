@@ -69,12 +69,6 @@ pub struct Duplicate {
     pub first_line: u32,
 }
 
-/// What IAM Identity Center calls the roles it makes (IAM Identity Center User Guide, "Referencing
-/// permission sets in resource policies"): `AWSReservedSSO_<set>_<16 hex digits>`.
-const SSO_PREFIX: &str = "AWSReservedSSO_";
-/// Hex digits behind a permission set's name.
-const SSO_SUFFIX_DIGITS: usize = 16;
-
 // === impl Rules ===
 
 impl Rules {
@@ -168,14 +162,10 @@ impl PermissionSet {
         }
     }
 
-    /// The set through which `caller` came, read off the role's name. The suffix has a fixed length,
-    /// so a set called `View` is never taken for one called `View_Only`.
+    /// The set through which `caller` came.
     fn of(caller: &Caller) -> Option<Self> {
-        let rest = caller.name.strip_prefix(SSO_PREFIX).filter(|_| is_role(caller.kind))?;
-        let (name, suffix) = rest.rsplit_once('_')?;
-        let hex = suffix.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-        let whole = hex && suffix.len() == SSO_SUFFIX_DIGITS && !name.is_empty();
-        whole.then(|| Self::new(&caller.partition, &caller.account_id, name))
+        let name = caller.sso_permission_set.as_ref()?;
+        Some(Self::new(&caller.partition, &caller.account_id, name))
     }
 }
 

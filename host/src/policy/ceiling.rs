@@ -18,6 +18,8 @@ pub struct Ceiling {
     pub usernames: Option<Vec<String>>,
     /// Patterns for groups.
     pub groups: Option<Vec<String>>,
+    /// Patterns for uids. Left out, a policy may choose none: the provider's own names the principal.
+    pub uids: Option<Vec<String>>,
 }
 
 // === impl Ceiling ===
@@ -32,6 +34,12 @@ impl Ceiling {
         let same_name = before.is_some_and(|before| before.username == granted.username);
         if !same_name && !covers(self.usernames.as_deref(), &granted.username) {
             return Err(format!("username {:?} is above the ceiling", granted.username));
+        }
+        let same_uid = before.is_some_and(|before| before.uid == granted.uid);
+        if let Some(uid) = granted.uid.as_ref().filter(|_| !same_uid) {
+            if !covers(Some(self.uids.as_deref().unwrap_or_default()), uid) {
+                return Err(format!("uid {uid:?} is above the ceiling"));
+            }
         }
         let had = |group: &String| before.is_some_and(|before| before.groups.contains(group));
         let above = granted.groups.iter().find(|group| !had(group) && !covers(self.groups.as_deref(), group));

@@ -7,8 +7,11 @@
 use std::{
     fs::{self, DirBuilder, File, Metadata, Permissions},
     hash::{Hash as _, Hasher},
-    io::{self, Read as _, Write as _},
-    os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _},
+    io::{self, Read as _, Seek as _, Write as _},
+    os::{
+        fd::AsRawFd as _,
+        unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _},
+    },
     path::{Path, PathBuf},
 };
 
@@ -134,7 +137,7 @@ impl CompiledFolder {
         Ok(path)
     }
 
-    fn authentic<'a>(&self, name: Digest, path: &'a Path) -> io::Result<Option<Authentic<'a>>> {
+    fn authentic(&self, name: Digest, path: &Path) -> io::Result<Option<Authentic>> {
         let mut file = File::open(path)?;
         let about = file.metadata()?;
         let (true, Some(mut left)) = (about.is_file(), about.len().checked_sub(TAG_BYTES as u64)) else {
@@ -149,7 +152,7 @@ impl CompiledFolder {
         }
         let mut tag = [0; TAG_BYTES];
         file.read_exact(&mut tag)?;
-        Ok(mac.verify_slice(&tag).is_ok().then_some(Authentic(path)))
+        Ok(mac.verify_slice(&tag).is_ok().then_some(Authentic(file)))
     }
 
     fn mac(&self, name: Digest) -> Hmac<Sha256> {
@@ -224,22 +227,31 @@ impl Hasher for NameHasher {
 }
 
 /// A file of code whose tag was right.
-struct Authentic<'a>(&'a Path);
+struct Authentic(File);
 
 // === impl Authentic ===
 
-impl Authentic<'_> {
+impl Authentic {
     /// Maps the code, so that its pages are the kernel's to drop; where files may not be executed, copies it.
-    fn component(&self, engine: &Engine) -> Option<Component> {
+    fn component(mut self, engine: &Engine) -> Option<Component> {
         let engine = engine.wasmtime();
+        // By its handle, not by its name: under the name there may be another file by now.
+        let same_file = format!("/proc/self/fd/{}", self.0.as_raw_fd());
+        let mut copy = || {
+            let mut code = Vec::new();
+            self.0.rewind()?;
+            self.0.read_to_end(&mut code)?;
+            Ok::<_, io::Error>(code)
+        };
         #[expect(unsafe_code, reason = "machine code can only be taken on trust, and its tag is the trust")]
         // SAFETY: the file must hold what this version of wasmtime serialised, and must not change while mapped.
         // Its tag was made with a key that only this user can read, over the code and over a name made of the
         // component, wasmtime's full version and its compilation settings; and only `CompiledFolder::store` makes
-        // tags, for what the compiler has just returned. The folder is closed to other users, so whoever could
-        // change the file after the check has the key as well; and `store` replaces files, it never changes them.
+        // tags, for what the compiler has just returned. It is the checked file that is mapped, by its handle; only
+        // this user can write to it, so whoever could has the key as well; and `store` replaces files, it never
+        // changes them.
         let component = unsafe {
-            Component::deserialize_file(engine, self.0).or_else(|_| Component::deserialize(engine, fs::read(self.0)?))
+            Component::deserialize_file(engine, &same_file).or_else(|_| Component::deserialize(engine, copy()?))
         };
         component.ok()
     }

@@ -27,11 +27,15 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::graceful::GracefulConnection,
 };
-use tokio::{net::TcpStream, sync::watch, time::Instant};
+use tokio::{
+    net::TcpStream,
+    sync::{Semaphore, SemaphorePermit, watch},
+    time::Instant,
+};
 use tokio_rustls::TlsAcceptor;
 use tower::Service as _;
 
-use super::Config;
+use super::{Config, rejection::Rejection};
 
 mod watched;
 
@@ -39,6 +43,9 @@ use watched::Watched;
 
 /// Most requests at once on one HTTP/2 connection.
 const MAX_STREAMS: u32 = 250;
+/// Most bodies of one connection that are read at a time; more wait their turn, so that one peer's slow bodies
+/// hold up nobody else's and little memory.
+const MAX_BODIES: usize = 16;
 /// Largest head, in bytes.
 const MAX_HEAD_BYTES: u32 = 16 * 1024;
 /// Largest read buffer of an HTTP/1.1 connection, in bytes.
@@ -72,6 +79,7 @@ pub(super) struct Connection {
     /// Bytes between requests belong to a head. Not so in HTTP/2, where they may be pings.
     heads_by_bytes: bool,
     linger: AtomicBool,
+    bodies: Semaphore,
     activity: Mutex<Activity>,
 }
 
@@ -200,6 +208,7 @@ impl Connection {
             idle_timeout: config.idle_timeout,
             heads_by_bytes,
             linger: AtomicBool::new(false),
+            bodies: Semaphore::new(MAX_BODIES),
             activity: Mutex::new(Activity { requests: 0, due, reason: "head_timeout", head: false, fresh: true }),
         }
     }
@@ -207,6 +216,12 @@ impl Connection {
     /// The address at the other end.
     pub(super) fn peer(&self) -> SocketAddr {
         self.peer
+    }
+
+    /// Waits until a body may be read, as few others of this connection are.
+    pub(super) async fn turn_to_send(&self, within: Duration) -> Result<SemaphorePermit<'_>, Rejection> {
+        let turn = tokio::time::timeout(within, self.bodies.acquire()).await;
+        turn.map_err(|_| Rejection::SlowBody)?.map_err(|_| Rejection::SlowBody)
     }
 
     /// Should the connection be closed after this answer, what the peer still sends is read for a

@@ -39,10 +39,18 @@ pub(super) struct Room {
     body_timeout: Duration,
     max_body_bytes: usize,
     slots: Semaphore,
+    /// Bounds what strangers can write into the audit log.
+    refusals: DefaultDirectRateLimiter,
     draining: AtomicBool,
     /// The last text of the metrics, and when it was made.
     scraped: Mutex<Option<(Instant, Bytes)>>,
 }
+
+/// Audit lines a second for tokens that prove nobody, and how many may come at once. Such a token costs its
+/// sender nothing; lines beyond are counted (`herald_audit_dropped_total`) and left out. Callers that a cloud
+/// vouched for are always written down.
+const REFUSALS: Quota =
+    Quota::per_second(NonZeroU32::new(100).expect("not zero")).allow_burst(NonZeroU32::new(1000).expect("not zero"));
 
 /// Scrapes this close together get the same text, so that a peer who asks often and reads nothing
 /// costs neither time nor memory.
@@ -113,7 +121,7 @@ async fn authenticate(
     Extension(connection): Extension<Arc<Connection>>,
     request: Request,
 ) -> Response {
-    let answer = room.review(connection.peer(), request).await;
+    let answer = room.review(&connection, request).await;
     answer.unwrap_or_else(|rejection| room.reject(&connection, rejection))
 }
 
@@ -164,11 +172,16 @@ impl Room {
         &self.services
     }
 
-    async fn review(&self, client: SocketAddr, request: Request) -> Result<Response, Rejection> {
+    /// A slot is taken once the body is here, so that whoever sends slowly holds none.
+    async fn review(&self, connection: &Connection, request: Request) -> Result<Response, Rejection> {
         check_media_type(request.headers())?;
+        let client = connection.peer();
+        let body = {
+            let _turn = connection.turn_to_send(self.body_timeout).await?;
+            body::read(request.into_body(), self.max_body_bytes, self.body_timeout).await?
+        };
         let _slot = self.slots.try_acquire().map_err(|_| Rejection::Busy)?;
         let _in_flight = InFlight::new(self);
-        let body = body::read(request.into_body(), self.max_body_bytes, self.body_timeout).await?;
         let mut review: TokenReview = serde_json::from_slice(&body)?;
         drop(body);
         let token = BearerToken::new(std::mem::take(&mut *review.spec.token));

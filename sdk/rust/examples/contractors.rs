@@ -36,7 +36,8 @@ mod tests {
 
     #[test]
     fn sessions_of_the_role_are_contractors() {
-        let policy: Contractors = testing::configure(r#"{"account": "111122223333", "role": "Contractors"}"#).expect("good");
+        let policy: Contractors =
+            testing::configure(r#"{"account": "111122223333", "role": "Contractors"}"#).expect("good");
         let decide = |account: &str, role: &str| policy.decide(&testing::session(account, role, "ann"));
         let ann = Mapping::named("contractor:ann").with_group("contractors");
         assert_eq!(decide("111122223333", "Contractors"), Ok(ann.into()));

@@ -177,7 +177,7 @@ impl CallerEntry {
             name: arn.name().to_owned(),
             principal_id: PrincipalId::new(principal_id),
             session_name: arn.session_name().map(SessionName::new),
-            sso_permission_set: self.sso_permission_set.or_else(|| permission_set(&arn).map(str::to_owned)),
+            sso_permission_set: self.sso_permission_set.or_else(|| arn.permission_set().map(str::to_owned)),
             access_key_id: self.access_key_id.unwrap_or_else(|| "AKIAIOSFODNN7EXAMPLE".to_owned()),
             sts_region: self.sts_region.unwrap_or_else(|| "us-east-1".to_owned()),
             signed_at: self.signed_at.map_or(now - SIGNED_BEFORE, |Moment(time)| time),
@@ -194,14 +194,6 @@ fn principal_id(arn: &Arn) -> &'static str {
         PrincipalKind::AssumedRole | PrincipalKind::Role => "AROAEXAMPLEEXAMPLE000",
         _ => "AIDAEXAMPLEEXAMPLE000",
     }
-}
-
-/// `AWSReservedSSO_<permission set>_<16 hexadecimal digits>` (AWS IAM Identity Center User Guide,
-/// "Referencing permission sets in resource policies").
-fn permission_set(arn: &Arn) -> Option<&str> {
-    let (set, suffix) = arn.name().strip_prefix("AWSReservedSSO_")?.rsplit_once('_')?;
-    let hexadecimal = suffix.len() == 16 && suffix.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-    (arn.kind() == PrincipalKind::AssumedRole && hexadecimal && !set.is_empty()).then_some(set)
 }
 
 // === impl OwnedRequest ===

@@ -137,7 +137,7 @@ fn a_policy_cannot_give_system_names_without_a_ceiling_that_spells_them() {
     fn check(groups: Option<&[&str]>, expected: &str) {
         let mut map = links(vec![MASTER], true);
         let groups = groups.map(|list| list.iter().map(|&text| text.to_owned()).collect());
-        map[0].ceiling = Some(Ceiling { usernames: None, groups });
+        map[0].ceiling = Some(Ceiling { groups, ..Ceiling::default() });
         assert_eq!(words(&decide(&Chain { map, ..Chain::default() })), expected);
     }
     check(None, "policy_out_of_bounds");

@@ -20,7 +20,7 @@ pub(crate) fn caller(arn: &str) -> Caller {
         name: parsed.name().to_owned(),
         principal_id: PrincipalId::new("AROAEXAMPLE"),
         session_name: parsed.session_name().map(SessionName::new),
-        sso_permission_set: None,
+        sso_permission_set: parsed.permission_set().map(str::to_owned),
         access_key_id: "ASIAEXAMPLE".into(),
         sts_region: String::new(),
         signed_at: SystemTime::UNIX_EPOCH,

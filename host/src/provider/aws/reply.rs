@@ -111,7 +111,7 @@ fn caller(partition: Partition, call: &StsCall, identity: &Identity) -> Result<C
         name: arn.name().to_owned(),
         principal_id: PrincipalId::new(principal_id),
         session_name: session_name.map(SessionName::new),
-        sso_permission_set: permission_set(&arn).map(str::to_owned),
+        sso_permission_set: arn.permission_set().map(str::to_owned),
         access_key_id: call.access_key_id.clone(),
         sts_region: call.region.clone(),
         signed_at: call.signed_at,
@@ -140,16 +140,6 @@ fn principal<'a>(arn: &Arn, user_id: &'a str) -> Result<(&'a str, Option<&'a str
         return Err(bad("the user id's session is not the ARN's"));
     }
     Ok((id, Some(session)))
-}
-
-/// The permission set behind a role that IAM Identity Center made: `AWSReservedSSO_<set>_<16 hex digits>`.
-fn permission_set(arn: &Arn) -> Option<&str> {
-    if !matches!(arn.kind(), PrincipalKind::AssumedRole | PrincipalKind::Role) {
-        return None;
-    }
-    let (set, suffix) = arn.name().strip_prefix("AWSReservedSSO_")?.rsplit_once('_')?;
-    let hexadecimal = suffix.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-    (hexadecimal && suffix.len() == 16 && !set.is_empty()).then_some(set)
 }
 
 // === impl Identity ===

@@ -30,12 +30,18 @@ const THROTTLING: [&str; 14] = [
     "TransactionInProgressException",
 ];
 
+/// Codes that mean that STS had no time for the request, whatever the status.
+const TRANSIENT: [&str; 2] = ["RequestTimeout", "RequestTimeoutException"];
+
 /// What an answer with a status other than 200 means. Never a caller.
 pub(super) fn read(reply: &StsReply) -> VerifyError {
     let status = reply.status;
     let code = code(reply).unwrap_or_else(|| "Unknown".to_owned());
     if status == 429 || (status >= 400 && THROTTLING.contains(&code.as_str())) {
         return VerifyError::Throttled { retry_after: reply.retry_after };
+    }
+    if status == 408 || TRANSIENT.contains(&code.as_str()) {
+        return VerifyError::Unavailable { cause: "server_error" };
     }
     match status {
         300..=399 => VerifyError::Unavailable { cause: "redirect" },

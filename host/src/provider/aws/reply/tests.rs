@@ -115,7 +115,7 @@ fn permission_sets() {
     #[track_caller]
     fn check(resource: &str, expected: Option<&str>) {
         let arn: Arn = format!("arn:aws:iam::123456789012:{resource}").parse().expect("good");
-        assert_eq!(permission_set(&arn), expected, "{resource}");
+        assert_eq!(arn.permission_set(), expected, "{resource}");
     }
     check("role/AWSReservedSSO_View_0123456789abcdef", Some("View"));
     check("role/aws-reserved/sso.amazonaws.com/AWSReservedSSO_View_0123456789abcdef", Some("View"));

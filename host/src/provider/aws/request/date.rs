@@ -18,6 +18,8 @@ pub(in crate::provider::aws) struct AmzDate {
 pub(in crate::provider::aws) struct InvalidDate;
 
 const TEXT_BYTES: usize = 16;
+/// Nothing was signed before; and times before it have no place in RFC 3339 texts made of Unix seconds.
+const FIRST_YEAR: i32 = 1970;
 
 impl AmzDate {
     /// Reads one strictly.
@@ -28,6 +30,9 @@ impl AmzDate {
         }
         let month = Month::try_from(number(&bytes[4..6])?).map_err(|_| InvalidDate)?;
         let year = i32::from(number(&bytes[..2])?) * 100 + i32::from(number(&bytes[2..4])?);
+        if year < FIRST_YEAR {
+            return Err(InvalidDate);
+        }
         let day = Date::from_calendar_date(year, month, number(&bytes[6..8])?).map_err(|_| InvalidDate)?;
         let hour = Time::from_hms(number(&bytes[9..11])?, number(&bytes[11..13])?, number(&bytes[13..15])?);
         let moment = PrimitiveDateTime::new(day, hour.map_err(|_| InvalidDate)?).assume_utc();
