@@ -180,6 +180,21 @@ fn libraries_stay_in_their_rooms() {
     none("a library is named outside its room", &broken);
 }
 
+/// Who may write down a `Caller`: providers from a cloud's answer, and the cases of a policy's tests.
+const MAKES_CALLERS: &[&str] = &["cli/policy/cases.rs", "provider/aws/reply.rs"];
+
+#[test]
+fn only_a_provider_makes_callers() {
+    let literal = |line: &str| {
+        let line = line.trim();
+        line.ends_with("Caller {") && !["impl ", "struct ", "fn ", "for "].iter().any(|word| line.contains(word))
+    };
+    let makes = |source: &Source| !source.is_test() && lines_of_code(&source.code).lines().any(literal);
+    let mut names: Vec<String> = sources().into_iter().filter(makes).map(|source| source.name).collect();
+    names.sort();
+    assert_eq!(names, MAKES_CALLERS);
+}
+
 #[test]
 fn unsafe_stays_in_one_file() {
     let holds = |source: &Source| lines_of_code(&source.text).contains("unsafe {") || source.text.contains("unsafe fn");

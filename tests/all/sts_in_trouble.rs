@@ -54,9 +54,9 @@ async fn an_answer_that_names_no_caller_lets_nobody_in() {
     for fault in nonsense {
         let answer = login_with(&sts, &server, fault, &tests::sts::ALICE).await;
         assert_eq!(answer.username(), None, "{fault:?}: {}", answer.text);
-        assert_eq!(answer.status, 200, "{fault:?}: {}", answer.text);
+        assert_eq!(answer.status, 503, "{fault:?}: {}", answer.text);
     }
-    assert_eq!(decisions(&server, "denied", "sts_unintelligible").await, nonsense.len() as f64);
+    assert_eq!(decisions(&server, "unavailable", "sts_unintelligible").await, nonsense.len() as f64);
 }
 
 #[tokio::test]
