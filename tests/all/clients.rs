@@ -1,6 +1,10 @@
 //! Tokens of real clients: `herald token` with each way to get credentials, and the unmodified AWS CLI.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    process::Stdio,
+    sync::OnceLock,
+};
 
 use tests::{
     herald::{Server, finish, repository},
@@ -111,19 +115,34 @@ async fn a_role_on_the_command_line() {
     assert!(refused.stderr.contains("AccessDenied"), "{}", refused.stderr);
 }
 
-/// The AWS CLI that `tests/tools/aws-cli` installed. Where it is not, the scenario says so and holds
-/// for nothing, unless `HERALD_REQUIRE_TOOLS` is set, as it is in CI.
-fn aws_cli() -> Option<PathBuf> {
-    let path = repository().join("target/tools/aws-cli/bin/aws");
-    if path.exists() {
-        return Some(path);
+/// The AWS CLI, installed by `tests/tools/aws-cli` when a scenario first asks for it. Where that fails,
+/// the scenario says so and holds for nothing, unless `HERALD_REQUIRE_TOOLS` is set, as it is in CI.
+pub(crate) fn aws_cli() -> Option<PathBuf> {
+    static INSTALLED: OnceLock<Result<(), String>> = OnceLock::new();
+    if let Err(why) = INSTALLED.get_or_init(install_aws_cli) {
+        assert!(std::env::var_os("HERALD_REQUIRE_TOOLS").is_none(), "no AWS CLI: {why}");
+        eprintln!("skipped: no AWS CLI here, as tests/tools/aws-cli failed: {why}");
+        return None;
     }
-    assert!(std::env::var_os("HERALD_REQUIRE_TOOLS").is_none(), "no AWS CLI: run tests/tools/aws-cli");
-    eprintln!("skipped: no AWS CLI here; tests/tools/aws-cli installs one");
-    None
+    Some(repository().join("target/tools/aws-cli/bin/aws"))
 }
 
-async fn aws_token(aws: &Path, cluster: &str, person: &Person, home: &Path, more: &[(&str, String)]) -> String {
+fn install_aws_cli() -> Result<(), String> {
+    let script = repository().join("tests/tools/aws-cli");
+    // Without a network, pip gives up soon.
+    let patience = [("PIP_RETRIES", "1"), ("PIP_DEFAULT_TIMEOUT", "15")];
+    let output = std::process::Command::new(script).envs(patience).stdin(Stdio::null()).output();
+    let output = output.map_err(|error| error.to_string())?;
+    if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).trim().to_owned()) }
+}
+
+pub(crate) async fn aws_token(
+    aws: &Path,
+    cluster: &str,
+    person: &Person,
+    home: &Path,
+    more: &[(&str, String)],
+) -> String {
     let mut command = tokio::process::Command::new(aws);
     command.args(["eks", "get-token", "--region", "us-east-1", "--cluster-name", cluster]).env_clear();
     command.envs(terminal(person, home)).envs(more.iter().map(|(name, value)| (name, value)));

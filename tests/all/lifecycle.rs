@@ -5,39 +5,64 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use expect_test::expect;
-use tests::sts::{BOB, Behaviour};
+use rustix::process::Signal;
+use tests::{
+    herald::{Answer, Server, Version},
+    sts::{BOB, Behaviour, Fault, Running},
+};
+use tokio::task::JoinHandle;
 
-use crate::support::{CLUSTER, config, fresh, setup, start, sts};
+use crate::support::{CLUSTER, SOON, config, fresh, setup, start, sts, until};
 
-/// Longest wait for a changed file to be in force.
-const SOON: Duration = Duration::from_secs(10);
+/// A login of bob that STS holds up.
+async fn under_way(sts: &Running, server: &Server, knobs: impl Into<Behaviour>) -> JoinHandle<anyhow::Result<Answer>> {
+    sts.sts.set(knobs);
+    let client = server.client(&[b"http/1.1"]).expect("a client");
+    let request = client.post(&server.url).header("content-type", "application/json");
+    let login = tokio::spawn(Answer::of(request.body(Version::V1.body(&fresh(&BOB)))));
+    until(async || sts.sts.stats().inflight > 0).await;
+    login
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_under_way_is_answered_before_the_end() {
-    let (sts, server) = start("").await;
-    sts.sts.set(Behaviour { latency_ms: 400.0, ..Behaviour::default() });
-    let client = server.client(&[b"http/1.1"]).expect("a client");
-    let request = client.post(&server.url).header("content-type", "application/json");
-    let request = request.body(tests::herald::Version::V1.body(&fresh(&BOB)));
-    let under_way = tokio::spawn(tests::herald::Answer::of(request));
-    while sts.sts.stats().inflight == 0 {
-        tokio::time::sleep(Duration::from_millis(2)).await;
+    for signal in [Signal::TERM, Signal::INT] {
+        let (sts, server) = start("").await;
+        let login = under_way(&sts, &server, Behaviour { latency_ms: 400.0, ..Behaviour::default() }).await;
+        server.signal(signal).expect("it runs");
+        let finished = server.ended().await.expect("an end");
+        let answer = login.await.expect("no panic").expect("an answer");
+        assert_eq!(answer.username().as_deref(), Some("bob"), "{signal:?}: {}", answer.text);
+        assert_eq!(finished.code, Some(0), "{signal:?}: {}", finished.stderr);
     }
-    let finished = server.stop().await.expect("an end");
-    let answer = under_way.await.expect("no panic").expect("an answer");
-    assert_eq!(answer.username().as_deref(), Some("bob"), "{}", answer.text);
-    assert_eq!(finished.code, Some(0), "{}", finished.stderr);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_signal_ends_it_at_once() {
+    for (first, second) in [(Signal::TERM, Signal::TERM), (Signal::INT, Signal::INT), (Signal::TERM, Signal::INT)] {
+        let (sts, server) = start("").await;
+        let login = under_way(&sts, &server, Fault::Hang).await;
+        server.signal(first).expect("it runs");
+        let drains = server.stderr.wait_for(SOON, |text| text.contains("stopping: ").then_some(())).await;
+        assert!(drains.is_some(), "{first:?}: {}", server.stderr.text());
+        let started = Instant::now();
+        server.signal(second).expect("it drains");
+        let finished = server.ended().await.expect("an end");
+        assert_eq!(finished.code, Some(1), "{first:?}, {second:?}: {}", finished.stderr);
+        assert!(started.elapsed() < Duration::from_secs(2), "{first:?}, {second:?}: {:?}", started.elapsed());
+        assert!(login.await.expect("no panic").is_err(), "nobody was left to answer");
+    }
 }
 
 #[tokio::test]
 async fn an_idle_server_stops_at_once() {
     let (_sts, server) = start("").await;
     server.review(&fresh(&BOB)).await.expect("an answer");
-    let started = std::time::Instant::now();
+    let started = Instant::now();
     let finished = server.stop().await.expect("an end");
     assert_eq!(finished.code, Some(0), "{}", finished.stderr);
     assert!(started.elapsed() < Duration::from_secs(5), "an idle connection holds nothing up");
@@ -178,14 +203,4 @@ async fn health_readiness_and_metrics_are_served() {
 fn mode(path: &std::path::Path) -> u32 {
     use std::os::unix::fs::PermissionsExt as _;
     std::fs::metadata(path).expect("a file").permissions().mode() & 0o777
-}
-
-/// Waits for `done`.
-async fn until(done: impl AsyncFn() -> bool) {
-    let waited = tokio::time::timeout(SOON, async {
-        while !done().await {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    });
-    waited.await.expect("in force soon");
 }

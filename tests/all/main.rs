@@ -1,12 +1,15 @@
 //! Scenarios: real logins through the real `herald` binary. One binary for all of them, so that they
 //! link once; one file a subject, named by what must hold.
 
+mod altered;
 mod clients;
 mod configuration;
+mod documents;
 mod hostile_policies;
 mod lifecycle;
 mod login;
 mod refusals;
+mod reload;
 mod secrecy;
 mod sharing;
 mod sts_in_trouble;

@@ -15,6 +15,9 @@ use tests::{
 /// The cluster's id.
 pub(crate) const CLUSTER: &str = "prod.example.com";
 
+/// Longest wait for what must happen by itself.
+pub(crate) const SOON: Duration = Duration::from_secs(10);
+
 /// The mappings of most scenarios: bob by his user, alice's and the deployers' roles with the session's name,
 /// and one role of the derived callers.
 pub(crate) const MAPPINGS: &str = r#"
@@ -109,6 +112,16 @@ pub(crate) async fn herald_token(more: &[&str], environment: &[(String, String)]
     let arguments = [&["token", "-i", CLUSTER], more].concat();
     let environment = environment.iter().map(|(name, value)| (name, value));
     herald::run(&arguments, environment).await.expect("herald runs")
+}
+
+/// Waits for `done`, at most [`SOON`].
+pub(crate) async fn until(done: impl AsyncFn() -> bool) {
+    let waited = tokio::time::timeout(SOON, async {
+        while !done().await {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    });
+    waited.await.expect("soon");
 }
 
 /// The count of decisions with a reason.
