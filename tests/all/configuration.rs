@@ -27,20 +27,71 @@ async fn check(setup: &Setup, expected: &Expect) {
 #[tokio::test]
 async fn a_mistake_is_named_with_its_file_line_and_key() {
     let table = [
-        (config("  mapRolls: []"), expect![""]),
-        (config("  port: many"), expect![""]),
-        (config("  port: 65536"), expect![""]),
-        (config("  sts: {timeout: 5}"), expect![""]),
-        (config("  sts: {timeouts: 5s}"), expect![""]),
-        (config("  sts: {timeout: 1ms}"), expect![""]),
-        (config("  backendMode: [MountedFiles]"), expect![""]),
-        (config("  backendMode: [Policy/nobody]"), expect![""]),
-        (config("  mapUsers: []"), expect![""]),
-        (config("  audit: {output: audit.log}"), expect![""]),
-        (format!("clusterID: {CLUSTER}\nclusterID: twice\n"), expect![""]),
-        (format!("clusterID: {CLUSTER}\nserver: [a list]\n"), expect![""]),
-        (format!("clusterID: {CLUSTER}\nserver: {{\n"), expect![""]),
-        ("clusterID: ''\n".to_owned(), expect![""]),
+        (
+            config("  mapRolls: []"),
+            expect!["herald: …/config.yaml:20:3: unknown key `mapRolls`, did you mean `mapRoles`? (server.mapRolls)"],
+        ),
+        (
+            config("  port: many"),
+            expect!["herald: …/config.yaml:20:9: expected a whole number, found text (server.port)"],
+        ),
+        (
+            config("  port: 65536"),
+            expect!["herald: …/config.yaml:20:9: the integer `65536` is out of range (server.port)"],
+        ),
+        (
+            config("  sts: {timeout: 5}"),
+            expect![
+                "herald: …/config.yaml:20:18: expected text, found the number `5`: write it in quotes (server.sts.timeout)"
+            ],
+        ),
+        (
+            config("  sts: {timeouts: 5s}"),
+            expect![
+                "herald: …/config.yaml:20:9: unknown key `timeouts`, did you mean `timeout`? (server.sts.timeouts)"
+            ],
+        ),
+        (
+            config("  sts: {timeout: 1ms}"),
+            expect!["herald: …/config.yaml: server.sts: timeout must be between 100ms and 30s"],
+        ),
+        (
+            config("  backendMode: [MountedFiles]"),
+            expect![
+                "herald: …/config.yaml:20:16: unknown source `MountedFiles`, did you mean `MountedFile`? (server.backendMode)"
+            ],
+        ),
+        (
+            config("  backendMode: [Policy/nobody]"),
+            expect!["herald: …/config.yaml:20:16: Policy/nobody names no policy of `policies` (server.backendMode)"],
+        ),
+        (
+            config("  mapUsers: []"),
+            expect![
+                "herald: …/config.yaml:20:3: `mapUsers` is given already, as `mapUsers` on line 3 (server.mapUsers)"
+            ],
+        ),
+        (
+            config("  audit: {output: audit.log}"),
+            expect![[
+                r#"herald: …/config.yaml:20:19: audit output must be stderr, stdout or an absolute path, not "audit.log" (server.audit.output)"#
+            ]],
+        ),
+        (
+            format!("clusterID: {CLUSTER}\nclusterID: twice\n"),
+            expect!["herald: …/config.yaml:2:1: `clusterID` is given already, as `clusterID` on line 1 (clusterID)"],
+        ),
+        (
+            format!("clusterID: {CLUSTER}\nserver: [a list]\n"),
+            expect!["herald: …/config.yaml:2:1: expected a map, found a list (server)"],
+        ),
+        (format!("clusterID: {CLUSTER}\nserver: {{\n"), expect!["herald: …/config.yaml:2:9: unclosed bracket '{'"]),
+        (
+            "clusterID: ''\n".to_owned(),
+            expect![
+                "herald: …/config.yaml:1:12: a cluster id must be 1 to 255 visible ASCII characters without spaces (clusterID)"
+            ],
+        ),
     ];
     for (text, expected) in table {
         check(&Setup::new(&text).expect("a folder"), &expected).await;
@@ -50,11 +101,15 @@ async fn a_mistake_is_named_with_its_file_line_and_key() {
 #[tokio::test]
 async fn what_is_missing_is_named() {
     let gone = "  backendMode: [Policy/gone]\n  policies:\n  - {name: gone, kind: map, component: /nowhere/gone.wasm}";
-    check(&Setup::new(&config(gone)).expect("a folder"), &expect![""]).await;
+    check(
+        &Setup::new(&config(gone)).expect("a folder"),
+        &expect!["herald: /nowhere/gone.wasm: cannot be read: No such file or directory (os error 2)"],
+    )
+    .await;
 
     let setup = Setup::new("").expect("a folder");
     std::fs::remove_file(setup.folder().join("config.yaml")).expect("it was there");
-    check(&setup, &expect![""]).await;
+    check(&setup, &expect!["herald: …/config.yaml: cannot be read: No such file or directory (os error 2)"]).await;
 }
 
 #[tokio::test]
@@ -90,11 +145,21 @@ async fn a_policy_that_does_not_load_is_named_with_its_file() {
     };
     let good = std::fs::read(policies::build("session-groups").expect("a policy")).expect("its file");
     let pin = format!("sha256: '{}'", "0".repeat(64));
-    check(&with(b"not wasm", "settings: {}"), &expect![""]).await;
-    check(&with(b"\0asm\x01\0\0\0", "settings: {}"), &expect![""]).await;
-    check(&with(&good, "settings: {rules: []}"), &expect![""]).await;
-    check(&with(&good, "settings: {rulez: []}"), &expect![""]).await;
-    check(&with(&good, "onFault: skip"), &expect![""]).await;
+    check(
+        &with(b"not wasm", "settings: {}"),
+        &expect!["herald: …/config.yaml: policy mine: …/mine.wasm: not a WebAssembly file"],
+    )
+    .await;
+    check(&with(b"\0asm\x01\0\0\0", "settings: {}"), &expect!["herald: …/config.yaml: policy mine: …/mine.wasm: a core WebAssembly module, not a component: build it with `herald policy build`"]).await;
+    check(
+        &with(&good, "settings: {rules: []}"),
+        &expect![
+            "herald: …/config.yaml: policy mine: …/mine.wasm: refuses its settings: rules: at least one is needed"
+        ],
+    )
+    .await;
+    check(&with(&good, "settings: {rulez: []}"), &expect!["herald: …/config.yaml: policy mine: …/mine.wasm: refuses its settings: unknown field `rulez`, expected `requireSession` or `rules`"]).await;
+    check(&with(&good, "onFault: skip"), &expect!["herald: …/config.yaml:22:5: onFault: skip is for policies of kind augment: skipping any other could let somebody in (server.policies[0])"]).await;
     let finished = with(&good, &pin).run().await.expect("an end");
     assert_eq!(finished.code, Some(BAD_CONFIGURATION), "{}", finished.stderr);
     assert!(finished.complaint().expect("one line").contains(&"0".repeat(64)), "{}", finished.stderr);
