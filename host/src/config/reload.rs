@@ -171,6 +171,8 @@ impl Worker {
     fn attempt(&mut self) -> Result<(), ConfigError> {
         let loaded = Config::load(&self.config.file)?;
         if loaded.config.generation == self.config.generation {
+            // A bad file may have been put back as it was: what is in the files is in force again.
+            self.metrics().config_loaded(&self.config.generation, (self.clock)());
             return Ok(());
         }
         self.put_in_force(loaded)

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::*;
+use crate::sts::Executor;
 
 /// A reloader over a folder, started on a good file.
 struct Rig {
@@ -166,16 +167,30 @@ async fn the_command_line_stays_in_force_over_reloads() {
     assert_eq!(rig.cluster(), "flag");
 }
 
+/// STS vouched for callers of this cluster, in this partition, through these hosts: whatever of that changes, its
+/// word is no longer good.
 #[tokio::test]
-async fn what_did_not_change_is_kept() {
+async fn what_sts_said_lives_as_long_as_the_question_stays_the_same() {
+    #[track_caller]
+    fn check(rig: &Rig, before: &Arc<Executor>, kept: bool) -> Arc<Executor> {
+        let now = Arc::clone(&rig.reloader.current().load().sts);
+        assert_eq!(Arc::ptr_eq(before, &now), kept);
+        now
+    }
     let rig = Rig::start(GOOD);
-    let first = Arc::clone(&rig.reloader.current().load().sts);
-    rig.write("clusterID: second\n");
-    rig.until("the second file", |rig| rig.cluster() == "second").await;
-    assert!(Arc::ptr_eq(&first, &rig.reloader.current().load().sts));
-    rig.write("clusterID: third\nserver: {sts: {timeout: 3s}}\n");
-    rig.until("the third file", |rig| rig.cluster() == "third").await;
-    assert!(!Arc::ptr_eq(&first, &rig.reloader.current().load().sts));
+    let mut sts = Arc::clone(&rig.reloader.current().load().sts);
+    let steps = [
+        ("clusterID: first\nserver: {mapAccounts: ['123456789012']}\n", true),
+        ("clusterID: second\n", false),
+        ("clusterID: second\nserver: {sts: {timeout: 3s}}\n", false),
+        ("clusterID: second\nserver: {sts: {timeout: 3s}, partition: aws-cn}\n", false),
+    ];
+    for (yaml, kept) in steps {
+        let generation = rig.reloader.current().load().generation.clone();
+        rig.write(yaml);
+        rig.until(yaml, |rig| rig.reloader.current().load().generation != generation).await;
+        sts = check(&rig, &sts, kept);
+    }
 }
 
 #[test]
