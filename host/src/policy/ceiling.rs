@@ -36,10 +36,9 @@ impl Ceiling {
             return Err(format!("username {:?} is above the ceiling", granted.username));
         }
         let same_uid = before.is_some_and(|before| before.uid == granted.uid);
-        if let Some(uid) = granted.uid.as_ref().filter(|_| !same_uid) {
-            if !covers(Some(self.uids.as_deref().unwrap_or_default()), uid) {
-                return Err(format!("uid {uid:?} is above the ceiling"));
-            }
+        let uids = self.uids.as_deref().unwrap_or_default();
+        if let Some(uid) = granted.uid.as_ref().filter(|uid| !same_uid && !covers(Some(uids), uid)) {
+            return Err(format!("uid {uid:?} is above the ceiling"));
         }
         let had = |group: &String| before.is_some_and(|before| before.groups.contains(group));
         let above = granted.groups.iter().find(|group| !had(group) && !covers(self.groups.as_deref(), group));
@@ -101,6 +100,15 @@ mod tests {
         check(Some(&["system:masters"]), "system:masters", true);
         check(Some(&["system:masters"]), "system:nodes", false);
         check(Some(&["*"]), "systemic", true);
+    }
+
+    #[test]
+    fn a_uid_is_given_only_where_the_ceiling_says_so() {
+        let granted = Mapping { uid: Some("1000".into()), username: "a".into(), ..Mapping::default() };
+        assert!(Ceiling::default().check(&granted, None).is_err());
+        let ceiling = Ceiling { uids: Some(vec!["10*".into()]), ..Ceiling::default() };
+        assert_eq!(ceiling.check(&granted, None), Ok(()));
+        assert_eq!(Ceiling::default().check(&granted, Some(&granted)), Ok(()));
     }
 
     #[test]

@@ -45,8 +45,8 @@ impl Binaries {
     ///
     /// When cargo fails or does not name the binaries it made.
     pub(crate) fn build() -> anyhow::Result<Self> {
-        let mut built = release_build(&["--package", "herald", "--bin", "herald"])?;
-        built.extend(release_build(&["--package", "bench", "--bins"])?);
+        // No package is named, so that features are those of the whole workspace, as in `cargo figures` itself.
+        let built = release_build(&["--bins"])?;
         let find = |name: &str| {
             let found = built.iter().find(|(built, _)| built == name);
             found.map(|(_, path)| path.clone()).with_context(|| format!("cargo built no binary named {name}"))
