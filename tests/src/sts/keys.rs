@@ -88,7 +88,7 @@ const MAX_CHAINED: Duration = Duration::from_secs(3600);
 // === impl Keys ===
 
 impl Keys {
-    /// The people and roles of [`people`], for demos and tests.
+    /// The people and roles of `people`, for demos and tests.
     #[must_use]
     pub fn people() -> Self {
         let mut keys = Self::default();
