@@ -31,7 +31,7 @@ use super::{
 pub struct EngineConfig {
     /// Decisions that may run at once, all policies together; each holds one instance. 1 to 255, default 8.
     pub instances: NonZeroU8,
-    /// Decisions that may wait for a free instance; more are refused at once. Default 64.
+    /// Decisions that may wait for a free instance; more are refused at once. Default 1024, as many as reviews may be under way.
     pub queue: usize,
     /// Longest wait for a free instance. Default 250 ms.
     #[serde(with = "crate::config::duration")]
@@ -108,7 +108,7 @@ const KEEP_RESIDENT: usize = 64 << 10;
 impl Default for EngineConfig {
     fn default() -> Self {
         let instances = const { NonZeroU8::new(8).expect("eight is not zero") };
-        Self { instances, queue: 64, queue_timeout: Duration::from_millis(250) }
+        Self { instances, queue: 1024, queue_timeout: Duration::from_millis(250) }
     }
 }
 
