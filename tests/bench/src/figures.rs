@@ -25,7 +25,7 @@ mod report;
 mod row;
 
 use report::Report;
-use row::Row;
+use row::{Goal, Row};
 
 /// How thoroughly, and where to write.
 #[derive(clap::Args, Debug)]
@@ -161,6 +161,13 @@ async fn interleaved(
 /// One figure of each repeat.
 fn each(found: &[Found], figure: impl Fn(&Found) -> f64) -> Vec<f64> {
     found.iter().map(figure).collect()
+}
+
+/// What this machine was busy with besides, over all runs: the larger, the less absolute figures say.
+fn others(series: &[Series], circumstances: &str) -> Row {
+    let all = series.iter().flatten().flatten();
+    let shares = all.map(|found| found.report.others_cpu_share * 100.0).collect();
+    Row::alone(format!("CPU that other programs had, {circumstances}"), "%", shares, Goal::Information)
 }
 
 /// Answers that were not what the token's caller deserves, and requests without an answer.

@@ -125,7 +125,7 @@ impl Plan {
             streams: 1,
             rate: None,
             tokens: Tokens { kind: Kind::Good, distinct: None, order: Order::Round },
-            warm_up: duration / 4,
+            warm_up: (duration / 4).max(SHORTEST_WARM_UP),
             duration,
             timeout: Duration::from_secs(15),
         }
@@ -177,16 +177,19 @@ impl Found {
     fn summary(&self) -> String {
         let Report { per_second, p50_us, p99_us, server, verdicts, others_cpu_share, .. } = &self.report;
         format!(
-            "{per_second:>7.0}/s  p50 {p50_us} µs  p99 {p99_us} µs  {:.0} µs CPU each  others {:.0} %  HTTP {:?}  wrong {}",
+            "{per_second:>7.0}/s  p50 {p50_us} µs  p99 {p99_us} µs  {:.0} µs CPU each  others {:.0} %  HTTP {:?}  wrong {}  errors {}",
             server.cpu_us,
             others_cpu_share * 100.0,
             verdicts.status,
             verdicts.wrong(),
+            verdicts.errors(),
         )
     }
 }
 
 /// Session numbers that have not been used yet.
 static NEXT_SESSION: AtomicU64 = AtomicU64::new(1_000_000);
+/// Long enough for every connection to be made on a busy machine.
+const SHORTEST_WARM_UP: Duration = Duration::from_millis(700);
 /// Distinct tokens are made for at most this many logins a second.
 const MOST_PER_SECOND: f64 = 16_000.0;

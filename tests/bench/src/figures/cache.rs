@@ -7,7 +7,7 @@ use futures_util::future::try_join_all;
 use hyper::StatusCode;
 
 use super::{
-    Row, Scale, each, interleaved, mistakes,
+    Row, Scale, each, interleaved, mistakes, others,
     row::Goal::{AtMost, Information},
 };
 use crate::{
@@ -39,6 +39,7 @@ pub(super) async fn measure(binaries: &Binaries, scale: Scale) -> anyhow::Result
     }
     let [floor, herald] = [mistakes(&found, 0), mistakes(&found, 1)];
     rows.push(Row::pair("mistakes, the same tokens again", "", floor, herald, AtMost(0.0)));
+    rows.push(others(&found, "the same tokens again"));
 
     let mut calls = [Vec::new(), Vec::new()];
     for _ in 0..scale.repeats {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{
-    Row, Scale, Series, each, interleaved, mistakes,
+    Row, Scale, Series, each, interleaved, mistakes, others,
     row::Goal::{AtLeast, AtLeastFloor, AtMost, AtMostFloor, Information},
 };
 use crate::{binaries::Binaries, run::Plan, target::Target};
@@ -80,6 +80,7 @@ fn rows(protocol: Protocol, found: &[Series]) -> Vec<Row> {
         mistakes(found, HERALD),
         AtMost(0.0),
     ));
+    rows.push(others(found, &format!("distinct tokens{suffix}")));
     rows
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{
-    Row, Scale, Series, each, interleaved, mistakes,
+    Row, Scale, Series, each, interleaved, mistakes, others,
     row::Goal::{AtMost, Information},
 };
 use crate::{binaries::Binaries, run::Plan, target::Target};
@@ -25,6 +25,7 @@ pub(super) async fn measure(binaries: &Binaries, scale: Scale) -> anyhow::Result
     let peak = each(&found[CASES.len() - 1][1], |found| found.report.server.peak_mib);
     rows.push(Row::alone("RSS at 128 connections, one policy, distinct tokens, STS 0 ms", "MiB", peak, Information));
     rows.push(Row::alone("mistakes, one policy", "", mistakes(&found, 1), AtMost(0.0)));
+    rows.push(others(&found, "one policy"));
     Ok(rows)
 }
 

@@ -69,6 +69,8 @@ an audit line for each login, and no rate limit towards STS.
 const NOTES: &str = "
 ## Reading the figures
 
+- Goals in microseconds and milliseconds are for a machine that does nothing else; the rows that say what other
+  programs had tell how far this run was from that. A ratio to the floor holds on a busy machine too.
 - CPU time for each login is the figure to trust on a busy machine: logins a second and latencies also pay for
   the load generator and the dev STS.
 - *Distinct tokens* were never seen before, so neither cache nor single flight helps: the row with STS calls for each

@@ -46,7 +46,9 @@ pub(crate) struct Verdicts {
     pub(crate) wrong_identity: u64,
     /// Refused though it must be authenticated.
     pub(crate) wrongly_refused: u64,
-    /// Not a TokenReview.
+    /// HTTP 429 or 503: the server asks to be asked later.
+    pub(crate) turned_away: u64,
+    /// Anything else that is not a TokenReview.
     pub(crate) bad_body: u64,
     /// Broken connections.
     pub(crate) io_errors: u64,
@@ -140,9 +142,9 @@ fn others_share(before: &Moment, after: &Moment, server_ms: f64) -> f64 {
 // === impl Verdicts ===
 
 impl Verdicts {
-    /// Answers that did not come or could not be read.
+    /// Requests without a verdict.
     pub(crate) fn errors(&self) -> u64 {
-        self.bad_body + self.io_errors + self.timeouts
+        self.turned_away + self.bad_body + self.io_errors + self.timeouts
     }
 
     /// Answers that are not what the token's caller deserves.
@@ -152,6 +154,10 @@ impl Verdicts {
 
     fn judge(&mut self, case: &Case, status: StatusCode, body: &[u8]) {
         *self.status.entry(status.as_u16()).or_default() += 1;
+        if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
+            self.turned_away += 1;
+            return;
+        }
         let Ok(review) = serde_json::from_slice::<Review>(body) else {
             self.bad_body += 1;
             return;
@@ -177,6 +183,7 @@ impl Verdicts {
         self.refused += other.refused;
         self.wrong_identity += other.wrong_identity;
         self.wrongly_refused += other.wrongly_refused;
+        self.turned_away += other.turned_away;
         self.bad_body += other.bad_body;
     }
 }
@@ -222,6 +229,16 @@ impl Tally {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_overloaded_server_gives_no_verdict() {
+        let case = Case { body: "".into(), username: Some("alice".to_owned()) };
+        let mut verdicts = Verdicts::default();
+        for status in [StatusCode::SERVICE_UNAVAILABLE, StatusCode::TOO_MANY_REQUESTS] {
+            verdicts.judge(&case, status, br#"{"status":{"authenticated":false}}"#);
+        }
+        assert_eq!((verdicts.turned_away, verdicts.errors(), verdicts.wrong()), (2, 2, 0));
+    }
 
     #[test]
     fn answers_are_compared_with_the_callers_own_name() {
