@@ -39,6 +39,9 @@ pub(crate) struct Arguments {
     /// Write the table, the machine and the date as Markdown to this file.
     #[arg(long)]
     markdown: Option<PathBuf>,
+    /// Measure `herald`, `floor` and `floor-token` in this folder instead of building them.
+    #[arg(long)]
+    binaries: Option<PathBuf>,
     /// Write every repeat's figures as JSON to this file.
     #[arg(long)]
     json: Option<PathBuf>,
@@ -76,7 +79,7 @@ struct Scale {
 
 /// Runs the subcommand.
 pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let binaries = Binaries::build()?;
+    let binaries = Binaries::find_or_build(arguments.binaries.as_deref())?;
     let scale = if arguments.quick { QUICK } else { THOROUGH };
     let mut rows = Vec::new();
     for part in arguments.parts() {
@@ -127,6 +130,7 @@ async fn world(binaries: &Binaries, targets: &[Target], sts_h2: bool) -> anyhow:
         server_cpus: Vec::new(),
         sts_h2,
         verify: false,
+        binaries: None,
         json: None,
     };
     World::with_binaries(&arguments, binaries).await

@@ -71,3 +71,13 @@ fn main() -> anyhow::Result<()> {
 
 /// Threads of the load generator and the dev STS together.
 const WORKERS: usize = 2;
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn every_subcommand_has_a_sound_command_line() {
+        super::Arguments::command().debug_assert();
+    }
+}

@@ -17,6 +17,7 @@ use crate::{
 
 /// What all subcommands that start targets have in common.
 #[derive(clap::Args, Clone, Debug)]
+#[group(id = "world")]
 pub(crate) struct Arguments {
     /// Targets, in turn within each repeat; the first is what the others are compared with.
     #[arg(long, value_enum, value_delimiter = ',', default_value = "floor-sts,herald")]
@@ -39,6 +40,9 @@ pub(crate) struct Arguments {
     /// The dev STS checks signatures for real; that costs CPU time of its own beside the target's.
     #[arg(long)]
     pub(crate) verify: bool,
+    /// Measure `herald`, `floor` and `floor-token` in this folder instead of building them.
+    #[arg(long)]
+    pub(crate) binaries: Option<PathBuf>,
     /// Write all results as JSON to this file.
     #[arg(long)]
     pub(crate) json: Option<PathBuf>,
@@ -72,7 +76,7 @@ impl World {
     ///
     /// When something cannot be built, written or bound.
     pub(crate) async fn new(arguments: &Arguments) -> anyhow::Result<Self> {
-        Self::with_binaries(arguments, &Binaries::build()?).await
+        Self::with_binaries(arguments, &Binaries::find_or_build(arguments.binaries.as_deref())?).await
     }
 
     /// As [`World::new`], with binaries that are there already.
