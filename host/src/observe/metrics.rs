@@ -155,7 +155,11 @@ impl Metrics {
         self.registry.register_collector(Box::new(process::Process));
         let own = self.registry.sub_registry_with_prefix(PREFIX);
         own.register("build", "What this process is", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
-        own.register("audit_dropped", "Audit lines the full queue refused", self.audit_dropped.clone());
+        own.register(
+            "audit_dropped",
+            "Audit lines left out: the queue was full, or tokens that prove nobody came too often",
+            self.audit_dropped.clone(),
+        );
         own.register("audit_write_errors", "Failed writes of audit lines", self.audit_write_errors.clone());
         own.register("config_info", "Digest of the configuration in force", self.config_info.clone());
         own.register(
