@@ -108,6 +108,15 @@ fn server_section(file: &Path, node: Node, source: &str, warnings: &mut Warnings
     let places = Places::of(&own);
     let Own { partition, backend_mode, mut policies, policy_engine, reserved_prefix_config, mut sts } =
         De::new(&own, source).read()?;
+    sts.check().map_err(|error| {
+        let key = if let sts::ConfigError::Bounds { key, .. } = &error { key } else { "endpoints" };
+        out_of_bounds(&own, &format!("sts.{key}"), &error)
+    })?;
+    let http_config: server::Config = De::new(&http, source).read()?;
+    http_config.check().map_err(|error| {
+        let key = if let server::Error::OutOfBounds { key, .. } = &error { key } else { "" };
+        out_of_bounds(&http, key, &error)
+    })?;
     for policy in &mut policies {
         policy.component = beside(file, &policy.component);
     }
@@ -120,7 +129,7 @@ fn server_section(file: &Path, node: Node, source: &str, warnings: &mut Warnings
         sts_hosts(&sts, partition).map_err(|what| Problem::new(places.sts, what).under("sts", places.sts))?;
     let reserved_prefixes = check::reserved_prefixes(reserved_prefix_config, &sources, &places, warnings)?;
     Ok(Config {
-        server: De::new(&http, source).read()?,
+        server: http_config,
         observe: De::new(&observe, source).read()?,
         sts,
         partition,
@@ -137,6 +146,21 @@ fn server_section(file: &Path, node: Node, source: &str, warnings: &mut Warnings
         reserved_prefixes,
         ..Config::default()
     })
+}
+
+/// That the value at `path`, dots between its keys, is not what its room takes.
+fn out_of_bounds(section: &Node, path: &str, error: &dyn std::error::Error) -> Problem {
+    let mut place = section;
+    for key in path.split('.') {
+        let Value::Map(entries) = &place.value else { break };
+        let Some(node) = value(entries, key) else { break };
+        place = node;
+    }
+    let mut problem = Problem::new(place.at, error.to_string());
+    for key in path.rsplit('.') {
+        problem = problem.under(key, place.at);
+    }
+    problem
 }
 
 /// The entries of these lists are in, so that nothing is left of a list; of anything else, something is.
