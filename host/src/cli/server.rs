@@ -84,11 +84,14 @@ impl Command {
         super::cluster_id(&config)?;
         let metrics = Arc::new(Metrics::default());
         let compiled = config.server.state_dir.join(compile::FOLDER);
-        let shared = Shared::new(&config, Arc::clone(&metrics), Some(compiled))?;
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        let entered = runtime.enter();
+        let shared = Shared::new(&config, Arc::clone(&metrics), Some(compiled), super::now)?;
+        drop(entered);
         let first = config.build(&shared)?;
         let audit = AuditLog::start(&config.observe.audit, Arc::clone(&metrics))?;
         let settings = config.server.clone();
-        tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
+        runtime.block_on(async {
             let reloader = Reloader::start(config, shared, first, overrides, super::now);
             let services = Services {
                 authenticator: reloader.current(),
@@ -113,6 +116,12 @@ impl Command {
         if let Some(path) = &self.state_dir {
             server.state_dir.clone_from(path);
         }
+        if let Some(path) = &self.kubeconfig {
+            config.kubernetes.kubeconfig = Some(path.clone()).filter(|path| !path.as_os_str().is_empty());
+        }
+        if let Some(url) = &self.master {
+            config.kubernetes.master = Some(url.clone()).filter(|url| !url.is_empty());
+        }
         config.partition = self.partition.unwrap_or(config.partition);
         self.backend_mode.as_deref().map_or(Ok(()), |modes| config.set_backend_mode(modes))
     }
@@ -130,13 +139,9 @@ impl Command {
         let idle = [
             ("--ec2-describeInstances-burst", self.ec2_describe_instances_burst.is_some()),
             ("--ec2-describeInstances-qps", self.ec2_describe_instances_qps.is_some()),
-            ("--kubeconfig", self.kubeconfig.is_some()),
-            ("--master", self.master.is_some()),
         ];
         for (option, _) in idle.iter().filter(|(_, given)| *given) {
-            tracing::warn!(
-                "{option} has no effect: this release makes no EC2 look-ups and reads nothing from Kubernetes"
-            );
+            tracing::warn!("{option} has no effect: this release makes no EC2 look-ups");
         }
     }
 }
