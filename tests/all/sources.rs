@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use tests::{
-    herald::{Answer, Server, Setup},
+    herald::{self, Answer, Server, Setup},
     kubernetes::Kubernetes,
     now,
     sts::{ALICE, BOB, Person, Running},
@@ -299,4 +299,44 @@ async fn a_file_of_its_own_switches_the_sources_without_a_gap() {
     std::fs::remove_file(&mode).expect("it was there");
     becomes(&server, &ALICE, "not_mapped").await;
     assert_eq!(name(&server, &BOB).await, "bob");
+}
+
+#[tokio::test]
+async fn a_kubeconfig_brings_authority_and_token_and_is_read_anew_when_it_is_refused() {
+    let kubernetes = Kubernetes::start_secure().await.expect("a fake");
+    kubernetes.put_aws_auth(DEVELOPERS, "");
+    let sts = sts().await;
+    let config = bare("backendMode: [EKSConfigMap]\n  kubeconfig: cluster.kubeconfig");
+    // The dev STS is a proxy, which the environment names.
+    let setup = setup(&sts, &config).env("NO_PROXY", "127.0.0.1");
+    let file = setup.folder().join("cluster.kubeconfig");
+    let server = setup.start().await.expect("a server");
+    until(async || server.get("/readyz").await.expect("an answer").text.contains("kubeconfig cannot be used")).await;
+    std::fs::write(&file, kubernetes.kubeconfig("first-secret")).expect("a file");
+    becomes(&server, &ALICE, "dev:alice").await;
+
+    let next = kubernetes.kubeconfig("second-secret");
+    kubernetes.put_aws_auth(DEVELOPERS, BOBS);
+    until(async || log_has(&server, &["cannot be read", "401", "reason=kubernetes_forbidden"])).await;
+    assert_eq!(name(&server, &BOB).await, "not_mapped");
+    std::fs::write(&file, next).expect("a file");
+    becomes(&server, &BOB, "bob").await;
+    let said = server.stop().await.expect("an end");
+    assert!(!format!("{}{}", said.stdout, said.stderr).contains("-secret"), "a token stays out of the log");
+}
+
+#[tokio::test]
+async fn verify_reads_the_sources_first() {
+    let kubernetes = Kubernetes::start().await.expect("a fake");
+    kubernetes.put_identity("bob", BOB.arn, "bob", &[]);
+    let sts = sts().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("config.yaml");
+    let config = bare(&format!("backendMode: [CRD]\n  master: {}", kubernetes.url()));
+    std::fs::write(&file, config).expect("a file");
+    let token = fresh(&BOB);
+    let arguments = ["verify", "--config", file.to_str().expect("UTF-8"), "--token", &token, "--output", "json"];
+    let verdict = herald::run(&arguments, sts.environment()).await.expect("herald runs").success().expect("a verdict");
+    let json: serde_json::Value = serde_json::from_str(&verdict.stdout).expect("JSON");
+    assert_eq!(json["Decision"]["user"]["username"], "bob", "{json}");
 }

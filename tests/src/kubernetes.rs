@@ -1,4 +1,5 @@
-//! Fake Kubernetes API: ConfigMaps of kube-system and IAMIdentityMappings, over plain HTTP on loopback.
+//! Fake Kubernetes API: ConfigMaps of kube-system and IAMIdentityMappings, on loopback, over plain HTTP or over TLS
+//! with a bearer token.
 //!
 //! It lists and watches as Kubernetes API Concepts ("Efficient detection of changes") says: versions that only
 //! grow, watches that go on from a version, `410 Gone` for one that is too old. Its knobs are the ways in which a
@@ -11,10 +12,19 @@ use std::{
 };
 
 use anyhow::Context as _;
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
-use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpListener,
+    sync::watch,
+    task::JoinHandle,
+};
+use tokio_rustls::TlsAcceptor;
+
+use crate::tls::Authority;
 
 mod answer;
 
@@ -22,6 +32,7 @@ mod answer;
 pub struct Kubernetes {
     state: Arc<State>,
     address: SocketAddr,
+    authority: Option<Arc<Authority>>,
     task: JoinHandle<()>,
 }
 
@@ -46,6 +57,8 @@ struct Cluster {
     expired_in_stream: bool,
     lists: u64,
     watches: u64,
+    /// What a request has to bring, if it has to bring anything.
+    token: Option<String>,
 }
 
 struct Change {
@@ -62,23 +75,64 @@ enum Kind {
 }
 
 /// The ConfigMap of EKSConfigMap.
-pub const AWS_AUTH: &str = "aws-auth";
+const AWS_AUTH: &str = "aws-auth";
+/// The name in the certificate.
+const NAME: &str = "kubernetes.default.svc";
 
 // === impl Kubernetes ===
 
 impl Kubernetes {
-    /// Starts one that holds nothing.
+    /// Starts one that holds nothing, over plain HTTP.
     ///
     /// # Errors
     ///
     /// When no port can be had.
     pub async fn start() -> anyhow::Result<Self> {
+        Self::start_with(None).await
+    }
+
+    /// Starts one over TLS, which asks for a token.
+    ///
+    /// # Errors
+    ///
+    /// When no port or no certificate can be had.
+    pub async fn start_secure() -> anyhow::Result<Self> {
+        let authority = Authority::new("fake Kubernetes CA", |name| name == NAME)?;
+        Self::start_with(Some(authority)).await
+    }
+
+    async fn start_with(authority: Option<Arc<Authority>>) -> anyhow::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await.context("no port")?;
         let address = listener.local_addr()?;
+        let tls = authority.as_ref().map(|authority| authority.server_config(&[b"http/1.1"])).transpose()?;
         let cluster = Mutex::new(Cluster { version: 1, ..Cluster::default() });
         let state = Arc::new(State { cluster, changed: watch::Sender::new(()) });
-        let task = tokio::spawn(accept(listener, Arc::clone(&state)));
-        Ok(Self { state, address, task })
+        let task = tokio::spawn(accept(listener, tls.map(TlsAcceptor::from), Arc::clone(&state)));
+        Ok(Self { state, address, authority, task })
+    }
+
+    /// From now on asks for `token`, and gives a kubeconfig with it.
+    #[must_use]
+    pub fn kubeconfig(&self, token: &str) -> String {
+        self.change(|cluster| {
+            cluster.token = Some(token.to_owned());
+            cluster.epoch += 1;
+        });
+        let ca = self.authority.as_ref().map(|authority| STANDARD.encode(authority.pem())).unwrap_or_default();
+        let cluster = json!({
+            "server": format!("https://{}", self.address),
+            "certificate-authority-data": ca,
+            "tls-server-name": NAME,
+        });
+        json!({
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [{ "name": "c", "cluster": cluster }],
+            "users": [{ "name": "u", "user": { "token": token } }],
+            "contexts": [{ "name": "x", "context": { "cluster": "c", "user": "u" } }],
+            "current-context": "x",
+        })
+        .to_string()
     }
 
     /// What `--master` takes.
@@ -184,16 +238,27 @@ impl State {
     }
 }
 
-async fn accept(listener: TcpListener, state: Arc<State>) {
+async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, state: Arc<State>) {
     while let Ok((socket, _)) = listener.accept().await {
-        let state = Arc::clone(&state);
+        let (tls, state) = (tls.clone(), Arc::clone(&state));
         tokio::spawn(async move {
-            let service = service_fn(move |request: hyper::Request<Incoming>| {
-                let answer = answer::answer(&state, request.uri());
-                async { Ok::<_, std::convert::Infallible>(answer) }
-            });
-            // A client that goes away ends its connection: nothing is to be done.
-            let _ = http1::Builder::new().serve_connection(TokioIo::new(socket), service).await;
+            match tls {
+                None => serve(socket, state).await,
+                Some(tls) => {
+                    // A client that does not trust the certificate goes away: nothing is to be done.
+                    let Ok(socket) = tls.accept(socket).await else { return };
+                    serve(socket, state).await;
+                }
+            }
         });
     }
+}
+
+async fn serve(socket: impl AsyncRead + AsyncWrite + Unpin, state: Arc<State>) {
+    let service = service_fn(move |request: hyper::Request<Incoming>| {
+        let answer = answer::answer(&state, request.uri(), request.headers());
+        async { Ok::<_, std::convert::Infallible>(answer) }
+    });
+    // As above.
+    let _ = http1::Builder::new().serve_connection(TokioIo::new(socket), service).await;
 }

@@ -158,8 +158,9 @@ async fn follow_config_map(access: Access, object: &'static str, mut keeper: Kee
     let mut config_map = ConfigMap::default();
     let tell = |told: Told<'_>| match told {
         Told::Objects { objects, resource_version } => {
-            let data = objects.get(object).map(|object| &object.body["data"]);
-            keeper.take(config_map.read(data), resource_version);
+            let found = objects.get(object);
+            let version = found.map_or(resource_version, |object| &object.resource_version);
+            keeper.take(config_map.read(found.map(|object| &object.body["data"])), Some(version));
         }
         Told::InStep => keeper.in_step(),
         Told::Failed(error) => keeper.failed(error.reason(), &super::build::line(error)),
@@ -169,7 +170,9 @@ async fn follow_config_map(access: Access, object: &'static str, mut keeper: Kee
 
 async fn follow_identities(access: Access, mut keeper: Keeper) {
     let tell = |told: Told<'_>| match told {
-        Told::Objects { objects, resource_version } => keeper.take(identity_mapping::read(objects), resource_version),
+        Told::Objects { objects, resource_version } => {
+            keeper.take(identity_mapping::read(objects), Some(resource_version));
+        }
         Told::InStep => keeper.in_step(),
         Told::Failed(error) => keeper.failed(error.reason(), &super::build::line(error)),
     };

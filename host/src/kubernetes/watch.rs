@@ -59,6 +59,8 @@ pub struct Object {
     pub name: String,
     /// `metadata.creationTimestamp` in RFC 3339; texts sort as the times do.
     pub created: String,
+    /// `metadata.resourceVersion`: of its own last change.
+    pub resource_version: String,
     /// Everything but `metadata`, `kind` and `apiVersion`.
     pub body: serde_json::Value,
 }
@@ -316,7 +318,8 @@ impl Target {
 impl From<DynamicObject> for Object {
     fn from(object: DynamicObject) -> Self {
         let created = object.creation_timestamp().map(|time| time.0.to_string()).unwrap_or_default();
-        Self { name: object.name_any(), created, body: object.data }
+        let resource_version = object.resource_version().unwrap_or_default();
+        Self { name: object.name_any(), created, resource_version, body: object.data }
     }
 }
 
@@ -355,7 +358,7 @@ fn words(error: &kube::Error) -> String {
             while let Some(inner) = cause.source() {
                 cause = inner;
             }
-            format!("no answer of the API server: {cause}")
+            format!("the API server cannot be asked: {cause}")
         }
     };
     text.chars().take(MAX_MESSAGE).collect()

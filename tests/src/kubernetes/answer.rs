@@ -9,7 +9,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Response, StatusCode, Uri};
+use http::{HeaderMap, Response, StatusCode, Uri, header};
 use hyper::body::{Body, Frame};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
@@ -34,9 +34,14 @@ struct Question {
 const CONFIG_MAPS: &str = "/api/v1/namespaces/kube-system/configmaps";
 const IDENTITIES: &str = "/apis/iamauthenticator.k8s.aws/v1alpha1/iamidentitymappings";
 
-pub(super) fn answer(state: &Arc<State>, uri: &Uri) -> Response<Pieces> {
+pub(super) fn answer(state: &Arc<State>, uri: &Uri, headers: &HeaderMap) -> Response<Pieces> {
     let Some(question) = Question::of(uri) else { return failure(StatusCode::NOT_FOUND, "not found") };
     let mut cluster = state.lock();
+    let expected = cluster.token.as_ref().map(|token| format!("Bearer {token}"));
+    let brought = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    if expected.as_deref().is_some_and(|expected| brought != Some(expected)) {
+        return failure(StatusCode::UNAUTHORIZED, "Unauthorized");
+    }
     if cluster.down {
         return failure(StatusCode::SERVICE_UNAVAILABLE, "the fake is down");
     }

@@ -31,6 +31,8 @@ use crate::{
 const DEBOUNCE: Duration = Duration::from_millis(50);
 /// How often the file is looked at without being told, e.g. because its folder was not there before.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// After so many looks the folder is watched anew, in case it is another one.
+const WATCH_ANEW: u64 = 30;
 /// Lists of a file, which must be lists.
 const LISTS: [&str; 2] = ["mapRoles", "mapUsers"];
 
@@ -39,15 +41,18 @@ pub(super) async fn follow(path: PathBuf, by_user_id: bool, mut keeper: Keeper) 
     let (changed, mut changes) = mpsc::channel(1);
     let mut watcher = Watcher::new(changed);
     let mut seen: Option<Vec<Stamp>> = None;
-    loop {
-        watcher.follow([path.as_path()].into_iter().filter(|path| path.parent().is_some_and(Path::exists)));
-        let stamp = Stamp::of([path.as_path()].into_iter());
-        if seen.as_ref() != Some(&stamp) {
+    for look in 0_u64.. {
+        let stamp = Stamp::of(std::iter::once(path.as_path()));
+        let changed = seen.as_ref() != Some(&stamp);
+        if changed || look % WATCH_ANEW == 0 {
+            watcher.follow(std::iter::once(path.as_path()).filter(|path| path.parent().is_some_and(Path::exists)));
+        }
+        if changed {
             let file = path.clone();
             // A panic here would be one of ours; the file is read again in a moment.
             match tokio::task::spawn_blocking(move || load(&file, by_user_id)).await {
                 Ok(Ok(read)) => {
-                    keeper.take(read, "");
+                    keeper.take(read, None);
                     seen = Some(stamp);
                 }
                 Ok(Err(refused)) => {

@@ -45,15 +45,16 @@ impl Keeper {
         Self { name, live, metrics, clock, hash: None, trouble: None }
     }
 
-    /// Puts `read` in force and logs what is other than before, unless it is the same text.
-    pub(super) fn take(&mut self, read: Read, version: &str) {
+    /// Puts `read` in force and logs what is other than before, unless it is the same text. `resource_version` is
+    /// what Kubernetes' own audit log knows the change by.
+    pub(super) fn take(&mut self, read: Read, resource_version: Option<&str>) {
         self.in_step();
         if self.hash.as_ref() == Some(&read.hash) {
             return;
         }
         for part in &read.refused {
             self.metrics.source_failed(self.name, "source_refused");
-            tracing::error!(source = self.name, version, "the last good one stays: {part}");
+            tracing::error!(source = self.name, resource_version, "the last good one stays: {part}");
         }
         for warning in &read.warnings {
             let (line, key) = (warning.line, &warning.path);
@@ -61,26 +62,26 @@ impl Keeper {
         }
         let left_out = read.warnings.iter().filter(|warning| warning.text.starts_with("left out")).count();
         self.metrics.source_loaded(self.name, read.mappings.len(), left_out + read.refused.len());
-        self.replace(Arc::new(read.mappings), version, &read.hash);
+        self.replace(&Arc::new(read.mappings), resource_version, &read.hash);
         self.hash = Some(read.hash);
     }
 
-    fn replace(&self, next: Arc<Mappings>, version: &str, hash: &str) {
-        let before = self.live.replace(Arc::clone(&next));
+    fn replace(&self, next: &Arc<Mappings>, resource_version: Option<&str>, hash: &str) {
+        let before = self.live.replace(Arc::clone(next));
         let (source, mappings) = (self.name, next.len());
         let Some(before) = before else {
-            tracing::info!(source, mappings, version, hash, "mappings loaded");
+            tracing::info!(source, mappings, resource_version, hash, "mappings loaded");
             return;
         };
         let changes = next.changes_since(&before);
         for change in changes.iter().take(MAX_LINES) {
             let (who, gives) = (&change.who, &change.gives);
-            tracing::info!(source, version, hash, who, gives, "mapping {}", change.kind.word());
+            tracing::info!(source, resource_version, hash, who, gives, "mapping {}", change.kind.word());
         }
         let count = |kind| changes.iter().filter(|change| change.kind == kind).count();
         let (added, changed, removed) =
             (count(ChangeKind::Added), count(ChangeKind::Changed), count(ChangeKind::Removed));
-        tracing::info!(source, mappings, added, changed, removed, version, hash, "mappings changed");
+        tracing::info!(source, mappings, added, changed, removed, resource_version, hash, "mappings changed");
     }
 
     /// The source has just been seen as it is.

@@ -3,6 +3,7 @@
 use std::time::SystemTime;
 
 use expect_test::{Expect, expect};
+use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
@@ -137,4 +138,18 @@ fn a_document_that_does_not_parse_leaves_its_last_good_text_and_the_other_docume
 fn a_map_that_never_was_good_maps_nobody() {
     let read = ConfigMap::default().read(Some(&json!({ "mapRoles": "{{{" })));
     assert_eq!((read.mappings.len(), read.refused.len()), (0, 1));
+}
+
+proptest! {
+    /// Whatever is written in between, good roles come back when they are written again, and a reader is never lost.
+    #[test]
+    fn any_text_is_read(texts in proptest::collection::vec("(?s)[-{}\\[\\]:'\"#&*|>a-z0-9 \n\t]{0,60}", 1..4)) {
+        let mut map = ConfigMap::default();
+        for text in &texts {
+            let read = map.read(Some(&json!({ "mapRoles": text, "mapUsers": text, "mapAccounts": text })));
+            prop_assert!(read.mappings.rules.is_empty(), "{text:?} names a principal");
+        }
+        let read = map.read(Some(&json!({ "mapRoles": ROLES })));
+        prop_assert_eq!(names(&read, DEV), "dev []");
+    }
 }

@@ -14,7 +14,7 @@ const ADMIN: &str = "arn:aws:sts::111122223333:assumed-role/Admin/alice";
 fn check(objects: &[(&str, &str, Value)], admin: Option<&str>, warnings: &[&str]) {
     let object = |(name, created, body): &(&str, &str, Value)| {
         let (name, created) = ((*name).to_owned(), (*created).to_owned());
-        (name.clone(), Object { name, created, body: body.clone() })
+        (name.clone(), Object { name, created, resource_version: String::new(), body: body.clone() })
     };
     let read = read(&objects.iter().map(object).collect());
     let caller = caller(ADMIN);
