@@ -1,6 +1,6 @@
 //! List and watch: keeps a copy of a few Kubernetes objects in step with the API server.
 //!
-//! The only place that names kube. The steps are those of Kubernetes API Concepts, "Efficient detection of
+//! The only place that names kube, with the files below it. The steps are those of Kubernetes API Concepts, "Efficient detection of
 //! changes": list, watch from the version of the list, go on from the last version seen when a watch ends, list
 //! anew when that version is gone. A list replaces the copy whole, so that what was deleted while nobody was
 //! watching goes with it. Failure rule: the copy stays, the failure is told, and everything is tried again for
@@ -12,8 +12,6 @@
 use std::{
     collections::BTreeMap,
     convert::Infallible,
-    error::Error,
-    path::PathBuf,
     pin::pin,
     time::{Duration, Instant},
 };
@@ -22,18 +20,14 @@ use futures_util::{FutureExt as _, Stream, StreamExt as _};
 use kube::{
     Api, Client, ResourceExt as _,
     api::{ApiResource, DynamicObject, ListParams, WatchEvent, WatchParams},
-    config::{InClusterError, KubeConfigOptions, Kubeconfig, KubeconfigError},
 };
 use tokio::time::{sleep, timeout};
 
-/// How the API server is reached. Default: as the pod's own service account.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Access {
-    /// A kubeconfig, whose current context is taken.
-    pub kubeconfig: Option<PathBuf>,
-    /// URL of the API server, over what the kubeconfig says; without a kubeconfig it is asked without credentials.
-    pub master: Option<String>,
-}
+mod access;
+mod error;
+
+pub use access::Access;
+pub use error::WatchError;
 
 /// Which objects are followed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -81,27 +75,6 @@ pub enum Told<'a> {
     Failed(&'a WatchError),
 }
 
-/// Why objects cannot be followed at the moment. The cluster's or the operator's to mend; tried again for ever.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum WatchError {
-    /// This is no pod, and no kubeconfig is given.
-    #[error("not in a pod, or without a service account: set server.kubeconfig or server.master")]
-    InCluster(#[source] InClusterError),
-    /// The kubeconfig cannot be used.
-    #[error("the kubeconfig cannot be used")]
-    Kubeconfig(#[source] KubeconfigError),
-    /// `server.master` is no URL.
-    #[error("server.master is no URL")]
-    Master(#[source] http::uri::InvalidUri),
-    /// The API server does not answer, or not with the objects.
-    #[error("{}", words(.0))]
-    Request(Box<kube::Error>),
-    /// No answer in time.
-    #[error("the API server does not answer")]
-    Timeout,
-}
-
 /// How a watch ended.
 enum Ended {
     /// Its version is gone: everything is to be listed anew.
@@ -136,8 +109,6 @@ const PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 /// HTTP status of a version that the API server does not know any more.
 const GONE: u16 = 410;
-/// Longest message of an API server that an error repeats, in characters.
-const MAX_MESSAGE: usize = 300;
 
 /// Follows `target` for ever. `tell` is called in order, and holds the follower up while it runs.
 pub async fn follow(access: &Access, target: &Target, tell: impl FnMut(Told<'_>) + Send) -> Infallible {
@@ -261,34 +232,6 @@ fn is_gone(error: &kube::Error) -> bool {
     matches!(error, kube::Error::Api(status) if status.code == GONE)
 }
 
-// === impl Access ===
-
-impl Access {
-    async fn client(&self) -> Result<Client, WatchError> {
-        let mut config = match (&self.kubeconfig, self.url()?) {
-            (None, None) => kube::Config::incluster().map_err(WatchError::InCluster)?,
-            (None, Some(url)) => kube::Config::new(url),
-            (Some(path), url) => {
-                let kubeconfig = Kubeconfig::read_from(path).map_err(WatchError::Kubeconfig)?;
-                let options = KubeConfigOptions::default();
-                let config = kube::Config::from_custom_kubeconfig(kubeconfig, &options).await;
-                let mut config = config.map_err(WatchError::Kubeconfig)?;
-                config.cluster_url = url.unwrap_or(config.cluster_url);
-                config
-            }
-        };
-        // Attempts are spaced here.
-        config.default_retry = false;
-        Ok(Client::try_from(config)?)
-    }
-
-    fn url(&self) -> Result<Option<http::Uri>, WatchError> {
-        let Some(master) = self.master.as_deref().filter(|master| !master.is_empty()) else { return Ok(None) };
-        let url = if master.contains("://") { master.to_owned() } else { format!("http://{master}") };
-        url.parse().map(Some).map_err(WatchError::Master)
-    }
-}
-
 // === impl Target ===
 
 impl Target {
@@ -320,77 +263,5 @@ impl From<DynamicObject> for Object {
         let created = object.creation_timestamp().map(|time| time.0.to_string()).unwrap_or_default();
         let resource_version = object.resource_version().unwrap_or_default();
         Self { name: object.name_any(), created, resource_version, body: object.data }
-    }
-}
-
-// === impl WatchError ===
-
-impl WatchError {
-    /// The stable label for metrics and logs.
-    #[must_use]
-    pub fn reason(&self) -> &'static str {
-        match self {
-            Self::InCluster(_) => "kubernetes_in_cluster",
-            Self::Kubeconfig(_) => "kubernetes_kubeconfig",
-            Self::Master(_) => "kubernetes_master",
-            Self::Request(error) => match **error {
-                kube::Error::Api(ref status) if matches!(status.code, 401 | 403) => "kubernetes_forbidden",
-                _ => "kubernetes_request",
-            },
-            Self::Timeout => "kubernetes_timeout",
-        }
-    }
-}
-
-impl From<kube::Error> for WatchError {
-    fn from(error: kube::Error) -> Self {
-        Self::Request(Box::new(error))
-    }
-}
-
-/// kube's own texts repeat themselves, and one of them repeats the output of a credential command.
-fn words(error: &kube::Error) -> String {
-    let text = match error {
-        kube::Error::Api(status) => format!("the API server answers {}: {}", status.code, status.message),
-        kube::Error::Auth(_) => "the kubeconfig's credentials cannot be had".to_owned(),
-        error => {
-            let mut cause: &dyn Error = error;
-            while let Some(inner) = cause.source() {
-                cause = inner;
-            }
-            format!("the API server cannot be asked: {cause}")
-        }
-    };
-    text.chars().take(MAX_MESSAGE).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_master_needs_no_scheme() {
-        #[track_caller]
-        fn check(master: Option<&str>, expected: Result<Option<&str>, &str>) {
-            let access = Access { master: master.map(str::to_owned), ..Access::default() };
-            let found = access.url().map(|url| url.map(|url| url.to_string()));
-            let found = found.as_ref().map(Option::as_deref).map_err(WatchError::reason);
-            assert_eq!(found, expected, "{master:?}");
-        }
-        check(None, Ok(None));
-        check(Some(""), Ok(None));
-        check(Some("https://10.0.0.1:6443"), Ok(Some("https://10.0.0.1:6443/")));
-        check(Some("127.0.0.1:8080"), Ok(Some("http://127.0.0.1:8080/")));
-        check(Some("http://a b"), Err("kubernetes_master"));
-    }
-
-    #[tokio::test]
-    async fn a_kubeconfig_that_cannot_be_used_is_told_with_its_reason() {
-        let access = Access { kubeconfig: Some("/nowhere/kubeconfig".into()), master: None };
-        let error = access.client().await.err().expect("there is none");
-        assert_eq!(
-            (error.reason(), error.to_string().as_str()),
-            ("kubernetes_kubeconfig", "the kubeconfig cannot be used")
-        );
     }
 }
