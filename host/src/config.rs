@@ -193,16 +193,17 @@ impl Config {
         }
         let places = Places::default();
         let modes = BackendMode(modes.to_vec());
-        let checked = check::sources(Some(&modes), &self.policies, self.dynamic_file.is_some(), &places)
-            .and_then(|sources| check::policies(&self.policies, &sources, &places).map(|()| sources));
+        let checked =
+            check::sources(Some(&modes), &self.policies, self.dynamic_file.is_some(), &places).and_then(|sources| {
+                check::policies(&self.policies, &sources, self.backend_mode_file.is_some(), &places).map(|()| sources)
+            });
         let file = self.file.clone();
         self.sources =
             checked.map_err(|problem| ConfigError::Build { file, what: format!("--backend-mode: {problem}") })?;
         Ok(())
     }
 
-    /// Puts the sources of `server.dynamicBackendModePath` in place, and gives the text that says so. What a
-    /// policy that is not among them would do is not asked: it may be among them again later.
+    /// Puts the sources of `server.dynamicBackendModePath` in place, and gives the text that says so.
     fn read_backend_mode(&mut self) -> Result<String, ConfigError> {
         let Some(file) = &self.backend_mode_file else { return Ok(String::new()) };
         let Some((modes, text)) = backend_mode::read(file)? else { return Ok(String::new()) };

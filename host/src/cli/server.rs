@@ -1,6 +1,7 @@
 //! `herald server`: runs the webhook until a signal ends it.
 
 use std::{
+    convert::Infallible,
     net::IpAddr,
     path::PathBuf,
     sync::Arc,
@@ -46,7 +47,7 @@ pub struct Command {
     #[arg(long)]
     pub generate_kubeconfig: Option<PathBuf>,
     /// Kubeconfig for the cluster whose objects are read [default: the pod's own account].
-    #[arg(long)]
+    #[arg(long, value_parser = path_or_nothing)]
     pub kubeconfig: Option<PathBuf>,
     /// Leave the webhook kubeconfig alone, it is in place already.
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
@@ -144,6 +145,11 @@ impl Command {
             tracing::warn!("{option} has no effect: this release makes no EC2 look-ups");
         }
     }
+}
+
+/// Existing manifests give an empty path for "none".
+fn path_or_nothing(text: &str) -> Result<PathBuf, Infallible> {
+    Ok(text.into())
 }
 
 async fn serve(config: server::Config, services: Services, reload: impl Fn() + Send + 'static) -> anyhow::Result<()> {
@@ -295,6 +301,22 @@ mod tests {
         assert_eq!(config.address, "::".parse::<IpAddr>().unwrap());
         assert_eq!(config.port, 0);
         assert!(!applied(&["--kubeconfig-pregenerated=false"]).kubeconfig_pregenerated);
+    }
+
+    #[test]
+    fn options_say_where_the_objects_of_sources_are() {
+        #[track_caller]
+        fn check(arguments: &[&str], kubeconfig: Option<&str>, master: Option<&str>) {
+            let cli = Cli::try_parse_from([&["herald"], arguments].concat()).unwrap();
+            let mut config = Config::default();
+            config.kubernetes.kubeconfig = Some("/of/the/file".into());
+            cli.command.apply(&mut config).unwrap();
+            let found = (config.kubernetes.kubeconfig.as_deref(), config.kubernetes.master.as_deref());
+            assert_eq!(found, (kubeconfig.map(Path::new), master), "{arguments:?}");
+        }
+        check(&[], Some("/of/the/file"), None);
+        check(&["--kubeconfig=/k", "--master", "https://m"], Some("/k"), Some("https://m"));
+        check(&["--kubeconfig=", "--master="], None, None);
     }
 
     #[test]

@@ -123,6 +123,14 @@ impl Shared {
         self.sources.read_once(before, limit).await.map_err(|error| ConfigError::Source { what: error.to_string() })
     }
 
+    /// Takes the place of `before`, whose other sources nobody reads any more.
+    pub(super) fn replace(self, before: &mut Self) {
+        for name in before.sources.gone_in(&self.sources) {
+            self.metrics.source_gone(name);
+        }
+        *before = self;
+    }
+
     /// Counts for everybody.
     #[must_use]
     pub fn metrics(&self) -> &Arc<Metrics> {

@@ -71,8 +71,14 @@ fn static_source(mode: &str) -> Option<Source> {
     old.or_else(|| STATIC.into_iter().find(|source| source.name() == mode))
 }
 
-/// What the policies say about each other and about the list of sources.
-pub(super) fn policies(policies: &[policy::Config], sources: &[Source], places: &Places) -> Result<(), Problem> {
+/// What the policies say about each other and about the list of sources. `switched`: another list may take its place,
+/// so that a policy which this one leaves out may still be asked.
+pub(super) fn policies(
+    policies: &[policy::Config],
+    sources: &[Source],
+    switched: bool,
+    places: &Places,
+) -> Result<(), Problem> {
     let guarded = policies.iter().any(|policy| policy.kind == Kind::Guard);
     for (index, policy) in policies.iter().enumerate() {
         let name = policy.name.as_str();
@@ -80,7 +86,7 @@ pub(super) fn policies(policies: &[policy::Config], sources: &[Source], places: 
         let listed = sources.contains(&Source::Policy(name.to_owned()));
         let what = match (policy.kind, policy.on_fault) {
             _ if twice => format!("another policy is called `{name}` already"),
-            (Kind::Map, _) if !listed => {
+            (Kind::Map, _) if !listed && !switched => {
                 format!("`{name}` is of kind map and never asked: put `Policy/{name}` into backendMode")
             }
             (Kind::Map | Kind::Guard, OnFault::Skip) => {

@@ -121,7 +121,7 @@ fn server_section(file: &Path, node: Node, source: &str, warnings: &mut Warnings
         *ca_file = beside(file, ca_file);
     }
     let sources = check::sources(backend_mode.as_ref(), &policies, dynamic_file.is_some(), &places)?;
-    check::policies(&policies, &sources, &places)?;
+    check::policies(&policies, &sources, own.dynamic_backend_mode_path.is_some(), &places)?;
     let sts_hosts =
         sts_hosts(&sts, partition).map_err(|what| Problem::new(places.sts, what).under("sts", places.sts))?;
     let reserved_prefixes = check::reserved_prefixes(reserved_prefix_config, &sources, &places, warnings)?;

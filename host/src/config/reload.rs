@@ -179,7 +179,7 @@ impl Worker {
         loaded.log();
         self.warn_of_restart(&loaded.config);
         self.current.store(Arc::new(next));
-        self.shared = shared;
+        shared.replace(&mut self.shared);
         self.config = loaded.config;
         self.watcher.follow(self.config.files());
         self.metrics().config_loaded(&self.config.generation, (self.clock)());

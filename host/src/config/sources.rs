@@ -96,6 +96,12 @@ impl Sources {
         self.new_since(before).find_map(missing).map_or(Ok(()), Err)
     }
 
+    /// The names of those that `self` has and `next` has not.
+    pub(super) fn gone_in<'a>(&'a self, next: &'a Self) -> impl Iterator<Item = &'static str> + 'a {
+        let gone = self.0.iter().filter(|(name, _)| !next.0.contains_key(*name));
+        gone.map(|(_, running)| running.place.name())
+    }
+
     fn new_since<'a>(&'a self, before: &'a Self) -> impl Iterator<Item = &'a Running> {
         let old = |name: &str, running| before.0.get(name).is_some_and(|old| Arc::ptr_eq(old, running));
         self.0.iter().filter(move |(name, running)| !old(name, running)).map(|(_, running)| &**running)
@@ -129,12 +135,16 @@ impl Place {
         }
     }
 
-    fn start(self, metrics: &Arc<Metrics>, clock: fn() -> SystemTime) -> Running {
-        let name = match &self {
+    fn name(&self) -> &'static str {
+        match self {
             Self::ConfigMap { name, .. } => name,
             Self::File { .. } => live::DYNAMIC_FILE,
             Self::Identities { .. } => live::CRD,
-        };
+        }
+    }
+
+    fn start(self, metrics: &Arc<Metrics>, clock: fn() -> SystemTime) -> Running {
+        let name = self.name();
         let live = Live::new(name);
         let keeper = Keeper::new(name, live.clone(), Arc::clone(metrics), clock);
         let task = match self.clone() {

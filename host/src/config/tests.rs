@@ -875,6 +875,11 @@ fn a_file_of_its_own_goes_over_the_sources_while_it_is_there() {
         let error = load().expect_err(bad).to_string();
         assert!(error.contains("mode.json: "), "{error}");
     }
+    let policy = "policies: [{name: a, kind: map, component: /dev/null}], dynamicBackendModePath: mode.json";
+    write("mode.json", r#"{"backendMode": "Policy/a"}"#);
+    write("other.yaml", &format!("server: {{{policy}}}"));
+    let other = Config::load(&folder.path().join("other.yaml")).expect("a list may name it later").config;
+    assert_eq!(names(&other), ["Policy/a"]);
     std::fs::remove_file(folder.path().join("mode.json")).expect("it was there");
     assert_eq!(load().expect("it loads").generation, first.generation);
 }

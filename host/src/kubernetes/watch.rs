@@ -69,7 +69,7 @@ pub enum Told<'a> {
         /// Version of the newest change in them.
         resource_version: &'a str,
     },
-    /// Nothing has changed, and the API server has just said so.
+    /// The objects are being watched, and there is nothing new.
     InStep,
     /// The objects may have changed unseen.
     Failed(&'a WatchError),
@@ -145,6 +145,7 @@ impl<F: FnMut(Told<'_>) + Send> Follower<'_, F> {
                 Err(WatchError::Request(error)) if is_gone(&error) => return Ok(()),
                 stream => stream?,
             };
+            self.failures = 0;
             (self.tell)(Told::InStep);
             if let Ended::Gone = self.watch(pin!(stream)).await? {
                 return Ok(());
@@ -219,7 +220,6 @@ impl<F: FnMut(Told<'_>) + Send> Follower<'_, F> {
     }
 
     fn tell_objects(&mut self) {
-        self.failures = 0;
         (self.tell)(Told::Objects { objects: &self.objects, resource_version: &self.version });
     }
 }

@@ -306,6 +306,13 @@ impl Metrics {
         self.source_last_sync_time.get_or_create(&Source { source }).set(since.as_secs_f64());
     }
 
+    /// A live source is not asked any more: nobody is to be alarmed about its age.
+    pub fn source_gone(&self, source: &'static str) {
+        self.source_entries.remove(&Source { source });
+        self.source_last_sync_time.remove(&Source { source });
+        self.source_left_out.remove(&Source { source });
+    }
+
     /// A live source could not be read: its reason label.
     pub fn source_failed(&self, source: &'static str, reason: &'static str) {
         self.source_failures.get_or_create(&SourceFailure { source, reason }).inc();

@@ -53,6 +53,7 @@ pub(super) async fn follow(path: PathBuf, by_user_id: bool, mut keeper: Keeper) 
             match tokio::task::spawn_blocking(move || load(&file, by_user_id)).await {
                 Ok(Ok(read)) => {
                     keeper.take(read, None);
+                    keeper.in_step();
                     seen = Some(stamp);
                 }
                 Ok(Err(refused)) => {

@@ -48,7 +48,7 @@ impl Keeper {
     /// Puts `read` in force and logs what is other than before, unless it is the same text. `resource_version` is
     /// what Kubernetes' own audit log knows the change by.
     pub(super) fn take(&mut self, read: Read, resource_version: Option<&str>) {
-        self.in_step();
+        self.metrics.source_in_step(self.name, (self.clock)());
         if self.hash.as_ref() == Some(&read.hash) {
             return;
         }
@@ -84,7 +84,7 @@ impl Keeper {
         tracing::info!(source, mappings, added, changed, removed, resource_version, hash, "mappings changed");
     }
 
-    /// The source has just been seen as it is.
+    /// The source is being followed again, or still: what is in force is what stands there.
     pub(super) fn in_step(&mut self) {
         if self.trouble.take().is_some() {
             tracing::info!(source = self.name, "can be read again");
