@@ -151,6 +151,19 @@ async fn watches_go_on_after_a_break_and_begin_anew_when_history_is_gone() {
 }
 
 #[tokio::test]
+async fn a_role_that_may_list_but_not_watch_is_told_once_and_served_by_lists() {
+    let kubernetes = Kubernetes::start().await.expect("a fake");
+    let (_sts, server) = start(&kubernetes, "EKSConfigMap").await;
+    kubernetes.refuse_watches();
+    kubernetes.put_aws_auth(DEVELOPERS, "");
+    becomes(&server, &ALICE, "dev:alice").await;
+    kubernetes.delete_aws_auth();
+    becomes(&server, &ALICE, "not_mapped").await;
+    let told = |words: &str| server.stderr.text().lines().filter(|line| line.contains(words)).count();
+    assert_eq!((told("cannot watch resource"), told("can be read again")), (1, 0), "{}", server.stderr.text());
+}
+
+#[tokio::test]
 async fn identity_mappings_come_change_and_go() {
     let kubernetes = Kubernetes::start().await.expect("a fake");
     kubernetes.put_identity("bob", BOB.arn, "bob", &["ops"]);

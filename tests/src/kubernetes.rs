@@ -57,6 +57,7 @@ struct Cluster {
     expired_in_stream: bool,
     lists: u64,
     watches: u64,
+    watches_refused: bool,
     /// What a request has to bring, if it has to bring anything.
     token: Option<String>,
 }
@@ -172,6 +173,14 @@ impl Kubernetes {
     pub fn set_down(&self, down: bool) {
         self.change(|cluster| {
             cluster.down = down;
+            cluster.epoch += 1;
+        });
+    }
+
+    /// Answers 403 to watches, and goes on to list: what an incomplete role allows.
+    pub fn refuse_watches(&self) {
+        self.change(|cluster| {
+            cluster.watches_refused = true;
             cluster.epoch += 1;
         });
     }

@@ -50,6 +50,9 @@ pub(super) fn answer(state: &Arc<State>, uri: &Uri, headers: &HeaderMap) -> Resp
         return whole(StatusCode::OK, &list(&cluster, &question));
     }
     cluster.watches += 1;
+    if cluster.watches_refused {
+        return failure(StatusCode::FORBIDDEN, "cannot watch resource");
+    }
     if question.version < cluster.oldest && !cluster.expired_in_stream {
         return failure(StatusCode::GONE, "too old resource version");
     }
