@@ -75,7 +75,7 @@ fn lookups(criterion: &mut Criterion) {
     for (name, roles, sets, arn) in cases {
         let loaded = Config::parse(Path::new("bench.yaml"), &document(roles, sets)).expect("it loads");
         assert!(loaded.warnings.is_empty());
-        let stage = MountedFile::new(Arc::clone(&loaded.config.rules));
+        let stage = MountedFile::new(Arc::clone(&loaded.config.rules), std::collections::BTreeSet::new());
         let caller = caller(&arn);
         let now = SystemTime::UNIX_EPOCH;
         let request = Request { caller: &caller, cluster_id: "bench", now, current: None, trail: &[] };

@@ -142,6 +142,11 @@ impl Authenticator {
         decision
     }
 
+    /// The sources that cannot answer yet, and why.
+    pub fn not_ready(&self) -> impl Iterator<Item = (&str, String)> {
+        self.chain.missing()
+    }
+
     fn blank(&self, token: &BearerToken, now: SystemTime) -> Decision {
         Decision {
             decision_id: decision_id(now),
@@ -316,7 +321,7 @@ mod tests {
             scrubbed_accounts: accounts.collect::<BTreeSet<_>>(),
             ..Config::default()
         };
-        let shared = Shared::new(&config, Arc::default(), None).expect("made");
+        let shared = Shared::new(&config, Arc::default(), None, || SystemTime::UNIX_EPOCH).expect("made");
         let authenticator = config.build(&shared).expect("built");
         let mut caller = caller("arn:aws:sts::123456789012:assumed-role/Admin/alice");
         caller.extra = vec![("arn", caller.arn.clone())];

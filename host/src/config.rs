@@ -24,22 +24,29 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{
     caller::AccountId,
-    mapping::Rules,
+    kubernetes::watch,
+    mapping::{Rules, live},
     observe, policy,
     provider::aws::{self, ClusterId},
     server, sts,
 };
 
+mod accounts;
+mod backend_mode;
 pub mod build;
 mod check;
 mod de;
 mod entry;
 mod error;
 mod file;
+mod files;
 mod node;
 pub mod reload;
+mod sources;
+mod warnings;
 
-use file::{BackendMode, Places};
+use backend_mode::BackendMode;
+use file::Places;
 
 pub use build::Shared;
 pub use error::{ConfigError, Position, Warning};
@@ -70,6 +77,16 @@ pub struct Config {
     pub sts_hosts: Vec<aws::ExtraHost>,
     /// `server.backendMode`: who is asked, in order. Default `MountedFile` alone.
     pub sources: Vec<Source>,
+    /// `server.bootstrapAdmins`: asked before all of `sources`. Default none.
+    pub bootstrap_admins: Arc<Rules>,
+    /// `server.kubeconfig` and `server.master`: where the objects of sources are. Default: the pod's own account.
+    pub kubernetes: watch::Access,
+    /// `server.dynamicFilePath`: the file of DynamicFile. Default none.
+    pub dynamic_file: Option<PathBuf>,
+    /// `server.dynamicFileUserIDStrict`: entries of DynamicFile match by unique id. Default false.
+    pub dynamic_file_strict: bool,
+    /// `server.dynamicBackendModePath`: a file that names the sources instead, while it is there. Default none.
+    pub backend_mode_file: Option<PathBuf>,
     /// `server.policies`. Default none.
     pub policies: Vec<policy::Config>,
     /// `server.policyEngine`.
@@ -77,7 +94,7 @@ pub struct Config {
     /// `server.mapRoles` and `server.mapUsers`. Default none.
     pub rules: Arc<Rules>,
     /// `server.mapAccounts`: let in under the canonical ARN, without groups, when nothing else names
-    /// the caller. Default none.
+    /// the caller. Belongs to MountedFile. Default none.
     pub map_accounts: BTreeSet<AccountId>,
     /// `server.scrubbedAccounts`: their ids and ARNs are kept out of answers and logs. Default none.
     pub scrubbed_accounts: BTreeSet<AccountId>,
@@ -113,6 +130,14 @@ pub struct ClientSection {
 /// One place that is asked, as `server.backendMode` names it.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Source {
+    /// `ACKConfigMap`: kube-system/alibabacloud-auth.
+    AckConfigMap,
+    /// `CRD`: IAMIdentityMapping objects.
+    Crd,
+    /// `DynamicFile`: a JSON file beside this one.
+    DynamicFile,
+    /// `EKSConfigMap`: kube-system/aws-auth.
+    EksConfigMap,
     /// `MountedFile`: the mappings in this file.
     MountedFile,
     /// `Policy/<name>`: a policy of kind `map`.
@@ -142,8 +167,9 @@ impl Config {
     pub fn load(path: &Path) -> Result<Loaded, ConfigError> {
         let text = read_text(path)?;
         let mut loaded = Self::parse(path, &text)?;
+        let backend_mode = loaded.config.read_backend_mode()?;
         loaded.config.ca_digest = digest_of_all(loaded.config.ca_files(), Sha256::new())?;
-        loaded.config.generation = loaded.config.digest(&text)?;
+        loaded.config.generation = loaded.config.digest(&(text + &backend_mode))?;
         Ok(loaded)
     }
 
@@ -162,18 +188,37 @@ impl Config {
     ///
     /// When they do not go with the policies of this configuration.
     pub fn set_backend_mode(&mut self, modes: &[String]) -> Result<(), ConfigError> {
+        if self.backend_mode_file.as_ref().is_some_and(|file| file.exists()) {
+            return Ok(());
+        }
         let places = Places::default();
         let modes = BackendMode(modes.to_vec());
-        let checked = check::sources(Some(&modes), &self.policies, &places)
-            .and_then(|sources| check::policies(&self.policies, &sources, &places).map(|()| sources));
+        let checked =
+            check::sources(Some(&modes), &self.policies, self.dynamic_file.is_some(), &places).and_then(|sources| {
+                check::policies(&self.policies, &sources, self.backend_mode_file.is_some(), &places).map(|()| sources)
+            });
         let file = self.file.clone();
         self.sources =
             checked.map_err(|problem| ConfigError::Build { file, what: format!("--backend-mode: {problem}") })?;
         Ok(())
     }
 
-    /// Every file that this configuration is made of.
+    /// Puts the sources of `server.dynamicBackendModePath` in place, and gives the text that says so.
+    fn read_backend_mode(&mut self) -> Result<String, ConfigError> {
+        let Some(file) = &self.backend_mode_file else { return Ok(String::new()) };
+        let Some((modes, text)) = backend_mode::read(file)? else { return Ok(String::new()) };
+        let checked = check::sources(Some(&modes), &self.policies, self.dynamic_file.is_some(), &Places::default());
+        let fault = |problem| ConfigError::Build { file: file.clone(), what: format!("backendMode: {problem}") };
+        self.sources = checked.map_err(fault)?;
+        Ok(text)
+    }
+
+    /// Every file that this configuration is made of, one that need not be there included.
     pub fn files(&self) -> impl Iterator<Item = &Path> {
+        self.needed_files().chain(self.backend_mode_file.as_deref())
+    }
+
+    fn needed_files(&self) -> impl Iterator<Item = &Path> {
         let components = self.policies.iter().map(|policy| policy.component.as_path());
         std::iter::once(self.file.as_path()).chain(components).chain(self.ca_files())
     }
@@ -183,7 +228,7 @@ impl Config {
     }
 
     fn digest(&self, text: &str) -> Result<String, ConfigError> {
-        let named = self.files().skip(1);
+        let named = self.needed_files().skip(1);
         let mut digest = digest_of_all(named, Sha256::new_with_prefix(Sha256::digest(text)))?;
         digest.truncate(GENERATION_DIGITS);
         Ok(digest)
@@ -238,6 +283,11 @@ impl Default for Config {
             partition: aws::Partition::default(),
             sts_hosts: Vec::new(),
             sources: vec![Source::MountedFile],
+            bootstrap_admins: Arc::default(),
+            kubernetes: watch::Access::default(),
+            dynamic_file: None,
+            dynamic_file_strict: false,
+            backend_mode_file: None,
             policies: Vec::new(),
             policy_engine: policy::EngineConfig::default(),
             rules: Arc::default(),
@@ -255,6 +305,10 @@ impl Source {
     #[must_use]
     pub fn name(&self) -> String {
         match self {
+            Self::AckConfigMap => live::ACK_CONFIG_MAP.to_owned(),
+            Self::Crd => live::CRD.to_owned(),
+            Self::DynamicFile => live::DYNAMIC_FILE.to_owned(),
+            Self::EksConfigMap => live::EKS_CONFIG_MAP.to_owned(),
             Self::MountedFile => crate::mapping::mounted_file::NAME.to_owned(),
             Self::Policy(name) => format!("{}{name}", crate::mapping::policy_stage::PREFIX),
         }

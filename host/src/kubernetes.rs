@@ -1,10 +1,12 @@
-//! Kubernetes wire data: TokenReview, ExecCredential and kubeconfig. Plain serde types, no client.
+//! Kubernetes: TokenReview, ExecCredential and kubeconfig as plain serde types, and in `watch` the one client,
+//! which follows objects.
 
 use serde::{Deserialize, Serialize};
 
 pub mod exec_credential;
 pub mod kubeconfig;
 pub mod token_review;
+pub mod watch;
 
 pub use kubeconfig::Kubeconfig;
 pub use token_review::TokenReview;

@@ -8,18 +8,25 @@ use std::fmt;
 use futures_util::future::BoxFuture;
 use serde::Serialize;
 
-use crate::policy::{Fault, LogLine, Request, Verdict};
+use crate::{
+    caller::AccountId,
+    policy::{Fault, LogLine, Request, Verdict},
+};
 
+pub mod bootstrap_admins;
 pub mod chain;
 pub mod guard;
+pub mod live;
 pub mod mounted_file;
 pub mod policy_stage;
 pub mod rule;
 pub mod template;
 
 pub use crate::policy::ceiling;
+pub use bootstrap_admins::BootstrapAdmins;
 pub use chain::Chain;
 pub use guard::Guard;
+pub use live::{Live, Mappings};
 pub use mounted_file::MountedFile;
 pub use policy_stage::PolicyStage;
 pub use rule::Rules;
@@ -31,6 +38,16 @@ pub trait Stage: Send + Sync {
 
     /// Answers one request. Bounded in time by the stage itself.
     fn decide<'a>(&'a self, request: &'a Request<'a>) -> BoxFuture<'a, Answer>;
+
+    /// Whether callers of `account` are let in under their own ARN when no stage of the chain maps them.
+    fn lists(&self, _account: &AccountId) -> bool {
+        false
+    }
+
+    /// Why it cannot answer yet; `None` if it can.
+    fn missing(&self) -> Option<String> {
+        None
+    }
 }
 
 /// What a stage said, and what it cost.

@@ -52,6 +52,9 @@ fn the_reference_states_the_defaults() {
     assert_eq!(config.rules.len(), 3);
 }
 
+/// Keys that have no default to show.
+const OPTIONAL: [&str; 4] = ["dynamicBackendModePath: ", "dynamicFilePath: ", "kubeconfig: ", "master: "];
+
 /// What is commented out in the reference is no lie either.
 #[test]
 fn the_reference_loads_with_its_comments_taken_away() {
@@ -69,12 +72,18 @@ fn the_reference_loads_with_its_comments_taken_away() {
             None if line.ends_with("policies: []") || line.ends_with("endpoints: []") => {
                 keep(line.trim_end_matches(" []"));
             }
+            None if bare.starts_with("bootstrapAdmins: []") => keep(&format!("{indent}bootstrapAdmins:")),
+            Some(rest) if OPTIONAL.iter().any(|key| rest.starts_with(key)) => keep(&format!("{indent}{rest}")),
             _ => keep(line),
         }
     }
-    let yaml = yaml.replace("[MountedFile]   ", "[MountedFile, Policy/oncall] #").replace("3f1c…", &"ab".repeat(32));
+    let sources = "[MountedFile, EKSConfigMap, ACKConfigMap, CRD, DynamicFile, Policy/oncall] #";
+    let yaml = yaml.replace("[MountedFile]   ", sources).replace("3f1c…", &"ab".repeat(32));
     let config = loads("reference.yaml", &yaml);
     assert_eq!((config.policies.len(), config.sts.endpoints.len(), config.sts_hosts.len()), (1, 1, 1));
+    assert_eq!((config.sources.len(), config.bootstrap_admins.len()), (6, 1));
+    assert!(config.dynamic_file.is_some() && config.backend_mode_file.is_some());
+    assert!(config.kubernetes.kubeconfig.is_some() && config.kubernetes.master.is_some());
 }
 
 #[test]
@@ -98,6 +107,28 @@ fn the_manifest_runs_what_its_config_map_says() {
     assert_eq!(container["livenessProbe"]["httpGet"]["port"], config.port);
     let grace = pod["terminationGracePeriodSeconds"].as_u64().expect("a number");
     assert!(grace > config.shutdown_grace.as_secs());
+}
+
+/// The rules say no more than what `config::sources` asks for.
+#[test]
+fn the_rules_let_it_read_its_sources_and_nothing_else() {
+    let documents = documents("deploy/sources.yaml");
+    let rules = |kind: &str| {
+        let document = documents.iter().find(|document| document["kind"] == kind).expect("there is one");
+        document["rules"].as_array().expect("a list").clone()
+    };
+    let read = serde_json::json!(["list", "watch"]);
+    for rule in rules("Role").iter().chain(&rules("ClusterRole")) {
+        assert_eq!(rule["verbs"], read);
+    }
+    assert_eq!(rules("Role")[0]["resourceNames"], serde_json::json!(["aws-auth"]));
+    let crd = documents.iter().find(|document| document["kind"] == "CustomResourceDefinition").expect("there is one");
+    assert_eq!(crd["metadata"]["name"], "iamidentitymappings.iamauthenticator.k8s.aws");
+    let version = &crd["spec"]["versions"][0];
+    assert_eq!((version["name"].as_str(), crd["spec"]["scope"].as_str()), (Some("v1alpha1"), Some("Cluster")));
+    let spec = &version["schema"]["openAPIV3Schema"]["properties"]["spec"];
+    let keys: Vec<&String> = spec["properties"].as_object().expect("a map").keys().collect();
+    assert_eq!(keys, ["arn", "groups", "notAfter", "username"]);
 }
 
 #[test]

@@ -12,5 +12,6 @@ mod refusals;
 mod reload;
 mod secrecy;
 mod sharing;
+mod sources;
 mod sts_in_trouble;
 mod support;

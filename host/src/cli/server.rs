@@ -1,6 +1,7 @@
 //! `herald server`: runs the webhook until a signal ends it.
 
 use std::{
+    convert::Infallible,
     net::IpAddr,
     path::PathBuf,
     sync::Arc,
@@ -46,7 +47,7 @@ pub struct Command {
     #[arg(long)]
     pub generate_kubeconfig: Option<PathBuf>,
     /// Kubeconfig for the cluster whose objects are read [default: the pod's own account].
-    #[arg(long)]
+    #[arg(long, value_parser = path_or_nothing)]
     pub kubeconfig: Option<PathBuf>,
     /// Leave the webhook kubeconfig alone, it is in place already.
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
@@ -84,11 +85,14 @@ impl Command {
         super::cluster_id(&config)?;
         let metrics = Arc::new(Metrics::default());
         let compiled = config.server.state_dir.join(compile::FOLDER);
-        let shared = Shared::new(&config, Arc::clone(&metrics), Some(compiled))?;
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        let entered = runtime.enter();
+        let shared = Shared::new(&config, Arc::clone(&metrics), Some(compiled), super::now)?;
+        drop(entered);
         let first = config.build(&shared)?;
         let audit = AuditLog::start(&config.observe.audit, Arc::clone(&metrics))?;
         let settings = config.server.clone();
-        tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
+        runtime.block_on(async {
             let reloader = Reloader::start(config, shared, first, overrides, super::now);
             let services = Services {
                 authenticator: reloader.current(),
@@ -113,6 +117,12 @@ impl Command {
         if let Some(path) = &self.state_dir {
             server.state_dir.clone_from(path);
         }
+        if let Some(path) = &self.kubeconfig {
+            config.kubernetes.kubeconfig = Some(path.clone()).filter(|path| !path.as_os_str().is_empty());
+        }
+        if let Some(url) = &self.master {
+            config.kubernetes.master = Some(url.clone()).filter(|url| !url.is_empty());
+        }
         config.partition = self.partition.unwrap_or(config.partition);
         self.backend_mode.as_deref().map_or(Ok(()), |modes| config.set_backend_mode(modes))
     }
@@ -130,15 +140,16 @@ impl Command {
         let idle = [
             ("--ec2-describeInstances-burst", self.ec2_describe_instances_burst.is_some()),
             ("--ec2-describeInstances-qps", self.ec2_describe_instances_qps.is_some()),
-            ("--kubeconfig", self.kubeconfig.is_some()),
-            ("--master", self.master.is_some()),
         ];
         for (option, _) in idle.iter().filter(|(_, given)| *given) {
-            tracing::warn!(
-                "{option} has no effect: this release makes no EC2 look-ups and reads nothing from Kubernetes"
-            );
+            tracing::warn!("{option} has no effect: this release makes no EC2 look-ups");
         }
     }
+}
+
+/// Existing manifests give an empty path for "none".
+fn path_or_nothing(text: &str) -> Result<PathBuf, Infallible> {
+    Ok(text.into())
 }
 
 async fn serve(config: server::Config, services: Services, reload: impl Fn() + Send + 'static) -> anyhow::Result<()> {
@@ -290,6 +301,22 @@ mod tests {
         assert_eq!(config.address, "::".parse::<IpAddr>().unwrap());
         assert_eq!(config.port, 0);
         assert!(!applied(&["--kubeconfig-pregenerated=false"]).kubeconfig_pregenerated);
+    }
+
+    #[test]
+    fn options_say_where_the_objects_of_sources_are() {
+        #[track_caller]
+        fn check(arguments: &[&str], kubeconfig: Option<&str>, master: Option<&str>) {
+            let cli = Cli::try_parse_from([&["herald"], arguments].concat()).unwrap();
+            let mut config = Config::default();
+            config.kubernetes.kubeconfig = Some("/of/the/file".into());
+            cli.command.apply(&mut config).unwrap();
+            let found = (config.kubernetes.kubeconfig.as_deref(), config.kubernetes.master.as_deref());
+            assert_eq!(found, (kubeconfig.map(Path::new), master), "{arguments:?}");
+        }
+        check(&[], Some("/of/the/file"), None);
+        check(&["--kubeconfig=/k", "--master", "https://m"], Some("/k"), Some("https://m"));
+        check(&["--kubeconfig=", "--master="], None, None);
     }
 
     #[test]

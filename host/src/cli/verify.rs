@@ -8,7 +8,7 @@ use std::{
     io::{Read, Write},
     str::FromStr,
     sync::Arc,
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
 use anyhow::{Context as _, bail};
@@ -81,6 +81,8 @@ struct Identity {
     sts_endpoint: String,
 }
 
+/// Longest wait for sources that have to be read first.
+const READ: Duration = Duration::from_secs(20);
 /// Longest token that is read from stdin, in bytes; far more than any is long.
 const MAX_STDIN: u64 = 64 << 10;
 /// What stands for "read it from stdin".
@@ -107,10 +109,15 @@ impl Command {
         super::cluster_id(&config)?;
         config.partition = self.partition(&config);
         let token = self.token.read(stdin)?;
-        let shared = Shared::new(&config, Arc::new(Metrics::default()), None)?;
-        let authenticator = config.build(&shared)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(verify(&authenticator, &token, now, decides, self.output, out))
+        runtime.block_on(async {
+            let shared = Shared::new(&config, Arc::new(Metrics::default()), None, super::now)?;
+            let authenticator = config.build(&shared)?;
+            if decides {
+                shared.read_once(None, READ).await?;
+            }
+            verify(&authenticator, &token, now, decides, self.output, out).await
+        })
     }
 
     fn partition(&self, config: &Config) -> Partition {

@@ -3,12 +3,17 @@
 //! What is expensive and does not depend on mappings (connections, caches, the policy engine) lives in
 //! [`Shared`] and outlives the configurations that use it.
 
-use std::{fmt, path::PathBuf, sync::Arc};
+use std::{
+    fmt,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
-use super::{Config, ConfigError, Source};
+use super::{Config, ConfigError, Source, sources::Sources};
 use crate::{
     authenticator::Authenticator,
-    mapping::{Chain, Guard, MountedFile, PolicyStage, chain::Link},
+    mapping::{BootstrapAdmins, Chain, Guard, MountedFile, PolicyStage, Stage, chain::Link},
     observe::Metrics,
     policy::{self, CompiledFolder, Engine, Kind, OnFault, Policy},
     provider::{
@@ -30,6 +35,8 @@ pub struct Shared {
     engine_config: policy::EngineConfig,
     /// Where compiled policies are kept; `None` compiles them at every load.
     compiled: Option<PathBuf>,
+    sources: Sources,
+    clock: fn() -> SystemTime,
 }
 
 /// Everything that STS's word depends on. The executor remembers callers by their token alone, so it must not
@@ -61,13 +68,21 @@ impl StsFor {
 
 impl Shared {
     /// What `config` needs, all of it new. `compiled` is the folder for compiled policies; without one they are
-    /// compiled at every load.
+    /// compiled at every load. `clock` tells when a source was read. Needs a tokio runtime if there are sources
+    /// that are read while Herald runs.
     ///
     /// # Errors
     ///
     /// When the STS client or the policy engine cannot be made.
-    pub fn new(config: &Config, metrics: Arc<Metrics>, compiled: Option<PathBuf>) -> Result<Self, ConfigError> {
+    pub fn new(
+        config: &Config,
+        metrics: Arc<Metrics>,
+        compiled: Option<PathBuf>,
+        clock: fn() -> SystemTime,
+    ) -> Result<Self, ConfigError> {
         Ok(Self {
+            sources: Sources::default().follow(config, &metrics, clock),
+            clock,
             sts: executor(config, &metrics)?,
             sts_for: StsFor::of(config),
             engine: engine(config)?,
@@ -93,7 +108,27 @@ impl Shared {
             next.engine = engine(config)?;
             next.engine_config = config.policy_engine.clone();
         }
+        next.sources = self.sources.follow(config, &self.metrics, self.clock);
         Ok(next)
+    }
+
+    /// Waits until every source that `before` has not has been read.
+    ///
+    /// # Errors
+    ///
+    /// When that takes longer than `limit`: which source it is, and why it cannot be read.
+    pub async fn read_once(&self, before: Option<&Self>, limit: Duration) -> Result<(), ConfigError> {
+        let none = Sources::default();
+        let before = before.map_or(&none, |before| &before.sources);
+        self.sources.read_once(before, limit).await.map_err(|error| ConfigError::Source { what: error.to_string() })
+    }
+
+    /// Takes the place of `before`, whose other sources nobody reads any more.
+    pub(super) fn replace(self, before: &mut Self) {
+        for name in before.sources.gone_in(&self.sources) {
+            self.metrics.source_gone(name);
+        }
+        *before = self;
     }
 
     /// Counts for everybody.
@@ -166,8 +201,7 @@ impl Config {
             self.policies.iter().filter(move |policy| policy.kind == kind).map(load).collect::<Result<Vec<_>, _>>()
         };
         Ok(Chain {
-            map: self.sources.iter().map(|source| self.source(source, load)).collect::<Result<_, _>>()?,
-            accounts: self.map_accounts.clone(),
+            map: self.map_links(shared, load)?,
             augment: links(Kind::Augment)?,
             guards: links(Kind::Guard)?,
             guard: Guard::new(self.reserved_prefixes.clone()),
@@ -179,15 +213,32 @@ impl Config {
         folder.map(CompiledFolder::open).transpose().map_err(|error| self.fault("compiled policies", &error))
     }
 
+    /// Bootstrap admins first, then the sources in order.
+    fn map_links<'a>(
+        &'a self,
+        shared: &Shared,
+        load: impl Copy + Fn(&'a policy::Config) -> Result<Link, ConfigError>,
+    ) -> Result<Vec<Link>, ConfigError> {
+        let admins = BootstrapAdmins::new(Arc::clone(&self.bootstrap_admins));
+        let admins = (!self.bootstrap_admins.is_empty()).then(|| Ok(static_link(Box::new(admins))));
+        let sources = self.sources.iter().map(|source| self.source(source, shared, load));
+        admins.into_iter().chain(sources).collect()
+    }
+
     fn source<'a>(
         &'a self,
         source: &Source,
+        shared: &Shared,
         load: impl FnOnce(&'a policy::Config) -> Result<Link, ConfigError>,
     ) -> Result<Link, ConfigError> {
         match source {
+            Source::AckConfigMap | Source::Crd | Source::DynamicFile | Source::EksConfigMap => {
+                let live = shared.sources.live(&source.name());
+                Ok(static_link(Box::new(live.expect("these are the sources of this configuration"))))
+            }
             Source::MountedFile => {
-                let stage = Box::new(MountedFile::new(Arc::clone(&self.rules)));
-                Ok(Link { stage, ceiling: None, skip_on_fault: false })
+                let stage = MountedFile::new(Arc::clone(&self.rules), self.map_accounts.clone());
+                Ok(static_link(Box::new(stage)))
             }
             Source::Policy(name) => {
                 let policy = self.policies.iter().find(|policy| policy.name.as_str() == name);
@@ -217,15 +268,25 @@ impl Config {
 
     /// That `part` does not work, with the whole chain of causes in one line.
     fn fault(&self, part: &str, error: &dyn std::error::Error) -> ConfigError {
-        let mut what = format!("{part}: {error}");
-        let mut cause = error.source();
-        while let Some(error) = cause {
-            let text = error.to_string();
-            if !what.ends_with(&text) {
-                what.push_str(&format!(": {text}"));
-            }
-            cause = error.source();
-        }
-        ConfigError::Build { file: self.file.clone(), what }
+        ConfigError::Build { file: self.file.clone(), what: format!("{part}: {}", line(error)) }
     }
+}
+
+/// An error with the whole chain of its causes in one line, saying nothing twice.
+pub(super) fn line(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !text.ends_with(&more) {
+            text.push_str(&format!(": {more}"));
+        }
+        cause = error.source();
+    }
+    text
+}
+
+/// A source whose entries the operator wrote, and so without a ceiling.
+fn static_link(stage: Box<dyn Stage>) -> Link {
+    Link { stage, ceiling: None, skip_on_fault: false }
 }

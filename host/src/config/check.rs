@@ -4,24 +4,27 @@ use std::collections::BTreeMap;
 
 use super::{
     Source,
-    entry::Warnings,
+    backend_mode::BackendMode,
     error::{Problem, did_you_mean},
-    file::{BackendMode, Places, ReservedPrefixes},
+    file::{Places, ReservedPrefixes},
+    warnings::Warnings,
 };
 use crate::{
-    mapping::{chain::MAP_ACCOUNTS, mounted_file, policy_stage},
+    mapping::{chain::MAP_ACCOUNTS, policy_stage},
     policy::{self, Kind, OnFault},
 };
 
-/// Sources of existing files that come with a later release.
-const LATER: [&str; 5] = ["ACKConfigMap", "ConfigMap", "CRD", "DynamicFile", "EKSConfigMap"];
-/// The old name of [`mounted_file::NAME`].
-const FILE: &str = "File";
+/// Every source that is no policy.
+const STATIC: [Source; 5] =
+    [Source::MountedFile, Source::EksConfigMap, Source::AckConfigMap, Source::Crd, Source::DynamicFile];
+/// Old names, and the sources they mean.
+const OLD_NAMES: [(&str, Source); 2] = [("ConfigMap", Source::EksConfigMap), ("File", Source::MountedFile)];
 
-/// The sources in order.
+/// The sources in order. `dynamic_file`: there is a path for DynamicFile.
 pub(super) fn sources(
     modes: Option<&BackendMode>,
     policies: &[policy::Config],
+    dynamic_file: bool,
     places: &Places,
 ) -> Result<Vec<Source>, Problem> {
     let wrong = |what: String| Problem::new(places.backend_mode, what).under("backendMode", places.backend_mode);
@@ -35,20 +38,21 @@ pub(super) fn sources(
         if sources.contains(&source) {
             return Err(wrong(format!("names {} twice", source.name())));
         }
+        if source == Source::DynamicFile && !dynamic_file {
+            return Err(wrong("DynamicFile needs `dynamicFilePath`".to_owned()));
+        }
         sources.push(source);
     }
     Ok(sources)
 }
 
 pub(super) fn source(mode: &str, policies: &[policy::Config]) -> Result<Source, String> {
-    if mode == mounted_file::NAME || mode == FILE {
-        return Ok(Source::MountedFile);
-    }
-    if LATER.contains(&mode) {
-        return Err(format!("{mode} is not in this release yet: it has MountedFile and Policy/<name>"));
+    if let Some(source) = static_source(mode) {
+        return Ok(source);
     }
     let Some(name) = mode.strip_prefix(policy_stage::PREFIX) else {
-        let hint = did_you_mean(mode, [mounted_file::NAME, policy_stage::PREFIX]);
+        let names = STATIC.map(|source| source.name());
+        let hint = did_you_mean(mode, names.iter().map(String::as_str).chain([policy_stage::PREFIX]));
         return Err(format!("unknown source `{mode}`{hint}"));
     };
     let found = policies.iter().find(|policy| policy.name.as_str() == name);
@@ -62,8 +66,19 @@ pub(super) fn source(mode: &str, policies: &[policy::Config]) -> Result<Source, 
     }
 }
 
-/// What the policies say about each other and about the list of sources.
-pub(super) fn policies(policies: &[policy::Config], sources: &[Source], places: &Places) -> Result<(), Problem> {
+fn static_source(mode: &str) -> Option<Source> {
+    let old = OLD_NAMES.iter().find(|(name, _)| *name == mode).map(|(_, source)| source.clone());
+    old.or_else(|| STATIC.into_iter().find(|source| source.name() == mode))
+}
+
+/// What the policies say about each other and about the list of sources. `switched`: another list may take its place,
+/// so that a policy which this one leaves out may still be asked.
+pub(super) fn policies(
+    policies: &[policy::Config],
+    sources: &[Source],
+    switched: bool,
+    places: &Places,
+) -> Result<(), Problem> {
     let guarded = policies.iter().any(|policy| policy.kind == Kind::Guard);
     for (index, policy) in policies.iter().enumerate() {
         let name = policy.name.as_str();
@@ -71,7 +86,7 @@ pub(super) fn policies(policies: &[policy::Config], sources: &[Source], places: 
         let listed = sources.contains(&Source::Policy(name.to_owned()));
         let what = match (policy.kind, policy.on_fault) {
             _ if twice => format!("another policy is called `{name}` already"),
-            (Kind::Map, _) if !listed => {
+            (Kind::Map, _) if !listed && !switched => {
                 format!("`{name}` is of kind map and never asked: put `Policy/{name}` into backendMode")
             }
             (Kind::Map | Kind::Guard, OnFault::Skip) => {
@@ -99,9 +114,10 @@ pub(super) fn reserved_prefixes(
     let mut reserved: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for (index, entry) in entries.into_iter().enumerate() {
         let at = places.reserved_prefixes.get(index).copied().unwrap_or_default();
-        let name = if entry.backend_mode == FILE { mounted_file::NAME.to_owned() } else { entry.backend_mode };
+        let known = static_source(&entry.backend_mode);
+        let name = known.as_ref().map_or(entry.backend_mode, Source::name);
         let asked = name == MAP_ACCOUNTS || sources.iter().any(|source| source.name() == name);
-        if !asked && LATER.contains(&name.as_str()) {
+        if !asked && known.is_some() {
             warnings.push(
                 at.line,
                 &format!("server.reservedPrefixConfig[{index}]"),

@@ -1,20 +1,23 @@
-//! Entries of `mapRoles` and `mapUsers`, and lists of accounts: each is read by itself, so that a wrong
-//! one is left out and reported and never takes its neighbours with it.
+//! Entries of every source: each is read by itself, so that a wrong one is left out and reported and never
+//! takes its neighbours with it.
 
-use std::collections::BTreeSet;
+use std::time::SystemTime;
+
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::{
     de::{fold, twice, unknown},
-    error::{Position, Problem, Warning, did_you_mean},
+    error::{Position, Problem, did_you_mean},
     node::{Key, Node, Section, Value},
+    warnings::Warnings,
 };
 use crate::{
     caller::{
-        AccountId, Arn, InvalidAccountId, PrincipalKind,
+        AccountId, Arn, InvalidAccountId, PrincipalId, PrincipalKind,
         arn::{ACS_PARTITION, AWS_PARTITIONS},
     },
     mapping::{
-        Rules,
+        Rules, bootstrap_admins,
         rule::{GroupLists, PermissionSet, Rule, Subject},
         template::Template,
     },
@@ -22,25 +25,39 @@ use crate::{
 
 /// What has been read of a file's mappings so far.
 pub(super) struct Entries<'a> {
-    source: &'a str,
+    pub(super) source: &'a str,
+    style: Style,
     rules: Rules,
     /// Users wait until all roles are in: role entries come first, wherever they are written.
-    users: Vec<(usize, Subject, Rule)>,
+    users: Vec<(Place, Subject, Rule)>,
     groups: GroupLists,
     pub(super) warnings: Warnings,
 }
 
-/// What is reported of a file, with a bound.
-#[derive(Default)]
-pub(super) struct Warnings {
-    list: Vec<Warning>,
-    more: usize,
+/// Whose entries they are, which decides how they are read and named in messages.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(super) struct Style {
+    /// What stands in front of a list's name.
+    pub(super) under: &'static str,
+    /// Documents that other programs write too: a key that is like none of ours is passed over. One that is may
+    /// be a slip that changes what the entry means, so it still costs the entry.
+    pub(super) shared: bool,
+    /// Entries match by `userid`, the unique id of a principal.
+    pub(super) by_user_id: bool,
 }
 
-/// Most warnings that are kept with their text.
-const MAX_WARNINGS: usize = 1_000;
-const ROLE_KEYS: [&str; 5] = ["roleARN", "sso", "username", "groups", "userid"];
-const USER_KEYS: [&str; 4] = ["userARN", "username", "groups", "userid"];
+/// Where an entry stands.
+#[derive(Clone, Debug)]
+pub(super) enum Place {
+    /// In a list.
+    Item(usize),
+    /// In an object of its own.
+    Object(String),
+}
+
+const ROLE_KEYS: [&str; 6] = ["roleARN", "sso", "username", "groups", "userid", "notAfter"];
+const USER_KEYS: [&str; 5] = ["userARN", "username", "groups", "userid", "notAfter"];
+const PRINCIPAL_KEYS: [&str; 4] = ["arn", "username", "groups", "notAfter"];
 const SSO_KEYS: [&str; 3] = ["permissionSetName", "accountID", "partition"];
 /// Longest name of a permission set (IAM Identity Center API Reference, "CreatePermissionSet").
 const MAX_SET_NAME: usize = 32;
@@ -48,54 +65,101 @@ const MAX_SET_NAME: usize = 32;
 // === impl Entries ===
 
 impl<'a> Entries<'a> {
-    pub(super) fn new(source: &'a str) -> Self {
+    pub(super) fn new(source: &'a str, style: Style) -> Self {
         let (rules, users, groups) = (Rules::default(), Vec::new(), GroupLists::default());
-        Self { source, rules, users, groups, warnings: Warnings::default() }
+        Self { source, style, rules, users, groups, warnings: Warnings::default() }
     }
 
     /// Reads one entry, or reports why it is left out.
-    pub(super) fn add(&mut self, section: Section, index: usize, node: &Node) {
-        match self.read(section, index, node) {
-            Ok((subject, rule)) if section == Section::Users => self.users.push((index, subject, rule)),
-            Ok((subject, rule)) => self.insert(section, index, subject, rule),
+    pub(super) fn add(&mut self, section: Section, place: Place, node: &Node) {
+        match self.read(section, &place, node) {
+            Ok((subject, rule)) if section == Section::Users => self.users.push((place, subject, rule)),
+            Ok((subject, rule)) => self.insert(section, &place, subject, rule),
             Err(problem) => {
-                let problem = problem.within(index, node.at).under(section.key(), node.at).under("server", node.at);
-                self.warnings.left_out(&problem);
+                let inner = problem.path();
+                let dot = if inner.is_empty() || inner.starts_with('[') { "" } else { "." };
+                let path = format!("{}{dot}{inner}", self.path(section, &place));
+                let line = problem.at.unwrap_or(node.at).line;
+                self.warnings.push(line, &path, format!("left out: {}", problem.what));
             }
         }
     }
 
+    /// Reads one entry that may not be left out.
+    pub(super) fn require(&mut self, section: Section, index: usize, node: &Node) -> Result<(), Problem> {
+        let (subject, rule) = self.read(section, &Place::Item(index), node)?;
+        self.rules.insert(subject, rule).map_err(|duplicate| Problem::new(node.at, duplicate.to_string()))
+    }
+
     /// Every rule that is in force.
     pub(super) fn finish(mut self) -> (Rules, Warnings) {
-        for (index, subject, rule) in std::mem::take(&mut self.users) {
-            self.insert(Section::Users, index, subject, rule);
+        for (place, subject, rule) in std::mem::take(&mut self.users) {
+            self.insert(Section::Users, &place, subject, rule);
         }
         self.rules.shrink_to_fit();
         (self.rules, self.warnings)
     }
 
-    fn insert(&mut self, section: Section, index: usize, subject: Subject, rule: Rule) {
+    fn insert(&mut self, section: Section, place: &Place, subject: Subject, rule: Rule) {
         let line = rule.line;
         if let Err(duplicate) = self.rules.insert(subject, rule) {
-            self.warnings.push(line, &path(section, index), format!("left out: {duplicate}"));
+            let why = match place {
+                Place::Item(_) => duplicate.to_string(),
+                Place::Object(_) => "an older object maps the same principal, which stays in force".to_owned(),
+            };
+            self.warnings.push(line, &self.path(section, place), format!("left out: {why}"));
         }
     }
 
-    fn read(&mut self, section: Section, index: usize, node: &Node) -> Result<(Subject, Rule), Problem> {
+    fn path(&self, section: Section, place: &Place) -> String {
+        match place {
+            Place::Item(index) => format!("{}{}[{index}]", self.style.under, section.key()),
+            Place::Object(name) => name.clone(),
+        }
+    }
+
+    fn read(&mut self, section: Section, place: &Place, node: &Node) -> Result<(Subject, Rule), Problem> {
         let Value::Map(entries) = &node.value else {
             return Err(Problem::new(node.at, format!("expected a map, found {}", node.value.noun())));
         };
-        check_keys(entries, section.keys())?;
+        self.check_keys(section, place, entries)?;
         let subject = self.subject(section, entries, node.at)?;
-        let username = self.username(entries, node.at)?;
-        let groups = self.group_list(entries)?;
-        self.remark(section, index, entries, &subject, &username, &groups);
-        Ok((subject, Rule::new(username, self.groups.share(groups), node.at.line)))
+        let username = self.username(section, entries, node.at)?;
+        let groups = self.group_list(section, entries)?;
+        let not_after = self.not_after(entries)?;
+        self.remark(section, place, entries, &subject, &username, &groups);
+        let rule = Rule::new(username, self.groups.share(groups), node.at.line);
+        Ok((subject, not_after.map_or_else(|| rule.clone(), |end| rule.clone().ending(end))))
+    }
+
+    fn check_keys(&mut self, section: Section, place: &Place, entries: &[(Key, Node)]) -> Result<(), Problem> {
+        match check_keys(entries, section.keys(), self.style.shared)? {
+            None => Ok(()),
+            Some(key) => {
+                let text = format!("the key `{}` is none of ours and has no effect", key.text);
+                self.warnings.push(key.at.line, &self.path(section, place), text);
+                Ok(())
+            }
+        }
+    }
+
+    fn not_after(&self, entries: &[(Key, Node)]) -> Result<Option<SystemTime>, Problem> {
+        let Some(node) = value(entries, "notAfter") else { return Ok(None) };
+        let parse = |text: &str| {
+            let time = OffsetDateTime::parse(text, &Rfc3339);
+            time.map_err(|_| Problem::new(node.at, "not a time such as 2026-01-31T18:00:00Z (RFC 3339)"))
+        };
+        let end = node.text(self.source).and_then(parse).map_err(|problem| problem.under("notAfter", node.at))?;
+        Ok(Some(end.into()))
     }
 
     fn subject(&self, section: Section, entries: &[(Key, Node)], at: Position) -> Result<Subject, Problem> {
         let key = section.arn_key();
         let arn = value(entries, key).map(|node| self.arn(node).map_err(|problem| problem.under(key, node.at)));
+        if self.style.by_user_id {
+            let id = PrincipalId::new(self.required(entries, "userid", at)?);
+            return Ok(Subject::Principal(id, arn.transpose()?));
+        }
         let sso = value(entries, "sso").filter(|_| section == Section::Roles);
         match (arn, sso) {
             (Some(arn), None) => arn.map(Subject::Arn),
@@ -120,7 +184,7 @@ impl<'a> Entries<'a> {
         let Value::Map(entries) = &node.value else {
             return Err(Problem::new(node.at, format!("expected a map, found {}", node.value.noun())));
         };
-        check_keys(entries, &SSO_KEYS)?;
+        check_keys(entries, &SSO_KEYS, false)?;
         let name = self.required(entries, "permissionSetName", node.at)?;
         let good = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_+=,.@-".contains(&byte));
         if !good || !(1..=MAX_SET_NAME).contains(&name.len()) {
@@ -145,8 +209,11 @@ impl<'a> Entries<'a> {
         node.text(self.source).map_err(|problem| problem.under(key, node.at))
     }
 
-    fn username(&self, entries: &[(Key, Node)], at: Position) -> Result<Template, Problem> {
-        let text = self.required(entries, "username", at)?;
+    fn username(&self, section: Section, entries: &[(Key, Node)], at: Position) -> Result<Template, Problem> {
+        let text = match value(entries, "username") {
+            None if section == Section::Admins => bootstrap_admins::USERNAME,
+            _ => self.required(entries, "username", at)?,
+        };
         let node = value(entries, "username").map_or(at, |node| node.at);
         if text.trim().is_empty() {
             return Err(Problem::new(node, "the username is empty").under("username", node));
@@ -155,11 +222,14 @@ impl<'a> Entries<'a> {
     }
 
     /// A list, or as in existing files a text with commas.
-    fn group_list(&self, entries: &[(Key, Node)]) -> Result<Vec<Template>, Problem> {
-        let Some(node) = value(entries, "groups") else { return Ok(Vec::new()) };
+    fn group_list(&self, section: Section, entries: &[(Key, Node)]) -> Result<Vec<Template>, Problem> {
         let group = |at: Position, text: &str| match Template::parse(text) {
             Ok(group) if group.is_empty() => Err(Problem::new(at, "a group is empty")),
             group => group.map_err(|error| Problem::new(at, error.to_string())),
+        };
+        let Some(node) = value(entries, "groups") else {
+            let default = (section == Section::Admins).then_some(bootstrap_admins::GROUP);
+            return default.map(|text| group(Position::default(), text)).into_iter().collect();
         };
         let groups = match &node.value {
             Value::Null => Ok(Vec::new()),
@@ -181,15 +251,17 @@ impl<'a> Entries<'a> {
     fn remark(
         &mut self,
         section: Section,
-        index: usize,
+        place: &Place,
         entries: &[(Key, Node)],
         subject: &Subject,
         username: &Template,
         groups: &[Template],
     ) {
-        let mut remark = |line, text: &str| self.warnings.push(line, &path(section, index), text.to_owned());
+        let path = self.path(section, place);
+        let mut remark = |line, text: &str| self.warnings.push(line, &path, text.to_owned());
         let line = entries.first().map_or(0, |(key, _)| key.at.line);
-        if let Some((key, _)) = entries.iter().find(|(key, _)| key.text.eq_ignore_ascii_case("userid")) {
+        let user_id = entries.iter().find(|(key, _)| key.text.eq_ignore_ascii_case("userid"));
+        if let Some((key, _)) = user_id.filter(|_| !self.style.by_user_id) {
             remark(key.at.line, "`userid` has no effect here: entries match by ARN");
         }
         if let Subject::Arn(arn) = subject {
@@ -207,19 +279,27 @@ impl<'a> Entries<'a> {
     }
 }
 
-fn path(section: Section, index: usize) -> String {
-    format!("server.{}[{index}]", section.key())
-}
-
-fn check_keys(entries: &[(Key, Node)], known: &'static [&'static str]) -> Result<(), Problem> {
+/// The first key that is passed over, if `pass_over` allows it.
+fn check_keys<'n>(
+    entries: &'n [(Key, Node)],
+    known: &'static [&'static str],
+    pass_over: bool,
+) -> Result<Option<&'n Key>, Problem> {
+    let mut passed = None;
     for (index, (key, _)) in entries.iter().enumerate() {
         let earlier = entries.iter().take(index).find(|(other, _)| other.text.eq_ignore_ascii_case(&key.text));
         if let Some((first, _)) = earlier {
             return Err(twice(key, first));
         }
-        fold(&key.text, known).ok_or_else(|| unknown(key, known))?;
+        if fold(&key.text, known).is_some() {
+            continue;
+        }
+        if !pass_over || !did_you_mean(&key.text, known.iter().copied()).is_empty() {
+            return Err(unknown(key, known));
+        }
+        passed.get_or_insert(key);
     }
-    Ok(())
+    Ok(passed)
 }
 
 /// The value under `key`, whatever the key's case.
@@ -245,6 +325,8 @@ fn partition_hint(arn: &str) -> String {
 impl Section {
     fn key(self) -> &'static str {
         match self {
+            Self::Admins => "bootstrapAdmins",
+            Self::Identities => "spec",
             Self::Roles => "mapRoles",
             Self::Users => "mapUsers",
         }
@@ -256,59 +338,9 @@ impl Section {
 
     fn keys(self) -> &'static [&'static str] {
         match self {
+            Self::Admins | Self::Identities => &PRINCIPAL_KEYS,
             Self::Roles => &ROLE_KEYS,
             Self::Users => &USER_KEYS,
         }
     }
-}
-
-// === impl Warnings ===
-
-impl Warnings {
-    pub(super) fn push(&mut self, line: u32, path: &str, text: String) {
-        if self.list.len() == MAX_WARNINGS {
-            self.more += 1;
-            return;
-        }
-        self.list.push(Warning { line, path: path.to_owned(), text });
-    }
-
-    pub(super) fn left_out(&mut self, problem: &Problem) {
-        let line = problem.at.map_or(0, |at| at.line);
-        self.push(line, &problem.path(), format!("left out: {}", problem.what));
-    }
-
-    /// All of them by line, and last how many more there are.
-    pub(super) fn finish(mut self) -> Vec<Warning> {
-        self.list.sort_by_key(|warning| warning.line);
-        if self.more > 0 {
-            let text = format!("and {} more of this kind", self.more);
-            self.list.push(Warning { line: self.list.last().map_or(0, |last| last.line), path: String::new(), text });
-        }
-        self.list
-    }
-}
-
-/// The accounts of a list. `wrong` is told of each item that is none, and decides whether that fails
-/// the whole list.
-pub(super) fn accounts(
-    node: &Node,
-    source: &str,
-    mut wrong: impl FnMut(Problem) -> Result<(), Problem>,
-) -> Result<BTreeSet<AccountId>, Problem> {
-    let items: &[Node] = match &node.value {
-        Value::Null => &[],
-        Value::List(items) => items,
-        other => return Err(Problem::new(node.at, format!("expected a list of accounts, found {}", other.noun()))),
-    };
-    let mut accounts = BTreeSet::new();
-    for (index, item) in items.iter().enumerate() {
-        let parse =
-            |text: &str| text.parse().map_err(|error| Problem::new(item.at, format!("{error}, found `{text}`")));
-        match item.text(source).and_then(parse) {
-            Ok(account) => drop(accounts.insert(account)),
-            Err(problem) => wrong(problem.within(index, item.at))?,
-        }
-    }
-    Ok(accounts)
 }

@@ -40,6 +40,12 @@ pub enum ConfigError {
         /// What is wrong, and what is expected.
         what: String,
     },
+    /// A source that this configuration adds cannot be read.
+    #[error("backendMode: {what}")]
+    Source {
+        /// The source, and why.
+        what: String,
+    },
     /// A file cannot be read.
     #[error("{}: cannot be read: {cause}", file.display())]
     Unreadable {
@@ -93,6 +99,7 @@ impl ConfigError {
         match self {
             Self::Build { .. } => "config_build",
             Self::Invalid { .. } => "config_invalid",
+            Self::Source { .. } => "config_source",
             Self::Unreadable { .. } => "config_unreadable",
         }
     }

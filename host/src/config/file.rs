@@ -6,16 +6,20 @@ use std::{
     sync::Arc,
 };
 
-use serde::{Deserialize, Deserializer, de::SeqAccess, de::Visitor};
+use serde::Deserialize;
 
 use super::{
-    ClientSection, Config, Loaded, check,
+    ClientSection, Config, Loaded,
+    accounts::{Numbers, accounts},
+    backend_mode::BackendMode,
+    check,
     de::{De, fields_of, twice, unknown},
-    entry::{Entries, Warnings, accounts, value},
+    entry::{Entries, Place, Style, value},
     error::{Position, Problem},
-    node::{self, Key, Node, Value},
+    node::{self, Key, Node, Section, Value},
+    warnings::Warnings,
 };
-use crate::{caller::AccountId, observe, policy, provider::aws, server, sts};
+use crate::{caller::AccountId, kubernetes::watch, mapping::Rules, observe, policy, provider::aws, server, sts};
 
 /// What this room itself reads under `server`.
 #[derive(Deserialize, Default)]
@@ -27,11 +31,13 @@ pub(super) struct Own {
     policy_engine: policy::EngineConfig,
     pub(super) reserved_prefix_config: Vec<ReservedPrefixes>,
     sts: sts::Config,
+    kubeconfig: Option<PathBuf>,
+    master: Option<String>,
+    dynamic_file_path: Option<PathBuf>,
+    #[serde(rename = "dynamicFileUserIDStrict")]
+    dynamic_file_user_id_strict: bool,
+    dynamic_backend_mode_path: Option<PathBuf>,
 }
-
-/// A list, or as on a command line a text split on commas and blanks.
-#[derive(Default)]
-pub(super) struct BackendMode(pub(super) Vec<String>);
 
 /// One entry of `server.reservedPrefixConfig`.
 #[derive(Deserialize)]
@@ -53,7 +59,10 @@ pub(super) struct Places {
 
 const TOP: [&str; 2] = ["clusterID", "server"];
 /// Read entry by entry; the roles and users are already, on the way.
-const LISTS: [&str; 4] = ["mapRoles", "mapUsers", "mapAccounts", "scrubbedAccounts"];
+const LISTS: [&str; 5] = ["mapRoles", "mapUsers", "mapAccounts", "scrubbedAccounts", BOOTSTRAP_ADMINS];
+const BOOTSTRAP_ADMINS: &str = "bootstrapAdmins";
+/// How entries of this file are read and named.
+const STYLE: Style = Style { under: "server.", shared: false, by_user_id: false };
 /// Keys of existing files that are understood and do nothing, with what to know about them.
 const IDLE_TOP: [(&str, &str); 5] = [
     ("feature-gates", "nothing here is behind a gate"),
@@ -62,24 +71,19 @@ const IDLE_TOP: [(&str, &str); 5] = [
     ("output", "use the command line"),
     ("token", "a token does not belong into a file"),
 ];
-const IDLE_SERVER: [(&str, &str); 11] = [
+const IDLE_SERVER: [(&str, &str); 6] = [
     ("bind", "use `address`"),
-    ("dynamicBackendModePath", "`backendMode` itself is reloaded when this file changes"),
-    ("dynamicfilepath", "this release has no DynamicFile source"),
-    ("dynamicfileUserIDStrict", "this release has no DynamicFile source"),
     ("ec2DescribeInstancesBurst", "this release makes no EC2 look-ups"),
     ("ec2DescribeInstancesQps", "this release makes no EC2 look-ups"),
     ("ec2DescribeInstancesRoleARN", "this release makes no EC2 look-ups"),
-    ("kubeconfig", "this release reads nothing from Kubernetes"),
-    ("master", "this release reads nothing from Kubernetes"),
     ("region", "a token names the region of its STS itself"),
     ("sourceARN", "this release makes no EC2 look-ups"),
 ];
 
 /// Reads a whole file.
 pub(super) fn parse(file: &Path, source: &str) -> Result<Loaded, Problem> {
-    let mut entries = Entries::new(source);
-    let root = node::read(source, &mut |section, index, node| entries.add(section, index, &node))?;
+    let mut entries = Entries::new(source, STYLE);
+    let root = node::read(source, &mut |section, index, node| entries.add(section, Place::Item(index), &node))?;
     let (rules, mut warnings) = entries.finish();
 
     let idle = IDLE_TOP.map(|(key, _)| key);
@@ -101,14 +105,14 @@ pub(super) fn parse(file: &Path, source: &str) -> Result<Loaded, Problem> {
 fn server_section(file: &Path, node: Node, source: &str, warnings: &mut Warnings) -> Result<Config, Problem> {
     let idle = IDLE_SERVER.map(|(key, _)| key);
     let rooms = [&LISTS, fields_of::<Own>(), fields_of::<server::Config>(), fields_of::<observe::Config>(), &idle];
-    let [lists, own, http, observe, idle] = split(node, rooms)?;
+    let [mut lists, own, http, observe, idle] = split(node, rooms)?;
     warn_idle(warnings, "server.", &idle, &IDLE_SERVER);
 
     lists_were_read(&lists)?;
     let places = Places::of(&own);
-    let Own { partition, backend_mode, mut policies, policy_engine, reserved_prefix_config, mut sts } =
-        De::new(&own, source).read()?;
-    sts.check().map_err(|error| {
+    let admins = bootstrap_admins(&mut lists, source, warnings)?;
+    let read: Own = De::new(&own, source).read()?;
+    read.sts.check().map_err(|error| {
         let key = if let sts::ConfigError::Bounds { key, .. } = &error { key } else { "endpoints" };
         out_of_bounds(&own, &format!("sts.{key}"), &error)
     })?;
@@ -117,14 +121,16 @@ fn server_section(file: &Path, node: Node, source: &str, warnings: &mut Warnings
         let key = if let server::Error::OutOfBounds { key, .. } = &error { key } else { "" };
         out_of_bounds(&http, key, &error)
     })?;
+    let (kubernetes, dynamic_file) = (read.kubernetes(file), read.dynamic_file(file));
+    let Own { partition, backend_mode, mut policies, policy_engine, reserved_prefix_config, mut sts, .. } = read;
     for policy in &mut policies {
         policy.component = beside(file, &policy.component);
     }
     for ca_file in sts.endpoints.iter_mut().filter_map(|endpoint| endpoint.ca_file.as_mut()) {
         *ca_file = beside(file, ca_file);
     }
-    let sources = check::sources(backend_mode.as_ref(), &policies, &places)?;
-    check::policies(&policies, &sources, &places)?;
+    let sources = check::sources(backend_mode.as_ref(), &policies, dynamic_file.is_some(), &places)?;
+    check::policies(&policies, &sources, read.dynamic_backend_mode_path.is_some(), &places)?;
     let sts_hosts =
         sts_hosts(&sts, partition).map_err(|what| Problem::new(places.sts, what).under("sts", places.sts))?;
     let reserved_prefixes = check::reserved_prefixes(reserved_prefix_config, &sources, &places, warnings)?;
@@ -135,6 +141,11 @@ fn server_section(file: &Path, node: Node, source: &str, warnings: &mut Warnings
         partition,
         sts_hosts,
         sources,
+        bootstrap_admins: Arc::new(admins),
+        kubernetes,
+        dynamic_file,
+        dynamic_file_strict: read.dynamic_file_user_id_strict,
+        backend_mode_file: read.dynamic_backend_mode_path.map(|path| beside(file, &path)),
         policies,
         policy_engine,
         map_accounts: account_list(&lists, "mapAccounts", source, |problem| {
@@ -175,6 +186,33 @@ fn lists_were_read(lists: &Node) -> Result<(), Problem> {
     Ok(())
 }
 
+/// Those who are to get in whatever happens: leaving one out could be found too late, so a wrong one is an error.
+fn bootstrap_admins(lists: &mut Node, source: &str, warnings: &mut Warnings) -> Result<Rules, Problem> {
+    let Value::Map(keys) = &mut lists.value else { return Ok(Rules::default()) };
+    let Some(list) = take(keys, BOOTSTRAP_ADMINS) else { return Ok(Rules::default()) };
+    let items = match list.value {
+        Value::Null => Vec::new(),
+        Value::List(items) => items,
+        other => {
+            let what = format!("expected a list of ARNs, found {}", other.noun());
+            return Err(Problem::new(list.at, what).under(BOOTSTRAP_ADMINS, list.at));
+        }
+    };
+    let mut entries = Entries::new(source, STYLE);
+    for (index, item) in items.into_iter().enumerate() {
+        let at = item.at;
+        let entry = match item.value {
+            Value::Text(_) => Node::new(at, Value::Map(vec![(Key { at, text: "arn".into() }, item)])),
+            _ => item,
+        };
+        let read = entries.require(Section::Admins, index, &entry);
+        read.map_err(|problem| problem.within(index, at).under(BOOTSTRAP_ADMINS, at))?;
+    }
+    let (rules, remarks) = entries.finish();
+    warnings.append(remarks);
+    Ok(rules)
+}
+
 fn account_list(
     lists: &Node,
     key: &str,
@@ -183,7 +221,7 @@ fn account_list(
 ) -> Result<BTreeSet<AccountId>, Problem> {
     let Value::Map(entries) = &lists.value else { return Ok(BTreeSet::new()) };
     let Some(node) = value(entries, key) else { return Ok(BTreeSet::new()) };
-    accounts(node, source, wrong).map_err(|problem| problem.under(key, node.at))
+    accounts(node, source, Numbers::Refused, wrong).map_err(|problem| problem.under(key, node.at))
 }
 
 fn cluster_id(top: &[(Key, Node)], source: &str) -> Result<Option<aws::ClusterId>, Problem> {
@@ -257,6 +295,21 @@ fn warn_idle(warnings: &mut Warnings, prefix: &str, idle: &Node, table: &[(&str,
     }
 }
 
+// === impl Own ===
+
+impl Own {
+    fn kubernetes(&self, file: &Path) -> watch::Access {
+        let given = self.kubeconfig.as_deref().filter(|path| !path.as_os_str().is_empty());
+        let master = self.master.clone().filter(|url| !url.is_empty());
+        watch::Access { kubeconfig: given.map(|path| beside(file, path)), master }
+    }
+
+    fn dynamic_file(&self, file: &Path) -> Option<PathBuf> {
+        let given = self.dynamic_file_path.as_deref().filter(|path| !path.as_os_str().is_empty());
+        given.map(|path| beside(file, path))
+    }
+}
+
 // === impl Places ===
 
 impl Places {
@@ -272,36 +325,5 @@ impl Places {
             policies: items("policies"),
             reserved_prefixes: items("reservedPrefixConfig"),
         }
-    }
-}
-
-// === impl BackendMode ===
-
-impl<'de> Deserialize<'de> for BackendMode {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(BackendModeVisitor)
-    }
-}
-
-struct BackendModeVisitor;
-
-impl<'de> Visitor<'de> for BackendModeVisitor {
-    type Value = BackendMode;
-
-    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("a list of sources")
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<BackendMode, E> {
-        let names = text.split([',', ' ', '\t', '\n']).filter(|name| !name.is_empty());
-        Ok(BackendMode(names.map(str::to_owned).collect()))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<BackendMode, A::Error> {
-        let mut names = Vec::new();
-        while let Some(name) = list.next_element()? {
-            names.push(name);
-        }
-        Ok(BackendMode(names))
     }
 }

@@ -43,9 +43,13 @@ pub(super) struct Key {
     pub(super) text: Box<str>,
 }
 
-/// The two lists that are read entry by entry.
+/// A list of entries. Roles and users are read entry by entry.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Section {
+    /// `bootstrapAdmins`.
+    Admins,
+    /// The specs of IAMIdentityMapping objects.
+    Identities,
     Roles,
     Users,
 }
@@ -66,7 +70,21 @@ const OLD_BOOLEANS: [&str; 6] = ["y", "n", "yes", "no", "on", "off"];
 /// Reads `text`, handing every entry of `server.mapRoles` and `server.mapUsers` to `each`. In the tree
 /// an empty value stands in for those lists.
 pub(super) fn read(text: &str, each: EachEntry<'_>) -> Result<Node, Problem> {
-    let walk = Walk { level: Level::Top, each };
+    read_from(Level::Top, text, each)
+}
+
+/// The same of a document that has `mapRoles` and `mapUsers` on top.
+pub(super) fn read_mappings(text: &str, each: EachEntry<'_>) -> Result<Node, Problem> {
+    read_from(Level::Server, text, each)
+}
+
+/// Reads `text` as it is.
+pub(super) fn read_whole(text: &str) -> Result<Node, Problem> {
+    read_from(Level::Whole, text, &mut |_, _, _| {})
+}
+
+fn read_from(level: Level, text: &str, each: EachEntry<'_>) -> Result<Node, Problem> {
+    let walk = Walk { level, each };
     let value = serde_saphyr::with_deserializer_from_str_with_options(text, options(), |deserializer| {
         walk.deserialize(deserializer)
     })
@@ -289,6 +307,8 @@ enum Level {
     Entries(Section),
     Server,
     Top,
+    /// Nothing below leads to a list.
+    Whole,
 }
 
 impl Level {
@@ -299,7 +319,7 @@ impl Level {
             Self::Top => is("server").then_some(Self::Server),
             Self::Server if is("mapRoles") => Some(Self::Entries(Section::Roles)),
             Self::Server => is("mapUsers").then_some(Self::Entries(Section::Users)),
-            Self::Entries(_) => None,
+            Self::Entries(_) | Self::Whole => None,
         }
     }
 }
@@ -344,7 +364,7 @@ impl<'de> Visitor<'de> for Walk<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
-        if let Level::Entries(_) = self.level {
+        if let Level::Entries(_) | Level::Whole = self.level {
             return Anything.visit_map(map);
         }
         let mut nodes = Vec::new();

@@ -1,27 +1,26 @@
 //! Reload: puts a changed configuration in force as one snapshot, or keeps the last good one.
 //!
-//! Watched are the folders of the configuration file and of every file it names, not the files: an
-//! editor replaces a file, and Kubernetes swaps the `..data` link beside it (Kubernetes documentation,
-//! "Mounted ConfigMaps are updated automatically"). Where watching does not work, e.g. because the
-//! node's inotify instances are used up, a look every half minute has to do.
+//! Where watching its files does not work, e.g. because the node's inotify instances are used up, a look every
+//! half minute has to do. A source that is new is read before the configuration that names it goes live, so that
+//! a reload never answers a login with "not ready".
 
 use std::{
-    collections::BTreeSet,
-    fs,
-    path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, SystemTime},
 };
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::{
+    runtime::Handle,
     sync::{Notify, mpsc},
     task::JoinHandle,
     time::{sleep, timeout},
 };
 
-use super::{Config, ConfigError, Loaded, Shared};
+use super::{
+    Config, ConfigError, Loaded, Shared,
+    files::{Stamp, Watcher},
+};
 use crate::{authenticator::Authenticator, observe::Metrics};
 
 /// Keeps an authenticator in step with its configuration file, until it is dropped.
@@ -40,6 +39,8 @@ const DEBOUNCE: Duration = Duration::from_millis(200);
 /// How often the files are looked at without being told. What failed is tried again as often, because it
 /// may name a file in a folder that nobody watches yet.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
+/// Longest wait for a source that a new configuration adds.
+const FIRST_READ: Duration = Duration::from_secs(5);
 
 struct Worker {
     config: Config,
@@ -51,16 +52,6 @@ struct Worker {
     /// How the files looked when they were last read.
     seen: Vec<Stamp>,
     watcher: Watcher,
-}
-
-/// What tells one version of a file from the next without reading it.
-#[derive(Debug, Eq, PartialEq)]
-struct Stamp(Option<(SystemTime, u64, PathBuf)>);
-
-struct Watcher {
-    notify: Option<RecommendedWatcher>,
-    folders: BTreeSet<PathBuf>,
-    names: Arc<ArcSwap<BTreeSet<std::ffi::OsString>>>,
 }
 
 // === impl Reloader ===
@@ -91,7 +82,7 @@ impl Reloader {
             shared,
             config,
         };
-        worker.watcher.follow(&worker.config);
+        worker.watcher.follow(worker.config.files());
         let worker = tokio::spawn(worker.run(Arc::clone(&wake), changes));
         Self { current, last_error, wake, worker }
     }
@@ -135,7 +126,7 @@ impl Worker {
             if timeout(LOOK_AGAIN, changed).await == Ok(true) {
                 sleep(DEBOUNCE).await;
                 while changes.try_recv().is_ok() {}
-            } else if Stamp::of(&self.config) == self.seen && self.last_error.load().is_none() {
+            } else if Stamp::of(self.config.files()) == self.seen && self.last_error.load().is_none() {
                 continue;
             }
             let attempt = tokio::task::spawn_blocking(move || {
@@ -152,7 +143,7 @@ impl Worker {
     }
 
     fn reload(&mut self) {
-        self.seen = Stamp::of(&self.config);
+        self.seen = Stamp::of(self.config.files());
         match self.attempt() {
             Ok(()) => self.last_error.store(None),
             Err(error) => {
@@ -182,12 +173,15 @@ impl Worker {
         (self.overrides)(&mut loaded.config)?;
         let shared = self.shared.follow(&loaded.config)?;
         let next = loaded.config.build(&shared)?;
+        if next.not_ready().next().is_some() {
+            Handle::current().block_on(shared.read_once(Some(&self.shared), FIRST_READ))?;
+        }
         loaded.log();
         self.warn_of_restart(&loaded.config);
         self.current.store(Arc::new(next));
-        self.shared = shared;
+        shared.replace(&mut self.shared);
         self.config = loaded.config;
-        self.watcher.follow(&self.config);
+        self.watcher.follow(self.config.files());
         self.metrics().config_loaded(&self.config.generation, (self.clock)());
         Ok(())
     }
@@ -202,82 +196,6 @@ impl Worker {
     fn metrics(&self) -> &Metrics {
         self.shared.metrics()
     }
-}
-
-// === impl Stamp ===
-
-impl Stamp {
-    fn of(config: &Config) -> Vec<Self> {
-        let stamp = |file: &Path| {
-            let place = fs::canonicalize(file).ok()?;
-            let about = fs::metadata(&place).ok()?;
-            Some((about.modified().ok()?, about.len(), place))
-        };
-        config.files().map(|file| Self(stamp(file))).collect()
-    }
-}
-
-// === impl Watcher ===
-
-impl Watcher {
-    fn new(changed: mpsc::Sender<()>) -> Self {
-        let names: Arc<ArcSwap<BTreeSet<std::ffi::OsString>>> = Arc::default();
-        let wanted = Arc::clone(&names);
-        let tell = move |event: notify::Result<notify::Event>| {
-            if event.is_ok_and(|event| concerns(&event, &wanted.load())) {
-                // A full channel says already what there is to say.
-                changed.try_send(()).ok();
-            }
-        };
-        let notify = notify::recommended_watcher(tell);
-        let notify = notify.inspect_err(|error| {
-            tracing::warn!("configuration: files cannot be watched, so changes take up to 30 s: {error}");
-        });
-        Self { notify: notify.ok(), folders: BTreeSet::new(), names }
-    }
-
-    /// Watches the folders of `config` and no others.
-    fn follow(&mut self, config: &Config) {
-        let names = config.files().filter_map(|file| Some(file.file_name()?.to_owned()));
-        let real = config.files().filter_map(|file| Some(fs::canonicalize(file).ok()?.file_name()?.to_owned()));
-        self.names.store(Arc::new(names.chain(real).collect()));
-        let folders: BTreeSet<PathBuf> = config.files().flat_map(folders_of).collect();
-        let Some(notify) = &mut self.notify else { return };
-        for gone in self.folders.difference(&folders) {
-            // It may be gone from the disk as well.
-            notify.unwatch(gone).ok();
-        }
-        let mut watched = BTreeSet::new();
-        for folder in folders {
-            if self.folders.contains(&folder) && folder.exists() {
-                watched.insert(folder);
-            } else if let Err(error) = notify.watch(&folder, RecursiveMode::NonRecursive) {
-                tracing::warn!(folder = %folder.display(), "configuration: cannot be watched: {error}");
-            } else {
-                watched.insert(folder);
-            }
-        }
-        self.folders = watched;
-    }
-}
-
-/// The folder in which a file stands, and the one in which it really is.
-fn folders_of(file: &Path) -> impl Iterator<Item = PathBuf> {
-    let parent = |path: &Path| {
-        let folder = path.parent()?;
-        Some(if folder.as_os_str().is_empty() { PathBuf::from(".") } else { folder.to_owned() })
-    };
-    let real = fs::canonicalize(file).ok().and_then(|path| parent(&path));
-    parent(file).into_iter().chain(real)
-}
-
-/// Whether a change is one of ours. Reading a file is an event too, and must not lead to reading it again.
-fn concerns(event: &notify::Event, names: &BTreeSet<std::ffi::OsString>) -> bool {
-    let ours = |path: &PathBuf| {
-        let name = path.file_name().unwrap_or_default();
-        names.contains(name) || name.as_encoded_bytes().starts_with(b"..")
-    };
-    !matches!(event.kind, EventKind::Access(_)) && (event.paths.is_empty() || event.paths.iter().any(ours))
 }
 
 #[cfg(test)]

@@ -27,7 +27,7 @@ fn says(text: &str, expected: &Expect) {
 fn maps(text: &str, arn: &str, expected: &str) {
     let loaded = parse(text).expect("the file loads");
     let caller = caller(arn);
-    let found = loaded.config.rules.find(&caller).map(|rule| rule.render(&caller));
+    let found = loaded.config.rules.find(&caller, std::time::SystemTime::UNIX_EPOCH).map(|rule| rule.render(&caller));
     let words = match found {
         None => "nobody".to_owned(),
         Some(Ok(mapping)) => format!("{} [{}]", mapping.username, mapping.groups.join(" ")),
@@ -290,7 +290,6 @@ fn keys_without_effect_are_warnings() {
         "feature-gates: {SSORoleMatch: true}\nserver:\n  kubeconfig: /k\n  ec2DescribeInstancesQps: 15\n  Bind: 0.0.0.0\n",
         &expect![[r#"
             line 1: has no effect: nothing here is behind a gate (feature-gates)
-            line 3: has no effect: this release reads nothing from Kubernetes (server.kubeconfig)
             line 4: has no effect: this release makes no EC2 look-ups (server.ec2DescribeInstancesQps)
             line 5: has no effect: use `address` (server.Bind)
         "#]],
@@ -577,10 +576,12 @@ fn sources_in_order() {
         &expect!["config.yaml:1:23: names MountedFile twice (server.backendMode)"],
     );
     says(
-        "server: {backendMode: [CRD]}",
-        &expect![
-            "config.yaml:1:23: CRD is not in this release yet: it has MountedFile and Policy/<name> (server.backendMode)"
-        ],
+        "server: {backendMode: [ConfigMap, EKSConfigMap]}",
+        &expect!["config.yaml:1:23: names EKSConfigMap twice (server.backendMode)"],
+    );
+    says(
+        "server: {backendMode: [DynamicFile]}",
+        &expect!["config.yaml:1:23: DynamicFile needs `dynamicFilePath` (server.backendMode)"],
     );
     says(
         "server: {backendMode: [Policy/a]}",
@@ -599,7 +600,7 @@ fn the_command_line_may_name_other_sources() {
     config.set_backend_mode(&["MountedFile".to_owned(), "Policy/a".to_owned()]).expect("good");
     assert_eq!(config.sources, [Source::MountedFile, Source::Policy("a".to_owned())]);
     let error = config.set_backend_mode(&["CRDs".to_owned()]).expect_err("no source").to_string();
-    expect!["config.yaml: --backend-mode: unknown source `CRDs`"].assert_eq(&error);
+    expect!["config.yaml: --backend-mode: unknown source `CRDs`, did you mean `CRD`?"].assert_eq(&error);
     assert_eq!(config.sources.len(), 2, "what was there stays");
 }
 
@@ -808,4 +809,97 @@ fn a_value_out_of_bounds_names_its_place() {
         "server:\n  sts: {endpoints: [{host: a.example.com}, {host: a.example.com}]}\n",
         &expect![[r#"config.yaml:2:20: endpoint "a.example.com": its host is listed twice (server.sts.endpoints)"#]],
     );
+}
+
+#[test]
+fn sources_outside_the_file_and_where_they_are() {
+    let text = "server: {backendMode: 'File ConfigMap,ACKConfigMap CRD DynamicFile', kubeconfig: kube, \
+                master: https://10.0.0.1, dynamicfilepath: /run/map.json, dynamicfileUserIDStrict: true, \
+                dynamicBackendModePath: mode.json}";
+    let loaded = Config::parse(Path::new("/etc/herald/config.yaml"), text).expect("it loads");
+    assert_eq!(loaded.warnings, []);
+    let config = loaded.config;
+    let names: Vec<String> = config.sources.iter().map(Source::name).collect();
+    assert_eq!(names, ["MountedFile", "EKSConfigMap", "ACKConfigMap", "CRD", "DynamicFile"]);
+    assert_eq!(config.kubernetes.kubeconfig.as_deref(), Some(Path::new("/etc/herald/kube")));
+    assert_eq!(config.kubernetes.master.as_deref(), Some("https://10.0.0.1"));
+    assert_eq!(config.dynamic_file.as_deref(), Some(Path::new("/run/map.json")));
+    assert!(config.dynamic_file_strict);
+    assert_eq!(config.backend_mode_file.as_deref(), Some(Path::new("/etc/herald/mode.json")));
+    let config = parse("server: {kubeconfig: '', master: '', dynamicFilePath: ''}").expect("it loads").config;
+    assert_eq!((config.kubernetes, config.dynamic_file), (watch::Access::default(), None));
+}
+
+#[test]
+fn bootstrap_admins_are_arns_or_whole_entries() {
+    #[track_caller]
+    fn check(list: &str, arn: &str, expected: Result<&str, &str>) {
+        let found = parse(&format!("server:\n  bootstrapAdmins: {list}\n")).map(|loaded| {
+            let caller = caller(arn);
+            let rule = loaded.config.bootstrap_admins.find(&caller, std::time::SystemTime::UNIX_EPOCH);
+            rule.map_or_else(|| "nobody".to_owned(), |rule| rule.to_string())
+        });
+        let words = found.map_err(|error| error.to_string());
+        assert_eq!(words.as_deref().map_err(String::as_str), expected, "{list}");
+    }
+    let admin = "arn:aws:sts::123456789012:assumed-role/Admin/alice";
+    let role = "arn:aws:iam::123456789012:role/Admin";
+    check(&format!("['{role}']"), admin, Ok("bootstrap-admin [system:masters]"));
+    check(&format!("['{role}']"), "arn:aws:iam::123456789012:user/Admin", Ok("nobody"));
+    check(
+        &format!("[{{ARN: '{role}', username: 'root:{{{{SessionName}}}}', groups: [a, b]}}]"),
+        admin,
+        Ok("root:{{SessionName}} [a b]"),
+    );
+    check(&format!("[{{arn: '{role}', groups: []}}]"), admin, Ok("bootstrap-admin []"));
+    check(
+        &format!("[{{arn: '{role}', notAfter: 2026-01-31T18:00:00+01:00}}]"),
+        admin,
+        Ok("bootstrap-admin [system:masters] until 2026-01-31T17:00:00Z"),
+    );
+    check("[]", admin, Ok("nobody"));
+    check("", admin, Ok("nobody"));
+    let wrong = [
+        ("{a: b}", "config.yaml:2:20: expected a list of ARNs, found a map (server.bootstrapAdmins)"),
+        ("[role/Admin]", "config.yaml:2:21: not the ARN of a principal: bad prefix (server.bootstrapAdmins[0].arn)"),
+        ("[{username: a}]", "config.yaml:2:21: has no `arn`: it names nobody (server.bootstrapAdmins[0])"),
+    ];
+    for (list, error) in wrong {
+        check(list, admin, Err(error));
+    }
+    check(
+        &format!("['{role}', '{role}']"),
+        admin,
+        Err("config.yaml:2:61: the same principal is mapped on line 2 already, which stays in force \
+             (server.bootstrapAdmins[1])"),
+    );
+}
+
+#[test]
+fn a_file_of_its_own_goes_over_the_sources_while_it_is_there() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).expect("written");
+    let load = || Config::load(&folder.path().join("config.yaml")).map(|loaded| loaded.config);
+    let names = |config: &Config| config.sources.iter().map(Source::name).collect::<Vec<_>>();
+    write("config.yaml", "server: {dynamicBackendModePath: mode.json, dynamicFilePath: map.json}");
+    let first = load().expect("it loads");
+    assert_eq!(names(&first), ["MountedFile"]);
+    write("mode.json", r#"{"LastUpdatedDateTime": "1", "Version": "1", "backendMode": "MountedFile DynamicFile"}"#);
+    let mut second = load().expect("it loads");
+    assert_eq!(names(&second), ["MountedFile", "DynamicFile"]);
+    assert_ne!(first.generation, second.generation);
+    second.set_backend_mode(&["MountedFile".to_owned()]).expect("good");
+    assert_eq!(names(&second), ["MountedFile", "DynamicFile"], "it goes over the command line too");
+    for bad in ["", "{}", r#"{"backendMode": "Nobody"}"#, r#"{"backendMode": ""}"#] {
+        write("mode.json", bad);
+        let error = load().expect_err(bad).to_string();
+        assert!(error.contains("mode.json: "), "{error}");
+    }
+    let policy = "policies: [{name: a, kind: map, component: /dev/null}], dynamicBackendModePath: mode.json";
+    write("mode.json", r#"{"backendMode": "Policy/a"}"#);
+    write("other.yaml", &format!("server: {{{policy}}}"));
+    let other = Config::load(&folder.path().join("other.yaml")).expect("a list may name it later").config;
+    assert_eq!(names(&other), ["Policy/a"]);
+    std::fs::remove_file(folder.path().join("mode.json")).expect("it was there");
+    assert_eq!(load().expect("it loads").generation, first.generation);
 }

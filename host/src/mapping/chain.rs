@@ -1,22 +1,16 @@
 //! Chain: the order in which stages are asked, the power each kind of policy has, and the guard
 //! that stands behind them all.
 //!
-//! `map` stages answer while nobody has mapped the caller (the first that does wins), then
-//! `server.mapAccounts`, then `augment` policies (all see the same mapping, their additions are
+//! `map` stages answer while nobody has mapped the caller (the first that does wins), then the
+//! `mapAccounts` of all of them, then `augment` policies (all see the same mapping, their additions are
 //! united), then `guard` policies (each may only take away), then the [`Guard`].
 
-use std::{
-    collections::BTreeSet,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use super::{Answer, Guard, Refusal, Stage, StageError, StageRecord, ceiling::Ceiling, guard::GuardError};
-use crate::{
-    caller::AccountId,
-    policy::{Fault, Mapping, Request, Verdict},
-};
+use crate::policy::{Fault, Mapping, Request, Verdict};
 
-/// The name under which `server.mapAccounts` stands in the trail.
+/// The name under which a source's `mapAccounts` stands in the trail.
 pub const MAP_ACCOUNTS: &str = "mapAccounts";
 
 /// Every stage of one configuration, in order.
@@ -24,9 +18,6 @@ pub const MAP_ACCOUNTS: &str = "mapAccounts";
 pub struct Chain {
     /// Asked in order until one maps the caller.
     pub map: Vec<Link>,
-    /// Accounts whose callers are let in under their canonical ARN, without groups, when no
-    /// explicit mapping names them.
-    pub accounts: BTreeSet<AccountId>,
     /// Policies that may add to a mapping.
     pub augment: Vec<Link>,
     /// Policies that may take away from a mapping, asked last.
@@ -98,11 +89,16 @@ impl Chain {
             }
         }
         let caller = walk.request.caller;
-        if !self.accounts.contains(&caller.account_id) {
+        if !self.map.iter().any(|link| link.stage.lists(&caller.account_id)) {
             return Err(Refusal::NotMapped);
         }
         walk.trail.push(MAP_ACCOUNTS.to_owned());
         Ok(Mapping { username: caller.canonical_arn.clone(), ..Mapping::default() })
+    }
+
+    /// The stages that cannot answer yet, and why.
+    pub fn missing(&self) -> impl Iterator<Item = (&str, String)> {
+        self.map.iter().filter_map(|link| Some((link.stage.name(), link.stage.missing()?)))
     }
 
     async fn augment(&self, walk: &mut Walk<'_>, before: Mapping) -> Result<Mapping, Refusal> {

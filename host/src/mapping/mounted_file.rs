@@ -1,25 +1,28 @@
 //! MountedFile: the mappings in Herald's own configuration file, as a stage.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use futures_util::future::{BoxFuture, ready};
 
 use super::{Answer, Stage, rule::Rules};
-use crate::policy::{Request, Verdict};
+use crate::{caller::AccountId, policy::Request};
 
-/// `server.mapRoles` and `server.mapUsers`. Answers at once and never fails but for a template that
-/// does not fit the caller.
+/// `server.mapRoles`, `server.mapUsers` and `server.mapAccounts`. Answers at once and never fails but for a
+/// template that does not fit the caller.
 #[derive(Clone, Debug, Default)]
-pub struct MountedFile(Arc<Rules>);
+pub struct MountedFile {
+    rules: Arc<Rules>,
+    accounts: BTreeSet<AccountId>,
+}
 
 /// The name in `server.backendMode`, in the trail, in logs and metrics.
 pub const NAME: &str = "MountedFile";
 
 impl MountedFile {
-    /// A stage that answers from `rules`.
+    /// A stage that answers from `rules`, and lists `accounts`.
     #[must_use]
-    pub fn new(rules: Arc<Rules>) -> Self {
-        Self(rules)
+    pub fn new(rules: Arc<Rules>, accounts: BTreeSet<AccountId>) -> Self {
+        Self { rules, accounts }
     }
 }
 
@@ -29,9 +32,11 @@ impl Stage for MountedFile {
     }
 
     fn decide<'a>(&'a self, request: &'a Request<'a>) -> BoxFuture<'a, Answer> {
-        let rule = self.0.find(request.caller);
-        let verdict = rule.map_or(Ok(Verdict::Abstain), |rule| rule.render(request.caller).map(Verdict::Allow));
-        Box::pin(ready(Answer::plain(verdict)))
+        Box::pin(ready(self.rules.answer(request)))
+    }
+
+    fn lists(&self, account: &AccountId) -> bool {
+        self.accounts.contains(account)
     }
 }
 
@@ -42,9 +47,12 @@ mod tests {
     use futures_util::FutureExt as _;
 
     use super::*;
-    use crate::mapping::{
-        rule::{Rule, Subject, tests::caller},
-        template::Template,
+    use crate::{
+        mapping::{
+            rule::{Rule, Subject, tests::caller},
+            template::Template,
+        },
+        policy::Verdict,
     };
 
     #[track_caller]
@@ -56,7 +64,7 @@ mod tests {
         for arn in ["arn:aws:iam::123456789012:role/Admin", "arn:aws:iam::123456789012:user/alice"] {
             rules.insert(Subject::Arn(arn.parse().expect("an ARN")), rule.clone()).expect("written once");
         }
-        let stage = MountedFile::new(Arc::new(rules));
+        let stage = MountedFile::new(Arc::new(rules), BTreeSet::new());
         let caller = caller(arn);
         let request =
             Request { caller: &caller, cluster_id: "c", now: SystemTime::UNIX_EPOCH, current: None, trail: &[] };

@@ -1,22 +1,26 @@
 //! Rules: the one matcher of all static sources, from a verified caller to the entry that names it.
 //!
-//! An entry names an ARN or an AWS IAM Identity Center permission set. Everything is looked up by hash,
-//! so 50,000 entries cost a login the same as ten. The order is total: an exact ARN before a permission
-//! set, and of two entries for one principal the one written first; never chance. Comparison folds ASCII
-//! case, as IAM keeps names unique without regard to it (IAM User Guide, "IAM and AWS STS quotas").
+//! An entry names an ARN, an AWS IAM Identity Center permission set, or the unique id of a principal.
+//! Everything is looked up by hash, so 50,000 entries cost a login the same as ten. The order is total: a
+//! unique id before an exact ARN before a permission set, and of two entries for one principal the one
+//! written first; never chance. An entry that ends by itself is as good as gone from then on, and the next
+//! one for the same principal takes its place. Comparison of ARNs folds ASCII case, as IAM keeps names
+//! unique without regard to it (IAM User Guide, "IAM and AWS STS quotas"); unique ids are compared as they are.
 
 use std::{
     collections::{HashMap, HashSet, hash_map::Entry},
+    fmt,
     sync::Arc,
+    time::SystemTime,
 };
 
 use super::{
-    StageError,
+    Answer, StageError,
     template::{RenderError, Template},
 };
 use crate::{
-    caller::{AccountId, Arn, Caller, PrincipalKind},
-    policy::Mapping,
+    caller::{AccountId, Arn, Caller, PrincipalId, PrincipalKind},
+    policy::{Mapping, Request, Verdict},
 };
 
 /// Every entry of one source, indexed. Immutable once it serves.
@@ -24,6 +28,9 @@ use crate::{
 pub struct Rules {
     by_arn: HashMap<Box<str>, Rule>,
     by_permission_set: HashMap<PermissionSet, Rule>,
+    by_principal_id: HashMap<Box<str>, Rule>,
+    /// Entries with an end that wait for another one's end.
+    waiting: usize,
 }
 
 /// Who an entry is about.
@@ -33,6 +40,8 @@ pub enum Subject {
     Arn(Arn),
     /// Everyone who comes through one permission set into one account.
     PermissionSet(PermissionSet),
+    /// One principal by its unique id, which no later namesake has; with an ARN, only while it has that ARN too.
+    Principal(PrincipalId, Option<Arn>),
 }
 
 /// A permission set as it is known in one account, in lower case.
@@ -52,9 +61,19 @@ pub struct Rule {
     pub groups: Arc<[Template]>,
     /// Where the entry stands in its file, for messages; 0 if it stands in none.
     pub line: u32,
-    /// The whole canonical ARN, if the entry names a role with a path. STS leaves paths out, so it
-    /// counts only for a caller whose own ARN shows one.
-    with_path: Option<Box<str>>,
+    /// The whole canonical ARN, if the entry names a role with a path (STS leaves paths out, so it counts
+    /// only for a caller whose own ARN shows one); of an entry for a unique id, the ARN that goes with it.
+    arn: Option<Box<str>>,
+    /// Of an entry that ends by itself; boxed, as few do.
+    end: Option<Box<End>>,
+}
+
+/// When an entry ends, and who comes after it.
+#[derive(Clone, Debug)]
+struct End {
+    not_after: SystemTime,
+    /// Later entries about the same principal, in order. All but the last have an end of their own.
+    next: Vec<Rule>,
 }
 
 /// Shares equal group lists between rules while they are being read.
@@ -81,34 +100,61 @@ impl Rules {
     pub fn insert(&mut self, subject: Subject, mut rule: Rule) -> Result<(), Duplicate> {
         match subject {
             Subject::Arn(arn) => {
-                let key = if is_role(arn.kind()) { arn.canonical_without_path() } else { arn.canonical() };
+                let key = matching_form(&arn);
                 let whole = arn.canonical();
-                rule.with_path = (whole != key).then(|| whole.into());
-                insert(&mut self.by_arn, key.to_ascii_lowercase().into(), rule)
+                rule.arn = (whole != key).then(|| whole.into());
+                insert(&mut self.by_arn, key.to_ascii_lowercase().into(), rule, &mut self.waiting)
             }
-            Subject::PermissionSet(set) => insert(&mut self.by_permission_set, set, rule),
+            Subject::PermissionSet(set) => insert(&mut self.by_permission_set, set, rule, &mut self.waiting),
+            Subject::Principal(id, arn) => {
+                rule.arn = arn.map(|arn| matching_form(&arn).into());
+                insert(&mut self.by_principal_id, id.as_str().into(), rule, &mut self.waiting)
+            }
         }
     }
 
-    /// The entry that names `caller`.
+    /// The entry that names `caller` and has not ended.
     #[must_use]
-    pub fn find(&self, caller: &Caller) -> Option<&Rule> {
-        self.find_arn(caller).or_else(|| self.by_permission_set.get(&PermissionSet::of(caller)?))
+    pub fn find(&self, caller: &Caller, now: SystemTime) -> Option<&Rule> {
+        let by_set = || self.by_permission_set.get(&PermissionSet::of(caller)?)?.in_force(now);
+        self.find_id(caller, now).or_else(|| self.find_arn(caller, now)).or_else(by_set)
     }
 
-    fn find_arn(&self, caller: &Caller) -> Option<&Rule> {
+    /// What these entries say about the caller of `request`.
+    #[must_use]
+    pub fn answer(&self, request: &Request<'_>) -> Answer {
+        let rule = self.find(request.caller, request.now);
+        Answer::plain(rule.map_or(Ok(Verdict::Abstain), |rule| rule.render(request.caller).map(Verdict::Allow)))
+    }
+
+    fn find_id(&self, caller: &Caller, now: SystemTime) -> Option<&Rule> {
+        let rule = self.by_principal_id.get(caller.principal_id.as_str())?.in_force(now)?;
+        let expected = rule.arn.as_deref();
+        let fits = |arn: &str| arn.eq_ignore_ascii_case(&caller.canonical_arn);
+        expected.is_none_or(fits).then_some(rule)
+    }
+
+    fn find_arn(&self, caller: &Caller, now: SystemTime) -> Option<&Rule> {
         let mut key = caller.canonical_arn.to_ascii_lowercase();
-        let Some((at, path)) = path_of(caller) else { return self.by_arn.get(key.as_str()) };
+        let Some((at, path)) = path_of(caller) else { return self.by_arn.get(key.as_str())?.in_force(now) };
         key.replace_range(at..at + path, "");
-        let rule = self.by_arn.get(key.as_str())?;
-        let whole = rule.with_path.as_deref()?;
+        let rule = self.by_arn.get(key.as_str())?.in_force(now)?;
+        let whole = rule.arn.as_deref()?;
         whole.eq_ignore_ascii_case(&caller.canonical_arn).then_some(rule)
     }
 
-    /// How many entries are in force.
+    /// How many entries there are, those that have ended included.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.by_arn.len() + self.by_permission_set.len()
+        self.by_arn.len() + self.by_permission_set.len() + self.by_principal_id.len() + self.waiting
+    }
+
+    /// Whom each entry is about, and the entry; of several about one principal, the first.
+    pub fn iter(&self) -> impl Iterator<Item = (String, &Rule)> {
+        let arns = self.by_arn.iter().map(|(arn, rule)| (arn.to_string(), rule));
+        let sets = self.by_permission_set.iter().map(|(set, rule)| (set.to_string(), rule));
+        let ids = self.by_principal_id.iter().map(|(id, rule)| (id.to_string(), rule));
+        arns.chain(sets).chain(ids)
     }
 
     /// Whether no entry is in force.
@@ -121,17 +167,32 @@ impl Rules {
     pub fn shrink_to_fit(&mut self) {
         self.by_arn.shrink_to_fit();
         self.by_permission_set.shrink_to_fit();
+        self.by_principal_id.shrink_to_fit();
     }
 }
 
-fn insert<K: Eq + std::hash::Hash>(map: &mut HashMap<K, Rule>, key: K, rule: Rule) -> Result<(), Duplicate> {
+fn insert<K: Eq + std::hash::Hash>(
+    map: &mut HashMap<K, Rule>,
+    key: K,
+    rule: Rule,
+    waiting: &mut usize,
+) -> Result<(), Duplicate> {
     match map.entry(key) {
-        Entry::Occupied(first) => Err(Duplicate { first_line: first.get().line }),
+        Entry::Occupied(mut first) => {
+            first.get_mut().wait_for_end(rule)?;
+            *waiting += 1;
+            Ok(())
+        }
         Entry::Vacant(place) => {
             place.insert(rule);
             Ok(())
         }
     }
+}
+
+/// The form in which an entry's ARN is compared: as STS tells it, and so without the path of a role.
+fn matching_form(arn: &Arn) -> String {
+    if is_role(arn.kind()) { arn.canonical_without_path() } else { arn.canonical() }
 }
 
 fn is_role(kind: PrincipalKind) -> bool {
@@ -169,13 +230,67 @@ impl PermissionSet {
     }
 }
 
+impl fmt::Display for PermissionSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { account_id, name, partition } = self;
+        write!(f, "sso:{partition}:{account_id}:{name}")
+    }
+}
+
 // === impl Rule ===
 
 impl Rule {
     /// A rule that stands on `line`.
     #[must_use]
     pub fn new(username: Template, groups: Arc<[Template]>, line: u32) -> Self {
-        Self { username, groups, line, with_path: None }
+        Self { username, groups, line, arn: None, end: None }
+    }
+
+    /// The same, in force up to and including `not_after`.
+    #[must_use]
+    pub fn ending(mut self, not_after: SystemTime) -> Self {
+        self.end = Some(Box::new(End { not_after, next: Vec::new() }));
+        self
+    }
+
+    /// Whether it gives the same to the same callers as `other`, wherever the two stand.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        let same_end = match (&self.end, &other.end) {
+            (None, None) => true,
+            (Some(left), Some(right)) => {
+                let pairs = left.next.iter().zip(&right.next);
+                left.not_after == right.not_after
+                    && left.next.len() == right.next.len()
+                    && pairs.into_iter().all(|(left, right)| left.is_same(right))
+            }
+            _ => false,
+        };
+        same_end && self.username == other.username && self.groups == other.groups && self.arn == other.arn
+    }
+
+    /// When it ends by itself.
+    #[must_use]
+    pub fn not_after(&self) -> Option<SystemTime> {
+        self.end.as_ref().map(|end| end.not_after)
+    }
+
+    /// This entry, or once it has ended the first behind it that has not.
+    fn in_force(&self, now: SystemTime) -> Option<&Self> {
+        let lasts = |rule: &&Self| rule.not_after().is_none_or(|end| now <= end);
+        let next = self.end.iter().flat_map(|end| &end.next);
+        std::iter::once(self).chain(next).find(lasts)
+    }
+
+    fn wait_for_end(&mut self, later: Self) -> Result<(), Duplicate> {
+        let Some(end) = &mut self.end else { return Err(Duplicate { first_line: self.line }) };
+        match end.next.last() {
+            Some(last) if last.end.is_none() => Err(Duplicate { first_line: last.line }),
+            _ => {
+                end.next.push(later);
+                Ok(())
+            }
+        }
     }
 
     /// The Kubernetes identity that this entry gives `caller`.
@@ -188,6 +303,15 @@ impl Rule {
         let username = self.username.render(caller).map_err(misfit)?;
         let groups = self.groups.iter().map(|group| group.render(caller).map_err(misfit));
         Ok(Mapping { username, groups: groups.collect::<Result<_, _>>()?, ..Mapping::default() })
+    }
+}
+
+/// The username and groups as they are written, and the end if there is one.
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let groups: Vec<String> = self.groups.iter().map(ToString::to_string).collect();
+        write!(f, "{} [{}]", self.username, groups.join(" "))?;
+        self.not_after().map_or(Ok(()), |end| write!(f, " until {}", humantime::format_rfc3339_seconds(end)))
     }
 }
 

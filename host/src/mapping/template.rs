@@ -5,6 +5,8 @@
 //! single pass: text that was filled in is never looked at again. Failure rule: what is not understood
 //! is refused at load, and what does not fit a caller refuses the login.
 
+use std::fmt;
+
 use crate::caller::Caller;
 
 /// Literal text, or text with variables between.
@@ -151,6 +153,23 @@ impl Template {
                 _ => "",
             },
         }
+    }
+}
+
+/// As it was written.
+impl fmt::Display for Template {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let parts = match &self.0 {
+            Form::Literal(text) => return f.write_str(text),
+            Form::Parts(parts) => parts,
+        };
+        parts.iter().try_for_each(|part| match part {
+            Part::Text(text) => f.write_str(text),
+            Part::Variable(variable) => {
+                let name = VARIABLES.iter().find(|(_, known)| known == variable).map_or("", |(name, _)| name);
+                write!(f, "{{{{{name}}}}}")
+            }
+        })
     }
 }
 

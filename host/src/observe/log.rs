@@ -38,6 +38,9 @@ pub enum Format {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Verbosity(LevelFilter);
 
+/// A crate whose errors we hand on ourselves, once an outage instead of once an attempt.
+const TELLS_TWICE: &str = "kube_client";
+
 /// Not a log format.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("must be text or json")]
@@ -57,7 +60,10 @@ pub fn init(format: Format, verbosity: Verbosity) {
         LevelFilter::TRACE => LevelFilter::DEBUG,
         level => level.min(LevelFilter::WARN),
     };
-    let filter = Targets::new().with_target(env!("CARGO_CRATE_NAME"), verbosity.0).with_default(others);
+    let filter = Targets::new()
+        .with_target(env!("CARGO_CRATE_NAME"), verbosity.0)
+        .with_target(TELLS_TWICE, if others == LevelFilter::DEBUG { others } else { LevelFilter::OFF })
+        .with_default(others);
     let lines = tracing_subscriber::fmt::layer().event_format(Lines(format)).with_writer(io::stderr);
     let _ = tracing_subscriber::registry().with(lines.with_filter(filter)).try_init();
 }

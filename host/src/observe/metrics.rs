@@ -56,6 +56,10 @@ pub struct Metrics {
     policy_fuel: Family<Policy, Counter>,
     policy_seconds: Family<Policy, Histogram, fn() -> Histogram>,
     rejections: Family<Reason, Counter>,
+    source_entries: Family<Source, Gauge>,
+    source_failures: Family<SourceFailure, Counter>,
+    source_last_sync_time: Family<Source, Gauge<f64, AtomicU64>>,
+    source_left_out: Family<Source, Gauge>,
     sts_cache: Family<CacheResult, Counter>,
     sts_request_seconds: Family<Region, Histogram, fn() -> Histogram>,
     sts_requests: Family<StsRequest, Counter>,
@@ -105,6 +109,17 @@ struct Region {
 }
 
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct Source {
+    source: &'static str,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct SourceFailure {
+    source: &'static str,
+    reason: &'static str,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
 struct StsRequest {
     region: Name,
     result: &'static str,
@@ -140,6 +155,10 @@ impl Default for Metrics {
             policy_fuel: Family::default(),
             policy_seconds: Family::new_with_constructor(|| Histogram::new(POLICY_BUCKETS)),
             rejections: Family::default(),
+            source_entries: Family::default(),
+            source_failures: Family::default(),
+            source_last_sync_time: Family::default(),
+            source_left_out: Family::default(),
             sts_cache: Family::default(),
             sts_request_seconds: Family::new_with_constructor(|| Histogram::new(LOGIN_BUCKETS)),
             sts_requests: Family::default(),
@@ -191,6 +210,19 @@ impl Metrics {
         own.register("policy_fuel", "Fuel that policies used", self.policy_fuel.clone());
         own.register_with_unit("policy_duration", "Time in a policy", Unit::Seconds, self.policy_seconds.clone());
         own.register("rejected_requests", "Requests that never became a decision", self.rejections.clone());
+        own.register("source_entries", "Mappings and accounts in force, of a live source", self.source_entries.clone());
+        own.register("source_failures", "Failed attempts to read a live source", self.source_failures.clone());
+        own.register_with_unit(
+            "source_last_sync_timestamp",
+            "When a live source was last known to be as it is in force",
+            Unit::Seconds,
+            self.source_last_sync_time.clone(),
+        );
+        own.register(
+            "source_left_out",
+            "Entries and documents of a live source that are wrong and so not in force",
+            self.source_left_out.clone(),
+        );
         own.register("sts_cache", "Look-ups among verified callers", self.sts_cache.clone());
         own.register("sts_requests", "Requests to STS", self.sts_requests.clone());
         own.register_with_unit(
@@ -259,6 +291,31 @@ impl Metrics {
     /// A configuration was refused; the last good one stays in force.
     pub fn config_rejected(&self) {
         self.config_last_reload_success.set(0);
+    }
+
+    /// A live source is in force with so many entries, and so many left out.
+    pub fn source_loaded(&self, source: &'static str, entries: usize, left_out: usize) {
+        let gauge = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
+        self.source_entries.get_or_create(&Source { source }).set(gauge(entries));
+        self.source_left_out.get_or_create(&Source { source }).set(gauge(left_out));
+    }
+
+    /// A live source was seen at `now`, and what was seen is in force.
+    pub fn source_in_step(&self, source: &'static str, now: SystemTime) {
+        let since = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        self.source_last_sync_time.get_or_create(&Source { source }).set(since.as_secs_f64());
+    }
+
+    /// A live source is not asked any more: nobody is to be alarmed about its age.
+    pub fn source_gone(&self, source: &'static str) {
+        self.source_entries.remove(&Source { source });
+        self.source_last_sync_time.remove(&Source { source });
+        self.source_left_out.remove(&Source { source });
+    }
+
+    /// A live source could not be read: its reason label.
+    pub fn source_failed(&self, source: &'static str, reason: &'static str) {
+        self.source_failures.get_or_create(&SourceFailure { source, reason }).inc();
     }
 
     /// A connection was accepted.

@@ -256,6 +256,7 @@ impl Room {
             reasons.insert("server".to_owned(), "shutting down".to_owned());
         }
         let authenticator = self.services.authenticator.load();
+        reasons.extend(authenticator.not_ready().map(|(name, why)| (name.to_owned(), why)));
         Ready {
             ready: reasons.is_empty(),
             reasons,

@@ -5,7 +5,10 @@ use std::{collections::BTreeMap, sync::LazyLock, time::SystemTime};
 use futures_util::future::BoxFuture;
 
 use super::*;
-use crate::caller::{Caller, PrincipalId, PrincipalKind};
+use crate::{
+    caller::{Caller, PrincipalId, PrincipalKind},
+    mapping::MountedFile,
+};
 
 static CALLER: LazyLock<Caller> = LazyLock::new(|| Caller {
     provider: "aws",
@@ -156,11 +159,18 @@ fn skipping_an_augment_policy_only_loses_what_it_would_add() {
 
 #[test]
 fn account_rules_come_after_every_explicit_mapping() {
-    let accounts = BTreeSet::from(["123456789012".parse().expect("12 digits")]);
-    let with = |map| Chain { map: links(map, false), accounts: accounts.clone(), ..Chain::default() };
+    let accounts = std::collections::BTreeSet::from(["123456789012".parse().expect("12 digits")]);
+    let listing = MountedFile::new(std::sync::Arc::default(), accounts);
+    let with = |later| {
+        let mut chain = Chain { map: links(later, false), ..Chain::default() };
+        let stage: Box<dyn Stage> = Box::new(listing.clone());
+        chain.map.insert(0, Link { stage, ceiling: None, skip_on_fault: false });
+        chain
+    };
     assert_eq!(words(&decide(&with(vec![NO]))), "arn:aws:iam::123456789012:role/Admin [] by mapAccounts");
     assert_eq!(words(&decide(&with(vec![NO, BOB]))), "bob [] by bob");
     assert_eq!(words(&decide(&with(vec![DENY]))), "policy_denied");
+    assert_eq!(words(&decide(&with(vec![LATER]))), "source_not_ready");
 }
 
 #[test]

@@ -56,7 +56,11 @@ fn rules(entries: &[&str]) -> (Rules, Vec<u32>) {
 
 #[track_caller]
 fn check(entries: &[&str], arn: &str, expected: Option<u32>) {
-    assert_eq!(rules(entries).0.find(&caller(arn)).map(|rule| rule.line), expected, "{entries:?} {arn}");
+    assert_eq!(
+        rules(entries).0.find(&caller(arn), SystemTime::UNIX_EPOCH).map(|rule| rule.line),
+        expected,
+        "{entries:?} {arn}"
+    );
 }
 
 const ADMIN: &str = "arn:aws:sts::123456789012:assumed-role/Admin/alice";
@@ -130,6 +134,62 @@ fn the_first_of_two_entries_stays() {
     check(&[role, "arn:aws:iam::123456789012:user/Admin"], &[]);
 }
 
+/// Entries about one role with the second in which each ends, and who is in force in each second.
+#[test]
+fn an_entry_ends_by_itself() {
+    #[track_caller]
+    fn check(ends: &[Option<u64>], duplicates: usize, expected: &[Option<u32>]) {
+        let second = |second| SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(second);
+        let (mut rules, mut refused) = (Rules::default(), 0);
+        for (line, end) in (0..).zip(ends) {
+            let rule = Rule::new(Template::parse("x").expect("a literal"), Arc::from([]), line);
+            let rule = end.map_or_else(|| rule.clone(), |end| rule.clone().ending(second(end)));
+            refused += usize::from(rules.insert(subject("arn:aws:iam::123456789012:role/Admin"), rule).is_err());
+        }
+        let found = |at| rules.find(&caller(ADMIN), second(at)).map(|rule| rule.line);
+        let seconds: Vec<_> = (0..expected.len() as u64).map(found).collect();
+        assert_eq!((seconds.as_slice(), refused), (expected, duplicates), "{ends:?}");
+        assert_eq!(rules.len(), ends.len() - duplicates);
+    }
+    check(&[Some(1)], 0, &[Some(0), Some(0), None]);
+    check(&[Some(1), None], 0, &[Some(0), Some(0), Some(1), Some(1)]);
+    check(&[None, Some(1)], 1, &[Some(0), Some(0), Some(0)]);
+    check(&[Some(0), None, None], 1, &[Some(0), Some(1), Some(1)]);
+    check(&[Some(2), Some(1), Some(3)], 0, &[Some(0), Some(0), Some(0), Some(2), None]);
+}
+
+#[test]
+fn an_entry_that_has_ended_leaves_the_caller_to_a_permission_set() {
+    let mut rules = Rules::default();
+    let rule = |line| Rule::new(Template::parse("x").expect("a literal"), Arc::from([]), line);
+    let role = "arn:aws:iam::123456789012:role/AWSReservedSSO_View_0123456789abcdef";
+    rules.insert(subject(role), rule(0).ending(SystemTime::UNIX_EPOCH)).expect("the first");
+    rules.insert(subject("aws/123456789012 View"), rule(1)).expect("the first");
+    let session = caller("arn:aws:sts::123456789012:assumed-role/AWSReservedSSO_View_0123456789abcdef/a");
+    let found = |at| rules.find(&session, at).map(|rule| rule.line);
+    assert_eq!(found(SystemTime::UNIX_EPOCH), Some(0));
+    assert_eq!(found(SystemTime::UNIX_EPOCH + std::time::Duration::from_nanos(1)), Some(1));
+}
+
+#[test]
+fn a_unique_id_is_one_principal_and_no_namesake() {
+    #[track_caller]
+    fn check(id: &str, arn: Option<&str>, found: bool) {
+        let mut rules = Rules::default();
+        let rule = Rule::new(Template::parse("x").expect("a literal"), Arc::from([]), 1);
+        let arn = arn.map(|arn| arn.parse().expect("an ARN"));
+        rules.insert(Subject::Principal(PrincipalId::new(id), arn), rule).expect("the first");
+        assert_eq!(rules.find(&caller(ADMIN), SystemTime::UNIX_EPOCH).is_some(), found, "{id}");
+    }
+    check("AROAEXAMPLE", None, true);
+    check("AROAexample", None, false);
+    check("AROAOTHER", Some("arn:aws:iam::123456789012:role/Admin"), false);
+    check("AROAEXAMPLE", Some("arn:aws:iam::123456789012:role/Admin"), true);
+    check("AROAEXAMPLE", Some("arn:aws:iam::123456789012:role/team/Admin"), true);
+    check("AROAEXAMPLE", Some("arn:aws:iam::123456789012:role/Other"), false);
+    check("AROAEXAMPLE", Some("arn:aws:iam::123456789013:role/Admin"), false);
+}
+
 #[test]
 fn equal_groups_are_kept_once() {
     let mut lists = GroupLists::default();
@@ -147,7 +207,8 @@ proptest! {
         let (rules, _) = rules(&entries);
         for name in &names {
             let first = names.iter().position(|other| other.eq_ignore_ascii_case(name)).expect("it is there");
-            let found = rules.find(&caller(&format!("arn:aws:sts::123456789012:assumed-role/{name}/s")));
+            let session = format!("arn:aws:sts::123456789012:assumed-role/{name}/s");
+            let found = rules.find(&caller(&session), SystemTime::UNIX_EPOCH);
             prop_assert_eq!(found.map(|rule| rule.line as usize), Some(first));
         }
     }

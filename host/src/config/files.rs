@@ -1,0 +1,133 @@
+//! Watched files: a word when one of them may have changed.
+//!
+//! Watched are the folders, not the files: an editor replaces a file, and Kubernetes swaps the `..data` link
+//! beside it (Kubernetes documentation, "Mounted ConfigMaps are updated automatically"). Failure rule: what cannot
+//! be watched has to be looked at now and then; whoever watches does that too.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::SystemTime,
+};
+
+use arc_swap::ArcSwap;
+use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
+use tokio::sync::mpsc;
+
+/// What tells one version of a file from the next without reading it.
+#[derive(Debug, Eq, PartialEq)]
+pub(super) struct Stamp(Option<(SystemTime, u64, PathBuf)>);
+
+/// Sees changes of files in a few folders.
+pub(super) struct Watcher {
+    notify: Option<RecommendedWatcher>,
+    folders: BTreeSet<PathBuf>,
+    names: Arc<ArcSwap<BTreeSet<std::ffi::OsString>>>,
+}
+
+// === impl Stamp ===
+
+impl Stamp {
+    pub(super) fn of<'a>(files: impl Iterator<Item = &'a Path>) -> Vec<Self> {
+        let stamp = |file: &Path| {
+            let place = fs::canonicalize(file).ok()?;
+            let about = fs::metadata(&place).ok()?;
+            Some((about.modified().ok()?, about.len(), place))
+        };
+        files.map(|file| Self(stamp(file))).collect()
+    }
+}
+
+// === impl Watcher ===
+
+impl Watcher {
+    /// `changed` is told when a file may have changed.
+    pub(super) fn new(changed: mpsc::Sender<()>) -> Self {
+        let names: Arc<ArcSwap<BTreeSet<std::ffi::OsString>>> = Arc::default();
+        let wanted = Arc::clone(&names);
+        let tell = move |event: notify::Result<notify::Event>| {
+            if event.is_ok_and(|event| concerns(&event, &wanted.load())) {
+                // A full channel says already what there is to say.
+                changed.try_send(()).ok();
+            }
+        };
+        let notify = notify::recommended_watcher(tell);
+        let notify = notify.inspect_err(|error| {
+            tracing::warn!("files cannot be watched, so changes take up to 30 s: {error}");
+        });
+        Self { notify: notify.ok(), folders: BTreeSet::new(), names }
+    }
+
+    /// A watcher that sees nothing, as on a node without inotify instances.
+    #[cfg(test)]
+    pub(super) fn deaf() -> Self {
+        Self { notify: None, folders: BTreeSet::new(), names: Arc::default() }
+    }
+
+    /// Watches the folders of `files` and no others.
+    pub(super) fn follow<'a>(&mut self, files: impl Iterator<Item = &'a Path>) {
+        let files: Vec<&Path> = files.collect();
+        let names = files.iter().filter_map(|file| Some(file.file_name()?.to_owned()));
+        let real = files.iter().filter_map(|file| Some(fs::canonicalize(file).ok()?.file_name()?.to_owned()));
+        self.names.store(Arc::new(names.chain(real).collect()));
+        let folders: BTreeSet<PathBuf> = files.iter().flat_map(|file| folders_of(file)).collect();
+        let Some(notify) = &mut self.notify else { return };
+        for gone in self.folders.difference(&folders) {
+            // It may be gone from the disk as well.
+            notify.unwatch(gone).ok();
+        }
+        let mut watched = BTreeSet::new();
+        for folder in folders {
+            if self.folders.contains(&folder) && folder.exists() {
+                watched.insert(folder);
+            } else if let Err(error) = notify.watch(&folder, RecursiveMode::NonRecursive) {
+                tracing::warn!(folder = %folder.display(), "cannot be watched: {error}");
+            } else {
+                watched.insert(folder);
+            }
+        }
+        self.folders = watched;
+    }
+}
+
+/// The folder in which a file stands, and the one in which it really is.
+fn folders_of(file: &Path) -> impl Iterator<Item = PathBuf> {
+    let parent = |path: &Path| {
+        let folder = path.parent()?;
+        Some(if folder.as_os_str().is_empty() { PathBuf::from(".") } else { folder.to_owned() })
+    };
+    let real = fs::canonicalize(file).ok().and_then(|path| parent(&path));
+    parent(file).into_iter().chain(real)
+}
+
+/// Whether a change is one of ours. Reading a file is an event too, and must not lead to reading it again.
+fn concerns(event: &notify::Event, names: &BTreeSet<std::ffi::OsString>) -> bool {
+    let ours = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default();
+        names.contains(name) || name.as_encoded_bytes().starts_with(b"..")
+    };
+    !matches!(event.kind, EventKind::Access(_)) && (event.paths.is_empty() || event.paths.iter().any(ours))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_changes_of_our_files_count() {
+        #[track_caller]
+        fn check(kind: EventKind, path: &str, expected: bool) {
+            let event = notify::Event::new(kind).add_path(path.into());
+            assert_eq!(concerns(&event, &BTreeSet::from(["config.yaml".into()])), expected, "{event:?}");
+        }
+        use notify::event::{AccessKind, CreateKind, ModifyKind, RemoveKind};
+        check(EventKind::Create(CreateKind::File), "/etc/herald/config.yaml", true);
+        check(EventKind::Modify(ModifyKind::Any), "/etc/herald/config.yaml", true);
+        check(EventKind::Remove(RemoveKind::File), "/etc/herald/config.yaml", true);
+        check(EventKind::Create(CreateKind::Any), "/etc/herald/..data", true);
+        check(EventKind::Access(AccessKind::Any), "/etc/herald/config.yaml", false);
+        check(EventKind::Create(CreateKind::File), "/etc/herald/other.yaml", false);
+    }
+}

@@ -1,0 +1,193 @@
+//! Sources: keeps mappings that live outside the configuration in step with what stands there.
+//!
+//! One task a source, from the first configuration that names it to the last. A configuration that changes
+//! nothing about a source keeps its task and what it has read, so that a reload never starts it empty.
+
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use tokio::{task::JoinHandle, time::sleep};
+
+use super::{Config, Source};
+use crate::{
+    kubernetes::watch::{self, Access, Target, Told},
+    mapping::{Live, Stage as _, live},
+    observe::Metrics,
+};
+
+mod config_map;
+mod dynamic_file;
+mod identity_mapping;
+mod keeper;
+
+use config_map::ConfigMap;
+use keeper::Keeper;
+
+/// Every source of one configuration that is read while Herald runs. Cheap to clone.
+#[derive(Clone, Default)]
+pub(super) struct Sources(BTreeMap<String, Arc<Running>>);
+
+/// A source and the task that reads it, which ends with it.
+struct Running {
+    live: Live,
+    place: Place,
+    task: JoinHandle<()>,
+}
+
+/// Where a source stands. Another place makes another source.
+#[derive(Clone, Debug, Eq, PartialEq)]
+enum Place {
+    ConfigMap { access: Access, name: &'static str, object: &'static str },
+    File { path: PathBuf, by_user_id: bool },
+    Identities { access: Access },
+}
+
+/// A source that has not been read in time.
+#[derive(Debug, thiserror::Error)]
+#[error("{name} cannot be read: {why}")]
+pub(super) struct NotRead {
+    name: String,
+    why: String,
+}
+
+/// Namespace of the ConfigMaps (Amazon EKS User Guide, "Grant IAM users and roles access to Kubernetes APIs").
+const NAMESPACE: &str = "kube-system";
+/// How often a wait looks whether it is over.
+const LOOK: Duration = Duration::from_millis(20);
+
+// === impl Sources ===
+
+impl Sources {
+    /// The sources of `config`, those of `self` kept that it says nothing new about. Needs a tokio runtime if
+    /// there is a new one.
+    pub(super) fn follow(&self, config: &Config, metrics: &Arc<Metrics>, clock: fn() -> SystemTime) -> Self {
+        let placed = config.sources.iter().filter_map(|source| Some((source.name(), Place::of(source, config)?)));
+        let kept = |name: &str, place: &Place| self.0.get(name).filter(|running| running.place == *place).cloned();
+        let running = placed.map(|(name, place)| {
+            let running = kept(&name, &place).unwrap_or_else(|| Arc::new(place.start(metrics, clock)));
+            (name, running)
+        });
+        Self(running.collect())
+    }
+
+    /// The source called `name`.
+    pub(super) fn live(&self, name: &str) -> Option<Live> {
+        self.0.get(name).map(|running| running.live.clone())
+    }
+
+    /// Waits until every source that is not in `before` has been read.
+    pub(super) async fn read_once(&self, before: &Self, limit: Duration) -> Result<(), NotRead> {
+        let wait = async {
+            for running in self.new_since(before) {
+                while running.live.missing().is_some() {
+                    sleep(LOOK).await;
+                }
+            }
+        };
+        if tokio::time::timeout(limit, wait).await.is_ok() {
+            return Ok(());
+        }
+        let missing =
+            |running: &Running| Some(NotRead { name: running.live.name().to_owned(), why: running.live.missing()? });
+        self.new_since(before).find_map(missing).map_or(Ok(()), Err)
+    }
+
+    /// The names of those that `self` has and `next` has not.
+    pub(super) fn gone_in<'a>(&'a self, next: &'a Self) -> impl Iterator<Item = &'static str> + 'a {
+        let gone = self.0.iter().filter(|(name, _)| !next.0.contains_key(*name));
+        gone.map(|(_, running)| running.place.name())
+    }
+
+    fn new_since<'a>(&'a self, before: &'a Self) -> impl Iterator<Item = &'a Running> {
+        let old = |name: &str, running| before.0.get(name).is_some_and(|old| Arc::ptr_eq(old, running));
+        self.0.iter().filter(move |(name, running)| !old(name, running)).map(|(_, running)| &**running)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+// === impl Place ===
+
+impl Place {
+    fn of(source: &Source, config: &Config) -> Option<Self> {
+        let access = || config.kubernetes.clone();
+        match source {
+            Source::AckConfigMap => {
+                Some(Self::ConfigMap { access: access(), name: live::ACK_CONFIG_MAP, object: "alibabacloud-auth" })
+            }
+            Source::Crd => Some(Self::Identities { access: access() }),
+            Source::DynamicFile => {
+                let (path, by_user_id) = (config.dynamic_file.clone()?, config.dynamic_file_strict);
+                Some(Self::File { path, by_user_id })
+            }
+            Source::EksConfigMap => {
+                Some(Self::ConfigMap { access: access(), name: live::EKS_CONFIG_MAP, object: "aws-auth" })
+            }
+            Source::MountedFile | Source::Policy(_) => None,
+        }
+    }
+
+    fn name(&self) -> &'static str {
+        match self {
+            Self::ConfigMap { name, .. } => name,
+            Self::File { .. } => live::DYNAMIC_FILE,
+            Self::Identities { .. } => live::CRD,
+        }
+    }
+
+    fn start(self, metrics: &Arc<Metrics>, clock: fn() -> SystemTime) -> Running {
+        let name = self.name();
+        let live = Live::new(name);
+        let keeper = Keeper::new(name, live.clone(), Arc::clone(metrics), clock);
+        let task = match self.clone() {
+            Self::ConfigMap { access, object, .. } => tokio::spawn(follow_config_map(access, object, keeper)),
+            Self::File { path, by_user_id } => tokio::spawn(dynamic_file::follow(path, by_user_id, keeper)),
+            Self::Identities { access } => tokio::spawn(follow_identities(access, keeper)),
+        };
+        Running { live, place: self, task }
+    }
+}
+
+async fn follow_config_map(access: Access, object: &'static str, mut keeper: Keeper) {
+    let target = Target {
+        group: "",
+        version: "v1",
+        kind: "ConfigMap",
+        plural: "configmaps",
+        namespace: Some(NAMESPACE),
+        name: Some(object),
+    };
+    let mut config_map = ConfigMap::default();
+    let tell = |told: Told<'_>| match told {
+        Told::Objects { objects, resource_version } => {
+            let found = objects.get(object);
+            let version = found.map_or(resource_version, |object| &object.resource_version);
+            keeper.take(config_map.read(found.map(|object| &object.body["data"])), Some(version));
+        }
+        Told::InStep => keeper.in_step(),
+        Told::Failed(error) => keeper.failed(error.reason(), &super::build::line(error)),
+    };
+    match watch::follow(&access, &target, tell).await {}
+}
+
+async fn follow_identities(access: Access, mut keeper: Keeper) {
+    let tell = |told: Told<'_>| match told {
+        Told::Objects { objects, resource_version } => {
+            keeper.take(identity_mapping::read(objects), Some(resource_version));
+        }
+        Told::InStep => keeper.in_step(),
+        Told::Failed(error) => keeper.failed(error.reason(), &super::build::line(error)),
+    };
+    match watch::follow(&access, &identity_mapping::TARGET, tell).await {}
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,129 @@
+//! DynamicFile: a JSON file of mappings that other programs write, `{"LastUpdatedDateTime": "…", "Version": "…",
+//! "mapRoles": […], "mapUsers": […], "mapAccounts": […]}`.
+//!
+//! A file that does not parse leaves the last good one in force; a file that is gone maps nobody.
+
+use std::{
+    fs,
+    io::{self, ErrorKind, Read as _},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use tokio::{
+    sync::mpsc,
+    time::{sleep, timeout},
+};
+
+use super::keeper::{self, Keeper, Read};
+use crate::{
+    config::{
+        accounts::{Numbers, accounts},
+        entry::{Entries, Place, Style, value},
+        error::Problem,
+        files::{Stamp, Watcher},
+        node::{self, Value},
+    },
+    mapping::Mappings,
+};
+
+/// How long changes are collected before they are looked at.
+const DEBOUNCE: Duration = Duration::from_millis(50);
+/// How often the file is looked at without being told, e.g. because its folder was not there before.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// After so many looks the folder is watched anew, in case it is another one.
+const WATCH_ANEW: u64 = 30;
+/// Lists of a file, which must be lists.
+const LISTS: [&str; 2] = ["mapRoles", "mapUsers"];
+
+/// Keeps `keeper` in step with the file at `path`, for ever.
+pub(super) async fn follow(path: PathBuf, by_user_id: bool, mut keeper: Keeper) {
+    let (changed, mut changes) = mpsc::channel(1);
+    let mut watcher = Watcher::new(changed);
+    let mut seen: Option<Vec<Stamp>> = None;
+    for look in 0_u64.. {
+        let stamp = Stamp::of(std::iter::once(path.as_path()));
+        let changed = seen.as_ref() != Some(&stamp);
+        if changed || look % WATCH_ANEW == 0 {
+            watcher.follow(std::iter::once(path.as_path()).filter(|path| path.parent().is_some_and(Path::exists)));
+        }
+        if changed {
+            let file = path.clone();
+            // A panic here would be one of ours; the file is read again in a moment.
+            match tokio::task::spawn_blocking(move || load(&file, by_user_id)).await {
+                Ok(Ok(read)) => {
+                    keeper.take(read, None);
+                    keeper.in_step();
+                    seen = Some(stamp);
+                }
+                Ok(Err(refused)) => {
+                    keeper.failed("source_refused", &refused);
+                    seen = Some(stamp);
+                }
+                Err(error) => tracing::error!(%error, "the file of DynamicFile could not be read"),
+            }
+        } else if keeper.is_well() {
+            keeper.in_step();
+        }
+        if timeout(LOOK_AGAIN, changes.recv()).await.is_ok() {
+            sleep(DEBOUNCE).await;
+            while changes.try_recv().is_ok() {}
+        }
+    }
+}
+
+fn load(path: &Path, by_user_id: bool) -> Result<Read, String> {
+    let text = match read_text(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            return Ok(Read {
+                mappings: Mappings::default(),
+                warnings: Vec::new(),
+                refused: Vec::new(),
+                hash: keeper::hash(std::iter::empty()),
+            });
+        }
+        Err(error) => return Err(format!("{}: {error}", path.display())),
+    };
+    parse(&text, by_user_id).map_err(|problem| {
+        let at = problem.at.unwrap_or_default();
+        format!("{}:{at}: {problem}", path.display())
+    })
+}
+
+fn read_text(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    fs::File::open(path)?.take(node::MAX_BYTES + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > node::MAX_BYTES {
+        return Err(io::Error::new(ErrorKind::FileTooLarge, format!("larger than {} MiB", node::MAX_BYTES >> 20)));
+    }
+    Ok(text)
+}
+
+fn parse(text: &str, by_user_id: bool) -> Result<Read, Problem> {
+    let mut entries = Entries::new(text, Style { under: "", shared: true, by_user_id });
+    let root = node::read_mappings(text, &mut |section, index, node| {
+        entries.add(section, Place::Item(index), &node);
+    })?;
+    let Value::Map(keys) = &root.value else {
+        return Err(Problem::new(root.at, format!("expected a map, found {}", root.value.noun())));
+    };
+    for key in LISTS {
+        if let Some(node) = value(keys, key) {
+            return Err(Problem::new(node.at, format!("{key}: expected a list, found {}", node.value.noun())));
+        }
+    }
+    let accounts = value(keys, "mapAccounts").map(|list| {
+        accounts(list, text, Numbers::AsWritten, |problem| {
+            entries.warnings.left_out(&problem.under("mapAccounts", list.at));
+            Ok(())
+        })
+    });
+    let accounts = accounts.transpose()?.unwrap_or_default();
+    let (rules, warnings) = entries.finish();
+    let hash = keeper::hash([text.as_bytes()].into_iter());
+    Ok(Read { mappings: Mappings { rules, accounts }, warnings: warnings.finish(), refused: Vec::new(), hash })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,51 @@
+//! IAMIdentityMapping: one object a mapping, matched by what its `spec` says.
+//!
+//! `status` is never looked at: whoever may write it could let anybody in, and it may be behind. Of two objects
+//! for one principal the older stays, and of two of the same second the one whose name comes first.
+
+use std::collections::BTreeMap;
+
+use super::keeper::{self, Read};
+use crate::{
+    config::{
+        entry::{Entries, Place, Style},
+        node::{self, Section},
+    },
+    kubernetes::watch::{Object, Target},
+    mapping::Mappings,
+};
+
+/// The kind, as existing CustomResourceDefinitions have it.
+pub(super) const TARGET: Target = Target {
+    group: "iamauthenticator.k8s.aws",
+    version: "v1alpha1",
+    kind: "IAMIdentityMapping",
+    plural: "iamidentitymappings",
+    namespace: None,
+    name: None,
+};
+const STYLE: Style = Style { under: "", shared: true, by_user_id: false };
+
+/// What all `objects` say.
+pub(super) fn read(objects: &BTreeMap<String, Object>) -> Read {
+    let mut sorted: Vec<&Object> = objects.values().collect();
+    sorted.sort_by(|left, right| (&left.created, &left.name).cmp(&(&right.created, &right.name)));
+    // JSON is YAML, in which every text has its quotes: the one parser of entries reads both.
+    let specs: Vec<String> = sorted.iter().map(|object| object.body["spec"].to_string()).collect();
+    let mut entries = Entries::new("", STYLE);
+    for (object, spec) in sorted.iter().zip(&specs) {
+        entries.source = spec;
+        match node::read_whole(spec) {
+            Ok(node) => entries.add(Section::Identities, Place::Object(object.name.clone()), &node),
+            Err(problem) => entries.warnings.push(0, &object.name, format!("left out: {problem}")),
+        }
+    }
+    let (rules, warnings) = entries.finish();
+    let parts = sorted.iter().zip(&specs).flat_map(|(object, spec)| [object.name.as_bytes(), spec.as_bytes()]);
+    let hash = keeper::hash(parts);
+    let mappings = Mappings { rules, ..Mappings::default() };
+    Read { mappings, warnings: warnings.finish(), refused: Vec::new(), hash }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,123 @@
+//! Keeper: puts what was read of a source in force, and tells the operator about it.
+
+use std::{sync::Arc, time::SystemTime};
+
+use sha2::{Digest as _, Sha256};
+
+use crate::{
+    config::Warning,
+    mapping::{Live, Mappings, live::ChangeKind},
+    observe::Metrics,
+};
+
+/// The one who writes to a [`Live`].
+pub(super) struct Keeper {
+    name: &'static str,
+    live: Live,
+    metrics: Arc<Metrics>,
+    clock: fn() -> SystemTime,
+    /// Hash of what is in force; `None` before the first.
+    hash: Option<String>,
+    /// The failure that was told last, while it lasts.
+    trouble: Option<String>,
+}
+
+/// What a document, or a set of objects, says.
+pub(super) struct Read {
+    pub(super) mappings: Mappings,
+    /// Entries that are left out, and what else is to be said.
+    pub(super) warnings: Vec<Warning>,
+    /// Parts that did not parse, so that the last good one of them stays.
+    pub(super) refused: Vec<String>,
+    /// Digest of the text it was read from.
+    pub(super) hash: String,
+}
+
+/// Changes of one set that get a line of their own.
+const MAX_LINES: usize = 100;
+/// Hexadecimal digits of a hash in logs.
+const HASH_DIGITS: usize = 12;
+
+// === impl Keeper ===
+
+impl Keeper {
+    pub(super) fn new(name: &'static str, live: Live, metrics: Arc<Metrics>, clock: fn() -> SystemTime) -> Self {
+        Self { name, live, metrics, clock, hash: None, trouble: None }
+    }
+
+    /// Puts `read` in force and logs what is other than before, unless it is the same text. `resource_version` is
+    /// what Kubernetes' own audit log knows the change by.
+    pub(super) fn take(&mut self, read: Read, resource_version: Option<&str>) {
+        self.metrics.source_in_step(self.name, (self.clock)());
+        if self.hash.as_ref() == Some(&read.hash) {
+            return;
+        }
+        for part in &read.refused {
+            self.metrics.source_failed(self.name, "source_refused");
+            tracing::error!(source = self.name, resource_version, "the last good one stays: {part}");
+        }
+        for warning in &read.warnings {
+            let (line, key) = (warning.line, &warning.path);
+            tracing::warn!(source = self.name, line, key, "{}", warning.text);
+        }
+        let left_out = read.warnings.iter().filter(|warning| warning.text.starts_with("left out")).count();
+        self.metrics.source_loaded(self.name, read.mappings.len(), left_out + read.refused.len());
+        self.replace(&Arc::new(read.mappings), resource_version, &read.hash);
+        self.hash = Some(read.hash);
+    }
+
+    fn replace(&self, next: &Arc<Mappings>, resource_version: Option<&str>, hash: &str) {
+        let before = self.live.replace(Arc::clone(next));
+        let (source, mappings) = (self.name, next.len());
+        let Some(before) = before else {
+            tracing::info!(source, mappings, resource_version, hash, "mappings loaded");
+            return;
+        };
+        let changes = next.changes_since(&before);
+        for change in changes.iter().take(MAX_LINES) {
+            let (who, gives) = (&change.who, &change.gives);
+            tracing::info!(source, resource_version, hash, who, gives, "mapping {}", change.kind.word());
+        }
+        let count = |kind| changes.iter().filter(|change| change.kind == kind).count();
+        let (added, changed, removed) =
+            (count(ChangeKind::Added), count(ChangeKind::Changed), count(ChangeKind::Removed));
+        tracing::info!(source, mappings, added, changed, removed, resource_version, hash, "mappings changed");
+    }
+
+    /// The source is being followed again, or still: what is in force is what stands there.
+    pub(super) fn in_step(&mut self) {
+        if self.trouble.take().is_some() {
+            tracing::info!(source = self.name, "can be read again");
+        }
+        self.metrics.source_in_step(self.name, (self.clock)());
+    }
+
+    /// Whether what stands in the source is in force.
+    pub(super) fn is_well(&self) -> bool {
+        self.trouble.is_none()
+    }
+
+    /// The source cannot be read for the moment. Told once, however often it is tried.
+    pub(super) fn failed(&mut self, reason: &'static str, why: &str) {
+        self.metrics.source_failed(self.name, reason);
+        self.live.failed(why.to_owned());
+        if self.trouble.as_deref() == Some(why) {
+            return;
+        }
+        let stays = if self.hash.is_some() { "what was read last stays in force" } else { "logins wait for it" };
+        tracing::error!(source = self.name, reason, "cannot be read, {stays}: {why}");
+        self.trouble = Some(why.to_owned());
+    }
+}
+
+/// Digest of `parts`, each told from the next by its length.
+pub(super) fn hash<'a>(parts: impl Iterator<Item = &'a [u8]>) -> String {
+    let mut digest = Sha256::new();
+    for part in parts {
+        digest.update((part.len() as u64).to_be_bytes());
+        digest.update(part);
+    }
+    let mut hash: String = digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    hash.truncate(HASH_DIGITS);
+    hash
+}

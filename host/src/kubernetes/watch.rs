@@ -1,0 +1,267 @@
+//! List and watch: keeps a copy of a few Kubernetes objects in step with the API server.
+//!
+//! The only place that names kube, with the files below it. The steps are those of Kubernetes API Concepts, "Efficient detection of
+//! changes": list, watch from the version of the list, go on from the last version seen when a watch ends, list
+//! anew when that version is gone. A list replaces the copy whole, so that what was deleted while nobody was
+//! watching goes with it. Failure rule: the copy stays, the failure is told, and everything is tried again for
+//! ever, credentials read anew each time.
+//!
+//! Watches are short. A connection that died without a word is noticed when its watch is overdue, and until then
+//! a mapping that was taken away would still be in force.
+
+use std::{
+    collections::BTreeMap,
+    convert::Infallible,
+    pin::pin,
+    time::{Duration, Instant},
+};
+
+use futures_util::{FutureExt as _, Stream, StreamExt as _};
+use kube::{
+    Api, Client, ResourceExt as _,
+    api::{ApiResource, DynamicObject, ListParams, WatchEvent, WatchParams},
+};
+use tokio::time::{sleep, timeout};
+
+mod access;
+mod error;
+
+pub use access::Access;
+pub use error::WatchError;
+
+/// Which objects are followed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Target {
+    /// API group, empty for the core group.
+    pub group: &'static str,
+    /// Version of the group.
+    pub version: &'static str,
+    /// Kind, in the singular.
+    pub kind: &'static str,
+    /// Name of the resource in URLs.
+    pub plural: &'static str,
+    /// The namespace, of a namespaced kind.
+    pub namespace: Option<&'static str>,
+    /// The one object of that name, or all of them.
+    pub name: Option<&'static str>,
+}
+
+/// One object, with what this room's users need of it.
+#[derive(Clone, Debug)]
+pub struct Object {
+    /// `metadata.name`.
+    pub name: String,
+    /// `metadata.creationTimestamp` in RFC 3339; texts sort as the times do.
+    pub created: String,
+    /// `metadata.resourceVersion`: of its own last change.
+    pub resource_version: String,
+    /// Everything but `metadata`, `kind` and `apiVersion`.
+    pub body: serde_json::Value,
+}
+
+/// What a follower says.
+#[derive(Debug)]
+pub enum Told<'a> {
+    /// All objects as they are now, by name. Sent after every list, and when something has changed.
+    Objects {
+        /// The objects.
+        objects: &'a BTreeMap<String, Object>,
+        /// Version of the newest change in them.
+        resource_version: &'a str,
+    },
+    /// The objects are being watched, and there is nothing new.
+    InStep,
+    /// The objects may have changed unseen.
+    Failed(&'a WatchError),
+}
+
+/// How a watch ended.
+enum Ended {
+    /// Its version is gone: everything is to be listed anew.
+    Gone,
+    /// In order, or broken off: goes on where it was.
+    Resume,
+}
+
+struct Follower<'a, F> {
+    access: &'a Access,
+    target: &'a Target,
+    tell: F,
+    objects: BTreeMap<String, Object>,
+    version: String,
+    /// Attempts in a row that came to nothing.
+    failures: u32,
+}
+
+/// Longest life of a watch, in seconds.
+const WATCH_SECONDS: u32 = 60;
+/// Longest silence of a watch: the server ends it after its life.
+const SILENCE: Duration = Duration::from_secs(WATCH_SECONDS as u64 + 5);
+/// Longest wait for an answer to begin.
+const ANSWER: Duration = Duration::from_secs(15);
+/// After so long everything is listed anew, whatever the watches said.
+const RELIST: Duration = Duration::from_secs(15 * 60);
+/// Most objects in one piece of a list.
+const PAGE: u32 = 500;
+/// Least time between two requests that begin anew.
+const PAUSE: Duration = Duration::from_secs(1);
+/// Longest time between two attempts while nothing works.
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// HTTP status of a version that the API server does not know any more.
+const GONE: u16 = 410;
+
+/// Follows `target` for ever. `tell` is called in order, and holds the follower up while it runs.
+pub async fn follow(access: &Access, target: &Target, tell: impl FnMut(Told<'_>) + Send) -> Infallible {
+    let (objects, version) = (BTreeMap::new(), String::new());
+    let mut follower = Follower { access, target, tell, objects, version, failures: 0 };
+    loop {
+        let pause = match follower.attempt().await {
+            Ok(()) => PAUSE,
+            Err(error) => {
+                (follower.tell)(Told::Failed(&error));
+                let pause = PAUSE.saturating_mul(1 << follower.failures.min(8)).min(LONGEST_PAUSE);
+                follower.failures += 1;
+                pause
+            }
+        };
+        sleep(pause).await;
+    }
+}
+
+// === impl Follower ===
+
+impl<F: FnMut(Told<'_>) + Send> Follower<'_, F> {
+    /// One list, and watches from there until everything is to be listed anew.
+    async fn attempt(&mut self) -> Result<(), WatchError> {
+        let api = self.target.api(self.access.client().await?);
+        self.list(&api).await?;
+        self.tell_objects();
+        let selector = self.target.selector();
+        let params = WatchParams { field_selector: selector, timeout: Some(WATCH_SECONDS), ..WatchParams::default() };
+        let relist = Instant::now() + RELIST;
+        while Instant::now() < relist {
+            let started = Instant::now();
+            let stream = match in_time(api.watch(&params, &self.version)).await {
+                Err(WatchError::Request(error)) if is_gone(&error) => return Ok(()),
+                stream => stream?,
+            };
+            self.failures = 0;
+            (self.tell)(Told::InStep);
+            if let Ended::Gone = self.watch(pin!(stream)).await? {
+                return Ok(());
+            }
+            sleep(PAUSE.saturating_sub(started.elapsed())).await;
+        }
+        Ok(())
+    }
+
+    async fn list(&mut self, api: &Api<DynamicObject>) -> Result<(), WatchError> {
+        let mut params = ListParams { field_selector: self.target.selector(), ..ListParams::default() }.limit(PAGE);
+        let mut objects = BTreeMap::new();
+        loop {
+            let page = in_time(api.list(&params)).await?;
+            objects.extend(page.items.into_iter().map(|object| (object.name_any(), Object::from(object))));
+            self.version = page.metadata.resource_version.unwrap_or_default();
+            match page.metadata.continue_.filter(|token| !token.is_empty()) {
+                Some(token) => params = params.continue_token(&token),
+                None => break,
+            }
+        }
+        self.objects = objects;
+        Ok(())
+    }
+
+    async fn watch(
+        &mut self,
+        mut stream: impl Stream<Item = kube::Result<WatchEvent<DynamicObject>>> + Unpin,
+    ) -> Result<Ended, WatchError> {
+        while let Ok(Some(first)) = timeout(SILENCE, stream.next()).await {
+            let (mut changed, mut next) = (false, Some(first));
+            // A burst of events is told once.
+            while let Some(event) = next {
+                match self.take(event)? {
+                    Ok(change) => changed |= change,
+                    Err(ended) => return Ok(ended),
+                }
+                next = stream.next().now_or_never().flatten();
+            }
+            if changed { self.tell_objects() } else { (self.tell)(Told::InStep) }
+        }
+        Ok(Ended::Resume)
+    }
+
+    /// Takes over one event, and says whether objects changed, or that it was the last.
+    fn take(&mut self, event: kube::Result<WatchEvent<DynamicObject>>) -> Result<Result<bool, Ended>, WatchError> {
+        match event {
+            Ok(WatchEvent::Added(object) | WatchEvent::Modified(object)) => {
+                self.reached(object.resource_version());
+                self.objects.insert(object.name_any(), object.into());
+                Ok(Ok(true))
+            }
+            Ok(WatchEvent::Deleted(object)) => {
+                self.reached(object.resource_version());
+                Ok(Ok(self.objects.remove(&object.name_any()).is_some()))
+            }
+            Ok(WatchEvent::Bookmark(bookmark)) => {
+                self.reached(Some(bookmark.metadata.resource_version));
+                Ok(Ok(false))
+            }
+            Ok(WatchEvent::Error(status)) if status.code == GONE => Ok(Err(Ended::Gone)),
+            Ok(WatchEvent::Error(status)) => Err(kube::Error::Api(status).into()),
+            Err(kube::Error::ReadEvents(_) | kube::Error::HyperError(_)) => Ok(Err(Ended::Resume)),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn reached(&mut self, version: Option<String>) {
+        if let Some(version) = version.filter(|version| !version.is_empty()) {
+            self.version = version;
+        }
+    }
+
+    fn tell_objects(&mut self) {
+        (self.tell)(Told::Objects { objects: &self.objects, resource_version: &self.version });
+    }
+}
+
+async fn in_time<T>(request: impl Future<Output = kube::Result<T>>) -> Result<T, WatchError> {
+    timeout(ANSWER, request).await.map_err(|_| WatchError::Timeout)?.map_err(WatchError::from)
+}
+
+fn is_gone(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if status.code == GONE)
+}
+
+// === impl Target ===
+
+impl Target {
+    fn api(&self, client: Client) -> Api<DynamicObject> {
+        let Self { group, version, kind, plural, .. } = *self;
+        let api_version = if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
+        let resource = ApiResource {
+            group: group.to_owned(),
+            version: version.to_owned(),
+            api_version,
+            kind: kind.to_owned(),
+            plural: plural.to_owned(),
+        };
+        match self.namespace {
+            None => Api::all_with(client, &resource),
+            Some(namespace) => Api::namespaced_with(client, namespace, &resource),
+        }
+    }
+
+    fn selector(&self) -> Option<String> {
+        self.name.map(|name| format!("metadata.name={name}"))
+    }
+}
+
+// === impl Object ===
+
+impl From<DynamicObject> for Object {
+    fn from(object: DynamicObject) -> Self {
+        let created = object.creation_timestamp().map(|time| time.0.to_string()).unwrap_or_default();
+        let resource_version = object.resource_version().unwrap_or_default();
+        Self { name: object.name_any(), created, resource_version, body: object.data }
+    }
+}
