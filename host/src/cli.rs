@@ -119,7 +119,8 @@ fn parse(name: Name, arguments: Vec<OsString>) -> Result<Cli, ExitCode> {
     if !name.is_old() {
         return Ok(Cli::parse_from(arguments));
     }
-    let command = Cli::command().name(name.as_str()).bin_name(name.as_str()).after_help("");
+    // There, of a flag given twice the last one counts.
+    let command = Cli::command().name(name.as_str()).bin_name(name.as_str()).after_help("").args_override_self(true);
     let parsed = command.try_get_matches_from(arguments).and_then(|matches| Cli::from_arg_matches(&matches));
     parsed.map_err(|error| {
         if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {

@@ -10,6 +10,7 @@
 //! Nothing here is in the shipped binary, and nothing here talks to anything but loopback.
 
 pub mod herald;
+pub mod metadata;
 pub mod policies;
 pub mod sigv4;
 pub mod sts;
