@@ -28,6 +28,7 @@ use crate::{
 pub mod called;
 pub mod eks;
 pub mod init;
+pub mod kubeconfig;
 pub mod policy;
 pub mod server;
 pub mod token;
@@ -73,6 +74,7 @@ enum Command {
     #[command(subcommand)]
     Eks(eks::Command),
     Init(init::Command),
+    Kubeconfig(kubeconfig::Command),
     #[command(subcommand)]
     Policy(policy::Command),
     Server(server::Command),
@@ -84,6 +86,8 @@ enum Command {
 const EXAMPLES: &str = "\
 Examples:
   herald token -i my-cluster                       a token for kubectl, from the AWS credentials at hand
+  herald kubeconfig --name my-cluster --server https://api.my-cluster.example.com --certificate-authority ca.pem
+                                                   kubectl logs in to my-cluster with such tokens
   herald server --config herald.yaml               the webhook beside the API server
   herald verify -i my-cluster -t -                 who is the token on stdin?
   herald init -i my-cluster                        certificate, key and webhook kubeconfig, before the first start
@@ -137,6 +141,7 @@ fn run(globals: &Globals, command: &Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Eks(eks::Command::GetToken(command)) => command.run(globals, out)?,
         Command::Init(command) => command.run(&globals.load()?, globals, now(), out)?,
+        Command::Kubeconfig(command) => command.run(globals, out)?,
         Command::Policy(command) => return command.run(out),
         Command::Server(command) => command.run(globals)?,
         Command::Token(command) => command.run(&globals.load()?, globals.name, out)?,

@@ -90,7 +90,7 @@ impl Command {
                 role: self.role(&config.client)?,
                 ..credentials::Request::default()
             },
-            cache: self.cache.on.or(config.client.cache.then_some(true)),
+            cache: self.cache.on.or_else(|| config.client.cache.then_some(true)),
         };
         let made = wanted.token();
         let Token { token, expires_at } = if name.is_old() { made.context("could not get token")? } else { made? };

@@ -112,15 +112,15 @@ impl Cache {
         variables.retain(|(name, _)| name.as_bytes().starts_with(b"AWS_"));
         variables.sort();
         let mut caller = Sha256::new();
-        add(&mut caller, Some(GENERATION));
-        add(&mut caller, request.profile.as_ref());
-        add(&mut caller, request.role.as_ref().map(|role| format!("{role:?}")));
-        add(&mut caller, request.region.as_ref().map(|_| "region"));
+        add(&mut caller, Some(GENERATION.as_bytes()));
+        add(&mut caller, request.profile.as_ref().map(String::as_bytes));
+        add(&mut caller, request.role.as_ref().map(|role| format!("{role:?}")).as_ref().map(String::as_bytes));
+        add(&mut caller, request.region.as_ref().map(|_| b"named".as_slice()));
         for (name, value) in &variables {
             add(&mut caller, Some(name.as_bytes()));
             add(&mut caller, Some(value.as_bytes()));
         }
-        files.iter().for_each(|file| add(&mut caller, file.as_ref()));
+        files.iter().for_each(|file| add(&mut caller, file.as_deref()));
         Some(Self { folder, caller, region: request.region.clone(), all })
     }
 
@@ -190,8 +190,8 @@ impl Cache {
 
     fn token_file(&self, cluster_id: &ClusterId) -> PathBuf {
         let mut digest = self.caller.clone();
-        add(&mut digest, self.region.as_ref());
-        add(&mut digest, Some(cluster_id.as_str()));
+        add(&mut digest, self.region.as_ref().map(String::as_bytes));
+        add(&mut digest, Some(cluster_id.as_str().as_bytes()));
         self.file("token", digest)
     }
 
@@ -206,8 +206,7 @@ impl Cache {
 }
 
 /// With its length, so that two texts never look like two others.
-fn add(digest: &mut Sha256, part: Option<impl AsRef<[u8]>>) {
-    let part = part.as_ref().map(AsRef::as_ref);
+fn add(digest: &mut Sha256, part: Option<&[u8]>) {
     digest.update(part.map_or(u64::MAX, |bytes| bytes.len() as u64).to_be_bytes());
     digest.update(part.unwrap_or_default());
 }

@@ -47,7 +47,7 @@ fn roles_by_precedence() {
 
 #[test]
 fn names_of_sessions_exclude_each_other() {
-    let error = args(&format!("-r {ROLE} -s y --forward-session-name")).err().expect("a conflict");
+    let error = args(&format!("-r {ROLE} -s y --forward-session-name")).expect_err("a conflict");
     assert_eq!(error.kind(), clap::error::ErrorKind::ArgumentConflict);
     let both = file(&format!("{{role: '{ROLE}', sessionName: night, forwardSessionName: true}}"));
     let error = args("").expect("good arguments").role(&both).expect_err("a conflict");

@@ -19,7 +19,7 @@ use aws_config::{
     environment::EnvironmentVariableCredentialsProvider,
     imds::{self, credentials::ImdsCredentialsProvider, region::ImdsRegionProvider},
     meta::{credentials::CredentialsProviderChain, region::RegionProviderChain},
-    profile::{self, ProfileFileCredentialsProvider, ProfileFileRegionProvider},
+    profile::{ProfileFileCredentialsProvider, ProfileFileRegionProvider},
     provider_config::ProviderConfig,
     timeout::TimeoutConfig,
     web_identity_token::WebIdentityTokenCredentialsProvider,
@@ -29,13 +29,7 @@ use aws_credential_types::{
     provider::{ProvideCredentials as _, error::CredentialsError},
 };
 
-use aws_types::os_shim_internal::{Env, Fs};
-
-use self::{
-    http::Client,
-    mfa::{Plan, Source},
-    role::Step,
-};
+use self::{http::Client, role::Step};
 use crate::caller::Arn;
 
 mod http;
@@ -277,23 +271,6 @@ impl<'a> Loader<'a> {
             Err(CredentialsError::CredentialsNotLoaded(_)) => Ok(None),
             Err(error) => Err(LoadError::Source(error)),
         }
-    }
-
-    /// The credentials of a profile with `mfa_serial`: `name`, else `AWS_PROFILE`. `None` for any other profile,
-    /// and for files that the SDK has yet to complain about.
-    async fn with_code(&self, name: Option<&str>, settings: &SdkConfig) -> Result<Option<Credentials>, LoadError> {
-        let files = profile::load(&Fs::real(), &Env::real(), &Default::default(), None).await;
-        let plan = files.ok().and_then(|files| Plan::of(&files, name.unwrap_or_else(|| files.selected_profile())));
-        let Some(Plan { source, steps }) = plan else { return Ok(None) };
-        let mut credentials = match source {
-            Source::Profile(name) => self.of_plain_profile(&name, settings).await?,
-            Source::Keys { id, secret, session_token } => Credentials::new(id, secret, session_token, None, "Profile"),
-        };
-        for step in steps {
-            self.asked.set(self.asked.get() || step.device.is_some());
-            credentials = step.assume(credentials, settings, self.now, self.request.ask_code).await?;
-        }
-        Ok(Some(credentials))
     }
 
     /// The instance's role, and its region if nobody named one. One attempt, one second in all.

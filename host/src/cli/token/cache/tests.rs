@@ -44,6 +44,7 @@ fn names(folder: &Path) -> Vec<String> {
 
 #[test]
 fn everything_that_says_whose_a_token_is_makes_another_file() {
+    type Row<'a> = (&'a [(&'a str, &'a str)], Request, &'a str);
     let home = tempfile::tempdir().expect("a folder");
     let role = |session: &str, external: &str, forward| Role {
         arn: "arn:aws:iam::123456789012:role/Deployer".parse().expect("an ARN"),
@@ -57,7 +58,7 @@ fn everything_that_says_whose_a_token_is_makes_another_file() {
         region: region.map(str::to_owned),
         ..Request::default()
     };
-    let rows: Vec<(&[(&str, &str)], Request, &str)> = vec![
+    let rows: Vec<Row<'_>> = vec![
         (&[], Request::default(), "a"),
         (&[], Request::default(), "b"),
         (&[], named(Some("a"), None), "a"),

@@ -5,10 +5,15 @@
 
 use std::time::Duration;
 
-use aws_config::profile::{Profile, ProfileSet};
+use aws_config::{
+    SdkConfig,
+    profile::{self, Profile, ProfileSet},
+};
+use aws_credential_types::Credentials;
+use aws_types::os_shim_internal::{Env, Fs};
 
 use super::{
-    Role,
+    LoadError, Loader, Role,
     role::{HOUR, Step},
 };
 
@@ -28,6 +33,31 @@ pub(super) enum Source {
     Profile(String),
     /// The keys of a profile that is its own `source_profile`.
     Keys { id: String, secret: String, session_token: Option<String> },
+}
+
+// === impl Loader ===
+
+impl Loader<'_> {
+    /// The credentials of a profile with `mfa_serial`: `name`, else `AWS_PROFILE`. `None` for any other profile,
+    /// and for files that the SDK has yet to complain about.
+    pub(super) async fn with_code(
+        &self,
+        name: Option<&str>,
+        settings: &SdkConfig,
+    ) -> Result<Option<Credentials>, LoadError> {
+        let files = profile::load(&Fs::real(), &Env::real(), &Default::default(), None).await;
+        let plan = files.ok().and_then(|files| Plan::of(&files, name.unwrap_or_else(|| files.selected_profile())));
+        let Some(Plan { source, steps }) = plan else { return Ok(None) };
+        let mut credentials = match source {
+            Source::Profile(name) => self.of_plain_profile(&name, settings).await?,
+            Source::Keys { id, secret, session_token } => Credentials::new(id, secret, session_token, None, "Profile"),
+        };
+        for step in steps {
+            self.asked.set(self.asked.get() || step.device.is_some());
+            credentials = step.assume(credentials, settings, self.now, self.request.ask_code).await?;
+        }
+        Ok(Some(credentials))
+    }
 }
 
 // === impl Plan ===
