@@ -237,3 +237,38 @@ async fn a_kubelet_runs_the_plugin() {
     let name = username(&server, &made.token().expect("a token")).await;
     assert_eq!(name.as_deref(), Some(keys::POD_ROLE));
 }
+
+#[tokio::test]
+async fn a_kubeconfig_with_others_in_it() {
+    let (_sts, server) = start("").await;
+    let home = tempfile::tempdir().expect("a folder");
+    let file = home.path().join(".kube/config");
+    fs::create_dir(home.path().join(".kube")).expect("a folder");
+    let others = "apiVersion: v1\nkind: Config\nclusters: [{name: other, cluster: {server: 'https://other'}}]\n\
+                  users: [{name: other, user: {token: '0123'}}]\ncurrent-context: ''\n";
+    fs::write(&file, others).expect("a file");
+    let arguments = ["kubeconfig", "--name", CLUSTER, "--server", "https://api.example.com", "--region", "us-east-1"];
+    let read = || -> serde_json::Value {
+        serde_saphyr::from_str(&fs::read_to_string(&file).expect("a file")).expect("a kubeconfig")
+    };
+    for _ in 0..2 {
+        tests::herald::run(&arguments, terminal(&BOB, home.path())).await.and_then(Finished::success).expect("done");
+    }
+    let config = read();
+    assert_eq!(
+        (&config["clusters"][0]["name"], &config["users"][0]["user"]["token"]),
+        (&"other".into(), &"0123".into())
+    );
+    assert_eq!((&config["clusters"][1]["name"], &config["current-context"]), (&CLUSTER.into(), &CLUSTER.into()));
+    assert_eq!(config["users"].as_array().map(Vec::len), Some(2), "the second run changed nothing");
+
+    // What kubectl would run.
+    let exec = &config["users"][1]["user"]["exec"];
+    assert_eq!(exec["command"], "herald");
+    let args: Vec<&str> = exec["args"].as_array().expect("a list").iter().flat_map(|arg| arg.as_str()).collect();
+    let info = format!(r#"{{"apiVersion":{},"kind":"ExecCredential"}}"#, exec["apiVersion"]);
+    let mut environment = terminal(&BOB, home.path());
+    environment.push(("KUBERNETES_EXEC_INFO".to_owned(), info));
+    let made = tests::herald::run(&args, environment).await.and_then(Finished::success).expect("a token");
+    assert_eq!(username(&server, &made.token().expect("a token")).await.as_deref(), Some("bob"));
+}
