@@ -123,9 +123,8 @@ fn parse(name: Name, arguments: Vec<OsString>) -> Result<Cli, ExitCode> {
     if !name.is_old() {
         return Ok(Cli::parse_from(arguments));
     }
-    // There, of a flag given twice the last one counts.
-    let command = Cli::command().name(name.as_str()).bin_name(name.as_str()).after_help("").args_override_self(true);
-    let parsed = command.try_get_matches_from(arguments).and_then(|matches| Cli::from_arg_matches(&matches));
+    let parsed =
+        name.adapt(Cli::command()).try_get_matches_from(arguments).and_then(|matches| Cli::from_arg_matches(&matches));
     parsed.map_err(|error| {
         if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
             let _ = write!(io::stdout(), "{}", error.render());
@@ -226,7 +225,9 @@ mod tests {
 
     #[test]
     fn the_command_line_is_consistent() {
-        Cli::command().debug_assert();
+        for name in [Name::Herald, Name::AwsIamAuthenticator, Name::HeptioAuthenticatorAws] {
+            name.adapt(Cli::command()).debug_assert();
+        }
     }
 
     #[test]

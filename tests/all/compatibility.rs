@@ -156,7 +156,7 @@ async fn verify_prints_what_scripts_read() {
     };
     expect![[r#"
         &{ARN:arn:aws:iam::123456789012:user/bob CanonicalARN:arn:aws:iam::123456789012:user/bob AccountID:123456789012 UserID:AIDADEVBOBEXAMPLE001 SessionName: AccessKeyID:AKIADEVBOBEXAMPLE001 STSEndpoint:sts.us-east-1.amazonaws.com}
-    "#]].assert_eq(&run(&[]).await);
+    "#]].assert_eq(&run(&["-o", "text-like"]).await);
     expect![[r#"
         {
             "ARN": "arn:aws:iam::123456789012:user/bob",
@@ -169,6 +169,26 @@ async fn verify_prints_what_scripts_read() {
         }
     "#]]
     .assert_eq(&run(&["-o", "json"]).await);
+}
+
+#[tokio::test]
+async fn flags_are_taken_as_they_always_were() {
+    let (links, home) = (Links::new(), tempfile::tempdir().expect("a folder"));
+    let rows: [&[&str]; 5] = [
+        &["-i", "staging.example.com", "-i", CLUSTER],
+        &["-i", CLUSTER, "--token-only=true", "--cache=false", "--forward-session-name=false"],
+        &["-i", CLUSTER, "--log-format", "no-such-format", "-v", "fatal"],
+        &["-i", CLUSTER, "--feature-gates", "SSORoleMatch=true,AllAlpha=false"],
+        &["-i", CLUSTER, "-e", "without-a-role", "-s", "neither"],
+    ];
+    for arguments in rows {
+        let mut environment = terminal(&BOB, home.path());
+        let empty = ["KUBERNETES_AWS_AUTHENTICATOR_CLUSTER_ID", "AWS_IAM_AUTHENTICATOR_LOG_VERBOSITY", "DEFAULT_ROLE"];
+        environment.extend(empty.map(|name| (name.to_owned(), String::new())));
+        let arguments = [&["token"], arguments].concat();
+        let made = links.run("aws-iam-authenticator", &arguments, &environment).await;
+        assert_eq!(made.code, Some(0), "{arguments:?}: {}", made.stderr);
+    }
 }
 
 #[tokio::test]

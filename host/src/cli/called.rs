@@ -6,13 +6,18 @@
 //! there is no `add`: aws-auth is edited with `kubectl edit`.
 
 use std::{
+    convert::Infallible,
+    env,
     ffi::{OsStr, OsString},
     path::Path,
     process::ExitCode,
     str::FromStr,
 };
 
-use crate::server;
+use clap::builder::Resettable;
+
+use super::verify;
+use crate::{observe::log, server};
 
 /// What stands in `argv[0]`, without its folder and extension.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -81,6 +86,24 @@ impl Name {
         if self.is_old() { ExitCode::FAILURE } else { ExitCode::from(code) }
     }
 
+    /// `command` as this name's users know it: of a flag given twice the last one counts, an empty variable is
+    /// none, and formats that nobody knows are text.
+    #[must_use]
+    pub fn adapt(self, command: clap::Command) -> clap::Command {
+        if !self.is_old() {
+            return command;
+        }
+        let is_empty = |name: &OsStr| env::var_os(name).is_some_and(|value| value.is_empty());
+        command
+            .name(self.as_str())
+            .bin_name(self.as_str())
+            .after_help("")
+            .args_override_self(true)
+            .mut_args(|arg| if arg.get_env().is_some_and(is_empty) { arg.env(Resettable::Reset) } else { arg })
+            .mut_arg("log_format", |arg| arg.value_parser(or_default::<log::Format>))
+            .mut_subcommand("verify", |verify| verify.mut_arg("output", |arg| arg.value_parser(json_or_text)))
+    }
+
     /// Moves the files of `config` to this name's folders, where nobody chose another place.
     pub fn place(self, config: &mut server::Config) {
         let usual = server::Config::default();
@@ -116,6 +139,14 @@ impl FromStr for FeatureGate {
         let name = GATES.into_iter().find(|gate| *gate == name.trim()).ok_or(InvalidFeatureGate)?;
         Ok(Self { name, on: on.trim().to_ascii_lowercase().parse().map_err(|_| InvalidFeatureGate)? })
     }
+}
+
+fn or_default<T: FromStr + Default>(text: &str) -> Result<T, Infallible> {
+    Ok(text.parse().unwrap_or_default())
+}
+
+fn json_or_text(text: &str) -> Result<verify::Output, Infallible> {
+    Ok(if text == "json" { verify::Output::Json } else { verify::Output::Text })
 }
 
 /// The arguments in the order that our parser takes: the AWS CLI has its own options before its commands,

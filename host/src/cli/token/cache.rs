@@ -73,8 +73,13 @@ const GENERATION: &str = "herald cache 1";
 const TOKEN_MARGIN: Duration = Duration::from_secs(60);
 /// What must be left of a session's time for one more token that is of use.
 const SESSION_MARGIN: Duration = Duration::from_secs(3 * 60);
-/// No file is of use for longer: the longest session that STS gives, and an hour.
-const MAX_AGE: Duration = Duration::from_secs(13 * 60 * 60);
+/// Names of files, and how old such a file can be and still be of use: a quarter of an hour for a token, half a
+/// day for the longest session that STS gives, a moment for one that is being written; and an hour more.
+const KINDS: [(&str, Duration); 3] = [
+    ("token-", Duration::from_secs(75 * 60)),
+    ("session-", Duration::from_secs(13 * 60 * 60)),
+    (".new-", Duration::from_secs(60 * 60)),
+];
 /// Largest file that is read, in bytes; far more than any is long.
 const MAX_BYTES: u64 = 64 << 10;
 
@@ -236,9 +241,9 @@ fn write(folder: &Path, path: &Path, value: &impl Serialize) -> io::Result<()> {
 fn sweep(folder: &Path, now: SystemTime) -> io::Result<()> {
     for entry in fs::read_dir(folder)?.flatten() {
         let name = entry.file_name();
-        let ours = ["token-", "session-", ".new-"].iter().any(|start| name.as_bytes().starts_with(start.as_bytes()));
+        let kind = KINDS.iter().find(|(start, _)| name.as_bytes().starts_with(start.as_bytes()));
         let age = entry.metadata().and_then(|metadata| metadata.modified()).map(|then| now.duration_since(then));
-        if ours && matches!(age, Ok(Ok(age)) if age > MAX_AGE) {
+        if kind.is_some_and(|(_, most)| matches!(age, Ok(Ok(age)) if age > *most)) {
             // Another process may have been faster.
             let _ = fs::remove_file(entry.path());
         }

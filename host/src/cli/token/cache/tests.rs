@@ -228,14 +228,20 @@ fn old_files_go_and_others_stay() {
     let home = tempfile::tempdir().expect("a folder");
     let folder = home.path().join(".kube/cache/herald");
     fs::create_dir_all(&folder).expect("a folder");
-    for name in ["token-old.json", "session-old.json", ".new-old", "notes.txt", "token-young.json"] {
+    for (name, hours) in [
+        ("token-old.json", 2),
+        ("session-old.json", 14),
+        (".new-old", 2),
+        ("notes.txt", 99),
+        ("token-young.json", 1),
+        ("session-young.json", 12),
+    ] {
         fs::write(folder.join(name), "").expect("a file");
-        let age = if name.contains("young") { MAX_AGE / 2 } else { MAX_AGE * 2 };
         let file = File::options().write(true).open(folder.join(name)).expect("a file");
-        file.set_modified(at(NOW) - age).expect("set");
+        file.set_modified(at(NOW) - Duration::from_secs(hours * 3600)).expect("set");
     }
     sweep(&folder, at(NOW)).expect("swept");
-    assert_eq!(names(&folder), ["notes.txt", "token-young.json"]);
+    assert_eq!(names(&folder), ["notes.txt", "session-young.json", "token-young.json"]);
 }
 
 #[test]
