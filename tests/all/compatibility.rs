@@ -12,7 +12,7 @@ use tokio::process::Command;
 
 use crate::{
     clients::{at_work, username},
-    support::{CLUSTER, start, terminal},
+    support::{CLUSTER, config, start, terminal, until},
 };
 
 const OLD_NAMES: [&str; 2] = ["aws-iam-authenticator", "heptio-authenticator-aws"];
@@ -256,6 +256,22 @@ async fn a_kubelet_runs_the_plugin() {
     let made = finish(command).await.and_then(Finished::success).expect("a token");
     let name = username(&server, &made.token().expect("a token")).await;
     assert_eq!(name.as_deref(), Some(keys::POD_ROLE));
+}
+
+/// With the arguments of the manifests that came with that name.
+#[tokio::test]
+async fn the_server_of_an_old_manifest() {
+    let links = Links::new();
+    let path = |name: &str| links.path(name).display().to_string();
+    fs::write(links.path("config.yaml"), config("")).expect("a file");
+    let mut command = Command::new(links.path("heptio-authenticator-aws"));
+    command.args(["server", "--port", "0", "--feature-gates", "SSORoleMatch=true"]).env_clear().kill_on_drop(true);
+    command.arg(format!("--config={}", path("config.yaml"))).arg(format!("--state-dir={}", path("state")));
+    command.arg(format!("--generate-kubeconfig={}", path("out/kubeconfig.yaml")));
+    let mut server = command.stderr(std::process::Stdio::null()).spawn().expect("it starts");
+    until(async || links.path("out/kubeconfig.yaml").exists()).await;
+    assert!(["state/cert.pem", "state/key.pem"].iter().all(|name| links.path(name).exists()));
+    assert!(server.try_wait().expect("a state").is_none(), "it serves");
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 //! In `$HERALD_CACHE_DIR`, else in `herald` beside `$AWS_IAM_AUTHENTICATOR_CACHE_FILE`, else in
 //! `~/.kube/cache/herald`, which is made with mode 0700; files have 0600. One file holds one token or one set of credentials. Its name
 //! is a digest of everything that says whose it is: options, all `AWS_` variables and the contents of the
-//! AWS configuration files; for a token the cluster and region as well. A change of any of these is
+//! files that they name; for a token the cluster and region as well. A change of any of these is
 //! another name, so nothing has to be invalidated. A file is replaced by renaming a whole one over it:
 //! no locks, and no reader ever sees a half. What cannot be read is as good as absent, and a folder that
 //! cannot be written means that there is no cache.
@@ -67,6 +67,13 @@ struct KeptSession {
     asked: bool,
 }
 
+/// Files whose contents say who asks: the variable that names each, and where it is without that, in the home.
+const FILES: [(&str, Option<&str>); 4] = [
+    ("AWS_CONFIG_FILE", Some(".aws/config")),
+    ("AWS_SHARED_CREDENTIALS_FILE", Some(".aws/credentials")),
+    ("AWS_WEB_IDENTITY_TOKEN_FILE", None),
+    ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", None),
+];
 /// Changes with the meaning of the files.
 const GENERATION: &str = "herald cache 1";
 /// What must be left of a token's time, so that kubectl does not come back at once.
@@ -106,13 +113,13 @@ impl Cache {
             .map(Path::to_owned)
             .or_else(|| find("AWS_IAM_AUTHENTICATOR_CACHE_FILE").and_then(beside))
             .or_else(|| home.map(|home| home.join(".kube/cache/herald")))?;
-        let files = [("AWS_CONFIG_FILE", ".aws/config"), ("AWS_SHARED_CREDENTIALS_FILE", ".aws/credentials")];
-        let files = files.map(|(name, usual)| {
+        let files = FILES.map(|(name, usual)| {
             let named = find(name).map(|path| match (path.strip_prefix("~"), home) {
                 (Ok(rest), Some(home)) => home.join(rest),
                 _ => path.to_owned(),
             });
-            named.or_else(|| home.map(|home| home.join(usual))).and_then(|path| fs::read(path).ok())
+            let usual = || Some(home?.join(usual?));
+            named.or_else(usual).and_then(|path| fs::read(path).ok())
         });
         variables.retain(|(name, _)| name.as_bytes().starts_with(b"AWS_"));
         variables.sort();

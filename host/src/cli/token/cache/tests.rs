@@ -88,6 +88,12 @@ fn everything_that_says_whose_a_token_is_makes_another_file() {
         fs::write(home.path().join(".aws/config"), "[default]\nregion = eu-west-2\n").expect("a file");
         plain(home.path()).token_file(&cluster("a"))
     });
+    let proof = home.path().join("token");
+    for text in ["one pod", "another pod"] {
+        fs::write(&proof, text).expect("a file");
+        let variables = [("AWS_WEB_IDENTITY_TOKEN_FILE", proof.to_str().expect("UTF-8"))];
+        files.push(cache(home.path(), &variables, &Request::default(), true).token_file(&cluster("a")));
+    }
     let count = files.len();
     files.sort();
     files.dedup();
