@@ -1,12 +1,12 @@
 //! Files that keep tokens and temporary credentials from one run to the next.
 //!
 //! In `$HERALD_CACHE_DIR`, else in `herald` beside `$AWS_IAM_AUTHENTICATOR_CACHE_FILE`, else in
-//! `~/.kube/cache/herald`, which is made with mode 0700; files have 0600. One file holds one token or one set of credentials. Its name
-//! is a digest of everything that says whose it is: options, all `AWS_` variables and the contents of the
-//! files that they name; for a token the cluster and region as well. A change of any of these is
-//! another name, so nothing has to be invalidated. A file is replaced by renaming a whole one over it:
-//! no locks, and no reader ever sees a half. What cannot be read is as good as absent, and a folder that
-//! cannot be written means that there is no cache.
+//! `~/.kube/cache/herald`, which is made with mode 0700; files have 0600. One file holds one token or one set
+//! of credentials. Its name is a digest of everything that says whose it is: options, all `AWS_` variables
+//! and the contents of the files that they name; for a token the cluster and region as well. A change of
+//! any of these is another name, so nothing has to be invalidated. A file is replaced by renaming a whole
+//! one over it: no locks, and no reader ever sees a half. What cannot be read is as good as absent, and a
+//! folder that cannot be written means that there is no cache.
 
 use std::{
     env,
@@ -113,14 +113,20 @@ impl Cache {
             .map(Path::to_owned)
             .or_else(|| find("AWS_IAM_AUTHENTICATOR_CACHE_FILE").and_then(beside))
             .or_else(|| home.map(|home| home.join(".kube/cache/herald")))?;
-        let files = FILES.map(|(name, usual)| {
-            let named = find(name).map(|path| match (path.strip_prefix("~"), home) {
+        let named = |name: &str| {
+            find(name).map(|path| match (path.strip_prefix("~"), home) {
                 (Ok(rest), Some(home)) => home.join(rest),
                 _ => path.to_owned(),
-            });
-            let usual = || Some(home?.join(usual?));
-            named.or_else(usual).and_then(|path| fs::read(path).ok())
-        });
+            })
+        };
+        let usual = |place: Option<&str>| Some(home?.join(place?));
+        let paths = FILES.map(|(name, place)| named(name).or_else(|| usual(place)));
+        // A pipe can be read only once, and not by us.
+        let is_pipe = |path: &PathBuf| fs::metadata(path).is_ok_and(|metadata| !metadata.is_file());
+        if paths.iter().flatten().any(|path| path != Path::new("/dev/null") && is_pipe(path)) {
+            return None;
+        }
+        let files = paths.map(|path| fs::read(path?).ok());
         variables.retain(|(name, _)| name.as_bytes().starts_with(b"AWS_"));
         variables.sort();
         let mut caller = Sha256::new();

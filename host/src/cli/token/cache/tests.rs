@@ -209,6 +209,10 @@ fn no_home_no_cache_and_no_failure() {
     let request = Request::default();
     assert!(Cache::of(Vec::new(), &request, true).is_none());
     assert!(Cache::of(vec![("HOME".into(), "".into())], &request, true).is_none());
+    for (file, has_cache) in [("/dev/zero", false), ("/dev/null", true)] {
+        let variables = vec![("HOME".into(), "/nowhere".into()), ("AWS_CONFIG_FILE".into(), file.into())];
+        assert_eq!(Cache::of(variables, &request, true).is_some(), has_cache, "{file}");
+    }
     // Even root cannot write below this one.
     let cache = plain(Path::new("/dev/null"));
     cache.keep(&cluster("a"), &session(Some(NOW + 3600), true), &token(NOW + 840), at(NOW));
