@@ -15,8 +15,10 @@ use std::{
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand, error::ErrorKind};
 
-use self::called::{FeatureGate, Name};
-
+use self::{
+    called::{FeatureGate, Name},
+    late::Late,
+};
 use crate::{
     config::{Config, ConfigError},
     observe::{audit::OpenError, log},
@@ -29,6 +31,7 @@ pub mod called;
 pub mod eks;
 pub mod init;
 pub mod kubeconfig;
+mod late;
 pub mod policy;
 pub mod server;
 pub mod token;
@@ -71,13 +74,18 @@ pub struct Globals {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Commands of the AWS CLI that kubeconfigs run.
     #[command(subcommand)]
-    Eks(eks::Command),
-    Init(init::Command),
-    Kubeconfig(kubeconfig::Command),
+    Eks(Late<eks::Command>),
+    /// Make the certificate, its key and the webhook kubeconfig before the server runs.
+    Init(Late<init::Command>),
+    /// Put a cluster into your kubeconfig, with `herald token` to log in.
+    Kubeconfig(Late<kubeconfig::Command>),
+    /// Build, test and compile policies.
     #[command(subcommand)]
-    Policy(policy::Command),
-    Server(server::Command),
+    Policy(Late<policy::Command>),
+    /// Answer TokenReviews from the Kubernetes API server.
+    Server(Late<server::Command>),
     Token(token::Command),
     Verify(verify::Command),
     Version(version::Command),
@@ -138,11 +146,11 @@ fn parse(name: Name, arguments: Vec<OsString>) -> Result<Cli, ExitCode> {
 fn run(globals: &Globals, command: &Command) -> anyhow::Result<ExitCode> {
     let out = &mut io::stdout().lock();
     match command {
-        Command::Eks(eks::Command::GetToken(command)) => command.run(globals, out)?,
-        Command::Init(command) => command.run(&globals.load()?, globals, now(), out)?,
-        Command::Kubeconfig(command) => command.run(globals, out)?,
-        Command::Policy(command) => return command.run(out),
-        Command::Server(command) => command.run(globals)?,
+        Command::Eks(Late(eks::Command::GetToken(command))) => command.run(globals, out)?,
+        Command::Init(Late(command)) => command.run(&globals.load()?, globals, now(), out)?,
+        Command::Kubeconfig(Late(command)) => command.run(globals, out)?,
+        Command::Policy(Late(command)) => return command.run(out),
+        Command::Server(Late(command)) => command.run(globals)?,
         Command::Token(command) => command.run(&globals.load()?, globals.name, out)?,
         Command::Verify(command) => command.run(globals.load()?, globals, io::stdin(), now(), out)?,
         Command::Version(command) => command.run(globals.name, out)?,
