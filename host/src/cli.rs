@@ -4,10 +4,21 @@
 //! Exit codes: 0 done, 1 not done, 2 the command line is wrong, 78 the configuration is wrong
 //! (`EX_CONFIG` of BSD's sysexits).
 
-use std::{io, path::PathBuf, process::ExitCode, time::SystemTime};
+use std::{
+    env,
+    ffi::OsString,
+    io::{self, Write as _},
+    path::PathBuf,
+    process::ExitCode,
+    time::SystemTime,
+};
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand, error::ErrorKind};
 
+use self::{
+    called::{FeatureGate, Name},
+    late::Late,
+};
 use crate::{
     config::{Config, ConfigError},
     observe::{audit::OpenError, log},
@@ -16,7 +27,11 @@ use crate::{
     server::Error as ServerError,
 };
 
+pub mod called;
+pub mod eks;
 pub mod init;
+pub mod kubeconfig;
+mod late;
 pub mod policy;
 pub mod server;
 pub mod token;
@@ -34,7 +49,7 @@ struct Cli {
 }
 
 /// Options that every command takes.
-#[derive(clap::Args, Debug)]
+#[derive(clap::Args, Clone, Debug, Default)]
 pub struct Globals {
     /// Configuration file (YAML or JSON). The server and the client may share one.
     #[arg(short, long, global = true, value_name = "FILE")]
@@ -49,14 +64,28 @@ pub struct Globals {
     /// the server, warning for every other command.
     #[arg(short = 'v', long, global = true, env = "AWS_IAM_AUTHENTICATOR_LOG_VERBOSITY", value_name = "LEVEL")]
     pub log_verbosity: Option<log::Verbosity>,
+    /// Alpha features of existing command lines.
+    #[arg(long, global = true, hide = true, value_delimiter = ',', value_name = "NAME=BOOL")]
+    pub feature_gates: Vec<FeatureGate>,
+    /// The name that Herald was called by.
+    #[arg(skip)]
+    pub name: Name,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Init(init::Command),
+    /// Commands of the AWS CLI that kubeconfigs run.
     #[command(subcommand)]
-    Policy(policy::Command),
-    Server(server::Command),
+    Eks(Late<eks::Command>),
+    /// Make the certificate, its key and the webhook kubeconfig before the server runs.
+    Init(Late<init::Command>),
+    /// Put a cluster into your kubeconfig, with `herald token` to log in.
+    Kubeconfig(Late<kubeconfig::Command>),
+    /// Build, test and compile policies.
+    #[command(subcommand)]
+    Policy(Late<policy::Command>),
+    /// Answer TokenReviews from the Kubernetes API server.
+    Server(Late<server::Command>),
     Token(token::Command),
     Verify(verify::Command),
     Version(version::Command),
@@ -65,6 +94,8 @@ enum Command {
 const EXAMPLES: &str = "\
 Examples:
   herald token -i my-cluster                       a token for kubectl, from the AWS credentials at hand
+  herald kubeconfig --name my-cluster --server https://api.my-cluster.example.com --certificate-authority ca.pem
+                                                   kubectl logs in to my-cluster with such tokens
   herald server --config herald.yaml               the webhook beside the API server
   herald verify -i my-cluster -t -                 who is the token on stdin?
   herald init -i my-cluster                        certificate, key and webhook kubeconfig, before the first start
@@ -76,28 +107,53 @@ const EX_CONFIG: u8 = 78;
 /// Parses the process's arguments, runs the command and gives its exit code.
 #[must_use]
 pub fn main() -> ExitCode {
-    let Cli { globals, command } = Cli::parse();
+    let arguments = called::in_order(env::args_os().collect());
+    let name = Name::of(arguments.first().map(OsString::as_os_str));
+    let Cli { mut globals, command } = match parse(name, arguments) {
+        Ok(cli) => cli,
+        Err(code) => return code,
+    };
+    globals.name = name;
     let quiet = if matches!(command, Command::Server(_)) { "info" } else { "warning" };
     let verbosity = globals.log_verbosity.or_else(|| quiet.parse().ok());
     log::init(globals.log_format, verbosity.expect("both words are levels"));
     match run(&globals, &command) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("herald: {}", line(&error));
-            if is_configuration(&error) { ExitCode::from(EX_CONFIG) } else { ExitCode::FAILURE }
+            eprintln!("{}: {}", name.as_str(), line(&error));
+            if is_configuration(&error) { name.failure(EX_CONFIG) } else { ExitCode::FAILURE }
         }
     }
+}
+
+/// The command line, or the exit code after what clap had to say about it.
+fn parse(name: Name, arguments: Vec<OsString>) -> Result<Cli, ExitCode> {
+    if !name.is_old() {
+        return Ok(Cli::parse_from(arguments));
+    }
+    let parsed =
+        name.adapt(Cli::command()).try_get_matches_from(arguments).and_then(|matches| Cli::from_arg_matches(&matches));
+    parsed.map_err(|error| {
+        if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+            let _ = write!(io::stdout(), "{}", error.render());
+            return ExitCode::SUCCESS;
+        }
+        let _ = error.print();
+        if error.use_stderr() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+    })
 }
 
 fn run(globals: &Globals, command: &Command) -> anyhow::Result<ExitCode> {
     let out = &mut io::stdout().lock();
     match command {
-        Command::Init(command) => command.run(&globals.load()?, now(), out)?,
-        Command::Policy(command) => return command.run(globals, out),
-        Command::Server(command) => command.run(globals)?,
-        Command::Token(command) => command.run(&globals.load()?, out)?,
-        Command::Verify(command) => command.run(globals.load()?, globals.config.is_some(), io::stdin(), now(), out)?,
-        Command::Version(command) => command.run(out)?,
+        Command::Eks(Late(eks::Command::GetToken(command))) => command.run(globals, out)?,
+        Command::Init(Late(command)) => command.run(&globals.load()?, globals, now(), out)?,
+        Command::Kubeconfig(Late(command)) => command.run(globals, out)?,
+        Command::Policy(Late(command)) => return command.run(globals, out),
+        Command::Server(Late(command)) => command.run(globals)?,
+        Command::Token(command) => command.run(&globals.load()?, globals.name, out)?,
+        Command::Verify(command) => command.run(globals.load()?, globals, io::stdin(), now(), out)?,
+        Command::Version(command) => command.run(globals.name, out)?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -153,6 +209,7 @@ impl Globals {
 
     /// Puts what the command line says over what the file says.
     pub fn apply(&self, config: &mut Config) {
+        self.name.place(&mut config.server);
         if let Some(id) = &self.cluster_id {
             config.cluster_id = Some(id.clone());
         }
@@ -172,13 +229,13 @@ fn cluster_id(config: &Config) -> anyhow::Result<&ClusterId> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     #[test]
     fn the_command_line_is_consistent() {
-        Cli::command().debug_assert();
+        for name in [Name::Herald, Name::AwsIamAuthenticator, Name::HeptioAuthenticatorAws] {
+            name.adapt(Cli::command()).debug_assert();
+        }
     }
 
     #[test]

@@ -48,6 +48,7 @@ const FENCED: &[(&str, &[&str])] = &[
     ("rcgen", &["server"]),
     ("reqwest", &["sts"]),
     ("aws_config", &["provider"]),
+    ("aws_sdk_sts", &["provider"]),
     ("aws_sigv4", &["provider"]),
     ("serde_saphyr", &["config", "server", "kubernetes", "cli"]),
     ("prometheus_client", &["observe"]),

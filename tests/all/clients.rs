@@ -14,7 +14,7 @@ use tests::{
 
 use crate::support::{CLUSTER, config, herald_token, start, start_beside, terminal};
 
-async fn username(server: &Server, token: &str) -> Option<String> {
+pub(crate) async fn username(server: &Server, token: &str) -> Option<String> {
     server.review(token).await.expect("an answer").username()
 }
 
@@ -66,7 +66,7 @@ fn aws_files(home: &Path, role: &str, more: &str) {
 }
 
 /// A terminal without keys of its own, whose STS calls go to the dev STS.
-fn at_work(sts: &Running, home: &Path) -> Vec<(String, String)> {
+pub(crate) fn at_work(sts: &Running, home: &Path) -> Vec<(String, String)> {
     let mut environment = terminal(&BOB, home);
     environment.retain(|(name, _)| !name.contains("KEY"));
     let ca = sts.ca_file().display().to_string();
@@ -113,6 +113,22 @@ async fn a_role_on_the_command_line() {
     assert_ne!(refused.code, Some(0));
     assert_eq!(refused.stdout, "");
     assert!(refused.stderr.contains("AccessDenied"), "{}", refused.stderr);
+}
+
+#[tokio::test]
+async fn the_name_of_the_session_goes_on() {
+    let (sts, server) = start("").await;
+    let home = tempfile::tempdir().expect("a folder");
+    aws_files(home.path(), keys::PLATFORM_ROLE, &format!("external_id = {}\n", keys::EXTERNAL_ID));
+    let arguments = ["--profile", "role", "-r", keys::PLATFORM_ROLE, "-e", keys::EXTERNAL_ID, "--forward-session-name"];
+    let made = herald_token(&arguments, &at_work(&sts, home.path())).await.success().expect("a token");
+    assert_eq!(username(&server, &made.token().expect("a token")).await.as_deref(), Some("platform:bob-at-work"));
+    let actions: Vec<_> = sts.sts.requests().into_iter().map(|request| request.action).collect();
+    assert_eq!(
+        actions,
+        ["AssumeRole", "GetCallerIdentity", "AssumeRole", "GetCallerIdentity"],
+        "the last is the server's"
+    );
 }
 
 /// The AWS CLI, installed by `tests/tools/aws-cli` when a scenario first asks for it. Where that fails,

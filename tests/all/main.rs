@@ -2,8 +2,11 @@
 //! link once; one file a subject, named by what must hold.
 
 mod altered;
+mod client_cache;
 mod clients;
+mod compatibility;
 mod configuration;
+mod credential_sources;
 mod documents;
 mod hostile_policies;
 mod lifecycle;

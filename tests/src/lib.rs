@@ -11,6 +11,7 @@
 
 pub mod herald;
 pub mod kubernetes;
+pub mod metadata;
 pub mod policies;
 pub mod sigv4;
 pub mod sts;

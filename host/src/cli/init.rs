@@ -7,13 +7,14 @@ use std::{
     time::SystemTime,
 };
 
+use super::{
+    Globals,
+    called::{FeatureGate, Name},
+};
 use crate::{
     config::Config,
     server::{self, Hostname},
 };
-
-/// Name of the kubeconfig in the working directory.
-const KUBECONFIG: &str = "herald.kubeconfig";
 
 /// Make the certificate, its key and the webhook kubeconfig before the server runs.
 ///
@@ -43,33 +44,43 @@ impl Command {
     /// # Errors
     ///
     /// Any [`server::Error`].
-    pub fn run(&self, config: &Config, now: SystemTime, out: &mut impl Write) -> anyhow::Result<()> {
+    pub fn run(&self, config: &Config, globals: &Globals, now: SystemTime, out: &mut impl Write) -> anyhow::Result<()> {
         let cluster_id = super::cluster_id(config)?.as_str();
-        self.make(config.server.clone(), cluster_id, now, out)
+        let configured = FeatureGate::configured_init(&globals.feature_gates);
+        self.make(config.server.clone(), (cluster_id, globals.name, configured), now, out)
     }
 
+    /// `configured`: places that no option gives are the configuration's, not the working directory.
     fn make(
         &self,
         mut config: server::Config,
-        cluster_id: &str,
+        (cluster_id, name, configured): (&str, Name, bool),
         now: SystemTime,
         out: &mut impl Write,
     ) -> anyhow::Result<()> {
         let final_places = (config.state_dir.clone(), config.generate_kubeconfig.clone());
-        self.apply(&mut config);
+        self.apply(&mut config, name, configured);
         let pair = server::load_certificate(&config, now)?;
         server::write_kubeconfig(&config, &pair, &config.generate_kubeconfig)?;
-        let report = Report { made: pair.is_new(), config: &config, final_places, cluster_id };
+        let report = Report { made: pair.is_new(), config: &config, final_places, cluster_id, name };
         Ok(report.print(out)?)
     }
 
-    fn apply(&self, config: &mut server::Config) {
+    fn apply(&self, config: &mut server::Config, name: Name, configured: bool) {
         if let Some(hostname) = &self.hostname {
             config.hostname = hostname.clone();
         }
         config.address = self.address.unwrap_or(config.address);
-        config.state_dir = self.state_dir.clone().unwrap_or_else(|| ".".into());
-        config.generate_kubeconfig = self.generate_kubeconfig.clone().unwrap_or_else(|| KUBECONFIG.into());
+        if !configured {
+            config.state_dir = ".".into();
+            config.generate_kubeconfig = format!("{}.kubeconfig", name.as_str()).into();
+        }
+        if let Some(folder) = &self.state_dir {
+            config.state_dir.clone_from(folder);
+        }
+        if let Some(file) = &self.generate_kubeconfig {
+            config.generate_kubeconfig.clone_from(file);
+        }
     }
 }
 
@@ -80,6 +91,7 @@ struct Report<'a> {
     /// State directory and kubeconfig as the server will look for them.
     final_places: (PathBuf, PathBuf),
     cluster_id: &'a str,
+    name: Name,
 }
 
 // === impl Report ===
@@ -104,7 +116,8 @@ impl Report<'_> {
         if self.config.generate_kubeconfig != *kubeconfig {
             steps.push(format!("copy {} to {}", plain(&self.config.generate_kubeconfig), kubeconfig.display()));
         }
-        steps.push(format!("run  herald server -i {} --kubeconfig-pregenerated", self.cluster_id));
+        let (name, cluster_id) = (self.name.as_str(), self.cluster_id);
+        steps.push(format!("run  {name} server -i {cluster_id} --kubeconfig-pregenerated"));
         steps.push(format!(
             "start kube-apiserver with  --authentication-token-webhook-config-file={}",
             kubeconfig.display()
@@ -131,6 +144,8 @@ mod tests {
     use super::*;
     use crate::kubernetes::Kubeconfig;
 
+    const KUBECONFIG: &str = "herald.kubeconfig";
+
     fn command(folder: &Path) -> Command {
         Command {
             hostname: None,
@@ -144,7 +159,8 @@ mod tests {
     fn run(folder: &Path) -> String {
         let mut out = Vec::new();
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
-        command(folder).make(server::Config::default(), "prod.example.com", now, &mut out).unwrap();
+        let how = ("prod.example.com", Name::Herald, false);
+        command(folder).make(server::Config::default(), how, now, &mut out).unwrap();
         String::from_utf8(out).unwrap().replace(&folder.display().to_string(), "FOLDER")
     }
 
@@ -179,11 +195,20 @@ mod tests {
     }
 
     #[test]
-    fn places_default_to_the_working_directory() {
-        let mut config = server::Config::default();
-        Command { hostname: None, address: None, state_dir: None, generate_kubeconfig: None }.apply(&mut config);
-        assert_eq!(config.state_dir, Path::new("."));
-        assert_eq!(config.generate_kubeconfig, Path::new("herald.kubeconfig"));
-        assert_eq!(plain(&config.state_dir.join("cert.pem")).to_string(), "cert.pem");
+    fn places() {
+        #[track_caller]
+        fn check(name: Name, configured: bool, state_dir: &str, kubeconfig: &str) {
+            let mut config = server::Config::default();
+            name.place(&mut config);
+            let command = Command { hostname: None, address: None, state_dir: None, generate_kubeconfig: None };
+            command.apply(&mut config, name, configured);
+            assert_eq!(plain(&config.state_dir.join("cert.pem")).to_string(), format!("{state_dir}cert.pem"));
+            assert_eq!(config.generate_kubeconfig, Path::new(kubeconfig));
+        }
+        check(Name::Herald, false, "", "herald.kubeconfig");
+        check(Name::Herald, true, "/var/herald/", "/etc/kubernetes/herald/kubeconfig.yaml");
+        check(Name::HeptioAuthenticatorAws, false, "", "heptio-authenticator-aws.kubeconfig");
+        let configured = "/etc/kubernetes/aws-iam-authenticator/kubeconfig.yaml";
+        check(Name::AwsIamAuthenticator, true, "/var/aws-iam-authenticator/", configured);
     }
 }

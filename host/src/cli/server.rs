@@ -128,9 +128,9 @@ impl Command {
     }
 
     fn overrides(&self, globals: &Globals) -> Overrides {
-        let (command, cluster_id) = (self.clone(), globals.cluster_id.clone());
+        let (command, globals) = (self.clone(), globals.clone());
         Arc::new(move |config| {
-            config.cluster_id = cluster_id.clone().or_else(|| config.cluster_id.take());
+            globals.apply(config);
             command.apply(config)
         })
     }

@@ -14,6 +14,7 @@ use std::{
 use anyhow::{Context as _, bail};
 use serde::Serialize;
 
+use super::{Globals, called::Name};
 use crate::{
     authenticator::{Authenticator, Decision, Outcome},
     caller::Caller,
@@ -75,6 +76,14 @@ struct Report<'a> {
     decision: Option<&'a Decision>,
 }
 
+/// What to show, and how.
+#[derive(Clone, Copy)]
+struct Style {
+    decides: bool,
+    output: Output,
+    name: Name,
+}
+
 /// A proven caller, and which STS proved it.
 struct Identity {
     caller: Arc<Caller>,
@@ -91,8 +100,8 @@ const STDIN: &str = "-";
 // === impl Command ===
 
 impl Command {
-    /// Verifies the token and writes what is known about it to `out`. `decides`: `config` was given, so
-    /// its decision is shown too.
+    /// Verifies the token and writes what is known about it to `out`. If a configuration was given, its
+    /// decision is shown too, but under an old name: scripts that call it know no decision.
     ///
     /// # Errors
     ///
@@ -101,7 +110,7 @@ impl Command {
     pub fn run(
         &self,
         mut config: Config,
-        decides: bool,
+        globals: &Globals,
         stdin: impl Read,
         now: SystemTime,
         out: &mut impl Write,
@@ -110,13 +119,18 @@ impl Command {
         config.partition = self.partition(&config);
         let token = self.token.read(stdin)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let style = Style {
+            decides: globals.config.is_some() && !globals.name.is_old(),
+            output: self.output,
+            name: globals.name,
+        };
         runtime.block_on(async {
             let shared = Shared::new(&config, Arc::new(Metrics::default()), None, super::now)?;
             let authenticator = config.build(&shared)?;
-            if decides {
+            if style.decides {
                 shared.read_once(None, READ).await?;
             }
-            verify(&authenticator, &token, now, decides, self.output, out).await
+            verify(&authenticator, &token, now, style, out).await
         })
     }
 
@@ -130,14 +144,14 @@ async fn verify(
     authenticator: &Authenticator,
     token: &BearerToken,
     now: SystemTime,
-    decides: bool,
-    output: Output,
+    Style { decides, output, name }: Style,
     out: &mut impl Write,
 ) -> anyhow::Result<()> {
     let identity = identify(authenticator, token, now).await.context("could not verify token")?;
     let decision = if decides { Some(authenticator.decide(token, now).await) } else { None };
     match output {
         Output::Json => write_json(out, &identity, decision.as_ref())?,
+        Output::Text if name.is_old() => writeln!(out, "{}", identity.report(None))?,
         Output::Text => write_text(out, &identity, decision.as_ref())?,
     }
     match decision.as_ref().and_then(Decision::denial) {
@@ -206,6 +220,23 @@ fn write_stage(out: &mut impl Write, stage: &StageRecord) -> std::io::Result<()>
         writeln!(out, "    {}: {}", line.level, Plain(&line.message))?;
     }
     Ok(())
+}
+
+/// In braces, as existing scripts read it.
+impl fmt::Display for Report<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let fields = [
+            ("ARN", self.arn),
+            ("CanonicalARN", self.canonical_arn),
+            ("AccountID", self.account_id),
+            ("UserID", self.user_id),
+            ("SessionName", self.session_name),
+            ("AccessKeyID", self.access_key_id),
+            ("STSEndpoint", self.sts_endpoint),
+        ];
+        let fields = fields.map(|(name, value)| format!("{name}:{}", Plain(value)));
+        write!(f, "&{{{}}}", fields.join(" "))
+    }
 }
 
 /// Text that others chose, so that it cannot move a terminal's cursor.

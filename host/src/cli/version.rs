@@ -4,6 +4,8 @@ use std::io::Write;
 
 use serde::Serialize;
 
+use super::called::Name;
+
 /// Print the version of this binary.
 #[derive(clap::Args, Clone, Debug)]
 pub struct Command {
@@ -48,17 +50,20 @@ const BUILD: Build =
 // === impl Command ===
 
 impl Command {
-    /// Prints to `out`.
+    /// Prints to `out`. Under an old name, JSON is one line.
     ///
     /// # Errors
     ///
     /// When `out` takes no more.
-    pub fn run(&self, out: &mut impl Write) -> anyhow::Result<()> {
+    pub fn run(&self, name: Name, out: &mut impl Write) -> anyhow::Result<()> {
         if self.short {
             writeln!(out, "{VERSION}")?;
             return Ok(());
         }
-        BUILD.print(self.output, out)
+        match self.output {
+            Output::Json if name.is_old() => Ok(writeln!(out, "{}", serde_json::to_string(&BUILD)?)?),
+            output => BUILD.print(output, out),
+        }
     }
 }
 
@@ -132,9 +137,18 @@ mod tests {
     }
 
     #[test]
+    fn an_old_name_writes_one_line() {
+        let mut out = Vec::new();
+        Command { short: false, output: Output::Json }.run(Name::AwsIamAuthenticator, &mut out).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        assert!(text.starts_with(&format!(r#"{{"Version":"{VERSION}""#)) && text.ends_with("}\n"), "{text}");
+        assert_eq!(text.lines().count(), 1);
+    }
+
+    #[test]
     fn short_is_bare() {
         let mut out = Vec::new();
-        Command { short: true, output: Output::Json }.run(&mut out).unwrap();
+        Command { short: true, output: Output::Json }.run(Name::Herald, &mut out).unwrap();
         assert_eq!(String::from_utf8(out).unwrap(), format!("{VERSION}\n"));
     }
 }

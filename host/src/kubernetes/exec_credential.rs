@@ -48,7 +48,8 @@ enum Kind {
 
 #[derive(Debug, Serialize)]
 struct Spec {
-    interactive: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    interactive: Option<bool>,
 }
 
 #[derive(Serialize)]
@@ -93,9 +94,16 @@ impl<'a> ExecCredential<'a> {
         Self {
             kind: Kind::ExecCredential,
             api_version,
-            spec: Spec { interactive: false },
+            spec: Spec { interactive: Some(false) },
             status: Status { expiration_timestamp, token },
         }
+    }
+
+    /// This, with `spec: {}` as the AWS CLI writes it.
+    #[must_use]
+    pub fn with_empty_spec(mut self) -> Self {
+        self.spec.interactive = None;
+        self
     }
 }
 
@@ -158,6 +166,13 @@ mod tests {
         check(r#"{"apiVersion":"client.authentication.k8s.io/v1"} x"#, "trailing characters");
         check("not json", "expected ident");
         check(" ", "EOF while parsing");
+    }
+
+    #[test]
+    fn an_empty_spec() {
+        let answer = ExecCredential::new(ApiVersion::V1, "x", SystemTime::UNIX_EPOCH).with_empty_spec();
+        let json = serde_json::to_string(&answer).expect("data");
+        assert!(json.contains(r#""spec":{},"status""#), "{json}");
     }
 
     #[test]

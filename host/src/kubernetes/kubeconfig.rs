@@ -1,8 +1,10 @@
 //! The webhook kubeconfig: where the API server finds the webhook (Kubernetes documentation,
-//! "Webhook Token Authentication").
+//! "Webhook Token Authentication"). People's kubeconfigs are [`client`]'s.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::{Deserialize, Serialize};
+
+pub mod client;
 
 /// Name of the context, and of what `current-context` says.
 const CONTEXT: &str = "webhook";

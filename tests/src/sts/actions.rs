@@ -1,4 +1,4 @@
-//! Actions: `GetCallerIdentity` and `AssumeRole` of version 2011-06-15.
+//! Actions: `GetCallerIdentity`, `AssumeRole` and `AssumeRoleWithWebIdentity` of version 2011-06-15.
 
 use std::{
     sync::Arc,
@@ -14,9 +14,11 @@ use super::{
 /// What a verified caller gets.
 pub(super) enum Outcome {
     Identity(Arc<Key>),
-    Session { key: Arc<Key>, role_arn: String },
+    Session { action: &'static str, key: Arc<Key>, role_arn: String },
 }
 
+const ASSUME_ROLE: &str = "AssumeRole";
+const BY_TOKEN: &str = "AssumeRoleWithWebIdentity";
 const VERSION: &str = "2011-06-15";
 const DEFAULT_DURATION: u64 = 3600;
 const MIN_DURATION: u64 = 900;
@@ -33,13 +35,26 @@ pub(super) fn perform(
     let version = parameters.find("Version").unwrap_or_default();
     match (action, version, path) {
         ("GetCallerIdentity", VERSION, "/") => Ok(Outcome::Identity(caller)),
-        ("AssumeRole", VERSION, "/") => {
+        (ASSUME_ROLE, VERSION, "/") => {
             let asked = assumption(parameters)?;
             let key = keys.assume(&caller.identity, asked, now)?;
-            Ok(Outcome::Session { key, role_arn: asked.role_arn.to_owned() })
+            Ok(Outcome::Session { action: ASSUME_ROLE, key, role_arn: asked.role_arn.to_owned() })
         }
         _ => Err(StsError::InvalidAction { action: action.to_owned(), version: version.to_owned() }),
     }
+}
+
+/// The one action that needs no signature, if `form` asks for it.
+pub(super) fn perform_unsigned(
+    form: &Parameters<'_>,
+    keys: &Keys,
+    now: SystemTime,
+) -> Option<Result<Outcome, StsError>> {
+    (form.find("Action") == Some(BY_TOKEN)).then(|| {
+        let asked = assumption(form)?;
+        let key = keys.assume_by_token(form.find("WebIdentityToken").unwrap_or_default(), asked, now)?;
+        Ok(Outcome::Session { action: BY_TOKEN, key, role_arn: asked.role_arn.to_owned() })
+    })
 }
 
 fn assumption<'a>(parameters: &'a Parameters<'_>) -> Result<Assumption<'a>, StsError> {
@@ -61,6 +76,7 @@ fn assumption<'a>(parameters: &'a Parameters<'_>) -> Result<Assumption<'a>, StsE
         role_arn: required("RoleArn")?,
         session_name: required("RoleSessionName")?,
         external_id: parameters.find("ExternalId"),
+        device: parameters.find("SerialNumber").zip(parameters.find("TokenCode")),
         duration: Duration::from_secs(seconds),
     })
 }

@@ -21,7 +21,7 @@ use super::{
 /// What the service has to say.
 pub(super) enum Reply<'a> {
     Identity(&'a Identity),
-    Session { key: &'a Key, role_arn: &'a str },
+    Session { action: &'static str, key: &'a Key, role_arn: &'a str },
 }
 
 /// A body that comes at once, drop by drop, or never to its end.
@@ -47,7 +47,7 @@ impl Style {
     pub(super) fn reply(self, reply: &Reply<'_>) -> Response<AnswerBody> {
         let body = match reply {
             Reply::Identity(identity) => self.identity(identity),
-            Reply::Session { key, role_arn } => self.session(key, role_arn),
+            Reply::Session { action, key, role_arn } => self.session(action, key, role_arn),
         };
         self.answer(200, body)
     }
@@ -100,15 +100,15 @@ impl Style {
         )
     }
 
-    fn session(self, key: &Key, role_arn: &str) -> String {
+    fn session(self, action: &str, key: &Key, role_arn: &str) -> String {
         let role = role_arn.rsplit('/').next().unwrap_or_default();
         let (id, user, arn) = (self.request_id(), &key.identity.user_id, &key.identity.arn);
         let (key_id, secret) = (&key.id, &key.secret);
         let token = key.session_token.as_deref().unwrap_or_default();
         let end = key.expires_at.map(iso_8601).unwrap_or_default();
         if self.json {
-            let body = serde_json::json!({"AssumeRoleResponse": {
-                "AssumeRoleResult": {
+            let body = serde_json::json!({format!("{action}Response"): {
+                format!("{action}Result"): {
                     "AssumedRoleUser": {"Arn": arn, "AssumedRoleId": user},
                     "Credentials": {"AccessKeyId": key_id, "SecretAccessKey": secret, "SessionToken": token, "Expiration": end},
                 },
@@ -118,12 +118,12 @@ impl Style {
         }
         debug_assert!(arn.contains(role), "a session's ARN names its role");
         format!(
-            "<AssumeRoleResponse xmlns=\"{XMLNS}\">\n  <AssumeRoleResult>\n    <AssumedRoleUser>\n      \
+            "<{action}Response xmlns=\"{XMLNS}\">\n  <{action}Result>\n    <AssumedRoleUser>\n      \
              <AssumedRoleId>{user}</AssumedRoleId>\n      <Arn>{arn}</Arn>\n    </AssumedRoleUser>\n    <Credentials>\n      \
              <AccessKeyId>{key_id}</AccessKeyId>\n      <SecretAccessKey>{secret}</SecretAccessKey>\n      \
              <SessionToken>{token}</SessionToken>\n      <Expiration>{end}</Expiration>\n    </Credentials>\n  \
-             </AssumeRoleResult>\n  <ResponseMetadata>\n    <RequestId>{id}</RequestId>\n  </ResponseMetadata>\n\
-             </AssumeRoleResponse>\n"
+             </{action}Result>\n  <ResponseMetadata>\n    <RequestId>{id}</RequestId>\n  </ResponseMetadata>\n\
+             </{action}Response>\n"
         )
     }
 

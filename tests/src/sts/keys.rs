@@ -14,7 +14,10 @@ use crate::sigv4::sha256_hex;
 
 mod people;
 
-pub use people::{ALICE, BOB, DEPLOYER_ROLE, EVE, EXTERNAL_ID, PLATFORM_ROLE, Person};
+pub use people::{
+    ALICE, BOB, DEPLOYER_ROLE, DEVICE, DEVICE_CODE, EVE, EXTERNAL_ID, GUARDED_ROLE, PLATFORM_ROLE, POD_ROLE, Person,
+    WEB_IDENTITY,
+};
 
 /// What `GetCallerIdentity` answers.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -53,6 +56,10 @@ pub struct Role {
     pub trusts: Vec<String>,
     /// What its trust policy wants to hear, if anything.
     pub external_id: Option<String>,
+    /// The MFA device whose code its trust policy wants, with that code.
+    pub device: Option<(String, String)>,
+    /// The web identity token that its trust policy takes, from callers without a key.
+    pub web_identity: Option<String>,
     /// Longest session. Default with the real service: one hour.
     pub max_duration: Duration,
 }
@@ -76,6 +83,8 @@ pub struct Assumption<'a> {
     pub session_name: &'a str,
     /// `ExternalId`.
     pub external_id: Option<&'a str>,
+    /// `SerialNumber` and `TokenCode`.
+    pub device: Option<(&'a str, &'a str)>,
     /// `DurationSeconds`; one hour when absent.
     pub duration: Duration,
 }
@@ -143,7 +152,23 @@ impl Keys {
         if !role.trusts(caller) || role.external_id.as_deref() != asked.external_id {
             return Err(denied());
         }
+        role.check_device(asked.device, denied)?;
         check_duration(role, caller, asked.duration)?;
+        self.make(role, asked, now)
+    }
+
+    /// Makes temporary keys for whoever shows a web identity token.
+    ///
+    /// # Errors
+    ///
+    /// `AccessDenied` when there is no such role or it does not take the token.
+    pub fn assume_by_token(&self, token: &str, asked: Assumption<'_>, now: SystemTime) -> Result<Arc<Key>, StsError> {
+        let takes = |role: &&Role| role.arn == asked.role_arn && role.web_identity.as_deref() == Some(token);
+        let denied = || StsError::AccessDenied("Not authorized to perform sts:AssumeRoleWithWebIdentity".to_owned());
+        self.make(self.roles.iter().find(takes).ok_or_else(denied)?, asked, now)
+    }
+
+    fn make(&self, role: &Role, asked: Assumption<'_>, now: SystemTime) -> Result<Arc<Key>, StsError> {
         let key = Arc::new(self.temporary_key(role, asked, now));
         let mut temporary = self.temporary.write().unwrap_or_else(PoisonError::into_inner);
         temporary.retain(|_, key| key.expires_at.is_none_or(|end| end > now));
@@ -200,6 +225,19 @@ fn check_duration(role: &Role, caller: &Identity, asked: Duration) -> Result<(),
 impl Role {
     fn trusts(&self, caller: &Identity) -> bool {
         self.trusts.iter().any(|trusted| *trusted == caller.arn || *trusted == caller.account)
+    }
+
+    fn check_device(&self, shown: Option<(&str, &str)>, denied: impl FnOnce() -> StsError) -> Result<(), StsError> {
+        let wanted = self.device.as_ref().map(|(device, code)| (device.as_str(), code.as_str()));
+        match (wanted, shown) {
+            (None, _) => Ok(()),
+            (Some(wanted), Some(shown)) if wanted == shown => Ok(()),
+            (Some(_), None) => Err(denied()),
+            (Some(_), Some(_)) => {
+                let text = "MultiFactorAuthentication failed with invalid MFA one time pass code. ";
+                Err(StsError::AccessDenied(text.to_owned()))
+            }
+        }
     }
 
     fn section(&self, index: usize) -> &str {

@@ -115,6 +115,11 @@ impl Sts {
         }
         let mut parameters = Parameters::parse(wire.query)?;
         let now = self.now();
+        let form = if is_form(wire.headers) { std::str::from_utf8(wire.body).ok() } else { None };
+        let unsigned = form.and_then(|form| Parameters::parse(form).ok());
+        if let Some(done) = unsigned.and_then(|form| actions::perform_unsigned(&form, &self.keys, now)) {
+            return done;
+        }
         let caller = if behaviour.verify {
             verify::verify(wire, &parameters, &self.keys, now)?
         } else {
@@ -267,7 +272,7 @@ impl Outcome {
     fn reply(&self) -> Reply<'_> {
         match self {
             Self::Identity(key) => Reply::Identity(&key.identity),
-            Self::Session { key, role_arn } => Reply::Session { key, role_arn },
+            Self::Session { action, key, role_arn } => Reply::Session { action, key, role_arn },
         }
     }
 }

@@ -200,6 +200,12 @@ fn for_scripts() {
 }
 
 #[test]
+fn for_scripts_that_read_braces() {
+    expect![[r"&{ARN:arn:aws:sts::123456789012:assumed-role/Admin/alice CanonicalARN:arn:aws:iam::123456789012:role/Admin AccountID:123456789012 UserID:AROAEXAMPLE SessionName:alice AccessKeyID:ASIAEXAMPLE STSEndpoint:sts.eu-west-1.amazonaws.com}"]]
+        .assert_eq(&identity().report(None).to_string());
+}
+
+#[test]
 fn a_token_is_never_printed() {
     let args = args(&["-t", "k8s-aws-v1.c2VjcmV0"]);
     assert!(!format!("{args:?}").contains("c2VjcmV0"));
@@ -227,8 +233,8 @@ fn the_partition_of_the_command_line_goes_over_the_files() {
 fn what_proves_nobody_fails_in_one_line() {
     let mut out = Vec::new();
     let config = Config { cluster_id: Some("c".parse().expect("an id")), ..Config::default() };
-    let result =
-        args(&["-t", "eyJhbGciOi.somebody.else"]).run(config, false, &b""[..], SystemTime::UNIX_EPOCH, &mut out);
+    let command = args(&["-t", "eyJhbGciOi.somebody.else"]);
+    let result = command.run(config, &Globals::default(), &b""[..], SystemTime::UNIX_EPOCH, &mut out);
     let error = format!("{:#}", result.expect_err("a foreign token"));
     expect!["could not verify token: not a token of a configured provider"].assert_eq(&error);
     assert_eq!(out, b"");

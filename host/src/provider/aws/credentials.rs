@@ -8,7 +8,8 @@
 //! credentials came from it, so that nobody waits for a service that is not there.
 
 use std::{
-    env,
+    cell::Cell,
+    env, io,
     time::{Duration, SystemTime},
 };
 
@@ -20,7 +21,6 @@ use aws_config::{
     meta::{credentials::CredentialsProviderChain, region::RegionProviderChain},
     profile::{ProfileFileCredentialsProvider, ProfileFileRegionProvider},
     provider_config::ProviderConfig,
-    sts::AssumeRoleProvider,
     timeout::TimeoutConfig,
     web_identity_token::WebIdentityTokenCredentialsProvider,
 };
@@ -29,15 +29,17 @@ use aws_credential_types::{
     provider::{ProvideCredentials as _, error::CredentialsError},
 };
 
-use self::http::Client;
+use self::{http::Client, role::Step};
 use crate::caller::Arn;
 
 mod http;
+mod mfa;
+mod role;
+
+pub use role::AskCode;
 
 /// Region where nobody names one.
 const DEFAULT_REGION: &str = "us-east-1";
-/// The shortest session STS gives; one token needs no longer one.
-const ROLE_SESSION: Duration = Duration::from_secs(15 * 60);
 /// For all calls to the instance metadata service together.
 const METADATA_BUDGET: Duration = Duration::from_secs(1);
 /// For connections to STS and IAM Identity Center.
@@ -56,6 +58,11 @@ pub struct Request {
     pub region: Option<String>,
     /// Role to assume with what the chain gives. Default: none.
     pub role: Option<Role>,
+    /// The role's session will be kept, and should last an hour. Default: a quarter of one, for one token, unless
+    /// a person is asked for a code.
+    pub long: bool,
+    /// Who tells the code of an MFA device, for profiles with `mfa_serial`. Default: nobody.
+    pub ask_code: Option<AskCode>,
 }
 
 /// A role to assume before signing.
@@ -67,6 +74,8 @@ pub struct Role {
     pub external_id: Option<String>,
     /// Session name, as CloudTrail and the cluster will see it. Default `herald-<seconds since 1970>`.
     pub session_name: Option<String>,
+    /// Take the name of the session that assumes the role, if it is one and `session_name` is none.
+    pub forward_session_name: bool,
 }
 
 /// Credentials, and the settings that go with them.
@@ -80,6 +89,8 @@ pub struct Session {
     pub fips: bool,
     /// `AWS_USE_DUALSTACK_ENDPOINT`, or the profile's `use_dualstack_endpoint`. Default false.
     pub dual_stack: bool,
+    /// A person was asked for a code.
+    pub asked: bool,
 }
 
 /// Why there are no credentials.
@@ -98,6 +109,18 @@ pub enum LoadError {
     /// `AWS_CREDENTIAL_EXPIRATION` is no moment.
     #[error("AWS_CREDENTIAL_EXPIRATION must be a time such as 2026-01-02T03:04:05Z")]
     Expiration(#[source] humantime::TimestampError),
+    /// There is nobody who could tell the code of an MFA device.
+    #[error(
+        "the AWS profile asks for a code of the MFA device {device}, and nobody can be asked for it: run the same \
+         command once in a terminal"
+    )]
+    NoCode {
+        /// The device's serial number or ARN.
+        device: String,
+        /// What is wrong with the terminal.
+        #[source]
+        source: io::Error,
+    },
     /// No source has any.
     #[error(
         "no AWS credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, set AWS_PROFILE, or sign in with \
@@ -118,7 +141,7 @@ pub enum LoadError {
     },
     /// The machine is out of file descriptors or the like.
     #[error("the asynchronous runtime could not start")]
-    Runtime(#[source] std::io::Error),
+    Runtime(#[source] io::Error),
     /// A source is set up but does not work.
     #[error("the AWS credentials could not be loaded")]
     Source(#[source] CredentialsError),
@@ -134,20 +157,22 @@ pub enum LoadError {
 /// [`LoadError`].
 pub fn load(request: &Request, now: SystemTime) -> Result<Session, LoadError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(LoadError::Runtime)?;
-    runtime.block_on(Loader::new(request).load(now))
+    runtime.block_on(Loader::new(request, now).load())
 }
 
 struct Loader<'a> {
     request: &'a Request,
     http: Client,
+    now: SystemTime,
+    asked: Cell<bool>,
 }
 
 impl<'a> Loader<'a> {
-    fn new(request: &'a Request) -> Self {
-        Self { request, http: Client::new() }
+    fn new(request: &'a Request, now: SystemTime) -> Self {
+        Self { request, http: Client::new(), now, asked: Cell::default() }
     }
 
-    async fn load(self, now: SystemTime) -> Result<Session, LoadError> {
+    async fn load(self) -> Result<Session, LoadError> {
         let named = self.named_region().await;
         let mut settings = self.settings(named.clone()).await;
         let mut instance_region = None;
@@ -162,7 +187,11 @@ impl<'a> Loader<'a> {
             settings = settings.into_builder().region(region).build();
         }
         let credentials = match &self.request.role {
-            Some(role) => assume(role, credentials, &settings, now).await?,
+            Some(role) => {
+                let duration = if self.request.long || self.asked.get() { role::HOUR } else { role::SHORTEST };
+                let step = Step { role: role.clone(), device: None, duration };
+                step.assume(credentials, &settings, self.now, None).await?
+            }
             None => credentials,
         };
         Ok(Session {
@@ -170,6 +199,7 @@ impl<'a> Loader<'a> {
             region: settings.region().map_or(DEFAULT_REGION, Region::as_ref).to_owned(),
             fips: settings.use_fips().unwrap_or(false),
             dual_stack: settings.use_dual_stack().unwrap_or(false),
+            asked: self.asked.get(),
         })
     }
 
@@ -207,6 +237,13 @@ impl<'a> Loader<'a> {
     }
 
     async fn of_profile(&self, profile: &str, settings: &SdkConfig) -> Result<Credentials, LoadError> {
+        match self.with_code(Some(profile), settings).await? {
+            Some(credentials) => Ok(credentials),
+            None => self.of_plain_profile(profile, settings).await,
+        }
+    }
+
+    async fn of_plain_profile(&self, profile: &str, settings: &SdkConfig) -> Result<Credentials, LoadError> {
         let config = self.provider_config(settings);
         let provider = ProfileFileCredentialsProvider::builder().configure(&config).profile_name(profile).build();
         let failed = |source| LoadError::Profile { profile: profile.to_owned(), source };
@@ -218,6 +255,9 @@ impl<'a> Loader<'a> {
             Ok(credentials) => return with_expiration(credentials, env::var(EXPIRATION).ok()).map(Some),
             Err(CredentialsError::CredentialsNotLoaded(_)) => {}
             Err(error) => return Err(LoadError::Source(error)),
+        }
+        if let Some(credentials) = self.with_code(None, settings).await? {
+            return Ok(Some(credentials));
         }
         let config = self.provider_config(settings);
         let profile = ProfileFileCredentialsProvider::builder().configure(&config).build();
@@ -267,26 +307,6 @@ impl<'a> Loader<'a> {
             Err(_) => none("the instance metadata service did not answer in a second"),
         }
     }
-}
-
-/// One call of AssumeRole.
-async fn assume(
-    role: &Role,
-    base: Credentials,
-    settings: &SdkConfig,
-    now: SystemTime,
-) -> Result<Credentials, LoadError> {
-    let arn = role.arn.to_string();
-    let seconds = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
-    let mut builder = AssumeRoleProvider::builder(&arn)
-        .configure(settings)
-        .session_name(role.session_name.clone().unwrap_or_else(|| format!("herald-{seconds}")))
-        .session_length(ROLE_SESSION);
-    if let Some(external_id) = &role.external_id {
-        builder = builder.external_id(external_id);
-    }
-    let provider = builder.build_from_provider(base).await;
-    provider.provide_credentials().await.map_err(|source| LoadError::AssumeRole { role: arn, source })
 }
 
 fn named_region(flag: Option<&str>, variable: impl Fn(&str) -> Option<String>) -> Option<String> {

@@ -57,6 +57,17 @@ pub const PLATFORM_ROLE: &str = "arn:aws:iam::123456789012:role/platform/eu/Admi
 /// What [`PLATFORM_ROLE`] wants to hear.
 pub const EXTERNAL_ID: &str = "herald-external-id";
 
+/// A role that [`BOB`] may assume with a code of [`DEVICE`].
+pub const GUARDED_ROLE: &str = "arn:aws:iam::123456789012:role/Guarded";
+/// The MFA device of [`BOB`].
+pub const DEVICE: &str = "arn:aws:iam::123456789012:mfa/bob";
+/// The code that [`DEVICE`] always shows.
+pub const DEVICE_CODE: &str = "314159";
+/// A role for whoever shows [`WEB_IDENTITY`].
+pub const POD_ROLE: &str = "arn:aws:iam::123456789012:role/Pod";
+/// A web identity token, as far as the dev STS is concerned.
+pub const WEB_IDENTITY: &str = "dev.web.identity";
+
 /// The account of [`ALICE`] and [`BOB`].
 const ACCOUNT: &str = "123456789012";
 
@@ -66,9 +77,18 @@ pub(super) fn roles() -> Vec<Role> {
         id: id.to_owned(),
         trusts: vec![trusts.to_owned()],
         external_id: external_id.map(str::to_owned),
+        device: None,
+        web_identity: None,
         max_duration: Duration::from_secs(3600),
     };
+    let guarded = Role {
+        device: Some((DEVICE.to_owned(), DEVICE_CODE.to_owned())),
+        ..role(GUARDED_ROLE, "AROAGUARDEDEXAMPLE01", BOB.arn, None)
+    };
+    let pod = Role { web_identity: Some(WEB_IDENTITY.to_owned()), ..role(POD_ROLE, "AROAPODEXAMPLE000001", "", None) };
     vec![
+        guarded,
+        pod,
         role(DEPLOYER_ROLE, "AROADEPLOYEREXAMPLE1", BOB.arn, None),
         role(PLATFORM_ROLE, "AROAPLATFORMEXAMPLE1", ACCOUNT, Some(EXTERNAL_ID)),
     ]

@@ -49,7 +49,7 @@ fn a_wrong_profile_is_named() {
 #[test]
 fn settings_ask_nobody() {
     let request = Request::default();
-    let loader = Loader::new(&request);
+    let loader = Loader::new(&request, SystemTime::UNIX_EPOCH);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let settings = runtime.block_on(async { loader.settings(loader.named_region().await).await });
     assert!(settings.region().is_some());

@@ -1,0 +1,237 @@
+//! The name Herald is called by, and what follows from it: under a name of the program it replaces, it
+//! keeps that program's defaults, shapes and exit codes.
+//!
+//! Commands and flags are the same under every name. Under an old one the exit code is 0 or 1, usage
+//! errors too, and no command at all means help. On purpose, a wrong `version -o` is an error here, and
+//! there is no `add`: aws-auth is edited with `kubectl edit`.
+
+use std::{
+    convert::Infallible,
+    env,
+    ffi::{OsStr, OsString},
+    path::Path,
+    process::ExitCode,
+    str::FromStr,
+};
+
+use clap::builder::Resettable;
+
+use super::verify;
+use crate::{observe::log, server};
+
+/// What stands in `argv[0]`, without its folder and extension.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Name {
+    /// Any other name: Herald's own manners.
+    #[default]
+    Herald,
+    /// `aws-iam-authenticator`.
+    AwsIamAuthenticator,
+    /// `heptio-authenticator-aws`, the same program until 2018.
+    HeptioAuthenticatorAws,
+}
+
+/// A switch of `--feature-gates`, as `Name=true`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct FeatureGate {
+    name: &'static str,
+    on: bool,
+}
+
+/// Not a switch that existing command lines have.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("not a feature gate: must be one of {names} with =true or =false", names = GATES.join(", "))]
+pub struct InvalidFeatureGate;
+
+/// The switches there are. All but the first switch nothing: what they guard is always there, or never was.
+const GATES: [&str; 5] = [CONFIGURED_INIT, "AllAlpha", "AllBeta", "IAMIdentityMappingCRD", "SSORoleMatch"];
+/// `init` writes where the configuration says instead of into the working directory.
+const CONFIGURED_INIT: &str = "ConfiguredInitDirectories";
+
+/// The command of the AWS CLI that kubeconfigs run.
+const GET_TOKEN: [&str; 2] = ["eks", "get-token"];
+
+// === impl Name ===
+
+impl Name {
+    /// The name in `program`.
+    #[must_use]
+    pub fn of(program: Option<&OsStr>) -> Self {
+        let stem = program.and_then(|program| Path::new(program).file_stem()).and_then(OsStr::to_str);
+        [Self::AwsIamAuthenticator, Self::HeptioAuthenticatorAws]
+            .into_iter()
+            .find(|name| stem == Some(name.as_str()))
+            .unwrap_or_default()
+    }
+
+    /// The name itself.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Herald => "herald",
+            Self::AwsIamAuthenticator => "aws-iam-authenticator",
+            Self::HeptioAuthenticatorAws => "heptio-authenticator-aws",
+        }
+    }
+
+    /// Whether it is the name of the program that Herald replaces.
+    #[must_use]
+    pub fn is_old(self) -> bool {
+        self != Self::Herald
+    }
+
+    /// `code`, or 1 where scripts know no other code for failure.
+    #[must_use]
+    pub fn failure(self, code: u8) -> ExitCode {
+        if self.is_old() { ExitCode::FAILURE } else { ExitCode::from(code) }
+    }
+
+    /// `command` as this name's users know it: of a flag given twice the last one counts, an empty variable is
+    /// none, and formats that nobody knows are text.
+    #[must_use]
+    pub fn adapt(self, command: clap::Command) -> clap::Command {
+        if !self.is_old() {
+            return command;
+        }
+        let is_empty = |name: &OsStr| env::var_os(name).is_some_and(|value| value.is_empty());
+        command
+            .name(self.as_str())
+            .bin_name(self.as_str())
+            .after_help("")
+            .args_override_self(true)
+            .mut_args(|arg| if arg.get_env().is_some_and(is_empty) { arg.env(Resettable::Reset) } else { arg })
+            .mut_arg("log_format", |arg| arg.value_parser(or_default::<log::Format>))
+            .mut_subcommand("verify", |verify| verify.mut_arg("output", |arg| arg.value_parser(json_or_text)))
+    }
+
+    /// Moves the files of `config` to this name's folders, where nobody chose another place.
+    pub fn place(self, config: &mut server::Config) {
+        let usual = server::Config::default();
+        if !self.is_old() {
+            return;
+        }
+        if config.state_dir == usual.state_dir {
+            config.state_dir = format!("/var/{}", self.as_str()).into();
+        }
+        if config.generate_kubeconfig == usual.generate_kubeconfig {
+            config.generate_kubeconfig = format!("/etc/kubernetes/{}/kubeconfig.yaml", self.as_str()).into();
+        }
+    }
+}
+
+// === impl FeatureGate ===
+
+impl FeatureGate {
+    /// Whether `gates` let `init` write where the configuration says. A later one counts more.
+    #[must_use]
+    pub fn configured_init(gates: &[Self]) -> bool {
+        let names = [CONFIGURED_INIT, "AllAlpha"];
+        let of = |name| gates.iter().rfind(|gate| gate.name == name);
+        names.into_iter().find_map(of).is_some_and(|gate| gate.on)
+    }
+}
+
+impl FromStr for FeatureGate {
+    type Err = InvalidFeatureGate;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (name, on) = text.split_once('=').ok_or(InvalidFeatureGate)?;
+        let name = GATES.into_iter().find(|gate| *gate == name.trim()).ok_or(InvalidFeatureGate)?;
+        Ok(Self { name, on: on.trim().to_ascii_lowercase().parse().map_err(|_| InvalidFeatureGate)? })
+    }
+}
+
+fn or_default<T: FromStr + Default>(text: &str) -> Result<T, Infallible> {
+    Ok(text.parse().unwrap_or_default())
+}
+
+fn json_or_text(text: &str) -> Result<verify::Output, Infallible> {
+    Ok(if text == "json" { verify::Output::Json } else { verify::Output::Text })
+}
+
+/// The arguments in the order that our parser takes: the AWS CLI has its own options before its commands,
+/// as in `--region eu-west-1 eks get-token`.
+#[must_use]
+pub fn in_order(mut arguments: Vec<OsString>) -> Vec<OsString> {
+    let starts_with_option = arguments.get(1).is_some_and(|first| first.as_encoded_bytes().starts_with(b"--"));
+    if starts_with_option && let Some(at) = arguments.windows(2).position(|two| two == GET_TOKEN) {
+        arguments[1..at + GET_TOKEN.len()].rotate_right(GET_TOKEN.len());
+    }
+    arguments
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names() {
+        #[track_caller]
+        fn check(program: &str, expected: &str, old: bool) {
+            let name = Name::of(Some(program.as_ref()));
+            assert_eq!((name.as_str(), name.is_old()), (expected, old), "{program}");
+        }
+        check("herald", "herald", false);
+        check("/usr/local/bin/aws-iam-authenticator", "aws-iam-authenticator", true);
+        check("./heptio-authenticator-aws", "heptio-authenticator-aws", true);
+        check("aws-iam-authenticator.exe", "aws-iam-authenticator", true);
+        check("aws-iam-authenticator-v2", "herald", false);
+        check("", "herald", false);
+        assert_eq!(Name::of(None), Name::Herald);
+    }
+
+    #[test]
+    fn places_that_nobody_chose_are_the_names_own() {
+        #[track_caller]
+        fn check(name: Name, chosen: Option<&str>, state_dir: &str, kubeconfig: &str) {
+            let mut config = server::Config::default();
+            if let Some(folder) = chosen {
+                config.state_dir = folder.into();
+            }
+            name.place(&mut config);
+            let places = (config.state_dir.to_str(), config.generate_kubeconfig.to_str());
+            assert_eq!(places, (Some(state_dir), Some(kubeconfig)));
+        }
+        let ours = "/etc/kubernetes/herald/kubeconfig.yaml";
+        check(Name::Herald, None, "/var/herald", ours);
+        let theirs = "/etc/kubernetes/aws-iam-authenticator/kubeconfig.yaml";
+        check(Name::AwsIamAuthenticator, None, "/var/aws-iam-authenticator", theirs);
+        check(Name::AwsIamAuthenticator, Some("/state"), "/state", theirs);
+        let heptio = "/etc/kubernetes/heptio-authenticator-aws/kubeconfig.yaml";
+        check(Name::HeptioAuthenticatorAws, None, "/var/heptio-authenticator-aws", heptio);
+    }
+
+    #[test]
+    fn gates() {
+        #[track_caller]
+        fn check(gates: &[&str], expected: Option<bool>) {
+            let gates: Result<Vec<FeatureGate>, _> = gates.iter().map(|text| text.parse()).collect();
+            assert_eq!(gates.ok().map(|gates| FeatureGate::configured_init(&gates)), expected);
+        }
+        check(&[], Some(false));
+        check(&["ConfiguredInitDirectories=true"], Some(true));
+        check(&["AllAlpha=true"], Some(true));
+        check(&["AllAlpha=true", "ConfiguredInitDirectories=False"], Some(false));
+        check(&["ConfiguredInitDirectories=true", "ConfiguredInitDirectories=false"], Some(false));
+        check(&["SSORoleMatch=true"], Some(false));
+        check(&["SSORoleMatch"], None);
+        check(&["SSORoleMatch=maybe"], None);
+        check(&["Typo=true"], None);
+    }
+
+    #[test]
+    fn options_of_the_aws_cli_come_behind_its_command() {
+        #[track_caller]
+        fn check(given: &str, expected: &str) {
+            let ordered = in_order(given.split(' ').map(OsString::from).collect());
+            assert_eq!(ordered.join(OsStr::new(" ")).to_str(), Some(expected));
+        }
+        check(
+            "herald --region eu-west-1 eks get-token --cluster-name a",
+            "herald eks get-token --region eu-west-1 --cluster-name a",
+        );
+        check("herald eks get-token --cluster-name a", "herald eks get-token --cluster-name a");
+        check("herald token -i eks", "herald token -i eks");
+        check("herald", "herald");
+    }
+}

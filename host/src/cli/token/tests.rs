@@ -1,0 +1,76 @@
+//! What the command line, the environment and a file together ask for.
+
+use clap::Parser as _;
+
+use super::*;
+
+const ROLE: &str = "arn:aws:iam::123456789012:role/Deployer";
+
+#[derive(clap::Parser)]
+struct Cli {
+    #[command(flatten)]
+    command: Command,
+}
+
+fn args(words: &str) -> Result<Command, clap::Error> {
+    Cli::try_parse_from(std::iter::once("token").chain(words.split_whitespace())).map(|cli| cli.command)
+}
+
+fn file(text: &str) -> ClientSection {
+    Config::parse("config.yaml".as_ref(), text).expect("reads").config.client
+}
+
+#[test]
+fn roles_by_precedence() {
+    #[track_caller]
+    fn check(words: &str, text: &str, expected: Option<(&str, Option<&str>, Option<&str>, bool)>) {
+        let role = args(words).expect("good arguments").role(&file(text)).expect("good values");
+        let found = role.as_ref().map(|role| {
+            (role.arn.name(), role.external_id.as_deref(), role.session_name.as_deref(), role.forward_session_name)
+        });
+        assert_eq!(found, expected, "{words} with {text}");
+    }
+    let of_file = "{role: 'arn:aws:iam::123456789012:role/File', externalID: f, sessionName: at-file}";
+    check("", "", None);
+    check("-e x -s y", "", None);
+    check(&format!("-r {ROLE}"), "", Some(("Deployer", None, None, false)));
+    check("", of_file, Some(("File", Some("f"), Some("at-file"), false)));
+    check("-e x", of_file, Some(("File", Some("x"), Some("at-file"), false)));
+    check("-s y", of_file, Some(("File", Some("f"), Some("y"), false)));
+    check("--forward-session-name", of_file, Some(("File", Some("f"), None, true)));
+    check(&format!("-r {ROLE} -s y"), of_file, Some(("Deployer", Some("f"), Some("y"), false)));
+    let forwards = "{defaultRole: 'arn:aws:iam::123456789012:role/File', forwardSessionName: true}";
+    check("", forwards, Some(("File", None, None, true)));
+    check("-s y", forwards, Some(("File", None, Some("y"), false)));
+    check("--forward-session-name=false", forwards, Some(("File", None, None, false)));
+}
+
+#[test]
+fn names_of_sessions_exclude_each_other() {
+    let error = args(&format!("-r {ROLE} -s y --forward-session-name")).expect_err("a conflict");
+    assert_eq!(error.kind(), clap::error::ErrorKind::ArgumentConflict);
+    let both = file(&format!("{{role: '{ROLE}', sessionName: night, forwardSessionName: true}}"));
+    let error = args("").expect("good arguments").role(&both).expect_err("a conflict");
+    assert_eq!(error.to_string(), "sessionName and forwardSessionName exclude each other");
+}
+
+#[test]
+fn switches_take_a_value_as_well() {
+    #[track_caller]
+    fn check(words: &str, token_only: Option<bool>, cache: Option<bool>) {
+        let command = args(words).expect("good arguments");
+        assert_eq!((command.token_only, command.cache.on), (token_only, cache), "{words}");
+    }
+    check("", None, None);
+    check("--token-only --cache", Some(true), Some(true));
+    check("--token-only=false --cache=1", Some(false), Some(true));
+    assert!(args("--cache=maybe").is_err());
+}
+
+#[test]
+fn what_is_no_role_is_said() {
+    for text in ["arn:aws:iam::123456789012:user/bob", "Admin"] {
+        let error = args(&format!("-r {text}")).expect("a text").role(&ClientSection::default()).expect_err("no role");
+        assert!(error.to_string().starts_with(&format!("role {text}")), "{error}");
+    }
+}

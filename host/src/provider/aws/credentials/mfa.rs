@@ -1,0 +1,113 @@
+//! Profiles with `mfa_serial` (AWS SDKs and Tools Reference Guide, "Assume role credential provider").
+//!
+//! `aws-config` does not read that key and would call AssumeRole without a code. So the part of such a
+//! chain of profiles from the innermost role with a device on is ours; what lies below it stays the SDK's.
+
+use std::time::Duration;
+
+use aws_config::{
+    SdkConfig,
+    profile::{self, Profile, ProfileSet},
+};
+use aws_credential_types::Credentials;
+use aws_types::os_shim_internal::{Env, Fs};
+
+use super::{
+    LoadError, Loader, Role,
+    role::{HOUR, Step},
+};
+
+/// A chain of profiles in which a role asks for a code.
+#[derive(Debug)]
+pub(super) struct Plan {
+    /// Where the first keys come from.
+    pub(super) source: Source,
+    /// Roles to assume with them, one after the other.
+    pub(super) steps: Vec<Step>,
+}
+
+/// The keys of a chain of profiles.
+#[derive(Debug, Eq, PartialEq)]
+pub(super) enum Source {
+    /// Whatever the profile of this name gives.
+    Profile(String),
+    /// The keys of a profile that is its own `source_profile`.
+    Keys { id: String, secret: String, session_token: Option<String> },
+}
+
+// === impl Loader ===
+
+impl Loader<'_> {
+    /// The credentials of a profile with `mfa_serial`: `name`, else `AWS_PROFILE`. `None` for any other profile,
+    /// and for files that the SDK has yet to complain about.
+    pub(super) async fn with_code(
+        &self,
+        name: Option<&str>,
+        settings: &SdkConfig,
+    ) -> Result<Option<Credentials>, LoadError> {
+        let files = profile::load(&Fs::real(), &Env::real(), &Default::default(), None).await;
+        let plan = files.ok().and_then(|files| Plan::of(&files, name.unwrap_or_else(|| files.selected_profile())));
+        let Some(Plan { source, steps }) = plan else { return Ok(None) };
+        let mut credentials = match source {
+            Source::Profile(name) => self.of_plain_profile(&name, settings).await?,
+            Source::Keys { id, secret, session_token } => Credentials::new(id, secret, session_token, None, "Profile"),
+        };
+        for step in steps {
+            self.asked.set(self.asked.get() || step.device.is_some());
+            credentials = step.assume(credentials, settings, self.now, self.request.ask_code).await?;
+        }
+        Ok(Some(credentials))
+    }
+}
+
+// === impl Plan ===
+
+impl Plan {
+    /// The plan for the profile `name`, if a role of its chain asks for a code. A chain that makes no sense
+    /// has none: the SDK, asked for it then, says what is wrong.
+    pub(super) fn of(profiles: &ProfileSet, name: &str) -> Option<Self> {
+        let mut links = Vec::new();
+        let mut profile = profiles.get_profile(name)?;
+        while let (Some(step), Some(source)) = (step(profile), profile.get("source_profile")) {
+            if links.iter().any(|(_, earlier): &(Step, Source)| *earlier == Source::Profile(source.to_owned())) {
+                return None;
+            }
+            if source == profile.name() {
+                links.push((step, keys(profile)?));
+                break;
+            }
+            links.push((step, Source::Profile(source.to_owned())));
+            let Some(next) = profiles.get_profile(source) else { break };
+            profile = next;
+        }
+        let innermost = links.iter().rposition(|(step, _)| step.device.is_some())?;
+        links.truncate(innermost + 1);
+        let (mut steps, mut sources): (Vec<_>, Vec<_>) = links.into_iter().unzip();
+        steps.reverse();
+        Some(Self { source: sources.pop()?, steps })
+    }
+}
+
+fn step(profile: &Profile) -> Option<Step> {
+    let text = |key: &str| profile.get(key).filter(|value| !value.is_empty()).map(str::to_owned);
+    let duration = profile.get("duration_seconds").and_then(|text| text.parse().ok()).map_or(HOUR, Duration::from_secs);
+    let role = Role {
+        arn: profile.get("role_arn")?.parse().ok()?,
+        external_id: text("external_id"),
+        session_name: text("role_session_name"),
+        forward_session_name: false,
+    };
+    Some(Step { role, device: text("mfa_serial"), duration })
+}
+
+fn keys(profile: &Profile) -> Option<Source> {
+    let text = |key: &str| profile.get(key).map(str::to_owned);
+    Some(Source::Keys {
+        id: text("aws_access_key_id")?,
+        secret: text("aws_secret_access_key")?,
+        session_token: text("aws_session_token"),
+    })
+}
+
+#[cfg(test)]
+mod tests;
