@@ -111,9 +111,18 @@ fn server_section(file: &Path, node: Node, source: &str, warnings: &mut Warnings
     lists_were_read(&lists)?;
     let places = Places::of(&own);
     let admins = bootstrap_admins(&mut lists, source, warnings)?;
-    let own: Own = De::new(&own, source).read()?;
-    let (kubernetes, dynamic_file) = (own.kubernetes(file), own.dynamic_file(file));
-    let Own { partition, backend_mode, mut policies, policy_engine, reserved_prefix_config, mut sts, .. } = own;
+    let keys: Own = De::new(&own, source).read()?;
+    let (kubernetes, dynamic_file) = (keys.kubernetes(file), keys.dynamic_file(file));
+    let Own { partition, backend_mode, mut policies, policy_engine, reserved_prefix_config, mut sts, .. } = keys;
+    sts.check().map_err(|error| {
+        let key = if let sts::ConfigError::Bounds { key, .. } = &error { key } else { "endpoints" };
+        out_of_bounds(&own, &format!("sts.{key}"), &error)
+    })?;
+    let http_config: server::Config = De::new(&http, source).read()?;
+    http_config.check().map_err(|error| {
+        let key = if let server::Error::OutOfBounds { key, .. } = &error { key } else { "" };
+        out_of_bounds(&http, key, &error)
+    })?;
     for policy in &mut policies {
         policy.component = beside(file, &policy.component);
     }
@@ -121,12 +130,12 @@ fn server_section(file: &Path, node: Node, source: &str, warnings: &mut Warnings
         *ca_file = beside(file, ca_file);
     }
     let sources = check::sources(backend_mode.as_ref(), &policies, dynamic_file.is_some(), &places)?;
-    check::policies(&policies, &sources, own.dynamic_backend_mode_path.is_some(), &places)?;
+    check::policies(&policies, &sources, keys.dynamic_backend_mode_path.is_some(), &places)?;
     let sts_hosts =
         sts_hosts(&sts, partition).map_err(|what| Problem::new(places.sts, what).under("sts", places.sts))?;
     let reserved_prefixes = check::reserved_prefixes(reserved_prefix_config, &sources, &places, warnings)?;
     Ok(Config {
-        server: De::new(&http, source).read()?,
+        server: http_config,
         observe: De::new(&observe, source).read()?,
         sts,
         partition,
@@ -135,8 +144,8 @@ fn server_section(file: &Path, node: Node, source: &str, warnings: &mut Warnings
         bootstrap_admins: Arc::new(admins),
         kubernetes,
         dynamic_file,
-        dynamic_file_strict: own.dynamic_file_user_id_strict,
-        backend_mode_file: own.dynamic_backend_mode_path.map(|path| beside(file, &path)),
+        dynamic_file_strict: keys.dynamic_file_user_id_strict,
+        backend_mode_file: keys.dynamic_backend_mode_path.map(|path| beside(file, &path)),
         policies,
         policy_engine,
         map_accounts: account_list(&lists, "mapAccounts", source, |problem| {
@@ -148,6 +157,21 @@ fn server_section(file: &Path, node: Node, source: &str, warnings: &mut Warnings
         reserved_prefixes,
         ..Config::default()
     })
+}
+
+/// That the value at `path`, dots between its keys, is not what its room takes.
+fn out_of_bounds(section: &Node, path: &str, error: &dyn std::error::Error) -> Problem {
+    let mut place = section;
+    for key in path.split('.') {
+        let Value::Map(entries) = &place.value else { break };
+        let Some(node) = value(entries, key) else { break };
+        place = node;
+    }
+    let mut problem = Problem::new(place.at, error.to_string());
+    for key in path.rsplit('.') {
+        problem = problem.under(key, place.at);
+    }
+    problem
 }
 
 /// The entries of these lists are in, so that nothing is left of a list; of anything else, something is.
