@@ -129,18 +129,18 @@ impl<'a> Entries<'a> {
         let not_after = self.not_after(entries)?;
         self.remark(section, place, entries, &subject, &username, &groups);
         let rule = Rule::new(username, self.groups.share(groups), node.at.line);
-        Ok((subject, not_after.map_or_else(|| rule.clone(), |end| rule.clone().ending(end))))
+        Ok(match not_after {
+            None => (subject, rule),
+            Some(end) => (subject, rule.ending(end)),
+        })
     }
 
     fn check_keys(&mut self, section: Section, place: &Place, entries: &[(Key, Node)]) -> Result<(), Problem> {
-        match check_keys(entries, section.keys(), self.style.shared)? {
-            None => Ok(()),
-            Some(key) => {
-                let text = format!("the key `{}` is none of ours and has no effect", key.text);
-                self.warnings.push(key.at.line, &self.path(section, place), text);
-                Ok(())
-            }
+        if let Some(key) = check_keys(entries, section.keys(), self.style.shared)? {
+            let text = format!("the key `{}` is none of ours and has no effect", key.text);
+            self.warnings.push(key.at.line, &self.path(section, place), text);
         }
+        Ok(())
     }
 
     fn not_after(&self, entries: &[(Key, Node)]) -> Result<Option<SystemTime>, Problem> {

@@ -111,8 +111,10 @@ fn server_section(file: &Path, node: Node, source: &str, warnings: &mut Warnings
     lists_were_read(&lists)?;
     let places = Places::of(&own);
     let admins = bootstrap_admins(&mut lists, source, warnings)?;
-    let read: Own = De::new(&own, source).read()?;
-    read.sts.check().map_err(|error| {
+    let keys: Own = De::new(&own, source).read()?;
+    let (kubernetes, dynamic_file) = (keys.kubernetes(file), keys.dynamic_file(file));
+    let Own { partition, backend_mode, mut policies, policy_engine, reserved_prefix_config, mut sts, .. } = keys;
+    sts.check().map_err(|error| {
         let key = if let sts::ConfigError::Bounds { key, .. } = &error { key } else { "endpoints" };
         out_of_bounds(&own, &format!("sts.{key}"), &error)
     })?;
@@ -121,8 +123,6 @@ fn server_section(file: &Path, node: Node, source: &str, warnings: &mut Warnings
         let key = if let server::Error::OutOfBounds { key, .. } = &error { key } else { "" };
         out_of_bounds(&http, key, &error)
     })?;
-    let (kubernetes, dynamic_file) = (read.kubernetes(file), read.dynamic_file(file));
-    let Own { partition, backend_mode, mut policies, policy_engine, reserved_prefix_config, mut sts, .. } = read;
     for policy in &mut policies {
         policy.component = beside(file, &policy.component);
     }
@@ -130,7 +130,7 @@ fn server_section(file: &Path, node: Node, source: &str, warnings: &mut Warnings
         *ca_file = beside(file, ca_file);
     }
     let sources = check::sources(backend_mode.as_ref(), &policies, dynamic_file.is_some(), &places)?;
-    check::policies(&policies, &sources, read.dynamic_backend_mode_path.is_some(), &places)?;
+    check::policies(&policies, &sources, keys.dynamic_backend_mode_path.is_some(), &places)?;
     let sts_hosts =
         sts_hosts(&sts, partition).map_err(|what| Problem::new(places.sts, what).under("sts", places.sts))?;
     let reserved_prefixes = check::reserved_prefixes(reserved_prefix_config, &sources, &places, warnings)?;
@@ -144,8 +144,8 @@ fn server_section(file: &Path, node: Node, source: &str, warnings: &mut Warnings
         bootstrap_admins: Arc::new(admins),
         kubernetes,
         dynamic_file,
-        dynamic_file_strict: read.dynamic_file_user_id_strict,
-        backend_mode_file: read.dynamic_backend_mode_path.map(|path| beside(file, &path)),
+        dynamic_file_strict: keys.dynamic_file_user_id_strict,
+        backend_mode_file: keys.dynamic_backend_mode_path.map(|path| beside(file, &path)),
         policies,
         policy_engine,
         map_accounts: account_list(&lists, "mapAccounts", source, |problem| {
