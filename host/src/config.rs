@@ -10,6 +10,9 @@
 //!          └▶ entry ─▶ mapping::Rules                                       ▲
 //!                                                  reload: one snapshot, or the last good one
 //! ```
+//!
+//! Reading never stops at the first mistake: all of them are [`Finding`]s of one list. The server refuses a file
+//! that has one that says so and logs what is worse than a note; `herald check-config` prints the whole list.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -30,19 +33,26 @@ use crate::{
     server, sts,
 };
 
+mod arn_hint;
 pub mod build;
 mod check;
 mod de;
 mod entry;
 mod error;
 mod file;
+pub mod finding;
 mod node;
 pub mod reload;
+mod remark;
+mod repair;
 
 use file::{BackendMode, Places};
+use finding::Findings;
+use remark::Census;
 
 pub use build::Shared;
-pub use error::{ConfigError, Position, Warning};
+pub use error::{ConfigError, Position};
+pub use finding::{CheckId, Finding, Severity};
 pub use reload::Reloader;
 
 /// One configuration: what the file says, what it leaves out filled in with defaults.
@@ -124,8 +134,21 @@ pub enum Source {
 pub struct Loaded {
     /// What is in force.
     pub config: Config,
-    /// What is not, by line.
-    pub warnings: Vec<Warning>,
+    /// What is not, or may not mean what it says, by line. Notes are left out.
+    pub warnings: Vec<Finding>,
+}
+
+/// A file as far as it can be read, and everything there is to say about it.
+#[derive(Debug)]
+pub struct Checked {
+    /// What can be read of it. Not to be put in force if a finding refuses it.
+    pub config: Config,
+    /// All findings, by line.
+    pub findings: Vec<Finding>,
+    /// The first finding that refuses the file.
+    refusal: Option<Finding>,
+    /// Groups that entries would have given that are left out, and where those stand.
+    lost_groups: Vec<(String, Position)>,
 }
 
 /// Hexadecimal digits of a generation.
@@ -153,7 +176,28 @@ impl Config {
     ///
     /// When it does not say what it should.
     pub fn parse(path: &Path, text: &str) -> Result<Loaded, ConfigError> {
-        file::parse(path, text).map_err(|problem| problem.in_file(path))
+        let Checked { config, findings, refusal, .. } = Self::check(path, text);
+        match refusal {
+            Some(finding) => Err(ConfigError::refused(path, &finding)),
+            None => {
+                let warnings = findings.into_iter().filter(|finding| finding.severity > Severity::Note).collect();
+                Ok(Loaded { config, warnings })
+            }
+        }
+    }
+
+    /// Reads `text` as what stands in `path`, to its end whatever is wrong with it. Looks at no file.
+    #[must_use]
+    pub fn check(path: &Path, text: &str) -> Checked {
+        file::parse(path, text)
+    }
+
+    /// The partitions of AWS whose tokens are accepted.
+    fn accepted_partitions(&self) -> Vec<&str> {
+        let more = self.sts_hosts.iter().filter_map(|host| host.partition);
+        let mut names: Vec<&str> = std::iter::once(self.partition).chain(more).map(aws::Partition::as_str).collect();
+        names.dedup();
+        names
     }
 
     /// Puts other sources in place of `server.backendMode`, as `--backend-mode` does.
@@ -164,11 +208,12 @@ impl Config {
     pub fn set_backend_mode(&mut self, modes: &[String]) -> Result<(), ConfigError> {
         let places = Places::default();
         let modes = BackendMode(modes.to_vec());
-        let checked = check::sources(Some(&modes), &self.policies, &places)
-            .and_then(|sources| check::policies(&self.policies, &sources, &places).map(|()| sources));
-        let file = self.file.clone();
-        self.sources =
-            checked.map_err(|problem| ConfigError::Build { file, what: format!("--backend-mode: {problem}") })?;
+        let (sources, mut problems) = check::sources(Some(&modes), &self.policies, &places);
+        problems.extend(check::policies(&self.policies, &sources, &places));
+        if let Some(problem) = problems.first() {
+            return Err(ConfigError::Build { file: self.file.clone(), what: format!("--backend-mode: {problem}") });
+        }
+        self.sources = sources;
         Ok(())
     }
 
@@ -261,13 +306,24 @@ impl Source {
     }
 }
 
+// === impl Checked ===
+
+impl Checked {
+    fn new(config: Config, findings: Findings, census: Census) -> Self {
+        let refusal = findings.refusal().cloned();
+        Self { config, findings: findings.finish(), refusal, lost_groups: census.lost }
+    }
+}
+
 // === impl Loaded ===
 
 impl Loaded {
     /// Writes every warning to the process log, and how many mappings are in force.
     pub fn log(&self) {
         for warning in &self.warnings {
-            tracing::warn!(file = %self.config.file.display(), line = warning.line, key = warning.path, "{}", warning.text);
+            let Finding { id, at, path, .. } = warning;
+            let file = self.config.file.display();
+            tracing::warn!(%file, line = at.line, key = path, check = %id, "{}", warning.text());
         }
         let Config { generation, rules, policies, .. } = &self.config;
         let (mappings, policies, warnings) = (rules.len(), policies.len(), self.warnings.len());

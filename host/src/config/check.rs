@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use super::{
     Source,
-    entry::Warnings,
-    error::{Problem, did_you_mean},
+    error::{Position, Problem, did_you_mean},
     file::{BackendMode, Places, ReservedPrefixes},
+    finding::{CheckId, Findings, Severity},
 };
 use crate::{
     mapping::{chain::MAP_ACCOUNTS, mounted_file, policy_stage},
@@ -18,52 +18,63 @@ const LATER: [&str; 5] = ["ACKConfigMap", "ConfigMap", "CRD", "DynamicFile", "EK
 /// The old name of [`mounted_file::NAME`].
 const FILE: &str = "File";
 
-/// The sources in order.
+/// The sources in order, and what is wrong with the list.
 pub(super) fn sources(
     modes: Option<&BackendMode>,
     policies: &[policy::Config],
     places: &Places,
-) -> Result<Vec<Source>, Problem> {
-    let wrong = |what: String| Problem::new(places.backend_mode, what).under("backendMode", places.backend_mode);
-    let Some(BackendMode(modes)) = modes else { return Ok(vec![Source::MountedFile]) };
+) -> (Vec<Source>, Vec<Problem>) {
+    let wrong = |what: Wrong| what.at(places.backend_mode).under("backendMode", places.backend_mode);
+    let Some(BackendMode(modes)) = modes else { return (vec![Source::MountedFile], Vec::new()) };
+    let (mut sources, mut problems) = (Vec::new(), Vec::new());
     if modes.is_empty() {
-        return Err(wrong("names no source".to_owned()));
+        problems.push(wrong("names no source".to_owned().into()));
     }
-    let mut sources = Vec::new();
     for mode in modes {
-        let source = source(mode, policies).map_err(wrong)?;
-        if sources.contains(&source) {
-            return Err(wrong(format!("names {} twice", source.name())));
+        match source(mode, policies) {
+            Ok(source) if sources.contains(&source) => {
+                problems.push(wrong(format!("names {} twice", source.name()).into()));
+            }
+            Ok(source) => sources.push(source),
+            Err(what) => problems.push(wrong(what)),
         }
-        sources.push(source);
     }
-    Ok(sources)
+    (sources, problems)
 }
 
-pub(super) fn source(mode: &str, policies: &[policy::Config]) -> Result<Source, String> {
+/// What is wrong with a source, and most likely meant.
+pub(super) struct Wrong {
+    what: String,
+    hint: Option<String>,
+}
+
+pub(super) fn source(mode: &str, policies: &[policy::Config]) -> Result<Source, Wrong> {
     if mode == mounted_file::NAME || mode == FILE {
         return Ok(Source::MountedFile);
     }
     if LATER.contains(&mode) {
-        return Err(format!("{mode} is not in this release yet: it has MountedFile and Policy/<name>"));
+        return Err(format!("{mode} is not in this release yet: it has MountedFile and Policy/<name>").into());
     }
     let Some(name) = mode.strip_prefix(policy_stage::PREFIX) else {
         let hint = did_you_mean(mode, [mounted_file::NAME, policy_stage::PREFIX]);
-        return Err(format!("unknown source `{mode}`{hint}"));
+        return Err(Wrong { what: format!("unknown source `{mode}`"), hint });
     };
     let found = policies.iter().find(|policy| policy.name.as_str() == name);
     match found.map(|policy| policy.kind) {
         Some(Kind::Map) => Ok(Source::Policy(name.to_owned())),
-        Some(_) => Err(format!("{mode} is not of kind map: policies of other kinds follow the list by themselves")),
+        Some(_) => {
+            Err(format!("{mode} is not of kind map: policies of other kinds follow the list by themselves").into())
+        }
         None => {
             let hint = did_you_mean(name, policies.iter().map(|policy| policy.name.as_str()));
-            Err(format!("{mode} names no policy of `policies`{hint}"))
+            Err(Wrong { what: format!("{mode} names no policy of `policies`"), hint })
         }
     }
 }
 
-/// What the policies say about each other and about the list of sources.
-pub(super) fn policies(policies: &[policy::Config], sources: &[Source], places: &Places) -> Result<(), Problem> {
+/// What is wrong with what the policies say about each other and about the list of sources.
+pub(super) fn policies(policies: &[policy::Config], sources: &[Source], places: &Places) -> Vec<Problem> {
+    let mut problems = Vec::new();
     let guarded = policies.iter().any(|policy| policy.kind == Kind::Guard);
     for (index, policy) in policies.iter().enumerate() {
         let name = policy.name.as_str();
@@ -84,37 +95,51 @@ pub(super) fn policies(policies: &[policy::Config], sources: &[Source], places: 
             _ => continue,
         };
         let at = places.policies.get(index).copied().unwrap_or_default();
-        return Err(Problem::new(at, what).within(index, at).under("policies", at));
+        problems.push(Problem::new(at, what).within(index, at).under("policies", at));
     }
-    Ok(())
+    problems
 }
 
-/// Reserved prefixes by source. Entries of one source add up.
+/// Reserved prefixes by source, and what is wrong with them. Entries of one source add up.
 pub(super) fn reserved_prefixes(
     entries: Vec<ReservedPrefixes>,
     sources: &[Source],
     places: &Places,
-    warnings: &mut Warnings,
-) -> Result<BTreeMap<String, Vec<String>>, Problem> {
+    findings: &mut Findings,
+) -> (BTreeMap<String, Vec<String>>, Vec<Problem>) {
     let mut reserved: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let mut problems = Vec::new();
     for (index, entry) in entries.into_iter().enumerate() {
         let at = places.reserved_prefixes.get(index).copied().unwrap_or_default();
+        let full = |problem: Problem| problem.within(index, at).under("reservedPrefixConfig", at);
         let name = if entry.backend_mode == FILE { mounted_file::NAME.to_owned() } else { entry.backend_mode };
         let asked = name == MAP_ACCOUNTS || sources.iter().any(|source| source.name() == name);
         if !asked && LATER.contains(&name.as_str()) {
-            warnings.push(
-                at.line,
-                &format!("server.reservedPrefixConfig[{index}]"),
-                format!("has no effect: {name} is not in backendMode"),
-            );
+            let problem = Problem::new(at, "has no effect").id(CheckId::NoEffect);
+            let problem = full(problem.fix(format!("{name} is not in backendMode")));
+            findings.remark(Severity::Warning, problem.under("server", at));
         } else if !asked {
             let names: Vec<String> = sources.iter().map(Source::name).collect();
             let hint = did_you_mean(&name, names.iter().map(String::as_str));
-            let problem = Problem::new(at, format!("`{name}` is not in backendMode{hint}"));
-            return Err(problem.within(index, at).under("reservedPrefixConfig", at));
+            problems.push(full(Problem::new(at, format!("`{name}` is not in backendMode")).maybe(hint)));
+            continue;
         }
         let prefixes = entry.username_prefix_reserve_list.into_iter().filter(|prefix| !prefix.is_empty());
         reserved.entry(name).or_default().extend(prefixes);
     }
-    Ok(reserved)
+    (reserved, problems)
+}
+
+// === impl Wrong ===
+
+impl Wrong {
+    fn at(self, at: Position) -> Problem {
+        Problem::new(at, self.what).maybe(self.hint)
+    }
+}
+
+impl From<String> for Wrong {
+    fn from(what: String) -> Self {
+        Self { what, hint: None }
+    }
 }

@@ -9,13 +9,15 @@ use std::{
 use serde::{Deserialize, Deserializer, de::SeqAccess, de::Visitor};
 
 use super::{
-    ClientSection, Config, Loaded, check,
-    de::{De, fields_of, twice, unknown},
-    entry::{Entries, Warnings, accounts, value},
+    Checked, ClientSection, Config, Source, check,
+    de::{fields_of, twice, unknown},
+    entry::{Entries, accounts, value},
     error::{Position, Problem},
+    finding::{CheckId, Findings, Severity},
     node::{self, Key, Node, Value},
+    repair::read,
 };
-use crate::{caller::AccountId, observe, policy, provider::aws, server, sts};
+use crate::{caller::AccountId, mapping::Rules, observe, policy, provider::aws, server, sts};
 
 /// What this room itself reads under `server`.
 #[derive(Deserialize, Default)]
@@ -54,6 +56,8 @@ pub(super) struct Places {
 const TOP: [&str; 2] = ["clusterID", "server"];
 /// Read entry by entry; the roles and users are already, on the way.
 const LISTS: [&str; 4] = ["mapRoles", "mapUsers", "mapAccounts", "scrubbedAccounts"];
+const ENTRY_LISTS: [&str; 2] = ["mapRoles", "mapUsers"];
+const SERVER: &str = "server";
 /// Keys of existing files that are understood and do nothing, with what to know about them.
 const IDLE_TOP: [(&str, &str); 5] = [
     ("feature-gates", "nothing here is behind a gate"),
@@ -76,90 +80,194 @@ const IDLE_SERVER: [(&str, &str); 11] = [
     ("sourceARN", "this release makes no EC2 look-ups"),
 ];
 
-/// Reads a whole file.
-pub(super) fn parse(file: &Path, source: &str) -> Result<Loaded, Problem> {
-    let mut entries = Entries::new(source);
-    let root = node::read(source, &mut |section, index, node| entries.add(section, index, &node))?;
-    let (rules, mut warnings) = entries.finish();
-
-    let idle = IDLE_TOP.map(|(key, _)| key);
-    let [top, client, idle] = split(root, [&TOP, fields_of::<ClientSection>(), &idle])?;
-    warn_idle(&mut warnings, "", &idle, &IDLE_TOP);
-    let Value::Map(mut top) = top.value else { return Ok(Loaded { config: Config::default(), warnings: Vec::new() }) };
-    let server = take(&mut top, "server").unwrap_or_else(|| Node::new(Position::default(), Value::Null));
-    let at = server.at;
-    let config = Config {
-        file: file.to_owned(),
-        cluster_id: cluster_id(&top, source)?,
-        client: De::new(&client, source).read()?,
-        rules: Arc::new(rules),
-        ..server_section(file, server, source, &mut warnings).map_err(|problem| problem.under("server", at))?
+/// Reads a whole file, as far as it can be read.
+pub(super) fn parse(file: &Path, source: &str) -> Checked {
+    let mut entries = Entries::new(source, "server");
+    let root = node::read(source, &mut |section, index, node| entries.add(section, index, &node));
+    let (rules, mut findings, census) = entries.finish();
+    let config = match root {
+        Ok(root) => {
+            let config = Reader { file, source, findings: &mut findings }.top(root, Arc::new(rules));
+            census.partitions(&config.accepted_partitions(), &mut findings);
+            config
+        }
+        Err(problem) => {
+            findings.refuse(problem);
+            Config::default()
+        }
     };
-    Ok(Loaded { config, warnings: warnings.finish() })
+    Checked::new(config, findings, census)
 }
 
-fn server_section(file: &Path, node: Node, source: &str, warnings: &mut Warnings) -> Result<Config, Problem> {
-    let idle = IDLE_SERVER.map(|(key, _)| key);
-    let rooms = [&LISTS, fields_of::<Own>(), fields_of::<server::Config>(), fields_of::<observe::Config>(), &idle];
-    let [lists, own, http, observe, idle] = split(node, rooms)?;
-    warn_idle(warnings, "server.", &idle, &IDLE_SERVER);
-
-    lists_were_read(&lists)?;
-    let places = Places::of(&own);
-    let Own { partition, backend_mode, mut policies, policy_engine, reserved_prefix_config, mut sts } =
-        De::new(&own, source).read()?;
-    for policy in &mut policies {
-        policy.component = beside(file, &policy.component);
-    }
-    for ca_file in sts.endpoints.iter_mut().filter_map(|endpoint| endpoint.ca_file.as_mut()) {
-        *ca_file = beside(file, ca_file);
-    }
-    let sources = check::sources(backend_mode.as_ref(), &policies, &places)?;
-    check::policies(&policies, &sources, &places)?;
-    let sts_hosts =
-        sts_hosts(&sts, partition).map_err(|what| Problem::new(places.sts, what).under("sts", places.sts))?;
-    let reserved_prefixes = check::reserved_prefixes(reserved_prefix_config, &sources, &places, warnings)?;
-    Ok(Config {
-        server: De::new(&http, source).read()?,
-        observe: De::new(&observe, source).read()?,
-        sts,
-        partition,
-        sts_hosts,
-        sources,
-        policies,
-        policy_engine,
-        map_accounts: account_list(&lists, "mapAccounts", source, |problem| {
-            warnings.left_out(&problem.under("mapAccounts", Position::default()).under("server", Position::default()));
-            Ok(())
-        })?,
-        // Leaving one out would put that account into logs, so a wrong one is an error.
-        scrubbed_accounts: account_list(&lists, "scrubbedAccounts", source, Err)?,
-        reserved_prefixes,
-        ..Config::default()
-    })
+/// The way through one file.
+struct Reader<'a> {
+    file: &'a Path,
+    source: &'a str,
+    findings: &'a mut Findings,
 }
 
-/// The entries of these lists are in, so that nothing is left of a list; of anything else, something is.
-fn lists_were_read(lists: &Node) -> Result<(), Problem> {
-    let Value::Map(entries) = &lists.value else { return Ok(()) };
-    for key in ["mapRoles", "mapUsers"] {
-        if let Some(node) = value(entries, key) {
-            let what = format!("expected a list of mappings, found {}", node.value.noun());
-            return Err(Problem::new(node.at, what).under(key, node.at));
+// === impl Reader ===
+
+impl Reader<'_> {
+    fn top(&mut self, root: Node, rules: Arc<Rules>) -> Config {
+        let idle = IDLE_TOP.map(|(key, _)| key);
+        let [top, mut client, idle] = self.split(root, [&TOP, fields_of::<ClientSection>(), &idle], "");
+        self.warn_idle("", &idle, &IDLE_TOP);
+        let Value::Map(mut top) = top.value else { return Config::default() };
+        let server = take(&mut top, SERVER).unwrap_or_else(|| Node::new(Position::default(), Value::Null));
+        let cluster_id = cluster_id(&top, self.source).unwrap_or_else(|problem| {
+            self.findings.refuse(problem);
+            None
+        });
+        let client = read(&mut client, self.source).report("", self.findings);
+        Config { file: self.file.to_owned(), cluster_id, client, rules, ..self.server(server) }
+    }
+
+    fn server(&mut self, node: Node) -> Config {
+        let at = node.at;
+        let idle = IDLE_SERVER.map(|(key, _)| key);
+        let rooms = [&LISTS, fields_of::<Own>(), fields_of::<server::Config>(), fields_of::<observe::Config>(), &idle];
+        let [lists, mut own, mut http, mut observe, idle] = self.split(node, rooms, SERVER);
+        self.warn_idle("server.", &idle, &IDLE_SERVER);
+        let refuse = |findings: &mut Findings, problem: Problem| findings.refuse(problem.under(SERVER, at));
+
+        for problem in lists_were_read(&lists) {
+            refuse(self.findings, problem);
+        }
+        let places = Places::of(&own);
+        let own = read::<Own>(&mut own, self.source);
+        let readable = |key: &str| own.is_whole(key);
+        let (policies_read, reserved_read, sts_read) =
+            (readable("policies"), readable("reservedPrefixConfig"), readable("sts"));
+        let modes_read = readable("backendMode");
+        let Own { partition, backend_mode, mut policies, policy_engine, reserved_prefix_config, mut sts } =
+            own.report(SERVER, self.findings);
+        for policy in &mut policies {
+            policy.component = beside(self.file, &policy.component);
+        }
+        for ca_file in sts.endpoints.iter_mut().filter_map(|endpoint| endpoint.ca_file.as_mut()) {
+            *ca_file = beside(self.file, ca_file);
+        }
+        // What is missing because it could not be read is no second mistake.
+        let (sources, problems) = check::sources(backend_mode.as_ref(), &policies, &places);
+        let mut all_known = modes_read && problems.is_empty();
+        if policies_read {
+            problems.into_iter().for_each(|problem| refuse(self.findings, problem));
+        } else {
+            all_known = false;
+        }
+        if all_known {
+            for problem in check::policies(&policies, &sources, &places) {
+                refuse(self.findings, problem);
+            }
+        }
+        let sts_hosts = sts_hosts(&sts, partition).unwrap_or_else(|what| {
+            if sts_read {
+                refuse(self.findings, Problem::new(places.sts, what).under("sts", places.sts));
+            }
+            Vec::new()
+        });
+        self.warn_unasked(&lists, &sources);
+        let reserved = if all_known && reserved_read { reserved_prefix_config } else { Vec::new() };
+        let (reserved_prefixes, problems) = check::reserved_prefixes(reserved, &sources, &places, self.findings);
+        problems.into_iter().for_each(|problem| refuse(self.findings, problem));
+        Config {
+            server: read(&mut http, self.source).report(SERVER, self.findings),
+            observe: read(&mut observe, self.source).report(SERVER, self.findings),
+            map_accounts: self.accounts(&lists, "mapAccounts", at, Findings::left_out),
+            // Leaving one out would put that account into logs, so a wrong one is an error.
+            scrubbed_accounts: self.accounts(&lists, "scrubbedAccounts", at, Findings::refuse),
+            sts,
+            partition,
+            sts_hosts,
+            sources,
+            policies,
+            policy_engine,
+            reserved_prefixes,
+            ..Config::default()
         }
     }
-    Ok(())
-}
 
-fn account_list(
-    lists: &Node,
-    key: &str,
-    source: &str,
-    wrong: impl FnMut(Problem) -> Result<(), Problem>,
-) -> Result<BTreeSet<AccountId>, Problem> {
-    let Value::Map(entries) = &lists.value else { return Ok(BTreeSet::new()) };
-    let Some(node) = value(entries, key) else { return Ok(BTreeSet::new()) };
-    accounts(node, source, wrong).map_err(|problem| problem.under(key, node.at))
+    fn accounts(
+        &mut self,
+        lists: &Node,
+        key: &str,
+        at: Position,
+        report: fn(&mut Findings, Problem),
+    ) -> BTreeSet<AccountId> {
+        let Value::Map(entries) = &lists.value else { return BTreeSet::new() };
+        let Some(node) = value(entries, key) else { return BTreeSet::new() };
+        let full = |problem: Problem| problem.under(key, node.at).under(SERVER, at);
+        let read = accounts(node, self.source, |problem| report(self.findings, full(problem)));
+        read.unwrap_or_else(|problem| {
+            self.findings.refuse(full(problem));
+            BTreeSet::new()
+        })
+    }
+
+    /// Deals the keys of one map out to those who know them.
+    fn split<const N: usize>(&mut self, node: Node, rooms: [&[&'static str]; N], under: &str) -> [Node; N] {
+        let at = node.at;
+        let mut refuse = |problem: Problem| {
+            self.findings.refuse(if under.is_empty() { problem } else { problem.under(under, at) });
+        };
+        let entries = match node.value {
+            Value::Map(entries) => entries,
+            Value::Null => Vec::new(),
+            other => {
+                refuse(Problem::new(at, format!("expected a map, found {}", other.noun())));
+                Vec::new()
+            }
+        };
+        let mut dealt: [Vec<(Key, Node)>; N] = std::array::from_fn(|_| Vec::new());
+        for (key, node) in entries {
+            let whose = rooms.iter().position(|names| fold_known(&key, names));
+            let Some(place) = whose else {
+                refuse(unknown(&key, &rooms.concat()).under(&key.text, key.at));
+                continue;
+            };
+            match dealt[place].iter().find(|(other, _)| other.text.eq_ignore_ascii_case(&key.text)) {
+                Some((first, _)) => refuse(twice(&key, first).under(&key.text, key.at)),
+                None => dealt[place].push((key, node)),
+            }
+        }
+        dealt.map(|entries| Node::new(at, Value::Map(entries)))
+    }
+
+    fn warn_idle(&mut self, prefix: &str, idle: &Node, table: &[(&str, &str)]) {
+        let Value::Map(entries) = &idle.value else { return };
+        for (key, _) in entries {
+            let advice = table.iter().find(|(name, _)| name.eq_ignore_ascii_case(&key.text));
+            let path = format!("{prefix}{}", key.text);
+            self.no_effect(key, &path, advice.map_or("", |(_, text)| text));
+        }
+    }
+
+    /// Mappings that no source reads.
+    fn warn_unasked(&mut self, lists: &Node, sources: &[Source]) {
+        let Value::Map(entries) = &lists.value else { return };
+        if sources.contains(&Source::MountedFile) {
+            return;
+        }
+        for (key, _) in entries.iter().filter(|(key, _)| fold_known(key, &ENTRY_LISTS)) {
+            self.no_effect(key, &format!("{SERVER}.{}", key.text), "MountedFile is not in `backendMode`");
+        }
+    }
+
+    fn no_effect(&mut self, key: &Key, path: &str, advice: &str) {
+        let problem = Problem::new(key.at, "has no effect").id(CheckId::NoEffect).fix(advice).under(path, key.at);
+        self.findings.remark(Severity::Warning, problem);
+    }
+}
+/// The entries of these lists are in, so that nothing is left of a list; of anything else, something is.
+fn lists_were_read(lists: &Node) -> Vec<Problem> {
+    let Value::Map(entries) = &lists.value else { return Vec::new() };
+    let wrong = |key| {
+        let node = value(entries, key)?;
+        let what = format!("expected a list of mappings, found {}", node.value.noun());
+        Some(Problem::new(node.at, what).under(key, node.at))
+    };
+    ENTRY_LISTS.into_iter().filter_map(wrong).collect()
 }
 
 fn cluster_id(top: &[(Key, Node)], source: &str) -> Result<Option<aws::ClusterId>, Problem> {
@@ -193,29 +301,6 @@ fn beside(file: &Path, other: &Path) -> PathBuf {
     file.parent().unwrap_or_else(|| Path::new("")).join(other)
 }
 
-/// Deals the keys of one map out to those who know them.
-fn split<const N: usize>(node: Node, rooms: [&[&'static str]; N]) -> Result<[Node; N], Problem> {
-    let at = node.at;
-    let entries = match node.value {
-        Value::Map(entries) => entries,
-        Value::Null => Vec::new(),
-        other => return Err(Problem::new(at, format!("expected a map, found {}", other.noun()))),
-    };
-    let mut dealt: [Vec<(Key, Node)>; N] = std::array::from_fn(|_| Vec::new());
-    for (key, node) in entries {
-        let whose = rooms.iter().position(|names| fold_known(&key, names));
-        let Some(place) = whose else {
-            let known: Vec<&'static str> = rooms.concat();
-            return Err(unknown(&key, &known).under(&key.text, key.at));
-        };
-        if let Some((first, _)) = dealt[place].iter().find(|(other, _)| other.text.eq_ignore_ascii_case(&key.text)) {
-            return Err(twice(&key, first).under(&key.text, key.at));
-        }
-        dealt[place].push((key, node));
-    }
-    Ok(dealt.map(|entries| Node::new(at, Value::Map(entries))))
-}
-
 fn fold_known(key: &Key, names: &[&'static str]) -> bool {
     names.iter().any(|name| name.eq_ignore_ascii_case(&key.text))
 }
@@ -223,14 +308,6 @@ fn fold_known(key: &Key, names: &[&'static str]) -> bool {
 fn take(entries: &mut Vec<(Key, Node)>, key: &str) -> Option<Node> {
     let index = entries.iter().position(|(other, _)| other.text.eq_ignore_ascii_case(key))?;
     Some(entries.swap_remove(index).1)
-}
-
-fn warn_idle(warnings: &mut Warnings, prefix: &str, idle: &Node, table: &[(&str, &str)]) {
-    let Value::Map(entries) = &idle.value else { return };
-    for (key, _) in entries {
-        let advice = table.iter().find(|(name, _)| name.eq_ignore_ascii_case(&key.text)).map_or("", |(_, text)| text);
-        warnings.push(key.at.line, &format!("{prefix}{}", key.text), format!("has no effect: {advice}"));
-    }
 }
 
 // === impl Places ===

@@ -12,7 +12,10 @@ use serde::{
 };
 use serde_saphyr::{Location, Spanned};
 
-use super::error::{Position, Problem};
+use super::{
+    error::{Position, Problem},
+    finding::CheckId,
+};
 
 /// One value of a document.
 #[derive(Debug)]
@@ -43,9 +46,10 @@ pub(super) struct Key {
     pub(super) text: Box<str>,
 }
 
-/// The two lists that are read entry by entry.
+/// What is read entry by entry: two lists, and objects that are one entry each.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Section {
+    Identities,
     Roles,
     Users,
 }
@@ -66,7 +70,16 @@ const OLD_BOOLEANS: [&str; 6] = ["y", "n", "yes", "no", "on", "off"];
 /// Reads `text`, handing every entry of `server.mapRoles` and `server.mapUsers` to `each`. In the tree
 /// an empty value stands in for those lists.
 pub(super) fn read(text: &str, each: EachEntry<'_>) -> Result<Node, Problem> {
-    let walk = Walk { level: Level::Top, each };
+    read_from(text, Level::Top, each)
+}
+
+/// Reads `text`, a list by itself, handing every entry of it to `each`.
+pub(super) fn read_list(text: &str, section: Section, each: EachEntry<'_>) -> Result<Node, Problem> {
+    read_from(text, Level::Entries(section), each)
+}
+
+fn read_from(text: &str, level: Level, each: EachEntry<'_>) -> Result<Node, Problem> {
+    let walk = Walk { level, each };
     let value = serde_saphyr::with_deserializer_from_str_with_options(text, options(), |deserializer| {
         walk.deserialize(deserializer)
     })
@@ -114,8 +127,13 @@ fn from_yaml(error: &serde_saphyr::Error, text: &str) -> Problem {
     let line = text.lines().nth(at.line.saturating_sub(1) as usize).unwrap_or_default();
     let unquoted = line.split_once(':').is_some_and(|(_, value)| value.trim_start().starts_with("{{"))
         || line.trim_start().trim_start_matches("- ").trim_start().starts_with("{{");
-    let hint = if unquoted { "; a value that starts with {{ needs quotes" } else { "" };
-    Problem::new(at, format!("{what}{hint}"))
+    let tab = line.len() > line.trim_start().len() && line[..line.len() - line.trim_start().len()].contains('\t');
+    let problem = Problem::new(at, what).id(CheckId::Yaml);
+    match (unquoted, tab) {
+        (true, _) => problem.fix("a value that starts with {{ needs quotes"),
+        (_, true) => problem.fix("indent with blanks, YAML allows no tabs there"),
+        _ => problem,
+    }
 }
 
 fn position(location: &Location) -> Position {
@@ -138,15 +156,24 @@ impl Node {
 
     /// The text, if the value is text to every reader of YAML.
     pub(super) fn text(&self, source: &str) -> Result<&str, Problem> {
-        let found = match &self.value {
+        let quotes = "write it in quotes";
+        let (found, fix) = match &self.value {
             Value::Text(text) if !self.is_old_boolean(text, source) => return Ok(text),
-            Value::Text(text) => format!("`{text}`, which many readers of YAML take for a boolean: write it in quotes"),
-            Value::Bool(value) => format!("the boolean `{value}`: write it in quotes"),
-            Value::Float(_) | Value::Signed(_) | Value::Unsigned(_) => self.number_is_no_text(source),
-            Value::MapOfMaps => "a nested map: a text that starts with {{ needs quotes".to_owned(),
-            other => other.noun().to_owned(),
+            Value::Text(text) => (format!("`{text}`, which many readers of YAML take for a boolean"), quotes),
+            Value::Bool(value) => (format!("the boolean `{value}`"), quotes),
+            Value::Float(_) | Value::Signed(_) | Value::Unsigned(_) => (self.number_is_no_text(source), quotes),
+            Value::MapOfMaps => ("a nested map".to_owned(), "a text that starts with {{ needs quotes"),
+            other => return Err(Problem::new(self.at, format!("expected text, found {}", other.noun()))),
         };
-        Err(Problem::new(self.at, format!("expected text, found {found}")))
+        Err(Problem::new(self.at, format!("expected text, found {found}")).id(CheckId::YamlTrap).fix(fix))
+    }
+
+    /// The text as it is, whatever other readers make of it.
+    pub(super) fn plain(&self) -> Option<&str> {
+        match &self.value {
+            Value::Text(text) => Some(text),
+            _ => None,
+        }
     }
 
     fn is_old_boolean(&self, text: &str, source: &str) -> bool {
@@ -160,7 +187,7 @@ impl Node {
         } else {
             ""
         };
-        format!("the number `{written}`: write it in quotes{octal}")
+        format!("the number `{written}`{octal}")
     }
 }
 

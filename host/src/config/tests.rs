@@ -279,7 +279,7 @@ fn what_is_no_yaml_names_its_line() {
     says(
         "server:\n  mapRoles:\n  - username: {{SessionName}}-x\n",
         &expect![
-            "config.yaml:3:30: while parsing a block mapping, did not find expected key; a value that starts with {{ needs quotes"
+            "config.yaml:3:30: while parsing a block mapping, did not find expected key: a value that starts with {{ needs quotes"
         ],
     );
 }
@@ -340,8 +340,8 @@ fn a_wrong_entry_is_left_out_and_takes_nobody_with_it() {
     role(
         &with("username: 007"),
         &expect![[r#"
-        line 4: left out: expected text, found the number `007`: write it in quotes, and readers of YAML do not agree on what a leading zero means (server.mapRoles[1].username)
-    "#]],
+            line 4: left out: expected text, found the number `007`, and readers of YAML do not agree on what a leading zero means: write it in quotes (server.mapRoles[1].username)
+        "#]],
     );
     role(
         &with("username: {{SessionName}}"),
@@ -440,15 +440,15 @@ fn an_entry_names_exactly_one_principal() {
     role(
         "{rolearn: 'arn:aws:iam::123456789012:role/FIRST', username: a}",
         &expect![[r#"
-        line 4: left out: the same principal is mapped on line 3 already, which stays in force (server.mapRoles[1])
-    "#]],
+            line 4: left out: the same principal is mapped on line 3 already, which stays in force: keep one entry, with the groups of both (server.mapRoles[1])
+        "#]],
     );
     role(
         "{rolearn: 'arn:aws:iam::123456789012:role/team/First', username: a}",
         &expect![[r#"
-        line 4: STS leaves out the path of a role: this entry matches by the role's name alone (server.mapRoles[1])
-        line 4: left out: the same principal is mapped on line 3 already, which stays in force (server.mapRoles[1])
-    "#]],
+            line 4: STS leaves out the path of a role: this entry matches by the role's name alone: write `arn:aws:iam::123456789012:role/First` (server.mapRoles[1])
+            line 4: left out: the same principal is mapped on line 3 already, which stays in force: keep one entry, with the groups of both (server.mapRoles[1])
+        "#]],
     );
     says(
         "server:\n  mapUsers: [{username: a}]\n",
@@ -462,12 +462,14 @@ fn an_entry_names_exactly_one_principal() {
 fn permission_sets_are_checked() {
     let sso = |set: &str| format!("{{sso: {set}, username: a}}");
     role(&sso("{permissionSetName: View, accountID: '123456789012'}"), &expect![""]);
-    role(&sso("{permissionSetName: View, accountID: '123456789012', partition: aws-cn}"), &expect![""]);
+    role(&sso("{permissionSetName: View, accountID: '123456789012', partition: aws-cn}"), &expect![[r#"
+        line 4: never matches: it is of partition aws-cn, and tokens are accepted from aws: write the partition of your callers, or set `server.partition` (server.mapRoles[1])
+    "#]]);
     role(
         &sso("{permissionSetName: View, accountID: 012345670123}"),
         &expect![[r#"
-        line 4: left out: expected text, found the number `012345670123`: write it in quotes, and readers of YAML do not agree on what a leading zero means (server.mapRoles[1].sso.accountID)
-    "#]],
+            line 4: left out: expected text, found the number `012345670123`, and readers of YAML do not agree on what a leading zero means: write it in quotes (server.mapRoles[1].sso.accountID)
+        "#]],
     );
     role(
         &sso("{permissionSetName: View, accountID: '12345'}"),
@@ -503,9 +505,9 @@ fn entries_that_may_not_mean_what_they_say_are_remarked_on() {
     role(
         "{rolearn: 'arn:aws:sts::123456789012:assumed-role/A/alice', username: a, userid: AROA}",
         &expect![[r#"
-        line 4: `userid` has no effect here: entries match by ARN (server.mapRoles[1])
-        line 4: names one session, and is in force for every session of its role (server.mapRoles[1])
-    "#]],
+            line 4: names one session, and is in force for every session of its role: write `arn:aws:iam::123456789012:role/A` (server.mapRoles[1])
+            line 4: `userid` has no effect here: entries match by ARN (server.mapRoles[1])
+        "#]],
     );
     role(
         "{rolearn: 'arn:aws:iam::123456789012:role/A', username: a, groups: ['system:{{SessionName}}']}",
@@ -525,8 +527,8 @@ server:
     says(
         text,
         &expect![[r#"
-        line 3: left out: the same principal is mapped on line 4 already, which stays in force (server.mapUsers[0])
-    "#]],
+            line 3: left out: the same principal is mapped on line 4 already, which stays in force: keep one entry, with the groups of both (server.mapUsers[0])
+        "#]],
     );
     maps(text, "arn:aws:sts::123456789012:assumed-role/A/s", "by-role [a b]");
 }
@@ -537,11 +539,11 @@ fn accounts_are_text() {
     says(
         text,
         &expect![[r#"
-        line 4: left out: expected text, found the number `012345670123`: write it in quotes, and readers of YAML do not agree on what a leading zero means (server.mapAccounts[1])
-        line 5: left out: expected text, found the number `123456789012`: write it in quotes (server.mapAccounts[2])
-        line 6: left out: not an account id: must be 12 or 16 decimal digits, found `12` (server.mapAccounts[3])
-        line 7: left out: not an account id: must be 12 or 16 decimal digits, found `1234567890123456x` (server.mapAccounts[4])
-    "#]],
+            line 4: left out: expected text, found the number `012345670123`, and readers of YAML do not agree on what a leading zero means: write it in quotes (server.mapAccounts[1])
+            line 5: left out: expected text, found the number `123456789012`: write it in quotes (server.mapAccounts[2])
+            line 6: left out: not an account id: must be 12 or 16 decimal digits, found `12` (server.mapAccounts[3])
+            line 7: left out: not an account id: must be 12 or 16 decimal digits, found `1234567890123456x` (server.mapAccounts[4])
+        "#]],
     );
     let accounts = parse(text).expect("it loads").config.map_accounts;
     assert_eq!(accounts.iter().map(AccountId::as_str).collect::<Vec<_>>(), ["012345670123"]);
@@ -734,7 +736,7 @@ fn warnings_are_bounded() {
     text.extend(std::iter::repeat_n("  - bad\n", 1_500));
     let warnings = parse(&text).expect("it loads").warnings;
     assert_eq!(warnings.len(), 1_001);
-    assert_eq!(warnings[1_000].text, "and 500 more of this kind");
+    assert_eq!(warnings[1_000].message, "and 500 more of this kind");
 }
 
 #[test]

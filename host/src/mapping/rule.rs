@@ -105,6 +105,17 @@ impl Rules {
         whole.eq_ignore_ascii_case(&caller.canonical_arn).then_some(rule)
     }
 
+    /// The entry about a permission set as such.
+    #[must_use]
+    pub fn permission_set(&self, set: &PermissionSet) -> Option<&Rule> {
+        self.by_permission_set.get(set)
+    }
+
+    /// Every entry, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = &Rule> {
+        self.by_arn.values().chain(self.by_permission_set.values())
+    }
+
     /// How many entries are in force.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -162,6 +173,12 @@ impl PermissionSet {
         }
     }
 
+    /// The partition that it is in.
+    #[must_use]
+    pub fn partition(&self) -> &str {
+        &self.partition
+    }
+
     /// The set through which `caller` came.
     fn of(caller: &Caller) -> Option<Self> {
         let name = caller.sso_permission_set.as_ref()?;
@@ -176,6 +193,12 @@ impl Rule {
     #[must_use]
     pub fn new(username: Template, groups: Arc<[Template]>, line: u32) -> Self {
         Self { username, groups, line, with_path: None }
+    }
+
+    /// Whether everybody whom it names has the group `name`.
+    #[must_use]
+    pub fn gives(&self, name: &str) -> bool {
+        self.groups.iter().any(|group| group.literal() == Some(name))
     }
 
     /// The Kubernetes identity that this entry gives `caller`.

@@ -1,0 +1,231 @@
+//! Remarks: what an entry that is in force may not mean as it is written, and what entries mean together.
+
+use std::collections::BTreeMap;
+
+use super::{
+    entry::value,
+    error::{Position, Problem},
+    finding::{CheckId, Finding, Findings, Severity},
+    node::{Node, Section, Value},
+};
+use crate::{
+    caller::{Arn, PrincipalKind, arn::ACS_PARTITION},
+    mapping::{
+        Rules,
+        rule::{PermissionSet, Rule, Subject},
+    },
+};
+
+/// An entry as it was read.
+pub(super) struct Entry<'a> {
+    pub(super) section: Section,
+    pub(super) subject: &'a Subject,
+    pub(super) rule: &'a Rule,
+    pub(super) place: &'a Place,
+}
+
+/// Where an entry stands, and the principal that it names.
+#[derive(Clone, Debug)]
+pub(super) struct Place {
+    pub(super) at: Position,
+    pub(super) named_at: Position,
+    pub(super) path: String,
+}
+
+/// What is counted over all entries of a file, to be compared at its end. Bounded by [`MAX_COUNTED`] each.
+#[derive(Debug, Default)]
+pub(super) struct Census {
+    /// Entries by the partition of AWS that they name.
+    partitions: BTreeMap<String, Vec<Place>>,
+    /// Roles that are one of the roles of a permission set.
+    sso_roles: Vec<(PermissionSet, Place)>,
+    /// Groups that entries would have given that are left out, and where.
+    pub(super) lost: Vec<(String, Position)>,
+}
+
+/// The group that may do everything (Kubernetes documentation, "Using RBAC Authorization").
+pub const MASTERS: &str = "system:masters";
+/// The group of kubelets, whose usernames start with [`NODE_NAME`].
+pub const NODES: &str = "system:nodes";
+/// How usernames of kubelets start (Kubernetes documentation, "Using Node Authorization").
+pub const NODE_NAME: &str = "system:node:";
+/// Groups that Kubernetes itself knows, and so their spelling.
+const KNOWN_GROUPS: [&str; 3] = [MASTERS, NODES, "system:bootstrappers"];
+/// How roles of IAM Identity Center are called.
+const SSO_ROLE: &str = "AWSReservedSSO_";
+/// Most entries that are kept for a comparison at the end.
+const MAX_COUNTED: usize = 1_000;
+
+// === impl Entry ===
+
+impl Entry<'_> {
+    /// Says what there is to say about this entry alone.
+    pub(super) fn remark(&self, findings: &mut Findings) {
+        if let Subject::Arn(arn) = self.subject {
+            self.remark_on_arn(arn, findings);
+        }
+        self.remark_on_names(findings);
+        if self.gives(MASTERS) {
+            self.remark_on_administrator(findings);
+        }
+    }
+
+    fn remark_on_arn(&self, arn: &Arn, findings: &mut Findings) {
+        let mut say = |severity, problem: Problem| findings.push(self.place.finding(severity, problem));
+        let at = self.place.named_at;
+        let role = matches!(arn.kind(), PrincipalKind::AssumedRole | PrincipalKind::Role);
+        let plain = || format!("write `{}`", arn.canonical_without_path());
+        if arn.session_name().is_some() {
+            let what = "names one session, and is in force for every session of its role";
+            say(Severity::Warning, Problem::new(at, what).id(CheckId::SessionArn).fix(plain()));
+        }
+        if let Some(set) = arn.permission_set() {
+            let what = "the end of this role's name changes when the permission set is assigned anew";
+            let problem = Problem::new(at, what).id(CheckId::SsoRoleArn);
+            say(Severity::Warning, problem.fix(self.permission_set_form(arn, set)));
+        } else if role && arn.name().starts_with(SSO_ROLE) {
+            let what = "no role of IAM Identity Center has such a name: it ends in `_` and 16 hexadecimal digits";
+            let fix = "name the permission set, under `sso`";
+            say(Severity::Warning, Problem::new(at, what).id(CheckId::SsoRoleArn).fix(fix));
+        } else if role && arn.path() != "/" {
+            let what = "STS leaves out the path of a role: this entry matches by the role's name alone";
+            say(Severity::Warning, Problem::new(at, what).id(CheckId::RolePath).fix(plain()));
+        }
+        let fix = match self.section {
+            Section::Roles if !role => "put it under `mapUsers`",
+            Section::Users if role => "put it under `mapRoles`",
+            _ => return,
+        };
+        let what = "matches, and stands in the list of another kind of principal";
+        say(Severity::Note, Problem::new(at, what).id(CheckId::WrongSection).fix(fix));
+    }
+
+    fn permission_set_form(&self, arn: &Arn, set: &str) -> String {
+        if self.section == Section::Identities {
+            return "map the permission set, with `sso` in a list `mapRoles`".to_owned();
+        }
+        let partition = match arn.partition() {
+            "aws" => String::new(),
+            other => format!(", partition: {other}"),
+        };
+        format!("write `sso: {{permissionSetName: {set}, accountID: '{}'{partition}}}`", arn.account_id())
+    }
+
+    fn remark_on_names(&self, findings: &mut Findings) {
+        let Rule { username, groups, .. } = self.rule;
+        let at = self.place.at;
+        if username.opens_system_names() || groups.iter().any(|group| group.opens_system_names()) {
+            let what = "whoever may assume this role chooses the rest of a `system:` name";
+            let problem = Problem::new(at, what).id(CheckId::SystemName);
+            findings.push(self.place.finding(Severity::Warning, problem));
+        }
+        for group in groups.iter().filter_map(|group| group.literal()) {
+            let meant = KNOWN_GROUPS.into_iter().find(|known| known.eq_ignore_ascii_case(group) && *known != group);
+            if let Some(meant) = meant {
+                let what = format!("the group `{group}` is another one than `{meant}` to Kubernetes");
+                let problem = Problem::new(at, what).id(CheckId::NameCase).fix(format!("write `{meant}`"));
+                findings.push(self.place.finding(Severity::Warning, problem));
+            }
+        }
+    }
+
+    fn remark_on_administrator(&self, findings: &mut Findings) {
+        let root = matches!(self.subject, Subject::Arn(arn) if arn.kind() == PrincipalKind::Root);
+        let user = matches!(self.subject, Subject::Arn(arn) if arn.kind() == PrincipalKind::User);
+        let (severity, id, what, fix) = if KNOWN_GROUPS[1..].iter().any(|group| self.gives(group)) {
+            (
+                Severity::Warning,
+                CheckId::NodeAdministrator,
+                "every program on these nodes can become an administrator",
+                "give nodes `system:bootstrappers` and `system:nodes` alone",
+            )
+        } else if root {
+            (
+                Severity::Warning,
+                CheckId::RootAdministrator,
+                "makes the account's root user an administrator, who cannot be told from other people",
+                "map a role that administrators assume",
+            )
+        } else if !user && self.rule.username.literal().is_some() {
+            (
+                Severity::Note,
+                CheckId::SharedAdministrator,
+                "all sessions are administrators under one username, and the cluster's audit log tells them apart by `extra` alone",
+                "put {{SessionName}} into the username",
+            )
+        } else {
+            return;
+        };
+        findings.push(self.place.finding(severity, Problem::new(self.place.at, what).id(id).fix(fix)));
+    }
+
+    fn gives(&self, group: &str) -> bool {
+        self.rule.gives(group)
+    }
+}
+
+// === impl Place ===
+
+impl Place {
+    fn finding(&self, severity: Severity, problem: Problem) -> Finding {
+        Finding { severity, path: self.path.clone(), ..Finding::error(problem) }
+    }
+}
+
+// === impl Census ===
+
+impl Census {
+    /// Counts an entry that is in force.
+    pub(super) fn count(&mut self, entry: &Entry<'_>) {
+        let partition = match entry.subject {
+            Subject::Arn(arn) => arn.partition(),
+            Subject::PermissionSet(set) => set.partition(),
+        };
+        let places = self.partitions.entry(partition.to_owned()).or_default();
+        if places.len() < MAX_COUNTED {
+            places.push(entry.place.clone());
+        }
+        let Subject::Arn(arn) = entry.subject else { return };
+        if let Some(set) = arn.permission_set().filter(|_| self.sso_roles.len() < MAX_COUNTED) {
+            let set = PermissionSet::new(arn.partition(), arn.account_id(), set);
+            self.sso_roles.push((set, entry.place.clone()));
+        }
+    }
+
+    /// Keeps in mind which groups an entry would have given.
+    pub(super) fn left_out(&mut self, node: &Node) {
+        let Value::Map(entries) = &node.value else { return };
+        let groups = value(entries, "groups").map(|groups| match &groups.value {
+            Value::List(nodes) => nodes.iter().filter_map(Node::plain).collect(),
+            Value::Text(text) => text.split(',').map(str::trim).collect(),
+            _ => Vec::new(),
+        });
+        let room = MAX_COUNTED.saturating_sub(self.lost.len());
+        let lost = groups.unwrap_or_default().into_iter().take(room);
+        self.lost.extend(lost.map(|group| (group.to_owned(), node.at)));
+    }
+
+    /// Roles that an entry names by their ARN and another by their permission set.
+    pub(super) fn overlaps(&self, rules: &Rules, findings: &mut Findings) {
+        for (set, place) in &self.sso_roles {
+            if let Some(other) = rules.permission_set(set) {
+                let what = format!("goes before the permission set of line {}, for this one role", other.line);
+                let problem = Problem::new(place.named_at, what).id(CheckId::Shadowed);
+                findings.push(place.finding(Severity::Note, problem.fix("keep the permission set alone")));
+            }
+        }
+    }
+
+    /// Entries of partitions whose tokens are not accepted.
+    pub(super) fn partitions(&self, accepted: &[&str], findings: &mut Findings) {
+        let foreign = self.partitions.iter().filter(|(name, _)| *name != ACS_PARTITION);
+        for (name, places) in foreign.filter(|(name, _)| !accepted.contains(&name.as_str())) {
+            for place in places {
+                let what = format!("never matches: it is of partition {name}, and tokens are accepted from {}", accepted.join(", "));
+                let fix = "write the partition of your callers, or set `server.partition`";
+                let problem = Problem::new(place.named_at, what).id(CheckId::WrongPartition).fix(fix);
+                findings.push(place.finding(Severity::Warning, problem));
+            }
+        }
+    }
+}
