@@ -41,6 +41,8 @@ mod entry;
 mod error;
 mod file;
 pub mod finding;
+pub mod lockout;
+pub mod manifest;
 mod node;
 pub mod reload;
 mod remark;
@@ -147,6 +149,10 @@ pub struct Checked {
     pub findings: Vec<Finding>,
     /// The first finding that refuses the file.
     refusal: Option<Finding>,
+    /// Where each of `server.policies` stands; none if they cannot be read.
+    pub policies_at: Vec<Position>,
+    /// No part of it is unknown because it could not be read.
+    readable: bool,
     /// Groups that entries would have given that are left out, and where those stand.
     lost_groups: Vec<(String, Position)>,
 }
@@ -311,7 +317,8 @@ impl Source {
 impl Checked {
     fn new(config: Config, findings: Findings, census: Census) -> Self {
         let refusal = findings.refusal().cloned();
-        Self { config, findings: findings.finish(), refusal, lost_groups: census.lost }
+        let (readable, lost_groups) = (refusal.is_none(), census.lost);
+        Self { config, findings: findings.finish(), refusal, policies_at: Vec::new(), readable, lost_groups }
     }
 }
 

@@ -7,6 +7,7 @@ use super::{
     error::{Position, Problem, did_you_mean},
     file::{BackendMode, Places, ReservedPrefixes},
     finding::{CheckId, Findings, Severity},
+    remark::MASTERS,
 };
 use crate::{
     mapping::{chain::MAP_ACCOUNTS, mounted_file, policy_stage},
@@ -96,6 +97,21 @@ pub(super) fn policies(policies: &[policy::Config], sources: &[Source], places: 
         };
         let at = places.policies.get(index).copied().unwrap_or_default();
         problems.push(Problem::new(at, what).within(index, at).under("policies", at));
+    }
+    problems
+}
+
+/// Policies that the operator lets make administrators.
+pub(super) fn ceilings(policies: &[policy::Config], places: &Places) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for ((index, policy), at) in policies.iter().enumerate().zip(&places.policies) {
+        let groups = policy.ceiling.groups.as_deref().unwrap_or_default();
+        if groups.iter().any(|group| group == MASTERS) {
+            let what = format!("`{}` may make anybody an administrator", policy.name.as_str());
+            let problem = Problem::new(*at, what).id(CheckId::PolicyAdministrator);
+            let problem = problem.fix(format!("take `{MASTERS}` out of its ceiling, or map administrators by name"));
+            problems.push(problem.within(index, *at).under("policies", *at));
+        }
     }
     problems
 }

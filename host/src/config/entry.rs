@@ -9,8 +9,8 @@ use super::{
     error::{Position, Problem, did_you_mean},
     arn_hint,
     finding::{CheckId, Findings, Severity},
-    node::{Key, Node, Section, Value},
-    remark::{Census, Entry, Place},
+    node::{self, Key, Node, Section, Value},
+    remark::{Census, Entry, Spot},
 };
 use crate::{
     caller::{
@@ -26,7 +26,7 @@ use crate::{
 
 /// What has been read of a file's mappings so far.
 pub(super) struct Entries<'a> {
-    source: &'a str,
+    pub(super) source: &'a str,
     rules: Rules,
     /// Users wait until all roles are in: role entries come first, wherever they are written.
     users: Vec<(usize, Read)>,
@@ -93,7 +93,7 @@ impl<'a> Entries<'a> {
 
     fn insert(&mut self, section: Section, index: usize, read: Read) {
         let Read { subject, rule, at, named_at } = read;
-        let place = Place { at, named_at, path: self.path(section, index) };
+        let place = Spot { at, named_at, path: self.path(section, index) };
         let entry = Entry { section, subject: &subject, rule: &rule, place: &place };
         entry.remark(&mut self.findings);
         self.census.count(&entry);
@@ -271,7 +271,7 @@ fn template(text: &str, at: Position) -> Result<Template, Problem> {
 // === impl Section ===
 
 impl Section {
-    fn key(self) -> &'static str {
+    pub(super) fn key(self) -> &'static str {
         match self {
             Self::Identities => "",
             Self::Roles => "mapRoles",
@@ -315,4 +315,30 @@ pub(super) fn accounts(
         }
     }
     Ok(accounts)
+}
+
+/// Accounts of a list in a document by itself. Existing lists have numbers, which are taken as they are written.
+pub(super) fn accounts_as_written(text: &str, findings: &mut Findings) {
+    let under = |problem: Problem| problem.under("mapAccounts", Position::default()).under("data", Position::default());
+    let items = match node::read_plain(text) {
+        Ok(Node { value: Value::List(items), .. }) => items,
+        Ok(Node { value: Value::Null, .. }) => return,
+        Ok(other) => {
+            let what = format!("expected a list of accounts, found {}", other.value.noun());
+            return findings.left_out(under(Problem::new(other.at, what)));
+        }
+        Err(problem) => return findings.left_out(under(problem)),
+    };
+    for (index, item) in items.iter().enumerate() {
+        let number = matches!(item.value, Value::Signed(_) | Value::Unsigned(_) | Value::Float(_));
+        let written = if number { item.written(text) } else { item.plain().unwrap_or_default() };
+        if written.parse::<AccountId>().is_err() {
+            let what = format!("{InvalidAccountId}, found `{written}`");
+            findings.left_out(under(Problem::new(item.at, what).id(CheckId::AccountId).within(index, item.at)));
+        } else if number {
+            let what = format!("`{written}` is a number, which other readers of YAML write in another way");
+            let problem = Problem::new(item.at, what).id(CheckId::YamlTrap).fix("write it in quotes");
+            findings.remark(Severity::Warning, under(problem.within(index, item.at)));
+        }
+    }
 }

@@ -85,18 +85,20 @@ pub(super) fn parse(file: &Path, source: &str) -> Checked {
     let mut entries = Entries::new(source, "server");
     let root = node::read(source, &mut |section, index, node| entries.add(section, index, &node));
     let (rules, mut findings, census) = entries.finish();
-    let config = match root {
+    let (config, policies_at) = match root {
         Ok(root) => {
-            let config = Reader { file, source, findings: &mut findings }.top(root, Arc::new(rules));
+            let mut reader = Reader { file, source, findings: &mut findings, policies_at: Vec::new() };
+            let config = reader.top(root, Arc::new(rules));
+            let policies_at = reader.policies_at;
             census.partitions(&config.accepted_partitions(), &mut findings);
-            config
+            (config, policies_at)
         }
         Err(problem) => {
             findings.refuse(problem);
-            Config::default()
+            (Config::default(), Vec::new())
         }
     };
-    Checked::new(config, findings, census)
+    Checked { policies_at, ..Checked::new(config, findings, census) }
 }
 
 /// The way through one file.
@@ -104,6 +106,7 @@ struct Reader<'a> {
     file: &'a Path,
     source: &'a str,
     findings: &'a mut Findings,
+    policies_at: Vec<Position>,
 }
 
 // === impl Reader ===
@@ -168,6 +171,12 @@ impl Reader<'_> {
             Vec::new()
         });
         self.warn_unasked(&lists, &sources);
+        if policies_read {
+            self.policies_at.clone_from(&places.policies);
+            check::ceilings(&policies, &places).into_iter().for_each(|problem| {
+                self.findings.remark(Severity::Note, problem.under(SERVER, at));
+            });
+        }
         let reserved = if all_known && reserved_read { reserved_prefix_config } else { Vec::new() };
         let (reserved_prefixes, problems) = check::reserved_prefixes(reserved, &sources, &places, self.findings);
         problems.into_iter().for_each(|problem| refuse(self.findings, problem));

@@ -105,6 +105,8 @@ checks! {
     NoAdministrator = "no-administrator";
     /// A key or an entry is understood and has no effect.
     NoEffect = "no-effect";
+    /// A node's username is not the one that Kubernetes gives nodes.
+    NodeName = "node-name";
     /// No node is let in.
     NoNodes = "no-nodes";
     /// An entry gives an empty username.
@@ -184,6 +186,14 @@ impl Finding {
         whole(&self.message, self.fix.as_deref())
     }
 
+    /// The same, about a text that stands `outside` of its place in the file.
+    pub(super) fn placed(self, outside: Option<Position>) -> Self {
+        match outside {
+            None => self,
+            Some(at) => Self { message: format!("line {} of this text: {}", self.at.line, self.message), at, ..self },
+        }
+    }
+
     /// That what `problem` is about is not in force.
     pub(super) fn error(problem: Problem) -> Self {
         let path = problem.path();
@@ -231,6 +241,17 @@ impl Findings {
         } else {
             self.list.push(finding);
         }
+    }
+
+    /// How many there are so far.
+    pub(super) fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    /// Moves those from the one numbered `first` on out of a text that does not stand in its place.
+    pub(super) fn place_from(&mut self, first: usize, outside: Option<Position>) {
+        let moved: Vec<Finding> = self.list.drain(first..).map(|finding| finding.placed(outside)).collect();
+        self.list.extend(moved);
     }
 
     /// The first finding that refuses the file.

@@ -73,6 +73,11 @@ pub(super) fn read(text: &str, each: EachEntry<'_>) -> Result<Node, Problem> {
     read_from(text, Level::Top, each)
 }
 
+/// Reads `text` as one tree.
+pub(super) fn read_plain(text: &str) -> Result<Node, Problem> {
+    serde_saphyr::from_str_with_options(text, options()).map_err(|error| from_yaml(&error, text))
+}
+
 /// Reads `text`, a list by itself, handing every entry of it to `each`.
 pub(super) fn read_list(text: &str, section: Section, each: EachEntry<'_>) -> Result<Node, Problem> {
     read_from(text, Level::Entries(section), each)

@@ -21,12 +21,12 @@ pub(super) struct Entry<'a> {
     pub(super) section: Section,
     pub(super) subject: &'a Subject,
     pub(super) rule: &'a Rule,
-    pub(super) place: &'a Place,
+    pub(super) place: &'a Spot,
 }
 
 /// Where an entry stands, and the principal that it names.
 #[derive(Clone, Debug)]
-pub(super) struct Place {
+pub(super) struct Spot {
     pub(super) at: Position,
     pub(super) named_at: Position,
     pub(super) path: String,
@@ -36,19 +36,19 @@ pub(super) struct Place {
 #[derive(Debug, Default)]
 pub(super) struct Census {
     /// Entries by the partition of AWS that they name.
-    partitions: BTreeMap<String, Vec<Place>>,
+    partitions: BTreeMap<String, Vec<Spot>>,
     /// Roles that are one of the roles of a permission set.
-    sso_roles: Vec<(PermissionSet, Place)>,
+    sso_roles: Vec<(PermissionSet, Spot)>,
     /// Groups that entries would have given that are left out, and where.
     pub(super) lost: Vec<(String, Position)>,
 }
 
 /// The group that may do everything (Kubernetes documentation, "Using RBAC Authorization").
-pub const MASTERS: &str = "system:masters";
+pub(super) const MASTERS: &str = "system:masters";
 /// The group of kubelets, whose usernames start with [`NODE_NAME`].
-pub const NODES: &str = "system:nodes";
+pub(super) const NODES: &str = "system:nodes";
 /// How usernames of kubelets start (Kubernetes documentation, "Using Node Authorization").
-pub const NODE_NAME: &str = "system:node:";
+pub(super) const NODE_NAME: &str = "system:node:";
 /// Groups that Kubernetes itself knows, and so their spelling.
 const KNOWN_GROUPS: [&str; 3] = [MASTERS, NODES, "system:bootstrappers"];
 /// How roles of IAM Identity Center are called.
@@ -119,6 +119,12 @@ impl Entry<'_> {
             let problem = Problem::new(at, what).id(CheckId::SystemName);
             findings.push(self.place.finding(Severity::Warning, problem));
         }
+        if self.gives(NODES) && !username.literal_head().starts_with(NODE_NAME) {
+            let what = format!("gives `{NODES}`, and a username that is no node's: it may do nothing that nodes do");
+            let problem = Problem::new(at, what).id(CheckId::NodeName);
+            let problem = problem.fix(format!("write `{NODE_NAME}{{{{EC2PrivateDNSName}}}}` as the username"));
+            findings.push(self.place.finding(Severity::Warning, problem));
+        }
         for group in groups.iter().filter_map(|group| group.literal()) {
             let meant = KNOWN_GROUPS.into_iter().find(|known| known.eq_ignore_ascii_case(group) && *known != group);
             if let Some(meant) = meant {
@@ -164,9 +170,9 @@ impl Entry<'_> {
     }
 }
 
-// === impl Place ===
+// === impl Spot ===
 
-impl Place {
+impl Spot {
     fn finding(&self, severity: Severity, problem: Problem) -> Finding {
         Finding { severity, path: self.path.clone(), ..Finding::error(problem) }
     }
