@@ -16,6 +16,7 @@ use crate::{
     server::Error as ServerError,
 };
 
+pub mod check_config;
 pub mod init;
 pub mod policy;
 pub mod server;
@@ -53,6 +54,7 @@ pub struct Globals {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    CheckConfig(check_config::Command),
     Init(init::Command),
     #[command(subcommand)]
     Policy(policy::Command),
@@ -67,6 +69,7 @@ Examples:
   herald token -i my-cluster                       a token for kubectl, from the AWS credentials at hand
   herald server --config herald.yaml               the webhook beside the API server
   herald verify -i my-cluster -t -                 who is the token on stdin?
+  herald check-config herald.yaml aws-auth.yaml    what is wrong with these files?
   herald init -i my-cluster                        certificate, key and webhook kubeconfig, before the first start
   herald policy build policies/session-groups      a policy's crate becomes a component";
 
@@ -92,6 +95,7 @@ pub fn main() -> ExitCode {
 fn run(globals: &Globals, command: &Command) -> anyhow::Result<ExitCode> {
     let out = &mut io::stdout().lock();
     match command {
+        Command::CheckConfig(command) => return command.run(globals.config.as_deref(), io::stdin(), out),
         Command::Init(command) => command.run(&globals.load()?, now(), out)?,
         Command::Policy(command) => return command.run(out),
         Command::Server(command) => command.run(globals)?,

@@ -36,23 +36,23 @@ use crate::{
 mod arn_hint;
 pub mod build;
 mod check;
+pub mod checked;
 mod de;
 mod entry;
 mod error;
 mod file;
 pub mod finding;
 pub mod lockout;
-pub mod manifest;
+mod manifest;
 mod node;
 pub mod reload;
 mod remark;
 mod repair;
 
 use file::{BackendMode, Places};
-use finding::Findings;
-use remark::Census;
 
 pub use build::Shared;
+pub use checked::{Checked, CheckedFile};
 pub use error::{ConfigError, Position};
 pub use finding::{CheckId, Finding, Severity};
 pub use reload::Reloader;
@@ -138,23 +138,6 @@ pub struct Loaded {
     pub config: Config,
     /// What is not, or may not mean what it says, by line. Notes are left out.
     pub warnings: Vec<Finding>,
-}
-
-/// A file as far as it can be read, and everything there is to say about it.
-#[derive(Debug)]
-pub struct Checked {
-    /// What can be read of it. Not to be put in force if a finding refuses it.
-    pub config: Config,
-    /// All findings, by line.
-    pub findings: Vec<Finding>,
-    /// The first finding that refuses the file.
-    refusal: Option<Finding>,
-    /// Where each of `server.policies` stands; none if they cannot be read.
-    pub policies_at: Vec<Position>,
-    /// No part of it is unknown because it could not be read.
-    readable: bool,
-    /// Groups that entries would have given that are left out, and where those stand.
-    lost_groups: Vec<(String, Position)>,
 }
 
 /// Hexadecimal digits of a generation.
@@ -309,16 +292,6 @@ impl Source {
             Self::MountedFile => crate::mapping::mounted_file::NAME.to_owned(),
             Self::Policy(name) => format!("{}{name}", crate::mapping::policy_stage::PREFIX),
         }
-    }
-}
-
-// === impl Checked ===
-
-impl Checked {
-    fn new(config: Config, findings: Findings, census: Census) -> Self {
-        let refusal = findings.refusal().cloned();
-        let (readable, lost_groups) = (refusal.is_none(), census.lost);
-        Self { config, findings: findings.finish(), refusal, policies_at: Vec::new(), readable, lost_groups }
     }
 }
 

@@ -202,7 +202,7 @@ fn write_stage(out: &mut impl Write, stage: &StageRecord) -> std::io::Result<()>
 }
 
 /// Text that others chose, so that it cannot move a terminal's cursor.
-struct Plain<'a>(&'a str);
+pub(super) struct Plain<'a>(pub(super) &'a str);
 
 impl fmt::Display for Plain<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

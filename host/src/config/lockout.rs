@@ -4,10 +4,9 @@
 //! read may be in it.
 
 use super::{
-    Checked,
+    Checked, CheckedFile,
     error::{Position, Problem},
     finding::{CheckId, Finding, Severity},
-    manifest::CheckedFile,
     remark::{MASTERS, NODE_NAME, NODES},
 };
 use crate::{mapping::rule::Rule, policy::Kind};

@@ -7,26 +7,13 @@
 use std::path::Path;
 
 use super::{
-    Checked, Config,
+    Checked, CheckedFile, Config,
     entry::{Entries, accounts_as_written, value},
     error::{Position, Problem},
     file,
     finding::{CheckId, Finding, Findings, Severity},
     node::{self, Key, Node, Section, Value},
 };
-
-/// A file of any kind, and everything there is to say about it.
-#[derive(Debug, Default)]
-pub struct CheckedFile {
-    /// Its text; empty if it cannot be read.
-    pub text: String,
-    /// All findings, by place.
-    pub findings: Vec<Finding>,
-    /// The configurations in it, and the manifests' mappings as if they were one.
-    pub parts: Vec<Checked>,
-    /// It holds mappings of Kubernetes objects.
-    pub is_manifest: bool,
-}
 
 /// Kinds of objects that are one mapping each.
 const IDENTITY_MAPPINGS: [&str; 2] = ["IAMIdentityMapping", "RAMIdentityMapping"];
@@ -60,8 +47,7 @@ struct Inner {
 }
 
 /// Reads `text` as what stands in `file`: a configuration, or manifests.
-#[must_use]
-pub fn check(file: &Path, text: String) -> CheckedFile {
+pub(super) fn check(file: &Path, text: String) -> CheckedFile {
     let documents = documents(&text);
     let roots: Vec<_> = documents.iter().map(|document| node::read(document, &mut |_, _, _| ())).collect();
     if !roots.iter().any(|root| root.as_ref().is_ok_and(is_object)) {

@@ -1,0 +1,1 @@
+//! The command over files of each kind.
