@@ -197,7 +197,7 @@ impl Config {
     pub fn set_backend_mode(&mut self, modes: &[String]) -> Result<(), ConfigError> {
         let places = Places::default();
         let modes = BackendMode(modes.to_vec());
-        let (sources, mut problems) = check::sources(Some(&modes), &self.policies, &places);
+        let (sources, mut problems) = check::sources(Some(&modes), Some(&self.policies), &places);
         problems.extend(check::policies(&self.policies, &sources, &places));
         if let Some(problem) = problems.first() {
             return Err(ConfigError::Build { file: self.file.clone(), what: format!("--backend-mode: {problem}") });

@@ -19,10 +19,10 @@ const LATER: [&str; 5] = ["ACKConfigMap", "ConfigMap", "CRD", "DynamicFile", "EK
 /// The old name of [`mounted_file::NAME`].
 const FILE: &str = "File";
 
-/// The sources in order, and what is wrong with the list.
+/// The sources in order, and what is wrong with the list. Without `policies` any name of one is taken.
 pub(super) fn sources(
     modes: Option<&BackendMode>,
-    policies: &[policy::Config],
+    policies: Option<&[policy::Config]>,
     places: &Places,
 ) -> (Vec<Source>, Vec<Problem>) {
     let wrong = |what: Wrong| what.at(places.backend_mode).under("backendMode", places.backend_mode);
@@ -49,7 +49,7 @@ pub(super) struct Wrong {
     hint: Option<String>,
 }
 
-pub(super) fn source(mode: &str, policies: &[policy::Config]) -> Result<Source, Wrong> {
+fn source(mode: &str, policies: Option<&[policy::Config]>) -> Result<Source, Wrong> {
     if mode == mounted_file::NAME || mode == FILE {
         return Ok(Source::MountedFile);
     }
@@ -60,6 +60,7 @@ pub(super) fn source(mode: &str, policies: &[policy::Config]) -> Result<Source, 
         let hint = did_you_mean(mode, [mounted_file::NAME, policy_stage::PREFIX]);
         return Err(Wrong { what: format!("unknown source `{mode}`"), hint });
     };
+    let Some(policies) = policies else { return Ok(Source::Policy(name.to_owned())) };
     let found = policies.iter().find(|policy| policy.name.as_str() == name);
     match found.map(|policy| policy.kind) {
         Some(Kind::Map) => Ok(Source::Policy(name.to_owned())),

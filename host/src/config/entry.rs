@@ -35,6 +35,8 @@ pub(super) struct Entries<'a> {
     under: &'static str,
     pub(super) findings: Findings,
     pub(super) census: Census,
+    /// How many findings there were before the last entry.
+    before_last: usize,
 }
 
 /// What one entry says.
@@ -48,6 +50,8 @@ struct Read {
 
 const ROLE_KEYS: [&str; 5] = ["roleARN", "sso", "username", "groups", "userid"];
 const USER_KEYS: [&str; 4] = ["userARN", "username", "groups", "userid"];
+/// Where the one entry of an object stands.
+const SPEC: &str = "spec";
 const IDENTITY_KEYS: [&str; 3] = ["arn", "username", "groups"];
 const SSO_KEYS: [&str; 3] = ["permissionSetName", "accountID", "partition"];
 /// Longest name of a permission set (IAM Identity Center API Reference, "CreatePermissionSet").
@@ -66,11 +70,13 @@ impl<'a> Entries<'a> {
             groups: GroupLists::default(),
             findings: Findings::default(),
             census: Census::default(),
+            before_last: 0,
         }
     }
 
     /// Reads one entry, or reports why it is left out.
     pub(super) fn add(&mut self, section: Section, index: usize, node: &Node) {
+        self.before_last = self.findings.len();
         match self.read(section, index, node) {
             Ok(read) if section == Section::Users => self.users.push((index, read)),
             Ok(read) => self.insert(section, index, read),
@@ -79,6 +85,12 @@ impl<'a> Entries<'a> {
                 self.findings.left_out(self.place(problem, section, index, node.at));
             }
         }
+    }
+
+    /// Takes back what was said of the last entry, if that was after the finding numbered `first`: the document
+    /// ended in the middle of it.
+    pub(super) fn forget_last(&mut self, first: usize) {
+        self.findings.truncate(self.before_last.max(first));
     }
 
     /// Every rule that is in force, and what is to be said about the file.
@@ -106,14 +118,14 @@ impl<'a> Entries<'a> {
 
     fn place(&self, problem: Problem, section: Section, index: usize, at: Position) -> Problem {
         match section {
-            Section::Identities => problem.under(self.under, at),
+            Section::Identities => problem.under(SPEC, at),
             _ => problem.within(index, at).under(section.key(), at).under(self.under, at),
         }
     }
 
     fn path(&self, section: Section, index: usize) -> String {
         match section {
-            Section::Identities => self.under.to_owned(),
+            Section::Identities => SPEC.to_owned(),
             _ => format!("{}.{}[{index}]", self.under, section.key()),
         }
     }
@@ -273,7 +285,7 @@ fn template(text: &str, at: Position) -> Result<Template, Problem> {
 impl Section {
     pub(super) fn key(self) -> &'static str {
         match self {
-            Self::Identities => "",
+            Self::Identities => SPEC,
             Self::Roles => "mapRoles",
             Self::Users => "mapUsers",
         }

@@ -84,6 +84,9 @@ const IDLE_SERVER: [(&str, &str); 11] = [
 pub(super) fn parse(file: &Path, source: &str) -> Checked {
     let mut entries = Entries::new(source, "server");
     let root = node::read(source, &mut |section, index, node| entries.add(section, index, &node));
+    if root.is_err() {
+        entries.forget_last(0);
+    }
     let (rules, mut findings, census) = entries.finish();
     let (config, policies_at) = match root {
         Ok(root) => {
@@ -152,13 +155,10 @@ impl Reader<'_> {
             *ca_file = beside(self.file, ca_file);
         }
         // What is missing because it could not be read is no second mistake.
-        let (sources, problems) = check::sources(backend_mode.as_ref(), &policies, &places);
-        let mut all_known = modes_read && problems.is_empty();
-        if policies_read {
-            problems.into_iter().for_each(|problem| refuse(self.findings, problem));
-        } else {
-            all_known = false;
-        }
+        let known = policies_read.then_some(&policies[..]);
+        let (sources, problems) = check::sources(backend_mode.as_ref(), known, &places);
+        let all_known = policies_read && modes_read && problems.is_empty();
+        problems.into_iter().for_each(|problem| refuse(self.findings, problem));
         if all_known {
             for problem in check::policies(&policies, &sources, &places) {
                 refuse(self.findings, problem);

@@ -248,6 +248,11 @@ impl Findings {
         self.list.len()
     }
 
+    /// Takes back those from the one numbered `first` on.
+    pub(super) fn truncate(&mut self, first: usize) {
+        self.list.truncate(first);
+    }
+
     /// Moves those from the one numbered `first` on out of a text that does not stand in its place.
     pub(super) fn place_from(&mut self, first: usize, outside: Option<Position>) {
         let moved: Vec<Finding> = self.list.drain(first..).map(|finding| finding.placed(outside)).collect();

@@ -223,6 +223,7 @@ impl<'a> Objects<'a> {
             };
             if let Some(problem) = wrong {
                 readable = false;
+                entries.forget_last(before);
                 entries.findings.left_out(problem.under(section.key(), Position::default()).under("data", Position::default()));
             }
             entries.findings.place_from(before, inner.outside);

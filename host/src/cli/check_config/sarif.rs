@@ -25,6 +25,8 @@ pub(super) fn write(files: &[Named], out: &mut impl Write) -> anyhow::Result<()>
 
 fn result(named: &Named, finding: &Finding) -> Value {
     let index = CheckId::ALL.iter().position(|id| *id == finding.id);
+    let key = if finding.path.is_empty() { String::new() } else { format!(" ({})", finding.path) };
+    let message = format!("{}{key}", finding.text());
     let uri = utf8_percent_encode(&named.name, PATH).to_string();
     json!({
         "ruleId": finding.id,
@@ -34,7 +36,7 @@ fn result(named: &Named, finding: &Finding) -> Value {
             Severity::Warning => "warning",
             Severity::Error => "error",
         },
-        "message": {"text": finding.text()},
+        "message": {"text": message},
         "locations": [{"physicalLocation": {
             "artifactLocation": {"uri": uri},
             "region": {"startLine": finding.at.line.max(1), "startColumn": finding.at.column.max(1)},
