@@ -2,6 +2,7 @@
 //! link once; one file a subject, named by what must hold.
 
 mod altered;
+mod check_config;
 mod clients;
 mod configuration;
 mod documents;

@@ -33,7 +33,9 @@ pub(super) fn for_invalid(text: &str) -> Option<String> {
     let (word, name) = resource.split_once('/').unwrap_or((resource, ""));
     match word {
         "instance-profile" => Some("name the role of the instance profile".to_owned()),
-        "group" => Some("IAM does not tell a caller's groups: name a role that the group's users may assume".to_owned()),
+        "group" => {
+            Some("IAM does not tell a caller's groups: name a role that the group's users may assume".to_owned())
+        }
         "assumed-role" if !name.is_empty() => Some("name the role: `role/…`".to_owned()),
         _ => None,
     }

@@ -25,19 +25,22 @@ pub(super) fn sources(
     policies: Option<&[policy::Config]>,
     places: &Places,
 ) -> (Vec<Source>, Vec<Problem>) {
-    let wrong = |what: Wrong| what.at(places.backend_mode).under("backendMode", places.backend_mode);
+    let wrong = |index: usize, what: Wrong| {
+        let at = places.modes.get(index).copied().unwrap_or(places.backend_mode);
+        what.at(at).under("backendMode", at)
+    };
     let Some(BackendMode(modes)) = modes else { return (vec![Source::MountedFile], Vec::new()) };
     let (mut sources, mut problems) = (Vec::new(), Vec::new());
     if modes.is_empty() {
-        problems.push(wrong("names no source".to_owned().into()));
+        problems.push(wrong(0, "names no source".to_owned().into()));
     }
-    for mode in modes {
+    for (index, mode) in modes.iter().enumerate() {
         match source(mode, policies) {
             Ok(source) if sources.contains(&source) => {
-                problems.push(wrong(format!("names {} twice", source.name()).into()));
+                problems.push(wrong(index, format!("names {} twice", source.name()).into()));
             }
             Ok(source) => sources.push(source),
-            Err(what) => problems.push(wrong(what)),
+            Err(what) => problems.push(wrong(index, what)),
         }
     }
     (sources, problems)

@@ -55,7 +55,10 @@ impl CheckedFile {
                 };
                 let problem = Problem::new(TOP, what).id(CheckId::Unreadable);
                 let finding = Finding { refuses: true, ..Finding::error(problem) };
-                let unread = Checked { readable: false, ..Checked::new(Config::default(), Findings::default(), Census::default()) };
+                let unread = Checked {
+                    readable: false,
+                    ..Checked::new(Config::default(), Findings::default(), Census::default())
+                };
                 Self { findings: vec![finding], parts: vec![unread], ..Self::default() }
             }
         }

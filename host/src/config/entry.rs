@@ -5,9 +5,9 @@
 use std::collections::BTreeSet;
 
 use super::{
+    arn_hint,
     de::{fold, twice, unknown},
     error::{Position, Problem, did_you_mean},
-    arn_hint,
     finding::{CheckId, Findings, Severity},
     node::{self, Key, Node, Section, Value},
     remark::{Census, Entry, Spot},
@@ -139,7 +139,8 @@ impl<'a> Entries<'a> {
         let username = self.username(entries, node.at)?;
         let groups = self.group_list(entries)?;
         if let Some((key, _)) = entries.iter().find(|(key, _)| key.text.eq_ignore_ascii_case("userid")) {
-            let problem = Problem::new(key.at, "`userid` has no effect here: entries match by ARN").id(CheckId::NoEffect);
+            let problem =
+                Problem::new(key.at, "`userid` has no effect here: entries match by ARN").id(CheckId::NoEffect);
             self.findings.remark(Severity::Warning, self.place(problem, section, index, node.at));
         }
         let rule = Rule::new(username, self.groups.share(groups), node.at.line);
@@ -147,12 +148,7 @@ impl<'a> Entries<'a> {
     }
 
     /// Whom an entry is about, and where it says so.
-    fn subject(
-        &self,
-        section: Section,
-        entries: &[(Key, Node)],
-        at: Position,
-    ) -> Result<(Subject, Position), Problem> {
+    fn subject(&self, section: Section, entries: &[(Key, Node)], at: Position) -> Result<(Subject, Position), Problem> {
         let key = section.arn_key();
         let sso = value(entries, "sso").filter(|_| section == Section::Roles);
         let nobody = |what: String| Problem::new(at, what).id(CheckId::MissingKey);
@@ -165,9 +161,7 @@ impl<'a> Entries<'a> {
                 Ok(set) => Ok((set, node.at)),
                 Err(problem) => Err(problem.under("sso", node.at)),
             },
-            (Some(_), Some(_)) => {
-                Err(Problem::new(at, format!("has both `{key}` and `sso`")).fix("keep one of them"))
-            }
+            (Some(_), Some(_)) => Err(Problem::new(at, format!("has both `{key}` and `sso`")).fix("keep one of them")),
             (None, None) if section == Section::Roles => {
                 Err(nobody(format!("has neither `{key}` nor `sso`: it names nobody")))
             }
@@ -337,9 +331,9 @@ pub(super) fn accounts_as_written(text: &str, findings: &mut Findings) {
         Ok(Node { value: Value::Null, .. }) => return,
         Ok(other) => {
             let what = format!("expected a list of accounts, found {}", other.value.noun());
-            return findings.left_out(under(Problem::new(other.at, what)));
+            return findings.whole_list(under(Problem::new(other.at, what)));
         }
-        Err(problem) => return findings.left_out(under(problem)),
+        Err(problem) => return findings.whole_list(under(problem)),
     };
     for (index, item) in items.iter().enumerate() {
         let number = matches!(item.value, Value::Signed(_) | Value::Unsigned(_) | Value::Float(_));

@@ -48,6 +48,8 @@ pub(super) struct ReservedPrefixes {
 #[derive(Default)]
 pub(super) struct Places {
     pub(super) backend_mode: Position,
+    /// Each of its items; none if it is a text.
+    pub(super) modes: Vec<Position>,
     sts: Position,
     pub(super) policies: Vec<Position>,
     pub(super) reserved_prefixes: Vec<Position>,
@@ -330,6 +332,7 @@ impl Places {
         };
         Self {
             backend_mode: value(entries, "backendMode").map_or(own.at, |node| node.at),
+            modes: items("backendMode"),
             sts: value(entries, "sts").map_or(own.at, |node| node.at),
             policies: items("policies"),
             reserved_prefixes: items("reservedPrefixConfig"),

@@ -230,6 +230,12 @@ impl Findings {
         self.push(Finding { message: format!("left out: {}", finding.message), ..finding });
     }
 
+    /// That no entry of a list is in force.
+    pub(super) fn whole_list(&mut self, problem: Problem) {
+        let finding = Finding::error(problem);
+        self.push(Finding { message: format!("the whole list is left out: {}", finding.message), ..finding });
+    }
+
     /// That something is in force, and yet worth a word.
     pub(super) fn remark(&mut self, severity: Severity, problem: Problem) {
         self.push(Finding { severity, ..Finding::error(problem) });

@@ -87,8 +87,10 @@ impl Standing<'_> {
 
     /// The first entry that is left out and would have given one of `groups`.
     fn lost(&self, groups: &[String]) -> Option<(usize, Position)> {
-        let parts = self.files.iter().enumerate().flat_map(|(index, file)| file.parts.iter().map(move |part| (index, part)));
-        parts.flat_map(|(index, part)| part.lost_groups.iter().map(move |(group, at)| (index, group, *at)))
+        let parts =
+            self.files.iter().enumerate().flat_map(|(index, file)| file.parts.iter().map(move |part| (index, part)));
+        parts
+            .flat_map(|(index, part)| part.lost_groups.iter().map(move |(group, at)| (index, group, *at)))
             .find(|(_, group, _)| groups.contains(group))
             .map(|(index, _, at)| (index, at))
     }

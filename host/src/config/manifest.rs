@@ -70,7 +70,8 @@ pub(super) fn check(file: &Path, text: String) -> CheckedFile {
 fn documents(text: &str) -> Vec<String> {
     let mut documents = vec![String::new()];
     for (line, piece) in text.split_inclusive('\n').enumerate() {
-        let marker = piece.strip_prefix("---").is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t', '\r', '\n']));
+        let marker =
+            piece.strip_prefix("---").is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t', '\r', '\n']));
         let started = documents.last().is_some_and(|last| last.lines().any(is_content));
         if marker && started && documents.len() < MAX_DOCUMENTS {
             documents.push("\n".repeat(line));
@@ -112,11 +113,15 @@ impl<'a> Objects<'a> {
     }
 
     fn add(&mut self, document: usize, root: Node, source: &str) {
+        // A document by itself starts where its text does.
+        let blank = source.len() - source.trim_start_matches('\n').len();
+        let top = Position { line: u32::try_from(blank + 1).unwrap_or(u32::MAX), column: 1 };
+        let at = if root.at.line == 1 { top } else { root.at };
         if !is_object(&root) {
             if is_configuration(&root) {
                 self.configuration(file::parse(self.file, source));
             } else if !matches!(root.value, Value::Null) {
-                self.note(root.at, "neither a configuration nor an object of Kubernetes: not checked");
+                self.note(at, "neither a configuration nor an object of Kubernetes: not checked");
             }
             return;
         }
@@ -141,13 +146,13 @@ impl<'a> Objects<'a> {
             }
             kind if IDENTITY_MAPPINGS.contains(&kind) => match take("spec") {
                 Some(spec) => self.specs.push((document, spec)),
-                None => self.findings.left_out(Problem::new(root.at, "the key `spec` is missing").id(CheckId::MissingKey)),
+                None => self.findings.left_out(Problem::new(at, "the key `spec` is missing").id(CheckId::MissingKey)),
             },
             kind if kind.ends_with("List") => {
                 let Some(Node { value: Value::List(items), .. }) = take("items") else { return };
                 items.into_iter().for_each(|item| self.add(document, item, source));
             }
-            kind => self.note(root.at, &format!("a {kind} holds no mappings: not checked")),
+            kind => self.note(at, &format!("a {kind} holds no mappings: not checked")),
         }
     }
 
@@ -215,7 +220,8 @@ impl<'a> Objects<'a> {
         for (section, inner) in &self.lists {
             entries.source = &inner.text;
             let before = entries.findings.len();
-            let read = node::read_list(&inner.text, *section, &mut |section, index, node| entries.add(section, index, &node));
+            let read =
+                node::read_list(&inner.text, *section, &mut |section, index, node| entries.add(section, index, &node));
             let wrong = match read {
                 Ok(Node { value: Value::Null, .. }) => None,
                 Ok(node) => Some(Problem::new(node.at, format!("expected a list, found {}", node.value.noun()))),
@@ -224,7 +230,8 @@ impl<'a> Objects<'a> {
             if let Some(problem) = wrong {
                 readable = false;
                 entries.forget_last(before);
-                entries.findings.left_out(problem.under(section.key(), Position::default()).under("data", Position::default()));
+                let problem = problem.under(section.key(), Position::default()).under("data", Position::default());
+                entries.findings.whole_list(problem);
             }
             entries.findings.place_from(before, inner.outside);
         }

@@ -133,10 +133,12 @@ fn from_yaml(error: &serde_saphyr::Error, text: &str) -> Problem {
     let unquoted = line.split_once(':').is_some_and(|(_, value)| value.trim_start().starts_with("{{"))
         || line.trim_start().trim_start_matches("- ").trim_start().starts_with("{{");
     let tab = line.len() > line.trim_start().len() && line[..line.len() - line.trim_start().len()].contains('\t');
+    let misplaced = what.contains("did not find expected");
     let problem = Problem::new(at, what).id(CheckId::Yaml);
     match (unquoted, tab) {
         (true, _) => problem.fix("a value that starts with {{ needs quotes"),
         (_, true) => problem.fix("indent with blanks, YAML allows no tabs there"),
+        _ if misplaced => problem.fix("compare how far this line and those above it are indented"),
         _ => problem,
     }
 }

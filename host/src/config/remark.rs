@@ -227,7 +227,10 @@ impl Census {
         let foreign = self.partitions.iter().filter(|(name, _)| *name != ACS_PARTITION);
         for (name, places) in foreign.filter(|(name, _)| !accepted.contains(&name.as_str())) {
             for place in places {
-                let what = format!("never matches: it is of partition {name}, and tokens are accepted from {}", accepted.join(", "));
+                let what = format!(
+                    "never matches: it is of partition {name}, and tokens are accepted from {}",
+                    accepted.join(", ")
+                );
                 let fix = "write the partition of your callers, or set `server.partition`";
                 let problem = Problem::new(place.named_at, what).id(CheckId::WrongPartition).fix(fix);
                 findings.push(place.finding(Severity::Warning, problem));

@@ -21,24 +21,26 @@ const MAX_CUTS: usize = 100;
 /// Reads `node`, without what is wrong in it.
 pub(super) fn read<T: DeserializeOwned + Default>(node: &mut Node, source: &str) -> Repair<T> {
     let mut problems = Vec::new();
-    let mut cuts: Vec<Vec<Step>> = Vec::new();
+    // As they are numbered when they are cut, and as they were numbered at first.
+    let (mut cuts, mut cut_at_first): (Vec<Vec<Step>>, Vec<Vec<Step>>) = (Vec::new(), Vec::new());
     while cuts.len() < MAX_CUTS {
         let mut problem = match De::new(node, source).read() {
             Ok(value) => return Repair { value, problems },
             Err(problem) => problem,
         };
-        let steps: Vec<Step> = problem.steps().cloned().collect();
+        let now: Vec<Step> = problem.steps().cloned().collect();
+        cuts.iter().rev().for_each(|cut| problem.renumber(cut));
+        let at_first: Vec<Step> = problem.steps().cloned().collect();
         // A key that is missing because it was cut out is no second mistake.
-        let own = problem.id == CheckId::MissingKey
-            && cuts.iter().any(|cut| cut.len() > steps.len() && cut.starts_with(&steps));
-        if !own {
-            cuts.iter().rev().for_each(|cut| problem.renumber(cut));
+        let inside = |cut: &Vec<Step>| cut.len() > at_first.len() && cut.starts_with(&at_first);
+        if problem.id != CheckId::MissingKey || !cut_at_first.iter().any(inside) {
             problems.push(problem);
         }
-        if !node.cut(&steps) {
+        if !node.cut(&now) {
             break;
         }
-        cuts.push(steps);
+        cuts.push(now);
+        cut_at_first.push(at_first);
     }
     Repair { value: T::default(), problems }
 }

@@ -269,7 +269,9 @@ fn what_is_no_yaml_names_its_line() {
     says("a: [1\nb: 2\n", &expect!["config.yaml:2:2: illegal placement of ':' indicator"]);
     says(
         "server:\n  - a\n  b: c\n",
-        &expect!["config.yaml:3:3: while parsing a block collection, did not find expected '-' indicator"],
+        &expect![
+            "config.yaml:3:3: while parsing a block collection, did not find expected '-' indicator: compare how far this line and those above it are indented"
+        ],
     );
     says(
         "clusterID: a\n---\nclusterID: b\n",
@@ -462,9 +464,12 @@ fn an_entry_names_exactly_one_principal() {
 fn permission_sets_are_checked() {
     let sso = |set: &str| format!("{{sso: {set}, username: a}}");
     role(&sso("{permissionSetName: View, accountID: '123456789012'}"), &expect![""]);
-    role(&sso("{permissionSetName: View, accountID: '123456789012', partition: aws-cn}"), &expect![[r#"
+    role(
+        &sso("{permissionSetName: View, accountID: '123456789012', partition: aws-cn}"),
+        &expect![[r#"
         line 4: never matches: it is of partition aws-cn, and tokens are accepted from aws: write the partition of your callers, or set `server.partition` (server.mapRoles[1])
-    "#]]);
+    "#]],
+    );
     role(
         &sso("{permissionSetName: View, accountID: 012345670123}"),
         &expect![[r#"
@@ -572,21 +577,21 @@ fn sources_in_order() {
     says("server: {backendMode: []}", &expect!["config.yaml:1:23: names no source (server.backendMode)"]);
     says(
         "server: {backendMode: [MountedFiles]}",
-        &expect!["config.yaml:1:23: unknown source `MountedFiles`, did you mean `MountedFile`? (server.backendMode)"],
+        &expect!["config.yaml:1:24: unknown source `MountedFiles`, did you mean `MountedFile`? (server.backendMode)"],
     );
     says(
         "server: {backendMode: [File, MountedFile]}",
-        &expect!["config.yaml:1:23: names MountedFile twice (server.backendMode)"],
+        &expect!["config.yaml:1:30: names MountedFile twice (server.backendMode)"],
     );
     says(
         "server: {backendMode: [CRD]}",
         &expect![
-            "config.yaml:1:23: CRD is not in this release yet: it has MountedFile and Policy/<name> (server.backendMode)"
+            "config.yaml:1:24: CRD is not in this release yet: it has MountedFile and Policy/<name> (server.backendMode)"
         ],
     );
     says(
         "server: {backendMode: [Policy/a]}",
-        &expect!["config.yaml:1:23: Policy/a names no policy of `policies` (server.backendMode)"],
+        &expect!["config.yaml:1:24: Policy/a names no policy of `policies` (server.backendMode)"],
     );
     says(
         "server: {backendMode: 5}",
@@ -627,14 +632,14 @@ fn policies_and_sources_agree() {
         "Policy/oncal",
         &["name: oncall, kind: map"],
         &expect![
-            "config.yaml:2:18: Policy/oncal names no policy of `policies`, did you mean `oncall`? (server.backendMode)"
+            "config.yaml:2:19: Policy/oncal names no policy of `policies`, did you mean `oncall`? (server.backendMode)"
         ],
     );
     check(
         "Policy/a",
         &["name: a, kind: guard"],
         &expect![
-            "config.yaml:2:18: Policy/a is not of kind map: policies of other kinds follow the list by themselves (server.backendMode)"
+            "config.yaml:2:19: Policy/a is not of kind map: policies of other kinds follow the list by themselves (server.backendMode)"
         ],
     );
     check(

@@ -10,12 +10,27 @@ use crate::config::{CheckId, Finding, Severity};
 
 const SCHEMA: &str = "https://json.schemastore.org/sarif-2.1.0.json";
 /// What a path may hold and a URI may not (RFC 3986, "Path").
-const PATH: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'#').add(b'%').add(b'<').add(b'>').add(b'?').add(b'[')
-    .add(b'\\').add(b']').add(b'^').add(b'`').add(b'{').add(b'|').add(b'}');
+const PATH: &AsciiSet = &CONTROLS
+    .add(b' ')
+    .add(b'"')
+    .add(b'#')
+    .add(b'%')
+    .add(b'<')
+    .add(b'>')
+    .add(b'?')
+    .add(b'[')
+    .add(b'\\')
+    .add(b']')
+    .add(b'^')
+    .add(b'`')
+    .add(b'{')
+    .add(b'|')
+    .add(b'}');
 
 /// Writes one run with every finding.
 pub(super) fn write(files: &[Named], out: &mut impl Write) -> anyhow::Result<()> {
-    let rules: Vec<Value> = CheckId::ALL.iter().map(|id| json!({"id": id, "shortDescription": {"text": id.about()}})).collect();
+    let rules: Vec<Value> =
+        CheckId::ALL.iter().map(|id| json!({"id": id, "shortDescription": {"text": id.about()}})).collect();
     let results: Vec<Value> = findings(files).map(|(named, finding)| result(named, finding)).collect();
     let driver = json!({"name": "herald", "version": env!("CARGO_PKG_VERSION"), "rules": rules});
     let run = json!({"tool": {"driver": driver}, "columnKind": "unicodeCodePoints", "results": results});

@@ -39,7 +39,9 @@ fn check(text: &str, expected: &Expect) {
 
 /// A configuration whose other entries lock nobody out, around `entries` of `mapRoles`.
 fn roles(entries: &str) -> String {
-    format!("clusterID: c\nserver:\n  mapUsers: [{{userarn: 'arn:aws:iam::123456789012:user/a', username: a, groups: ['system:masters']}}]\n  mapRoles:\n{entries}")
+    format!(
+        "clusterID: c\nserver:\n  mapUsers: [{{userarn: 'arn:aws:iam::123456789012:user/a', username: a, groups: ['system:masters']}}]\n  mapRoles:\n{entries}"
+    )
 }
 
 /// An `aws-auth` of a cluster with an administrator; nodes, too, in the days when this release looks them up.
@@ -71,11 +73,12 @@ fn one_space_too_few() {
                |       ^^^^^^^
                = fix: put {{SessionName}} into the username
 
-            error[yaml]: left out: while parsing a block collection, did not find expected '-' indicator
+            error[yaml]: the whole list is left out: while parsing a block collection, did not find expected '-' indicator
               --> 1.yaml:11:6 (data.mapRoles)
                 |
              11 |      username: dev
                 |      ^^^^^^^^
+                = fix: compare how far this line and those above it are indented
 
             1 file: 1 error, 1 note
         "#]],
@@ -243,7 +246,9 @@ fn values_that_yaml_takes_for_something_else() {
             1 file: 6 errors, 2 warnings
         "#]],
     );
-    check("server:\n\tmapRoles: []\n", &expect![[r#"
+    check(
+        "server:\n\tmapRoles: []\n",
+        &expect![[r#"
         error[yaml]: tabs disallowed within this context (block indentation)
           --> 1.yaml:2:2
            |
@@ -252,8 +257,11 @@ fn values_that_yaml_takes_for_something_else() {
            = fix: indent with blanks, YAML allows no tabs there
 
         1 file: 1 error
-    "#]]);
-    check("server: {mapAccounts: [012345670123]}\n", &expect![[r#"
+    "#]],
+    );
+    check(
+        "server: {mapAccounts: [012345670123]}\n",
+        &expect![[r#"
         error[yaml-trap]: left out: expected text, found the number `012345670123`, and readers of YAML do not agree on what a leading zero means
           --> 1.yaml:1:24 (server.mapAccounts[0])
            |
@@ -262,7 +270,8 @@ fn values_that_yaml_takes_for_something_else() {
            = fix: write it in quotes
 
         1 file: 1 error
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -285,16 +294,16 @@ fn typos_are_told_all_at_once() {
                = fix: did you mean `port`?
 
             error[invalid-value]: unknown source `CRDS`
-              --> 1.yaml:4:16 (server.backendMode)
+              --> 1.yaml:4:30 (server.backendMode)
                |
              4 |   backendMode: [MountedFile, CRDS, MountedFile]
-               |                ^^^^^^^^^^^^
+               |                              ^^^^
 
             error[invalid-value]: names MountedFile twice
-              --> 1.yaml:4:16 (server.backendMode)
+              --> 1.yaml:4:36 (server.backendMode)
                |
              4 |   backendMode: [MountedFile, CRDS, MountedFile]
-               |                ^^^^^^^^^^^^
+               |                                    ^^^^^^^^^^^
 
             error[yaml-trap]: expected text, found the number `5`
               --> 1.yaml:5:18 (server.sts.timeout)
@@ -316,6 +325,12 @@ fn typos_are_told_all_at_once() {
              7 |   - {name: a, kind: mapp, component: a.wasm}
                |                     ^^^^
 
+            error[missing-key]: the key `name` is missing
+              --> 1.yaml:8:5 (server.policies[1])
+               |
+             8 |   - {kind: map, component: a.wasm}
+               |     ^^^^^
+
             error[unknown-key]: unknown key `komponent`
               --> 1.yaml:9:26 (server.policies[2].komponent)
                |
@@ -323,7 +338,7 @@ fn typos_are_told_all_at_once() {
                |                          ^^^^^^^^^
                = fix: did you mean `component`?
 
-            1 file: 8 errors
+            1 file: 9 errors
         "#]],
     );
 }
@@ -472,7 +487,9 @@ fn administrators_who_are_too_many() {
 #[test]
 fn nobody_is_left() {
     let dev = "  mapRoles: |\n    - {rolearn: 'arn:aws:iam::123456789012:role/Dev', username: dev, groups: [dev]}\n";
-    check(&aws_auth(dev), &expect![[r#"
+    check(
+        &aws_auth(dev),
+        &expect![[r#"
         warning[no-administrator]: nobody gets `system:masters`
           --> 1.yaml:1:1
            |
@@ -488,7 +505,8 @@ fn nobody_is_left() {
            = fix: map the nodes' role to `system:node:{{EC2PrivateDNSName}}`
 
         1 file: 2 warnings
-    "#]]);
+    "#]],
+    );
     check(
         &aws_auth(
             "  mapRoles: |\n    - {rolearn: 'arn:aws:iam::123456789012:role/Admin', username: on, groups: [system:masters]}\n    - {rolearn: 'arn:aws:iam::123456789012:role/Nodes', username: '', groups: [system:nodes]}\n",
@@ -533,43 +551,40 @@ fn nobody_is_left() {
            | ^^^^^^
 
         1 file: 1 error
-    "#]].assert_eq(&out);
+    "#]]
+    .assert_eq(&out);
     assert!(!good, "a group that was asked for is missed");
     assert!(run(&named("dev"), &[config]).1);
     let (out, good) = run(&command(), &[config, &roles("")]);
     expect![[r#"
         2 files: nothing to say
-    "#]].assert_eq(&out);
+    "#]]
+    .assert_eq(&out);
     assert!(good);
 }
 
 #[test]
 fn objects_of_every_kind() {
     let mapping = |name: &str, spec: &str| {
-        format!("apiVersion: iamauthenticator.k8s.aws/v1alpha1\nkind: IAMIdentityMapping\nmetadata: {{name: {name}}}\nspec: {spec}\n")
+        format!(
+            "apiVersion: iamauthenticator.k8s.aws/v1alpha1\nkind: IAMIdentityMapping\nmetadata: {{name: {name}}}\nspec: {spec}\n"
+        )
     };
     let list = "apiVersion: v1\nkind: List\nitems:\n- apiVersion: iamauthenticator.k8s.aws/v1alpha1\n  kind: IAMIdentityMapping\n  spec:\n    arn: arn:aws:iam::123456789012:role/Admin\n    username: again\n";
     let file = [
-        &mapping("a", "{arn: 'arn:aws:iam::123456789012:role/Admin', username: 'a:{{SessionName}}', groups: [system:masters]}"),
+        &mapping(
+            "a",
+            "{arn: 'arn:aws:iam::123456789012:role/Admin', username: 'a:{{SessionName}}', groups: [system:masters]}",
+        ),
         &mapping("b", "{arn: 'arn:aws:iam::123456789012:role/Dev', usernam: b}"),
         list,
         "apiVersion: apps/v1\nkind: DaemonSet\n",
         "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: herald}\ndata:\n  other: text\n  config.yaml: |\n    clusterID: c\n    server:\n      prot: 1\n",
         "[what, is, this]\n",
     ];
-    check(&file.join("---\n"), &expect![[r#"
-        note[unknown-kind]: a DaemonSet holds no mappings: not checked
-          --> 1.yaml:1:1
-           |
-         1 | apiVersion: iamauthenticator.k8s.aws/v1alpha1
-           | ^^^^^^^^^^
-
-        note[unknown-kind]: neither a configuration nor an object of Kubernetes: not checked
-          --> 1.yaml:1:1
-           |
-         1 | apiVersion: iamauthenticator.k8s.aws/v1alpha1
-           | ^^^^^^^^^^
-
+    check(
+        &file.join("---\n"),
+        &expect![[r#"
         error[unknown-key]: left out: unknown key `usernam`
           --> 1.yaml:9:51 (spec)
            |
@@ -584,6 +599,12 @@ fn objects_of_every_kind() {
             |          ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
             = fix: keep one entry, with the groups of both
 
+        note[unknown-kind]: a DaemonSet holds no mappings: not checked
+          --> 1.yaml:19:1
+            |
+         19 | ---
+            | ^^^
+
         error[unknown-key]: unknown key `prot`
           --> 1.yaml:31:7 (server.prot)
             |
@@ -591,10 +612,19 @@ fn objects_of_every_kind() {
             |       ^^^^
             = fix: did you mean `port`?
 
+        note[unknown-kind]: neither a configuration nor an object of Kubernetes: not checked
+          --> 1.yaml:32:1
+            |
+         32 | ---
+            | ^^^
+
         1 file: 3 errors, 2 notes
-    "#]]);
+    "#]],
+    );
     let json = r#"{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "aws-auth"}, "data": {"MapRoles": "", "mapRoles": "- rolearn: x\n  username: a\n", "mapUsers": ["a"], "mapAccounts": "''"}}"#;
-    check(json, &expect![[r#"
+    check(
+        json,
+        &expect![[r#"
         warning[no-effect]: the key `MapRoles` has no effect
           --> 1.yaml:1:86 (data.MapRoles)
            |
@@ -616,7 +646,8 @@ fn objects_of_every_kind() {
            = fix: write `mapUsers: |`, and the list below it
 
         1 file: 2 errors, 1 warning
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -662,7 +693,8 @@ fn for_scripts() {
           "warnings": 0,
           "notes": 0
         }
-    "#]].assert_eq(&out);
+    "#]]
+    .assert_eq(&out);
 }
 
 #[test]
@@ -712,7 +744,8 @@ fn a_file_that_is_not_there_is_a_finding() {
           --> /nowhere/a.yaml:1:1
 
         1 file: 1 error
-    "#]].assert_eq(&String::from_utf8(out).expect("text"));
+    "#]]
+    .assert_eq(&String::from_utf8(out).expect("text"));
     assert!(Command { files: vec![], ..command }.run(None, io::empty(), &mut Vec::new()).is_err());
 }
 

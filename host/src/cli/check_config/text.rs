@@ -19,9 +19,14 @@ pub(super) fn write(files: &[Named], out: &mut impl Write) -> io::Result<()> {
         one(named, finding, out)?;
     }
     let counts = counts(files);
-    let words: Vec<String> = counts.iter().rev().map(|(severity, count)| plural(*count, &severity.to_string())).collect();
+    let words: Vec<String> =
+        counts.iter().rev().map(|(severity, count)| plural(*count, &severity.to_string())).collect();
     let files = plural(files.len(), "file");
-    if words.is_empty() { writeln!(out, "{files}: nothing to say") } else { writeln!(out, "{files}: {}", words.join(", ")) }
+    if words.is_empty() {
+        writeln!(out, "{files}: nothing to say")
+    } else {
+        writeln!(out, "{files}: {}", words.join(", "))
+    }
 }
 
 fn one(named: &Named, finding: &Finding, out: &mut impl Write) -> io::Result<()> {
