@@ -18,6 +18,7 @@ use crate::{
 
 pub mod check_config;
 pub mod init;
+mod made_up;
 pub mod policy;
 pub mod server;
 pub mod token;

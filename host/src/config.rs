@@ -55,6 +55,7 @@ pub use build::Shared;
 pub use checked::{Checked, CheckedFile};
 pub use error::{ConfigError, Position};
 pub use finding::{CheckId, Finding, Severity};
+pub use remark::LeftOut;
 pub use reload::Reloader;
 
 /// One configuration: what the file says, what it leaves out filled in with defaults.

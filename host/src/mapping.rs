@@ -13,6 +13,7 @@ use crate::policy::{Fault, LogLine, Request, Verdict};
 pub mod chain;
 pub mod guard;
 pub mod mounted_file;
+pub mod near;
 pub mod policy_stage;
 pub mod rule;
 pub mod template;

@@ -7,7 +7,7 @@ use super::{
     error::{Position, Problem},
     finding::{CheckId, Finding, Findings, Severity},
     manifest, read_text,
-    remark::Census,
+    remark::{Census, LeftOut},
 };
 
 /// A file as far as it can be read, and everything there is to say about it.
@@ -23,8 +23,8 @@ pub struct Checked {
     pub policies_at: Vec<Position>,
     /// No part of it is unknown because it could not be read.
     pub(super) readable: bool,
-    /// Groups that entries would have given that are left out, and where those stand.
-    pub(super) lost_groups: Vec<(String, Position)>,
+    /// Entries that are left out for what they say.
+    pub left_out: Vec<LeftOut>,
 }
 
 /// A file of any kind, and everything there is to say about it.
@@ -101,7 +101,7 @@ const TOP: Position = Position { line: 1, column: 1 };
 impl Checked {
     pub(super) fn new(config: Config, findings: Findings, census: Census) -> Self {
         let refusal = findings.refusal().cloned();
-        let (readable, lost_groups) = (refusal.is_none(), census.lost);
-        Self { config, findings: findings.finish(), refusal, policies_at: Vec::new(), readable, lost_groups }
+        let (readable, left_out) = (refusal.is_none(), census.left_out);
+        Self { config, findings: findings.finish(), refusal, policies_at: Vec::new(), readable, left_out }
     }
 }

@@ -81,7 +81,7 @@ impl<'a> Entries<'a> {
             Ok(read) if section == Section::Users => self.users.push((index, read)),
             Ok(read) => self.insert(section, index, read),
             Err(problem) => {
-                self.census.left_out(node);
+                self.census.leave_out(node, &problem);
                 self.findings.left_out(self.place(problem, section, index, node.at));
             }
         }

@@ -19,7 +19,7 @@ pub struct Administrators(pub Vec<String>);
 #[must_use]
 pub fn check(files: &[CheckedFile], administrators: &Administrators) -> Vec<(usize, Finding)> {
     let all = || files.iter().flat_map(|file| &file.parts);
-    let maps = |part: &Checked| !part.config.rules.is_empty() || !part.lost_groups.is_empty() || part.asks_policies();
+    let maps = |part: &Checked| !part.config.rules.is_empty() || !part.left_out.is_empty() || part.asks_policies();
     if !all().any(maps) || !all().all(|part| part.readable) {
         return Vec::new();
     }
@@ -89,10 +89,9 @@ impl Standing<'_> {
     fn lost(&self, groups: &[String]) -> Option<(usize, Position)> {
         let parts =
             self.files.iter().enumerate().flat_map(|(index, file)| file.parts.iter().map(move |part| (index, part)));
-        parts
-            .flat_map(|(index, part)| part.lost_groups.iter().map(move |(group, at)| (index, group, *at)))
-            .find(|(_, group, _)| groups.contains(group))
-            .map(|(index, _, at)| (index, at))
+        let mut all = parts.flat_map(|(index, part)| part.left_out.iter().map(move |entry| (index, entry)));
+        let found = all.find(|(_, entry)| entry.groups.iter().any(|group| groups.contains(group)));
+        found.map(|(index, entry)| (index, entry.at))
     }
 }
 

@@ -9,7 +9,7 @@ use super::{
     node::{Node, Section, Value},
 };
 use crate::{
-    caller::{Arn, PrincipalKind, arn::ACS_PARTITION},
+    caller::{Arn, Caller, PrincipalKind, arn::ACS_PARTITION},
     mapping::{
         Rules,
         rule::{PermissionSet, Rule, Subject},
@@ -39,8 +39,21 @@ pub(super) struct Census {
     partitions: BTreeMap<String, Vec<Spot>>,
     /// Roles that are one of the roles of a permission set.
     sso_roles: Vec<(PermissionSet, Spot)>,
-    /// Groups that entries would have given that are left out, and where.
-    pub(super) lost: Vec<(String, Position)>,
+    /// Entries that are left out.
+    pub(super) left_out: Vec<LeftOut>,
+}
+
+/// An entry that is left out, as far as it can be read.
+#[derive(Clone, Debug)]
+pub struct LeftOut {
+    /// Where it stands.
+    pub at: Position,
+    /// Why it is left out.
+    pub why: String,
+    /// The principal that it names, as mappings compare them.
+    principal: Option<String>,
+    /// The groups that it would give.
+    pub(super) groups: Vec<String>,
 }
 
 /// The group that may do everything (Kubernetes documentation, "Using RBAC Authorization").
@@ -170,6 +183,24 @@ impl Entry<'_> {
     }
 }
 
+/// How two principals are compared that STS does not tell apart.
+fn comparable(arn: &Arn) -> String {
+    let role = matches!(arn.kind(), PrincipalKind::AssumedRole | PrincipalKind::Role);
+    let text = if role { arn.canonical_without_path() } else { arn.canonical() };
+    text.to_ascii_lowercase()
+}
+
+// === impl LeftOut ===
+
+impl LeftOut {
+    /// Whether it would have named `caller`.
+    #[must_use]
+    pub fn names(&self, caller: &Caller) -> bool {
+        let Ok(arn) = caller.canonical_arn.parse() else { return false };
+        self.principal.as_deref() == Some(comparable(&arn).as_str())
+    }
+}
+
 // === impl Spot ===
 
 impl Spot {
@@ -198,17 +229,24 @@ impl Census {
         }
     }
 
-    /// Keeps in mind which groups an entry would have given.
-    pub(super) fn left_out(&mut self, node: &Node) {
+    /// Keeps an entry in mind that is left out.
+    pub(super) fn leave_out(&mut self, node: &Node, problem: &Problem) {
         let Value::Map(entries) = &node.value else { return };
+        if self.left_out.len() == MAX_COUNTED {
+            return;
+        }
         let groups = value(entries, "groups").map(|groups| match &groups.value {
             Value::List(nodes) => nodes.iter().filter_map(Node::plain).collect(),
             Value::Text(text) => text.split(',').map(str::trim).collect(),
             _ => Vec::new(),
         });
-        let room = MAX_COUNTED.saturating_sub(self.lost.len());
-        let lost = groups.unwrap_or_default().into_iter().take(room);
-        self.lost.extend(lost.map(|group| (group.to_owned(), node.at)));
+        let named = ["roleARN", "userARN", "arn"].into_iter().find_map(|key| value(entries, key)?.plain());
+        self.left_out.push(LeftOut {
+            at: problem.at.unwrap_or(node.at),
+            why: problem.to_string(),
+            principal: named.and_then(|arn| Some(comparable(&arn.parse().ok()?))),
+            groups: groups.unwrap_or_default().into_iter().map(str::to_owned).collect(),
+        });
     }
 
     /// Roles that an entry names by their ARN and another by their permission set.

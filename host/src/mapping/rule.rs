@@ -111,6 +111,16 @@ impl Rules {
         self.by_permission_set.get(set)
     }
 
+    /// Every ARN that is named, in lower case and a role's without its path, and where. In no order.
+    pub(super) fn arns(&self) -> impl Iterator<Item = (&str, u32)> {
+        self.by_arn.iter().map(|(arn, rule)| (&**arn, rule.line))
+    }
+
+    /// Every permission set that is named, and where. In no order.
+    pub(super) fn permission_sets(&self) -> impl Iterator<Item = (&PermissionSet, u32)> {
+        self.by_permission_set.iter().map(|(set, rule)| (set, rule.line))
+    }
+
     /// Every entry, in no order.
     pub fn iter(&self) -> impl Iterator<Item = &Rule> {
         self.by_arn.values().chain(self.by_permission_set.values())
@@ -171,6 +181,18 @@ impl PermissionSet {
             name: name.to_ascii_lowercase().into(),
             partition: partition.to_ascii_lowercase().into(),
         }
+    }
+
+    /// The account that it is in.
+    #[must_use]
+    pub fn account_id(&self) -> &str {
+        &self.account_id
+    }
+
+    /// Its name, in lower case.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// The partition that it is in.

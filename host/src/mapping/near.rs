@@ -1,0 +1,196 @@
+//! Near misses: entries that almost name a caller, with the one difference that keeps them from it.
+
+use super::{Rules, rule::PermissionSet};
+use crate::caller::{Arn, Caller};
+
+/// An entry that almost names a caller.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub struct NearMiss {
+    /// Where the entry stands in its file.
+    pub line: u32,
+    /// What keeps it from naming the caller.
+    pub difference: Difference,
+    /// What it would have to name.
+    pub fix: String,
+}
+
+/// What differs between an entry and a caller who are alike otherwise.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Difference {
+    /// The end of a role's name that IAM Identity Center made up.
+    SsoSuffix,
+    /// The path of a user.
+    Path,
+    /// A role and a user of one name.
+    Kind,
+    /// A letter or two of the name.
+    Name,
+    /// The account.
+    Account,
+    /// The partition.
+    Partition,
+}
+
+/// Most near misses that are told.
+const MAX_NEAR: usize = 5;
+/// How much alike two names must be, of 1.
+const ALIKE: f64 = 0.8;
+
+impl Rules {
+    /// The entries that come nearest to naming `caller`, nearest first. Looks at every entry.
+    #[must_use]
+    pub fn near_misses(&self, caller: &Caller) -> Vec<NearMiss> {
+        let Ok(arn) = caller.canonical_arn.parse::<Arn>() else { return Vec::new() };
+        let roles = self.arns().filter_map(|(key, line)| {
+            let difference = difference(&key.parse().ok()?, &arn)?;
+            Some(NearMiss { line, difference, fix: fix(difference, caller, &arn) })
+        });
+        let sets = self.permission_sets().filter_map(|(set, line)| {
+            let difference = set_difference(set, caller)?;
+            Some(NearMiss { line, difference, fix: sso(caller)? })
+        });
+        let mut near: Vec<NearMiss> = roles.chain(sets).collect();
+        near.sort_by_key(|miss| (miss.difference, miss.line));
+        near.truncate(MAX_NEAR);
+        near
+    }
+}
+
+/// What keeps an entry about `entry` from naming `caller`, if it is one thing. Keys are in lower case.
+fn difference(entry: &Arn, caller: &Arn) -> Option<Difference> {
+    let (name, other) = (entry.name().to_ascii_lowercase(), caller.name().to_ascii_lowercase());
+    let (partition, account) =
+        (entry.partition() == caller.partition(), entry.account_id() == caller.account_id());
+    let kind = entry.kind() == caller.kind() || entry.canonical_without_path().eq_ignore_ascii_case(&caller.canonical_without_path());
+    let set = |arn: &Arn| arn.permission_set().map(str::to_ascii_lowercase);
+    match (partition, account, kind, name == other) {
+        (false, true, true, true) => Some(Difference::Partition),
+        (true, false, true, true) => Some(Difference::Account),
+        (true, true, false, true) => Some(Difference::Kind),
+        (true, true, true, true) => Some(Difference::Path),
+        (true, true, true, false) if set(caller).is_some() && set(entry) == set(caller) => Some(Difference::SsoSuffix),
+        (true, true, true, false) if alike(&name, &other) => Some(Difference::Name),
+        _ => None,
+    }
+}
+
+fn set_difference(entry: &PermissionSet, caller: &Caller) -> Option<Difference> {
+    let name = caller.sso_permission_set.as_ref()?.to_ascii_lowercase();
+    let (partition, account) =
+        (entry.partition() == caller.partition, entry.account_id() == caller.account_id.as_str());
+    match (partition, account, entry.name() == name) {
+        (false, true, true) => Some(Difference::Partition),
+        (true, false, true) => Some(Difference::Account),
+        (true, true, false) if alike(entry.name(), &name) => Some(Difference::Name),
+        _ => None,
+    }
+}
+
+fn alike(one: &str, other: &str) -> bool {
+    strsim::normalized_damerau_levenshtein(one, other) >= ALIKE
+}
+
+fn fix(difference: Difference, caller: &Caller, arn: &Arn) -> String {
+    let plain = || match arn.session_name() {
+        None if difference == Difference::Path => arn.canonical(),
+        _ => arn.canonical_without_path(),
+    };
+    sso(caller).unwrap_or_else(|| format!("write `{}`", plain()))
+}
+
+/// The form that names the caller's permission set.
+fn sso(caller: &Caller) -> Option<String> {
+    let set = caller.sso_permission_set.as_ref()?;
+    let partition = match caller.partition.as_str() {
+        "aws" => String::new(),
+        other => format!(", partition: {other}"),
+    };
+    Some(format!("write `sso: {{permissionSetName: {set}, accountID: '{}'{partition}}}`", caller.account_id))
+}
+
+// === impl Difference ===
+
+impl Difference {
+    /// The stable label.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::SsoSuffix => "sso_suffix",
+            Self::Path => "path",
+            Self::Kind => "kind",
+            Self::Name => "name",
+            Self::Account => "account",
+            Self::Partition => "partition",
+        }
+    }
+
+    /// The same in words, of an entry.
+    #[must_use]
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::SsoSuffix => "names another role of the same permission set: the end of the name has changed",
+            Self::Path => "names the same user with another path",
+            Self::Kind => "names a principal of another kind with the same name",
+            Self::Name => "names a principal whose name is spelt almost the same",
+            Self::Account => "names the same principal of another account",
+            Self::Partition => "names the same principal of another partition",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::mapping::{
+        rule::{Rule, Subject, tests::caller},
+        template::Template,
+    };
+
+    #[track_caller]
+    fn check(entry: &str, arn: &str, expected: Option<(&str, &str)>) {
+        let subject = match entry.strip_prefix("sso ") {
+            None => Subject::Arn(entry.parse().expect("an ARN")),
+            Some(rest) => {
+                let (account, name) = rest.split_once('/').expect("account/set");
+                Subject::PermissionSet(PermissionSet::new("aws", &account.parse().expect("12 digits"), name))
+            }
+        };
+        let mut rules = Rules::default();
+        let rule = Rule::new(Template::parse("a").expect("a literal"), Arc::from([]), 7);
+        rules.insert(subject, rule).expect("one entry");
+        assert!(rules.find(&caller(arn)).is_none(), "what names the caller is no near miss");
+        let near = rules.near_misses(&caller(arn));
+        let found = near.first().map(|miss| (miss.difference.label(), miss.fix.as_str()));
+        assert_eq!(found, expected, "{entry} {arn}");
+    }
+
+    #[test]
+    fn one_difference_is_a_near_miss() {
+        const ADMIN: &str = "arn:aws:sts::123456789012:assumed-role/Admin/alice";
+        let write = Some("write `arn:aws:iam::123456789012:role/Admin`");
+        let with = |label| write.map(|fix| (label, fix));
+        check("arn:aws:iam::210987654321:role/Admin", ADMIN, with("account"));
+        check("arn:aws-cn:iam::123456789012:role/team/admin", ADMIN, with("partition"));
+        check("arn:aws:iam::123456789012:user/Admin", ADMIN, with("kind"));
+        check("arn:aws:iam::123456789012:role/Admins", ADMIN, with("name"));
+        check("arn:aws:iam::123456789012:role/Developers", ADMIN, None);
+        check("arn:aws:iam::210987654321:role/Admins", ADMIN, None);
+        check(
+            "arn:aws:iam::123456789012:user/ops/alice",
+            "arn:aws:iam::123456789012:user/alice",
+            Some(("path", "write `arn:aws:iam::123456789012:user/alice`")),
+        );
+    }
+
+    #[test]
+    fn permission_sets() {
+        const VIEW: &str = "arn:aws:sts::123456789012:assumed-role/AWSReservedSSO_View_0123456789abcdef/alice";
+        let fix = "write `sso: {permissionSetName: View, accountID: '123456789012'}`";
+        check("arn:aws:iam::123456789012:role/AWSReservedSSO_View_fedcba9876543210", VIEW, Some(("sso_suffix", fix)));
+        check("sso 210987654321/View", VIEW, Some(("account", fix)));
+        check("sso 123456789012/Views", VIEW, Some(("name", fix)));
+        check("sso 123456789012/Admin", VIEW, None);
+    }
+}
