@@ -17,6 +17,7 @@ use crate::{
 };
 
 pub mod check_config;
+pub mod explain;
 pub mod init;
 mod made_up;
 pub mod policy;
@@ -56,6 +57,7 @@ pub struct Globals {
 #[derive(Debug, Subcommand)]
 enum Command {
     CheckConfig(check_config::Command),
+    Explain(explain::Command),
     Init(init::Command),
     #[command(subcommand)]
     Policy(policy::Command),
@@ -71,6 +73,7 @@ Examples:
   herald server --config herald.yaml               the webhook beside the API server
   herald verify -i my-cluster -t -                 who is the token on stdin?
   herald check-config herald.yaml aws-auth.yaml    what is wrong with these files?
+  herald explain --config herald.yaml --arn ARN    why is this caller let in, or not?
   herald init -i my-cluster                        certificate, key and webhook kubeconfig, before the first start
   herald policy build policies/session-groups      a policy's crate becomes a component";
 
@@ -97,6 +100,9 @@ fn run(globals: &Globals, command: &Command) -> anyhow::Result<ExitCode> {
     let out = &mut io::stdout().lock();
     match command {
         Command::CheckConfig(command) => return command.run(globals.config.as_deref(), io::stdin(), out),
+        Command::Explain(command) => {
+            return command.run(globals.load()?, globals.config.as_deref(), io::stdin(), now(), out);
+        }
         Command::Init(command) => command.run(&globals.load()?, now(), out)?,
         Command::Policy(command) => return command.run(out),
         Command::Server(command) => command.run(globals)?,

@@ -55,8 +55,8 @@ pub use build::Shared;
 pub use checked::{Checked, CheckedFile};
 pub use error::{ConfigError, Position};
 pub use finding::{CheckId, Finding, Severity};
-pub use remark::LeftOut;
 pub use reload::Reloader;
+pub use remark::LeftOut;
 
 /// One configuration: what the file says, what it leaves out filled in with defaults.
 #[derive(Clone, Debug)]

@@ -6,6 +6,7 @@ mod check_config;
 mod clients;
 mod configuration;
 mod documents;
+mod explain;
 mod hostile_policies;
 mod lifecycle;
 mod login;

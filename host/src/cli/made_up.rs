@@ -10,8 +10,7 @@ const SIGNED_BEFORE: Duration = Duration::from_secs(60);
 const EXPIRES_AFTER: Duration = Duration::from_secs(840);
 
 /// A caller with this ARN, everything else of it made up.
-#[must_use]
-pub fn caller(arn: &Arn, now: SystemTime) -> Caller {
+pub(super) fn caller(arn: &Arn, now: SystemTime) -> Caller {
     let alibaba = arn.partition() == ACS_PARTITION;
     Caller {
         provider: if alibaba { "alibaba" } else { "aws" },

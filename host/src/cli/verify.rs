@@ -234,7 +234,8 @@ impl Identity {
 // === impl Token ===
 
 impl Token {
-    fn read(&self, stdin: impl Read) -> anyhow::Result<Arc<BearerToken>> {
+    /// The token itself, from `stdin` if it stands there.
+    pub(super) fn read(&self, stdin: impl Read) -> anyhow::Result<Arc<BearerToken>> {
         if self.0.expose() != STDIN {
             return Ok(Arc::clone(&self.0));
         }

@@ -59,19 +59,23 @@ impl Rules {
 /// What keeps an entry about `entry` from naming `caller`, if it is one thing. Keys are in lower case.
 fn difference(entry: &Arn, caller: &Arn) -> Option<Difference> {
     let (name, other) = (entry.name().to_ascii_lowercase(), caller.name().to_ascii_lowercase());
-    let (partition, account) =
-        (entry.partition() == caller.partition(), entry.account_id() == caller.account_id());
-    let kind = entry.kind() == caller.kind() || entry.canonical_without_path().eq_ignore_ascii_case(&caller.canonical_without_path());
-    let set = |arn: &Arn| arn.permission_set().map(str::to_ascii_lowercase);
+    let (partition, account) = (entry.partition() == caller.partition(), entry.account_id() == caller.account_id());
+    let kind = entry.kind() == caller.kind()
+        || entry.canonical_without_path().eq_ignore_ascii_case(&caller.canonical_without_path());
     match (partition, account, kind, name == other) {
         (false, true, true, true) => Some(Difference::Partition),
         (true, false, true, true) => Some(Difference::Account),
         (true, true, false, true) => Some(Difference::Kind),
         (true, true, true, true) => Some(Difference::Path),
-        (true, true, true, false) if set(caller).is_some() && set(entry) == set(caller) => Some(Difference::SsoSuffix),
+        (true, true, true, false) if set(&name).is_some() && set(&name) == set(&other) => Some(Difference::SsoSuffix),
         (true, true, true, false) if alike(&name, &other) => Some(Difference::Name),
         _ => None,
     }
+}
+
+/// The permission set behind the role `name`, which is in lower case.
+fn set(name: &str) -> Option<&str> {
+    name.strip_prefix("awsreservedsso_")?.rsplit_once('_').map(|(set, _)| set)
 }
 
 fn set_difference(entry: &PermissionSet, caller: &Caller) -> Option<Difference> {
@@ -98,14 +102,19 @@ fn fix(difference: Difference, caller: &Caller, arn: &Arn) -> String {
     sso(caller).unwrap_or_else(|| format!("write `{}`", plain()))
 }
 
-/// The form that names the caller's permission set.
 fn sso(caller: &Caller) -> Option<String> {
+    sso_form(caller).map(|form| format!("write `{form}`"))
+}
+
+/// How an entry names the caller's permission set.
+#[must_use]
+pub fn sso_form(caller: &Caller) -> Option<String> {
     let set = caller.sso_permission_set.as_ref()?;
     let partition = match caller.partition.as_str() {
         "aws" => String::new(),
         other => format!(", partition: {other}"),
     };
-    Some(format!("write `sso: {{permissionSetName: {set}, accountID: '{}'{partition}}}`", caller.account_id))
+    Some(format!("sso: {{permissionSetName: {set}, accountID: '{}'{partition}}}", caller.account_id))
 }
 
 // === impl Difference ===

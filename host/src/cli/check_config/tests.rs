@@ -189,6 +189,20 @@ fn values_that_yaml_takes_for_something_else() {
             "  mapUsers: |\n    - {userarn: 'arn:aws:iam::123456789012:user/n', username: n}\n    - {userarn: 'arn:aws:iam::123456789012:user/on', username: on}\n    - {userarn: 'arn:aws:iam::123456789012:user/7', username: 7}\n    - {userarn: 'arn:aws:iam::123456789012:user/e', username: ''}\n    - {userarn: 'arn:aws:iam::123456789012:user/s', username: {{SessionName}}}\n  mapAccounts: |\n    - 012345670123\n    - 123456789012\n    - '123456789012'\n    - 12345\n",
         ),
         &expect![[r#"
+            warning[no-administrator]: nobody gets `system:masters`
+              --> 1.yaml:1:1
+               |
+             1 | apiVersion: v1
+               | ^^^^^^^^^^
+               = fix: name another group of administrators with --admin-group
+
+            warning[no-nodes]: no node is let in: no entry gives `system:nodes` and a username `system:node:…`
+              --> 1.yaml:1:1
+               |
+             1 | apiVersion: v1
+               | ^^^^^^^^^^
+               = fix: map the nodes' role to `system:node:{{EC2PrivateDNSName}}`
+
             error[yaml-trap]: left out: expected text, found `n`, which many readers of YAML take for a boolean
               --> 1.yaml:6:63 (data.mapUsers[0].username)
                |
@@ -243,7 +257,7 @@ fn values_that_yaml_takes_for_something_else() {
              15 |     - 12345
                 |       ^^^^^
 
-            1 file: 6 errors, 2 warnings
+            1 file: 6 errors, 4 warnings
         "#]],
     );
     check(
@@ -512,12 +526,6 @@ fn nobody_is_left() {
             "  mapRoles: |\n    - {rolearn: 'arn:aws:iam::123456789012:role/Admin', username: on, groups: [system:masters]}\n    - {rolearn: 'arn:aws:iam::123456789012:role/Nodes', username: '', groups: [system:nodes]}\n",
         ),
         &expect![[r#"
-            error[no-administrator]: nobody gets `system:masters`: the entry that gives it is left out
-              --> 1.yaml:6:7
-               |
-             6 |     - {rolearn: 'arn:aws:iam::123456789012:role/Admin', username: on, groups: [system:masters]}
-               |       ^^^^^^^^
-
             error[yaml-trap]: left out: expected text, found `on`, which many readers of YAML take for a boolean
               --> 1.yaml:6:67 (data.mapRoles[0].username)
                |
@@ -525,14 +533,20 @@ fn nobody_is_left() {
                |                                                                   ^^
                = fix: write it in quotes
 
-            error[no-nodes]: no node is let in: the entry that gives `system:nodes` is left out
-              --> 1.yaml:7:7
+            error[no-administrator]: nobody gets `system:masters`: the entry that gives it is left out
+              --> 1.yaml:6:67
                |
-             7 |     - {rolearn: 'arn:aws:iam::123456789012:role/Nodes', username: '', groups: [system:nodes]}
-               |       ^^^^^^^^
+             6 |     - {rolearn: 'arn:aws:iam::123456789012:role/Admin', username: on, groups: [system:masters]}
+               |                                                                   ^^
 
             error[no-username]: left out: the username is empty
               --> 1.yaml:7:67 (data.mapRoles[1].username)
+               |
+             7 |     - {rolearn: 'arn:aws:iam::123456789012:role/Nodes', username: '', groups: [system:nodes]}
+               |                                                                   ^^
+
+            error[no-nodes]: no node is let in: the entry that gives `system:nodes` is left out
+              --> 1.yaml:7:67
                |
              7 |     - {rolearn: 'arn:aws:iam::123456789012:role/Nodes', username: '', groups: [system:nodes]}
                |                                                                   ^^
@@ -625,28 +639,42 @@ fn objects_of_every_kind() {
     check(
         json,
         &expect![[r#"
-        warning[no-effect]: the key `MapRoles` has no effect
-          --> 1.yaml:1:86 (data.MapRoles)
-           |
-         1 | {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "aws-auth"}, "data": {"MapRoles": "", "mapRoles": "- rolearn: x\n  username: a\n", "mapUsers": ["
-           |                                                                                      ^^^^^^^^^^
-           = fix: write `mapRoles`
+            warning[no-administrator]: nobody gets `system:masters`
+              --> 1.yaml:1:1
+               |
+             1 | {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "aws-auth"}, "data": {"MapRoles": "", "mapRoles": "- rolearn: x\n  username: a\n", "mapUsers": ["
+               | ^^^^^^^^^^^^^
+               = fix: name another group of administrators with --admin-group
 
-        error[invalid-arn]: line 1 of this text: left out: not the ARN of a principal: bad prefix
-          --> 1.yaml:1:102 (data.mapRoles[0].roleARN)
-           |
-         1 | {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "aws-auth"}, "data": {"MapRoles": "", "mapRoles": "- rolearn: x\n  username: a\n", "mapUsers": ["
-           |                                                                                                      ^^^^^^^^^^
+            warning[no-nodes]: no node is let in: no entry gives `system:nodes` and a username `system:node:…`
+              --> 1.yaml:1:1
+               |
+             1 | {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "aws-auth"}, "data": {"MapRoles": "", "mapRoles": "- rolearn: x\n  username: a\n", "mapUsers": ["
+               | ^^^^^^^^^^^^^
+               = fix: map the nodes' role to `system:node:{{EC2PrivateDNSName}}`
 
-        error[invalid-value]: left out: expected a text, found a list
-          --> 1.yaml:1:159 (data.mapUsers)
-           |
-         1 | learn: x\n  username: a\n", "mapUsers": ["a"], "mapAccounts": "''"}}
-           |                                         ^^^^
-           = fix: write `mapUsers: |`, and the list below it
+            warning[no-effect]: the key `MapRoles` has no effect
+              --> 1.yaml:1:86 (data.MapRoles)
+               |
+             1 | {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "aws-auth"}, "data": {"MapRoles": "", "mapRoles": "- rolearn: x\n  username: a\n", "mapUsers": ["
+               |                                                                                      ^^^^^^^^^^
+               = fix: write `mapRoles`
 
-        1 file: 2 errors, 1 warning
-    "#]],
+            error[invalid-arn]: line 1 of this text: left out: not the ARN of a principal: bad prefix
+              --> 1.yaml:1:102 (data.mapRoles[0].roleARN)
+               |
+             1 | {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "aws-auth"}, "data": {"MapRoles": "", "mapRoles": "- rolearn: x\n  username: a\n", "mapUsers": ["
+               |                                                                                                      ^^^^^^^^^^
+
+            error[invalid-value]: left out: expected a text, found a list
+              --> 1.yaml:1:159 (data.mapUsers)
+               |
+             1 | learn: x\n  username: a\n", "mapUsers": ["a"], "mapAccounts": "''"}}
+               |                                         ^^^^
+               = fix: write `mapUsers: |`, and the list below it
+
+            1 file: 2 errors, 3 warnings
+        "#]],
     );
 }
 

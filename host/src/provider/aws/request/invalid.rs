@@ -295,7 +295,9 @@ impl InvalidToken {
             | Self::CredentialSyntax
             | Self::CredentialTerminator => TokenCheck::Credential,
             Self::Expires | Self::ExpiresRange => TokenCheck::Expires,
-            Self::SignedHeadersClusterId | Self::SignedHeadersHost | Self::SignedHeadersOther => TokenCheck::SignedHeaders,
+            Self::SignedHeadersClusterId | Self::SignedHeadersHost | Self::SignedHeadersOther => {
+                TokenCheck::SignedHeaders
+            }
             Self::SecurityTokenEmpty | Self::SignatureCharacters | Self::SignatureLength => TokenCheck::Signature,
             Self::Missing(parameter) => TokenCheck::of(*parameter),
         }
