@@ -96,18 +96,18 @@ async fn a_manifest_comes_by_a_pipe() {
            | ^^^^^^^^^^
            = fix: map the nodes' role to `system:node:{{EC2PrivateDNSName}}`
 
-        error[no-administrator]: nobody gets `system:masters`: the entry that gives it is left out
-          --> stdin:6:7
-           |
-         6 |     - rolearn: arn:aws:iam::123456789012:role/Admin
-           |       ^^^^^^^
-
         error[yaml-trap]: left out: expected text, found `n`, which many readers of YAML take for a boolean
           --> stdin:7:17 (data.mapRoles[0].username)
            |
          7 |       username: n
            |                 ^
            = fix: write it in quotes
+
+        error[no-administrator]: nobody gets `system:masters`: the entry that gives it is left out
+          --> stdin:7:17
+           |
+         7 |       username: n
+           |                 ^
 
         1 file: 2 errors, 1 warning
     "#]]
