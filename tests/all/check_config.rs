@@ -39,6 +39,15 @@ async fn the_scenarios_own_configuration_is_good() {
 }
 
 #[tokio::test]
+async fn the_examples_are_good() {
+    for file in ["config/reference.yaml", "config/quickstart.yaml", "deploy/herald.yaml"] {
+        let file = herald::repository().join("examples").join(file).display().to_string();
+        let finished = check(&["--deny-warnings", "--no-policies", &file]).await;
+        assert_eq!(finished.code, Some(0), "{}", finished.stdout);
+    }
+}
+
+#[tokio::test]
 async fn what_the_server_refuses_is_among_the_errors() {
     let setup = folder(&config("  mapRolls: []\n  port: many"));
     let refused = setup.run().await.expect("an end");

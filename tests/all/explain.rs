@@ -3,10 +3,11 @@
 use serde_json::Value;
 use tests::{
     herald::{self, Finished, Server},
+    policies,
     sts::{ALICE, BOB, EVE, Running},
 };
 
-use crate::support::{CLUSTER, config, draft, fresh, start, start_beside, sts};
+use crate::support::{CLUSTER, config, draft, fresh, setup, start, sts};
 
 async fn explain(sts: &Running, server: &Server, arguments: &[&str]) -> Finished {
     let file = server.folder().join("config.yaml").display().to_string();
@@ -26,10 +27,16 @@ async fn the_command_says_what_the_server_decides() {
         config(""),
         config("  mapAccounts: ['210987654321']"),
         config("  reservedPrefixConfig: [{backendMode: MountedFile, usernamePrefixReserveList: [bob]}]"),
+        config(
+            "  backendMode: [Policy/groups]\n  policies:\n  - {name: groups, kind: map, component: groups.wasm, settings: {requireSession: true, rules: [{match: {accounts: ['123456789012'], role: Developers}, username: 'by-policy:{{SessionName}}', groups: [policy]}]}}",
+        ),
         format!("clusterID: {CLUSTER}\n"),
     ];
+    let component = policies::build("session-groups").expect("a policy");
     for text in configs {
-        let server = start_beside(&sts, &text).await;
+        let setup = setup(&sts, &text);
+        std::fs::copy(&component, setup.folder().join("groups.wasm")).expect("copied");
+        let server = setup.start().await.expect("a server");
         for person in [&ALICE, &BOB, &EVE] {
             let token = fresh(person);
             let answer = server.review(&token).await.expect("an answer");

@@ -105,8 +105,8 @@ impl<'a> Entries<'a> {
 
     fn insert(&mut self, section: Section, index: usize, read: Read) {
         let Read { subject, rule, at, named_at } = read;
-        let place = Spot { at, named_at, path: self.path(section, index) };
-        let entry = Entry { section, subject: &subject, rule: &rule, place: &place };
+        let spot = Spot { at, named_at, under: self.under, section, index };
+        let entry = Entry { subject: &subject, rule: &rule, spot };
         entry.remark(&mut self.findings);
         self.census.count(&entry);
         if let Err(duplicate) = self.rules.insert(subject, rule) {
@@ -118,15 +118,8 @@ impl<'a> Entries<'a> {
 
     fn place(&self, problem: Problem, section: Section, index: usize, at: Position) -> Problem {
         match section {
-            Section::Identities => problem.under(SPEC, at),
+            Section::Identities => problem.under(section.key(), at),
             _ => problem.within(index, at).under(section.key(), at).under(self.under, at),
-        }
-    }
-
-    fn path(&self, section: Section, index: usize) -> String {
-        match section {
-            Section::Identities => SPEC.to_owned(),
-            _ => format!("{}.{}[{index}]", self.under, section.key()),
         }
     }
 

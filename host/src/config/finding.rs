@@ -44,12 +44,14 @@ pub enum Severity {
 #[derive(Debug, Default)]
 pub(super) struct Findings {
     list: Vec<Finding>,
+    /// How many more there are, and the worst of them.
     more: usize,
+    worst: Option<Severity>,
     /// Whether a finding refuses the file as a whole.
     refused: bool,
 }
 
-/// Most findings that are kept with their text.
+/// Most findings of one severity that are kept with their text, so that notes do not crowd out errors.
 const MAX_FINDINGS: usize = 1_000;
 
 macro_rules! checks {
@@ -216,9 +218,11 @@ impl Findings {
     /// That the file as a whole is not put in force.
     pub(super) fn refuse(&mut self, problem: Problem) {
         // The first is what the server ends with, so it is kept whatever else there is.
-        if !self.refused && self.list.len() == MAX_FINDINGS {
-            self.list.pop();
+        if !self.refused && self.is_full(Severity::Error) {
+            let last = self.list.iter().rposition(|finding| finding.severity == Severity::Error);
+            self.list.remove(last.unwrap_or_default());
             self.more += 1;
+            self.worst = Some(Severity::Error);
         }
         self.refused = true;
         self.push(Finding { refuses: true, ..Finding::error(problem) });
@@ -242,11 +246,18 @@ impl Findings {
     }
 
     pub(super) fn push(&mut self, finding: Finding) {
-        if self.list.len() == MAX_FINDINGS {
+        if self.is_full(finding.severity) {
             self.more += 1;
+            self.worst = self.worst.max(Some(finding.severity));
         } else {
             self.list.push(finding);
         }
+    }
+
+    fn is_full(&self, severity: Severity) -> bool {
+        // Counting is worth it only when there are that many of any severity.
+        self.list.len() >= MAX_FINDINGS
+            && self.list.iter().filter(|finding| finding.severity == severity).count() >= MAX_FINDINGS
     }
 
     /// How many there are so far.
@@ -273,11 +284,11 @@ impl Findings {
     /// All of them by place, and last how many more there are.
     pub(super) fn finish(mut self) -> Vec<Finding> {
         self.list.sort_by_key(|finding| finding.at);
-        if self.more > 0 {
+        if let Some(severity) = self.worst {
             let at = self.list.last().map_or_else(Position::default, |last| last.at);
             let what = format!("and {} more of this kind", self.more);
             let problem = Problem::new(at, what).id(CheckId::More);
-            self.list.push(Finding { severity: Severity::Warning, ..Finding::error(problem) });
+            self.list.push(Finding { severity, ..Finding::error(problem) });
         }
         self.list
     }

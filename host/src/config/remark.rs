@@ -18,18 +18,20 @@ use crate::{
 
 /// An entry as it was read.
 pub(super) struct Entry<'a> {
-    pub(super) section: Section,
     pub(super) subject: &'a Subject,
     pub(super) rule: &'a Rule,
-    pub(super) place: &'a Spot,
+    pub(super) spot: Spot,
 }
 
 /// Where an entry stands, and the principal that it names.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Spot {
     pub(super) at: Position,
     pub(super) named_at: Position,
-    pub(super) path: String,
+    /// The key that its list stands under.
+    pub(super) under: &'static str,
+    pub(super) section: Section,
+    pub(super) index: usize,
 }
 
 /// What is counted over all entries of a file, to be compared at its end. Bounded by [`MAX_COUNTED`] each.
@@ -84,8 +86,8 @@ impl Entry<'_> {
     }
 
     fn remark_on_arn(&self, arn: &Arn, findings: &mut Findings) {
-        let mut say = |severity, problem: Problem| findings.push(self.place.finding(severity, problem));
-        let at = self.place.named_at;
+        let mut say = |severity, problem: Problem| findings.push(self.spot.finding(severity, problem));
+        let at = self.spot.named_at;
         let role = matches!(arn.kind(), PrincipalKind::AssumedRole | PrincipalKind::Role);
         let plain = || format!("write `{}`", arn.canonical_without_path());
         if arn.session_name().is_some() {
@@ -104,7 +106,7 @@ impl Entry<'_> {
             let what = "STS leaves out the path of a role: this entry matches by the role's name alone";
             say(Severity::Warning, Problem::new(at, what).id(CheckId::RolePath).fix(plain()));
         }
-        let fix = match self.section {
+        let fix = match self.spot.section {
             Section::Roles if !role => "put it under `mapUsers`",
             Section::Users if role => "put it under `mapRoles`",
             _ => return,
@@ -114,7 +116,7 @@ impl Entry<'_> {
     }
 
     fn permission_set_form(&self, arn: &Arn, set: &str) -> String {
-        if self.section == Section::Identities {
+        if self.spot.section == Section::Identities {
             return "map the permission set, with `sso` in a list `mapRoles`".to_owned();
         }
         let partition = match arn.partition() {
@@ -126,24 +128,24 @@ impl Entry<'_> {
 
     fn remark_on_names(&self, findings: &mut Findings) {
         let Rule { username, groups, .. } = self.rule;
-        let at = self.place.at;
+        let at = self.spot.at;
         if username.opens_system_names() || groups.iter().any(|group| group.opens_system_names()) {
             let what = "whoever may assume this role chooses the rest of a `system:` name";
             let problem = Problem::new(at, what).id(CheckId::SystemName);
-            findings.push(self.place.finding(Severity::Warning, problem));
+            findings.push(self.spot.finding(Severity::Warning, problem));
         }
         if self.gives(NODES) && !username.literal_head().starts_with(NODE_NAME) {
             let what = format!("gives `{NODES}`, and a username that is no node's: it may do nothing that nodes do");
             let problem = Problem::new(at, what).id(CheckId::NodeName);
             let problem = problem.fix(format!("write `{NODE_NAME}{{{{EC2PrivateDNSName}}}}` as the username"));
-            findings.push(self.place.finding(Severity::Warning, problem));
+            findings.push(self.spot.finding(Severity::Warning, problem));
         }
         for group in groups.iter().filter_map(|group| group.literal()) {
             let meant = KNOWN_GROUPS.into_iter().find(|known| known.eq_ignore_ascii_case(group) && *known != group);
             if let Some(meant) = meant {
                 let what = format!("the group `{group}` is another one than `{meant}` to Kubernetes");
                 let problem = Problem::new(at, what).id(CheckId::NameCase).fix(format!("write `{meant}`"));
-                findings.push(self.place.finding(Severity::Warning, problem));
+                findings.push(self.spot.finding(Severity::Warning, problem));
             }
         }
     }
@@ -175,7 +177,7 @@ impl Entry<'_> {
         } else {
             return;
         };
-        findings.push(self.place.finding(severity, Problem::new(self.place.at, what).id(id).fix(fix)));
+        findings.push(self.spot.finding(severity, Problem::new(self.spot.at, what).id(id).fix(fix)));
     }
 
     fn gives(&self, group: &str) -> bool {
@@ -205,7 +207,12 @@ impl LeftOut {
 
 impl Spot {
     fn finding(&self, severity: Severity, problem: Problem) -> Finding {
-        Finding { severity, path: self.path.clone(), ..Finding::error(problem) }
+        let Self { under, section, index, at, .. } = *self;
+        let problem = match section {
+            Section::Identities => problem.under(section.key(), at),
+            _ => problem.within(index, at).under(section.key(), at).under(under, at),
+        };
+        Finding { severity, ..Finding::error(problem) }
     }
 }
 
@@ -220,12 +227,12 @@ impl Census {
         };
         let places = self.partitions.entry(partition.to_owned()).or_default();
         if places.len() < MAX_COUNTED {
-            places.push(entry.place.clone());
+            places.push(entry.spot);
         }
         let Subject::Arn(arn) = entry.subject else { return };
         if let Some(set) = arn.permission_set().filter(|_| self.sso_roles.len() < MAX_COUNTED) {
             let set = PermissionSet::new(arn.partition(), arn.account_id(), set);
-            self.sso_roles.push((set, entry.place.clone()));
+            self.sso_roles.push((set, entry.spot));
         }
     }
 

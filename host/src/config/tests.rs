@@ -742,6 +742,9 @@ fn warnings_are_bounded() {
     let warnings = parse(&text).expect("it loads").warnings;
     assert_eq!(warnings.len(), 1_001);
     assert_eq!(warnings[1_000].message, "and 500 more of this kind");
+    assert_eq!(warnings[1_000].severity, Severity::Error);
+    text.push_str("  prot: 1\n");
+    assert!(parse(&text).expect_err("a typo").to_string().contains("`prot`"), "the refusal is kept");
 }
 
 #[test]
