@@ -34,6 +34,7 @@ use crate::{
 };
 
 mod arn_hint;
+mod backend_mode;
 pub mod build;
 mod check;
 pub mod checked;
@@ -48,8 +49,10 @@ mod node;
 pub mod reload;
 mod remark;
 mod repair;
+mod yaml_error;
 
-use file::{BackendMode, Places};
+use backend_mode::BackendMode;
+use file::Places;
 
 pub use build::Shared;
 pub use checked::{Checked, CheckedFile};

@@ -74,6 +74,8 @@ struct Explanation {
     made_up: bool,
     /// The line of the entry that names the caller.
     entry: Option<u32>,
+    /// The configuration at hand is not the one that decided.
+    other_configuration: bool,
     /// What keeps entries that are nearly right from naming the caller.
     near: Vec<Near>,
     /// What to do about a denial.
@@ -224,6 +226,8 @@ impl Explanation {
                 explanation.fix = explanation.near.is_empty().then(|| advice::for_unmapped(&caller));
             }
         }
+        let decided_by = record["generation"].as_str();
+        explanation.other_configuration = file.is_some() && decided_by.is_some_and(|by| by != config.generation);
         explanation.record = Some(record);
         explanation
     }
@@ -242,6 +246,7 @@ impl Explanation {
         };
         set("token", serde_json::json!(self.token));
         set("madeUp", if self.made_up { true.into() } else { Value::Null });
+        set("otherConfiguration", if self.other_configuration { true.into() } else { Value::Null });
         set("entry", serde_json::json!(self.entry));
         set("nearMisses", serde_json::json!(self.near));
         set("fix", serde_json::json!(self.fix));

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use super::{
     Source,
+    backend_mode::BackendMode,
     error::{Position, Problem, did_you_mean},
-    file::{BackendMode, Places, ReservedPrefixes},
+    file::{Places, ReservedPrefixes},
     finding::{CheckId, Findings, Severity},
     remark::MASTERS,
 };

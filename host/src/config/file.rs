@@ -6,10 +6,12 @@ use std::{
     sync::Arc,
 };
 
-use serde::{Deserialize, Deserializer, de::SeqAccess, de::Visitor};
+use serde::Deserialize;
 
 use super::{
-    Checked, ClientSection, Config, Source, check,
+    Checked, ClientSection, Config, Source,
+    backend_mode::BackendMode,
+    check,
     de::{fields_of, twice, unknown},
     entry::{Entries, accounts, value},
     error::{Position, Problem},
@@ -30,10 +32,6 @@ pub(super) struct Own {
     pub(super) reserved_prefix_config: Vec<ReservedPrefixes>,
     sts: sts::Config,
 }
-
-/// A list, or as on a command line a text split on commas and blanks.
-#[derive(Default)]
-pub(super) struct BackendMode(pub(super) Vec<String>);
 
 /// One entry of `server.reservedPrefixConfig`.
 #[derive(Deserialize)]
@@ -337,36 +335,5 @@ impl Places {
             policies: items("policies"),
             reserved_prefixes: items("reservedPrefixConfig"),
         }
-    }
-}
-
-// === impl BackendMode ===
-
-impl<'de> Deserialize<'de> for BackendMode {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(BackendModeVisitor)
-    }
-}
-
-struct BackendModeVisitor;
-
-impl<'de> Visitor<'de> for BackendModeVisitor {
-    type Value = BackendMode;
-
-    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("a list of sources")
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<BackendMode, E> {
-        let names = text.split([',', ' ', '\t', '\n']).filter(|name| !name.is_empty());
-        Ok(BackendMode(names.map(str::to_owned).collect()))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<BackendMode, A::Error> {
-        let mut names = Vec::new();
-        while let Some(name) = list.next_element()? {
-            names.push(name);
-        }
-        Ok(BackendMode(names))
     }
 }

@@ -123,6 +123,8 @@ checks! {
     RolePath = "role-path";
     /// The account root gives `system:masters`.
     RootAdministrator = "root-administrator";
+    /// The account root is named where the account may be meant.
+    RootArn = "root-arn";
     /// A session is named where its role is meant.
     SessionArn = "session-arn";
     /// All sessions of a role are administrators under one username.

@@ -15,6 +15,7 @@ use serde_saphyr::{Location, Spanned};
 use super::{
     error::{Position, Problem},
     finding::CheckId,
+    yaml_error::from_yaml,
 };
 
 /// One value of a document.
@@ -61,8 +62,6 @@ pub(super) type EachEntry<'a> = &'a mut dyn FnMut(Section, usize, Node);
 pub(super) const MAX_BYTES: u64 = 32 << 20;
 /// Deepest nesting.
 const MAX_DEPTH: usize = 32;
-const BEYOND_BUDGET: &str = "larger, deeper or with more aliases than a configuration may be";
-const TWO_DOCUMENTS: &str = "a second document starts here: a file holds one";
 /// Words that older YAML takes for booleans when they stand without quotes (YAML 1.1, "Boolean
 /// Language-Independent Type").
 const OLD_BOOLEANS: [&str; 6] = ["y", "n", "yes", "no", "on", "off"];
@@ -119,31 +118,7 @@ fn options() -> serde_saphyr::Options {
     }
 }
 
-fn from_yaml(error: &serde_saphyr::Error, text: &str) -> Problem {
-    let at = error.location().map_or(Position { line: 1, column: 1 }, |location| position(&location));
-    let words = error.without_snippet().to_string();
-    let what = match words.split(" at line ").next().unwrap_or_default() {
-        _ if matches!(error.without_snippet(), serde_saphyr::Error::MultipleDocuments { .. }) => {
-            TWO_DOCUMENTS.to_owned()
-        }
-        what if what.starts_with("budget breached") => BEYOND_BUDGET.to_owned(),
-        what => what.replace('\n', " "),
-    };
-    let line = text.lines().nth(at.line.saturating_sub(1) as usize).unwrap_or_default();
-    let unquoted = line.split_once(':').is_some_and(|(_, value)| value.trim_start().starts_with("{{"))
-        || line.trim_start().trim_start_matches("- ").trim_start().starts_with("{{");
-    let tab = line.len() > line.trim_start().len() && line[..line.len() - line.trim_start().len()].contains('\t');
-    let misplaced = what.contains("did not find expected");
-    let problem = Problem::new(at, what).id(CheckId::Yaml);
-    match (unquoted, tab) {
-        (true, _) => problem.fix("a value that starts with {{ needs quotes"),
-        (_, true) => problem.fix("indent with blanks, YAML allows no tabs there"),
-        _ if misplaced => problem.fix("compare how far this line and those above it are indented"),
-        _ => problem,
-    }
-}
-
-fn position(location: &Location) -> Position {
+pub(super) fn position(location: &Location) -> Position {
     let small = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
     Position { line: small(location.line()), column: small(location.column()) }
 }

@@ -90,6 +90,11 @@ impl Entry<'_> {
         let at = self.spot.named_at;
         let role = matches!(arn.kind(), PrincipalKind::AssumedRole | PrincipalKind::Role);
         let plain = || format!("write `{}`", arn.canonical_without_path());
+        if arn.kind() == PrincipalKind::Root && !self.gives(MASTERS) {
+            let what = "names the account's root user alone, not everybody of the account";
+            let fix = "name a role, or list the account in `mapAccounts`";
+            say(Severity::Warning, Problem::new(at, what).id(CheckId::RootArn).fix(fix));
+        }
         if arn.session_name().is_some() {
             let what = "names one session, and is in force for every session of its role";
             say(Severity::Warning, Problem::new(at, what).id(CheckId::SessionArn).fix(plain()));
@@ -107,7 +112,7 @@ impl Entry<'_> {
             say(Severity::Warning, Problem::new(at, what).id(CheckId::RolePath).fix(plain()));
         }
         let fix = match self.spot.section {
-            Section::Roles if !role => "put it under `mapUsers`",
+            Section::Roles if !role && arn.kind() != PrincipalKind::Root => "put it under `mapUsers`",
             Section::Users if role => "put it under `mapRoles`",
             _ => return,
         };

@@ -452,13 +452,6 @@ fn administrators_who_are_too_many() {
                |     ^^^^^^^^
                = fix: map a role that administrators assume
 
-            note[wrong-section]: matches, and stands in the list of another kind of principal
-              --> 1.yaml:7:15 (server.mapRoles[2])
-               |
-             7 |   - {rolearn: 'arn:aws:iam::123456789012:root', username: 'root', groups: [system:masters]}
-               |               ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
-               = fix: put it under `mapUsers`
-
             warning[name-case]: the group `System:Masters` is another one than `system:masters` to Kubernetes
               --> 1.yaml:8:5 (server.mapRoles[3])
                |
@@ -466,7 +459,7 @@ fn administrators_who_are_too_many() {
                |     ^^^^^^^^
                = fix: write `system:masters`
 
-            1 file: 4 warnings, 2 notes
+            1 file: 4 warnings, 1 note
         "#]],
     );
     check(
@@ -496,6 +489,20 @@ fn administrators_who_are_too_many() {
             1 file: 1 warning, 2 notes
         "#]],
     );
+}
+
+#[test]
+fn an_accounts_root_is_not_the_account() {
+    check(&roles("  - {rolearn: 'arn:aws:iam::123456789012:root', username: root}\n"), &expect![[r#"
+        warning[root-arn]: names the account's root user alone, not everybody of the account
+          --> 1.yaml:5:15 (server.mapRoles[0])
+           |
+         5 |   - {rolearn: 'arn:aws:iam::123456789012:root', username: root}
+           |               ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+           = fix: name a role, or list the account in `mapAccounts`
+
+        1 file: 1 warning
+    "#]]);
 }
 
 #[test]

@@ -387,6 +387,7 @@ fn a_decision_from_the_audit_log() {
           time           2026-01-01T00:00:00Z
           denied         no mapping names this caller (not_mapped)
           generation     0123456789ab
+          the file at hand is another configuration than the one that decided
         near misses
           line 5: names this caller and is left out: expected text, found `n`, which many readers of YAML take for a boolean: write it in quotes
     "#]].assert_eq(&out);

@@ -29,6 +29,9 @@ pub(super) fn write(explanation: &Explanation, out: &mut impl Write) -> io::Resu
     if let Some(record) = &explanation.record {
         self::record(explanation, record, out)?;
     }
+    if explanation.other_configuration {
+        writeln!(out, "  the file at hand is another configuration than the one that decided")?;
+    }
     if !explanation.near.is_empty() {
         writeln!(out, "near misses")?;
     }
