@@ -99,6 +99,7 @@ Exit codes:
   0  let in (with --offline: the token is well made)
   1  not let in, or not known
   2  the command line is wrong
+  78 the configuration is wrong: see `herald check-config`
 
 Examples:
   herald token -i my-cluster --token-only | herald explain --config herald.yaml -t -

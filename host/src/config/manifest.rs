@@ -36,6 +36,8 @@ struct Objects<'a> {
     /// `spec`s and the document that they are of.
     specs: Vec<(usize, Node)>,
     parts: Vec<Checked>,
+    /// No part of it is unknown because it could not be read.
+    readable: bool,
 }
 
 /// A text inside a document.
@@ -58,7 +60,10 @@ pub(super) fn check(file: &Path, text: String) -> CheckedFile {
     for (index, root) in roots.into_iter().enumerate() {
         match root {
             Ok(root) => objects.add(index, root, &documents[index]),
-            Err(problem) => objects.findings.refuse(problem),
+            Err(problem) => {
+                objects.readable = false;
+                objects.findings.refuse(problem);
+            }
         }
     }
     let (findings, parts, is_manifest) = objects.finish(&documents);
@@ -88,7 +93,7 @@ fn documents(text: &str) -> Vec<String> {
 
 fn is_content(line: &str) -> bool {
     let line = line.trim();
-    !line.is_empty() && !line.starts_with('#') && line != "---"
+    !line.is_empty() && !line.starts_with(['#', '%']) && line != "---"
 }
 
 fn is_object(root: &Node) -> bool {
@@ -109,7 +114,7 @@ fn is_configuration(root: &Node) -> bool {
 impl<'a> Objects<'a> {
     fn new(file: &'a Path) -> Self {
         let (findings, lists, accounts) = (Findings::default(), Vec::new(), Vec::new());
-        Self { file, findings, lists, accounts, specs: Vec::new(), parts: Vec::new() }
+        Self { file, findings, lists, accounts, specs: Vec::new(), parts: Vec::new(), readable: true }
     }
 
     fn add(&mut self, document: usize, root: Node, source: &str) {
@@ -215,7 +220,7 @@ impl<'a> Objects<'a> {
 
     fn finish(mut self, documents: &[String]) -> (Vec<Finding>, Vec<Checked>, bool) {
         let is_manifest = !(self.lists.is_empty() && self.accounts.is_empty() && self.specs.is_empty());
-        let mut readable = true;
+        let mut readable = self.readable;
         let mut entries = Entries::new("", "data");
         for (section, inner) in &self.lists {
             entries.source = &inner.text;
@@ -261,8 +266,8 @@ impl Inner {
     fn new(key: &Key, text: &str, source: &str) -> Self {
         let first = key.at.line as usize;
         let literal = source.lines().nth(first - 1).is_some_and(|line| {
-            let value = line.rsplit_once(": ").map_or("", |(_, value)| value.trim());
-            matches!(value, "|" | "|-" | "|+")
+            let value = line.rsplit_once(": ").map_or("", |(_, value)| value);
+            matches!(value.split(" #").next().unwrap_or_default().trim(), "|" | "|-" | "|+")
         });
         if !literal {
             return Self { text: text.to_owned(), outside: Some(key.at) };

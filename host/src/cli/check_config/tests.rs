@@ -3,6 +3,7 @@
 use std::io;
 
 use expect_test::{Expect, expect};
+use proptest::prelude::*;
 
 use super::*;
 
@@ -493,7 +494,9 @@ fn administrators_who_are_too_many() {
 
 #[test]
 fn an_accounts_root_is_not_the_account() {
-    check(&roles("  - {rolearn: 'arn:aws:iam::123456789012:root', username: root}\n"), &expect![[r#"
+    check(
+        &roles("  - {rolearn: 'arn:aws:iam::123456789012:root', username: root}\n"),
+        &expect![[r#"
         warning[root-arn]: names the account's root user alone, not everybody of the account
           --> 1.yaml:5:15 (server.mapRoles[0])
            |
@@ -502,7 +505,8 @@ fn an_accounts_root_is_not_the_account() {
            = fix: name a role, or list the account in `mapAccounts`
 
         1 file: 1 warning
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -801,4 +805,24 @@ fn the_server_says_the_same() {
     let worse = file.findings.iter().filter(|finding| finding.severity > Severity::Note);
     assert_eq!(worse.cloned().collect::<Vec<_>>(), loaded.warnings);
     assert_eq!(file.findings.len(), loaded.warnings.len() + 1);
+}
+
+proptest! {
+    /// No text makes the command panic, whatever it stands in, and what it finds it places in the file.
+    #[test]
+    fn any_text_is_read_and_shown(text in "[a-zA-Z:\\[\\]{}&*!<>|'\"#,%ü\\t\\n -]{0,80}", kind in 0..4_u8) {
+        let indented = text.replace('\n', "\n    ");
+        let text = match kind {
+            0 => text,
+            1 => aws_auth(&format!("  mapRoles: |\n    {indented}\n")),
+            2 => format!("{}---\nserver: {{}}\n---\n{text}", aws_auth(&format!("  mapUsers: \"{indented}\"\n"))),
+            _ => roles(&format!("  - {indented}")),
+        };
+        let lines = text.lines().count() as u32 + 1;
+        let file = CheckedFile::parse(Path::new("a.yaml"), text);
+        prop_assert!(file.findings.iter().all(|finding| (1..=lines).contains(&finding.at.line)), "{:?}", file.findings);
+        let named = [Named { name: "a.yaml".to_owned(), file }];
+        text::write(&named, &mut Vec::new()).expect("written");
+        sarif::write(&named, &mut Vec::new()).expect("written");
+    }
 }
