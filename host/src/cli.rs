@@ -104,7 +104,7 @@ fn run(globals: &Globals, command: &Command) -> anyhow::Result<ExitCode> {
             return command.run(globals.load()?, globals.config.as_deref(), io::stdin(), now(), out);
         }
         Command::Init(command) => command.run(&globals.load()?, now(), out)?,
-        Command::Policy(command) => return command.run(out),
+        Command::Policy(command) => return command.run(globals, out),
         Command::Server(command) => command.run(globals)?,
         Command::Token(command) => command.run(&globals.load()?, out)?,
         Command::Verify(command) => command.run(globals.load()?, globals.config.is_some(), io::stdin(), now(), out)?,

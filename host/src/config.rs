@@ -317,9 +317,12 @@ impl Loaded {
 
 /// Durations in configuration, written as `50ms`, `5s`, `2m` (the `humantime` syntax).
 pub mod duration {
-    use std::time::Duration;
+    use std::{fmt, time::Duration};
 
-    use serde::{Deserialize as _, Deserializer, de::Error as _};
+    use serde::{
+        Deserializer,
+        de::{Error, Visitor},
+    };
 
     /// Reads one duration.
     ///
@@ -327,9 +330,30 @@ pub mod duration {
     ///
     /// When the text is not a duration with its unit.
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        humantime::parse_duration(&text)
-            .map_err(|error| D::Error::custom(format!("not a duration such as 50ms or 2m: {error}")))
+        deserializer.deserialize_any(Words)
+    }
+
+    struct Words;
+
+    impl Visitor<'_> for Words {
+        type Value = Duration;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a duration such as 50ms or 2m")
+        }
+
+        fn visit_str<E: Error>(self, text: &str) -> Result<Duration, E> {
+            humantime::parse_duration(text)
+                .map_err(|error| E::custom(format!("not a duration such as 50ms or 2m: {error}")))
+        }
+
+        fn visit_i64<E: Error>(self, number: i64) -> Result<Duration, E> {
+            Err(E::custom(format_args!("`{number}` has no unit: write {number}s, or {number}ms")))
+        }
+
+        fn visit_u64<E: Error>(self, number: u64) -> Result<Duration, E> {
+            Err(E::custom(format_args!("`{number}` has no unit: write {number}s, or {number}ms")))
+        }
     }
 }
 

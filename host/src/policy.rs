@@ -5,10 +5,9 @@
 //! chain has one kind of stage. The same contract in WIT is `wit/`.
 //!
 //! ```text
-//! file ─▶ loader ─▶ compiled ─▶ track ─▶ Policy ─▶ decide ─▶ Evaluation
-//!         bytes,    machine     version   linked,   fresh instance from the
-//!         pin       code        0.1.x     settings  engine's pool, limits around it
-//!                                         checked
+//! file ─▶ loader ─▶ snapshot ─▶ compiled ─▶ track ─▶ Policy ─▶ decide ─▶ Evaluation
+//!         bytes,    settings    machine     version   linked    fresh instance from the
+//!         pin       taken in    code        0.1.x               engine's pool, limits around it
 //! ```
 //!
 //! Only this room names the WebAssembly engine.
@@ -27,17 +26,18 @@ mod limits;
 mod loader;
 mod log;
 mod since_v0_1;
+mod snapshot;
 mod text;
 mod ticker;
 mod track;
 
 pub use ceiling::Ceiling;
-pub use compiled::{Compiled, CompiledFolder, FolderError, compile};
+pub use compiled::{Compiled, CompiledFolder, FolderError};
 pub use config::{
     ByteSize, Config, Digest, InvalidByteSize, InvalidDigest, InvalidLimit, InvalidName, Kind, Limits, Name, OnFault,
 };
 pub use engine::{Engine, EngineConfig, EngineError};
-pub use loader::{LoadError, LoadProblem};
+pub use loader::{LoadError, LoadProblem, compile, compile_configured};
 
 /// A policy that is loaded: linked, and content with its settings.
 pub struct Policy {
@@ -49,11 +49,11 @@ pub struct Policy {
     prepared: Prepared,
 }
 
-/// What every decision starts from. Today each instance takes its settings anew; a snapshot of a configured
-/// instance would stand here.
+/// What every decision starts from.
 struct Prepared {
     track: Box<dyn track::Track>,
-    settings: String,
+    /// What each instance has to take in first; `None` if the component is a snapshot taken after that.
+    settings: Option<String>,
 }
 
 /// One question: who is this caller in the cluster?
@@ -174,7 +174,7 @@ impl Policy {
             Err(fault) => return Evaluation { verdict: Err(fault), log: Vec::new(), fuel: 0 },
         };
         let mut store = slot.store(&self.limits);
-        let said = self.prepared.track.decide(&mut store, &self.prepared.settings, request).await;
+        let said = self.prepared.track.decide(&mut store, self.prepared.settings.as_deref(), request).await;
         let verdict = match said {
             Ok(said) => said.and_then(limits::bounded),
             Err(error) => Err(limits::fault(&error)),

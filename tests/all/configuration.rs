@@ -41,9 +41,7 @@ async fn a_mistake_is_named_with_its_file_line_and_key() {
         ),
         (
             config("  sts: {timeout: 5}"),
-            expect![
-                "herald: …/config.yaml:20:18: expected text, found the number `5`: write it in quotes (server.sts.timeout)"
-            ],
+            expect!["herald: …/config.yaml:20:18: `5` has no unit: write 5s, or 5ms (server.sts.timeout)"],
         ),
         (
             config("  sts: {timeouts: 5s}"),
@@ -53,7 +51,7 @@ async fn a_mistake_is_named_with_its_file_line_and_key() {
         ),
         (
             config("  sts: {timeout: 1ms}"),
-            expect!["herald: …/config.yaml: server.sts: timeout must be between 100ms and 30s"],
+            expect!["herald: …/config.yaml:20:18: timeout must be between 100ms and 30s (server.sts.timeout)"],
         ),
         (
             config("  backendMode: [MountedFiles]"),

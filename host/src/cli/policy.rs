@@ -4,6 +4,8 @@ use std::{io::Write, process::ExitCode};
 
 use clap::Subcommand;
 
+use super::Globals;
+
 pub mod build;
 pub mod cases;
 pub mod compile;
@@ -30,10 +32,10 @@ impl Command {
     ///
     /// When the subcommand could not do its work. Cases that fail are no error: they are the
     /// answer, and the exit code is 1.
-    pub fn run(&self, out: &mut impl Write) -> anyhow::Result<ExitCode> {
+    pub fn run(&self, globals: &Globals, out: &mut impl Write) -> anyhow::Result<ExitCode> {
         match self {
             Self::Build(command) => command.run(out),
-            Self::Compile(command) => command.run(out),
+            Self::Compile(command) => command.run(globals, out),
             Self::Test(command) => command.run(out),
         }
     }

@@ -20,12 +20,25 @@ const MAX_CUTS: usize = 100;
 
 /// Reads `node`, without what is wrong in it.
 pub(super) fn read<T: DeserializeOwned + Default>(node: &mut Node, source: &str) -> Repair<T> {
+    read_within(node, source, |_| None)
+}
+
+/// The same, without what is beyond its room's bounds: `beyond` names the first such key, with dots between its
+/// parts, and says why.
+pub(super) fn read_within<T: DeserializeOwned + Default>(
+    node: &mut Node,
+    source: &str,
+    beyond: impl Fn(&T) -> Option<(String, String)>,
+) -> Repair<T> {
     let mut problems = Vec::new();
     // As they are numbered when they are cut, and as they were numbered at first.
     let (mut cuts, mut cut_at_first): (Vec<Vec<Step>>, Vec<Vec<Step>>) = (Vec::new(), Vec::new());
     while cuts.len() < MAX_CUTS {
         let mut problem = match De::new(node, source).read() {
-            Ok(value) => return Repair { value, problems },
+            Ok(value) => match beyond(&value) {
+                None => return Repair { value, problems },
+                Some((path, what)) => node.problem_at(&path, &what),
+            },
             Err(problem) => problem,
         };
         let now: Vec<Step> = problem.steps().cloned().collect();
@@ -66,6 +79,19 @@ impl<T> Repair<T> {
 // === impl Node ===
 
 impl Node {
+    /// That the value at `path` is not what its room takes.
+    fn problem_at(&self, path: &str, what: &str) -> Problem {
+        let (mut place, mut keys) = (self, Vec::new());
+        for name in path.split('.') {
+            let Value::Map(entries) = &place.value else { break };
+            let Some((key, node)) = entries.iter().find(|(key, _)| key.text.eq_ignore_ascii_case(name)) else { break };
+            keys.push(&*key.text);
+            place = node;
+        }
+        let problem = Problem::new(place.at, what);
+        keys.into_iter().rev().fold(problem, |problem, key| problem.under(key, place.at))
+    }
+
     /// Takes out what stands at the end of `steps`; of a key that is there twice, the second.
     fn cut(&mut self, steps: &[Step]) -> bool {
         let Some((first, rest)) = steps.split_first() else { return false };

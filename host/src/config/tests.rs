@@ -244,7 +244,7 @@ fn a_wrong_type_names_what_is_expected() {
     );
     says(
         "server:\n  sts: {timeout: 5}\n",
-        &expect!["config.yaml:2:18: expected text, found the number `5`: write it in quotes (server.sts.timeout)"],
+        &expect!["config.yaml:2:18: `5` has no unit: write 5s, or 5ms (server.sts.timeout)"],
     );
     says(
         "server:\n  sts: {timeout: soon}\n",
@@ -798,4 +798,24 @@ proptest! {
         prop_assert_eq!(loaded.config.rules.len(), good);
         prop_assert_eq!(loaded.warnings.len(), kinds.len() - good);
     }
+}
+
+#[test]
+fn a_value_out_of_bounds_names_its_place() {
+    says(
+        "server:\n  sts: {timeout: 5}\n",
+        &expect!["config.yaml:2:18: `5` has no unit: write 5s, or 5ms (server.sts.timeout)"],
+    );
+    says(
+        "server:\n  sts:\n    limits:\n      inFlight: 0\n",
+        &expect!["config.yaml:4:17: limits.inFlight must be between 1 and 65536 (server.sts.limits.inFlight)"],
+    );
+    says(
+        "server:\n  port: 21362\n  headTimeout: 2m\n",
+        &expect!["config.yaml:3:16: server.headTimeout must be from 10ms to 1m, not 2m (server.headTimeout)"],
+    );
+    says(
+        "server:\n  sts: {endpoints: [{host: a.example.com}, {host: a.example.com}]}\n",
+        &expect![[r#"config.yaml:2:20: endpoint "a.example.com": its host is listed twice (server.sts.endpoints)"#]],
+    );
 }

@@ -22,7 +22,7 @@ use tempfile::NamedTempFile;
 use wasmtime::component::Component;
 use zeroize::Zeroizing;
 
-use super::{Digest, Engine, LoadError, LoadProblem, engine::VERSION, loader::Source};
+use super::{Digest, Engine, engine::VERSION};
 
 const KEY_FILE: &str = "key";
 const KEY_BYTES: usize = 32;
@@ -37,7 +37,7 @@ pub struct CompiledFolder {
     key: Zeroizing<[u8; KEY_BYTES]>,
 }
 
-/// A policy that [`compile`] has put into a folder.
+/// A policy that has been compiled into a folder.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Compiled {
     /// The compiled file.
@@ -46,6 +46,17 @@ pub struct Compiled {
     pub digest: Digest,
     /// Size of the machine code in bytes.
     pub code_bytes: usize,
+    /// Whether its settings are in it.
+    pub has_settings: bool,
+}
+
+/// What code was made of.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Origin<'a> {
+    /// The component, as its author built it.
+    pub(super) component: Digest,
+    /// The settings that it had taken in before it was compiled, if any.
+    pub(super) settings: Option<&'a str>,
 }
 
 /// Why a folder cannot hold compiled policies.
@@ -69,23 +80,6 @@ pub enum FolderError {
     NotPrivate(PathBuf),
 }
 
-/// Compiles the component at `path` into `folder`: what `herald policy compile` does. Takes up to half a minute
-/// and 350 MiB for the largest; [`Engine::for_compiling`] makes the engine for it.
-///
-/// # Errors
-///
-/// [`LoadError`], naming the file and what is wrong with it. Imports and settings are checked when it loads.
-pub fn compile(engine: &Engine, path: &Path, folder: &CompiledFolder) -> Result<Compiled, LoadError> {
-    let compile = || {
-        let source = Source::read(path)?;
-        let code = engine.wasmtime().precompile_component(&source.bytes);
-        let code = code.map_err(|error| LoadProblem::invalid(&error))?;
-        let path = folder.store(engine, source.digest, &code).map_err(LoadProblem::Read)?;
-        Ok(Compiled { path, digest: source.digest, code_bytes: code.len() })
-    };
-    compile().map_err(LoadError::about(path))
-}
-
 // === impl CompiledFolder ===
 
 impl CompiledFolder {
@@ -106,9 +100,9 @@ impl CompiledFolder {
         Ok(Self { path: path.to_owned(), key: key(path)? })
     }
 
-    /// The code of the component with this digest, if it is here, ours and whole.
-    pub(super) fn fetch(&self, engine: &Engine, component: Digest) -> Option<Component> {
-        let name = name(engine, component);
+    /// The code made of `origin`, if it is here, ours and whole.
+    pub(super) fn fetch(&self, engine: &Engine, origin: Origin<'_>) -> Option<Component> {
+        let name = name(engine, origin);
         let path = self.file(name);
         let found = match self.authentic(name, &path) {
             Ok(authentic) => authentic.and_then(|code| code.component(engine)),
@@ -126,8 +120,8 @@ impl CompiledFolder {
 
     /// Writes code that this engine has just compiled. A file that is there is replaced as a whole, never changed:
     /// it may be mapped.
-    pub(super) fn store(&self, engine: &Engine, component: Digest, code: &[u8]) -> io::Result<PathBuf> {
-        let name = name(engine, component);
+    pub(super) fn store(&self, engine: &Engine, origin: Origin<'_>, code: &[u8]) -> io::Result<PathBuf> {
+        let name = name(engine, origin);
         let tag = self.mac(name).chain_update(code).finalize().into_bytes();
         let mut file = NamedTempFile::new_in(&self.path)?;
         file.write_all(code)?;
@@ -202,11 +196,12 @@ fn is_private(about: &Metadata) -> bool {
     about.uid() == rustix::process::geteuid().as_raw() && about.mode() & 0o077 == 0
 }
 
-/// Names the code of `component`: by its digest and by all that decides what the compiler makes of it, the
+/// Names the code made of `origin`: by that and by all that decides what the compiler makes of it, the
 /// target, its processor's features and the full version of the engine among them.
-fn name(engine: &Engine, component: Digest) -> Digest {
+fn name(engine: &Engine, origin: Origin<'_>) -> Digest {
     let mut hasher = NameHasher(Sha256::new());
-    hasher.write(component.as_bytes());
+    hasher.write(origin.component.as_bytes());
+    origin.settings.hash(&mut hasher);
     VERSION.hash(&mut hasher);
     engine.wasmtime().precompile_compatibility_hash().hash(&mut hasher);
     Digest::new(hasher.0.finalize().into())

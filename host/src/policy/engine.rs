@@ -16,7 +16,8 @@ use std::{
 use serde::Deserialize;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use wasmtime::{
-    InstanceAllocationStrategy, ModuleVersionStrategy, PoolingAllocationConfig, Store, UpdateDeadline, WasmFeatures,
+    Enabled, InstanceAllocationStrategy, ModuleVersionStrategy, PoolingAllocationConfig, Store, UpdateDeadline,
+    WasmFeatures,
 };
 
 use super::{
@@ -100,8 +101,11 @@ const FEATURES: WasmFeatures = WasmFeatures::MUTABLE_GLOBAL
     .union(WasmFeatures::COMPONENT_MODEL);
 const MAX_WASM_STACK: usize = 512 << 10;
 const FIBER_STACK: usize = 1 << 20;
-/// Memory that a pool slot keeps between two decisions instead of giving it back to the kernel.
-const KEEP_RESIDENT: usize = 64 << 10;
+/// Memory that a pool slot keeps between two decisions instead of giving it back to the kernel, which would have
+/// to fault every page in again. All of it is reset to what the component starts with.
+const KEEP_RESIDENT: usize = 512 << 10;
+/// The same where the kernel does not tell which pages were written, so that all of these are reset.
+const KEEP_RESIDENT_BLINDLY: usize = 64 << 10;
 
 // === impl EngineConfig ===
 
@@ -275,6 +279,8 @@ fn settings(parallel: bool) -> Result<wasmtime::Config, EngineError> {
 /// Room for `instances` decisions and one load.
 fn pool(instances: NonZeroU8) -> PoolingAllocationConfig {
     let slots = u32::from(instances.get()) + 1;
+    let tells_written_pages = PoolingAllocationConfig::is_pagemap_scan_available();
+    let keep = if tells_written_pages { KEEP_RESIDENT } else { KEEP_RESIDENT_BLINDLY };
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(slots)
         .total_core_instances(limits::MAX_CORE_INSTANCES * slots)
@@ -288,8 +294,9 @@ fn pool(instances: NonZeroU8) -> PoolingAllocationConfig {
         .table_elements(limits::MAX_TABLE_ELEMENTS)
         .total_stacks(slots)
         .max_memory_size(usize::try_from(Limits::MAX_MEMORY.bytes()).expect("64 MiB fits every address space"))
-        .linear_memory_keep_resident(KEEP_RESIDENT)
-        .table_keep_resident(KEEP_RESIDENT)
+        .pagemap_scan(Enabled::Auto)
+        .linear_memory_keep_resident(keep)
+        .table_keep_resident(keep)
         .max_unused_warm_slots(slots);
     pool
 }

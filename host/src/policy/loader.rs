@@ -9,11 +9,16 @@ use std::{
 };
 
 use futures_util::FutureExt as _;
-use wasmtime::{Trap, component::Component};
+use wasmtime::{
+    Store, Trap,
+    component::{Component, Instance},
+};
 
 use super::{
-    CompiledFolder, Config, Digest, Engine, Fault, Kind, OnFault, Policy, Prepared,
-    limits::{self, MAX_REASON},
+    Compiled, CompiledFolder, Config, Digest, Engine, Fault, Kind, OnFault, Policy, Prepared,
+    compiled::Origin,
+    limits::{self, Guest, MAX_REASON},
+    snapshot,
     text::tame,
     track::{self, Track},
 };
@@ -101,9 +106,9 @@ pub enum LoadProblem {
 }
 
 /// A component's file, read and recognised.
-pub(super) struct Source {
-    pub(super) bytes: Vec<u8>,
-    pub(super) digest: Digest,
+struct Source {
+    bytes: Vec<u8>,
+    digest: Digest,
 }
 
 /// Reads, compiles or fetches, links and configures one policy.
@@ -111,11 +116,8 @@ pub(super) fn load(engine: &Engine, config: &Config, compiled: Option<&CompiledF
     if config.on_fault == OnFault::Skip && config.kind != Kind::Augment {
         return Err(LoadProblem::Skip);
     }
-    let source = Source::read(&config.component)?;
-    source.check_pin(config.sha256)?;
-    let track = track::link(engine, &component(engine, &source, compiled)?)?;
-    let prepared = Prepared { track, settings: config.settings.to_string() };
-    configure(engine, config, prepared.track.as_ref(), &prepared.settings)?;
+    let source = Source::pinned(config)?;
+    let prepared = prepare(engine, config, &source, compiled)?;
     let Config { name, kind, limits, .. } = config;
     Ok(Policy {
         engine: engine.clone(),
@@ -127,32 +129,102 @@ pub(super) fn load(engine: &Engine, config: &Config, compiled: Option<&CompiledF
     })
 }
 
-/// Machine code for `source`: from the folder, else compiled here if it is small.
-fn component(engine: &Engine, source: &Source, compiled: Option<&CompiledFolder>) -> Result<Component, LoadProblem> {
-    if let Some(component) = compiled.and_then(|folder| folder.fetch(engine, source.digest)) {
-        return Ok(component);
-    }
-    let bytes = source.bytes.len();
-    if bytes > MAX_COMPILED_IN_PROCESS {
-        return Err(LoadProblem::NotCompiled { bytes });
-    }
-    let component =
-        Component::from_binary(engine.wasmtime(), &source.bytes).map_err(|error| LoadProblem::invalid(&error))?;
+/// Compiles the component at `path` into `folder`, without settings: what `herald policy compile FILE` does. Takes up
+/// to half a minute and 350 MiB for the largest; [`Engine::for_compiling`] makes the engine for it.
+///
+/// # Errors
+///
+/// [`LoadError`], naming the file and what is wrong with it. Imports and settings are checked when it loads.
+pub fn compile(engine: &Engine, path: &Path, folder: &CompiledFolder) -> Result<Compiled, LoadError> {
+    let compile = || {
+        let source = Source::read(path)?;
+        keep(engine, folder, source.without_settings(), &source.bytes)
+    };
+    compile().map_err(LoadError::about(path))
+}
+
+/// Compiles the policy that `config` describes into `folder`, its settings taken in: what
+/// `herald policy compile --config` does. A component that cannot be snapshotted is compiled as it is.
+///
+/// # Errors
+///
+/// [`LoadError`], naming the file and what is wrong with it or its settings.
+pub fn compile_configured(engine: &Engine, config: &Config, folder: &CompiledFolder) -> Result<Compiled, LoadError> {
+    let compile = || {
+        let source = Source::pinned(config)?;
+        match snapshot::take(engine, &source.bytes, config)? {
+            Some(bytes) => keep(engine, folder, source.with_settings(&config.settings.to_string()), &bytes),
+            None => keep(engine, folder, source.without_settings(), &source.bytes),
+        }
+    };
+    compile().map_err(LoadError::about(&config.component))
+}
+
+/// Compiles `bytes` and writes the code down as made of `origin`.
+fn keep(engine: &Engine, folder: &CompiledFolder, origin: Origin<'_>, bytes: &[u8]) -> Result<Compiled, LoadProblem> {
+    let code = engine.wasmtime().precompile_component(bytes).map_err(|error| LoadProblem::invalid(&error))?;
+    let path = folder.store(engine, origin, &code).map_err(LoadProblem::Read)?;
+    Ok(Compiled { path, digest: origin.component, code_bytes: code.len(), has_settings: origin.settings.is_some() })
+}
+
+/// What decisions start from, tried once: a snapshot from the folder; or one taken here, if the component is small;
+/// or else the component as it is.
+fn prepare(
+    engine: &Engine,
+    config: &Config,
+    source: &Source,
+    compiled: Option<&CompiledFolder>,
+) -> Result<Prepared, LoadProblem> {
+    let settings = config.settings.to_string();
+    let fetch = |origin| compiled.and_then(|folder| folder.fetch(engine, origin));
+    let snapshot = match fetch(source.with_settings(&settings)) {
+        Some(component) => Some(component),
+        None if source.is_small() => snapshot::take(engine, &source.bytes, config)?
+            .map(|bytes| compile_here(engine, &bytes, source.with_settings(&settings), compiled))
+            .transpose()?,
+        None => None,
+    };
+    let (component, settings) = match snapshot {
+        Some(component) => (component, None),
+        None => {
+            let component = match fetch(source.without_settings()) {
+                Some(component) => component,
+                None if source.is_small() => compile_here(engine, &source.bytes, source.without_settings(), compiled)?,
+                None => return Err(LoadProblem::NotCompiled { bytes: source.bytes.len() }),
+            };
+            (component, Some(settings))
+        }
+    };
+    let track = track::link(engine, &component)?;
+    engine
+        .with_load_slot(|slot| start(&mut slot.store(&config.limits), track.as_ref(), settings.as_deref()).map(drop))?;
+    Ok(Prepared { track, settings })
+}
+
+/// Compiles `bytes`, and keeps the code for the next start if there is a folder.
+fn compile_here(
+    engine: &Engine,
+    bytes: &[u8],
+    origin: Origin<'_>,
+    compiled: Option<&CompiledFolder>,
+) -> Result<Component, LoadProblem> {
+    let component = Component::from_binary(engine.wasmtime(), bytes).map_err(|error| LoadProblem::invalid(&error))?;
     if let Some(folder) = compiled {
-        let stored = component.serialize().map(|code| folder.store(engine, source.digest, &code));
+        let stored = component.serialize().map(|code| folder.store(engine, origin, &code));
         if !matches!(stored, Ok(Ok(_))) {
-            tracing::warn!(component = %source.digest, "the compiled policy could not be kept: it is compiled again next time");
+            tracing::warn!(component = %origin.component, "the compiled policy could not be kept: it is compiled again next time");
         }
     }
     Ok(component)
 }
 
-/// Lets the policy check its settings once, under the bounds of a decision.
-fn configure(engine: &Engine, config: &Config, track: &dyn Track, settings: &str) -> Result<(), LoadProblem> {
-    let said = engine.with_load_slot(|slot| {
-        let mut store = slot.store(&config.limits);
-        track.configure(&mut store, settings).now_or_never().expect("a load never yields")
-    });
+/// Starts an instance in `store` and lets it check `settings`, under the bounds of a decision.
+pub(super) fn start(
+    store: &mut Store<Guest>,
+    track: &dyn Track,
+    settings: Option<&str>,
+) -> Result<Instance, LoadProblem> {
+    let said = track.start(store, settings).now_or_never().expect("a load never yields");
     let said = said.map_err(|error| LoadProblem::at_start(&error))?;
     said.map_err(|why| LoadProblem::Settings(tame(&why, MAX_REASON)))
 }
@@ -161,7 +233,7 @@ fn configure(engine: &Engine, config: &Config, track: &dyn Track, settings: &str
 
 impl Source {
     /// Reads a component's file, or says what else it is.
-    pub(super) fn read(path: &Path) -> Result<Self, LoadProblem> {
+    fn read(path: &Path) -> Result<Self, LoadProblem> {
         let bytes = read_file(path, MAX_COMPONENT).map_err(LoadProblem::Read)?.ok_or(LoadProblem::TooLarge)?;
         let rest = bytes.strip_prefix(MAGIC).ok_or(LoadProblem::NotWasm)?;
         if rest.starts_with(&CORE_VERSION) {
@@ -170,11 +242,26 @@ impl Source {
         Ok(Self { digest: Digest::of(&bytes), bytes })
     }
 
-    fn check_pin(&self, pinned: Option<Digest>) -> Result<(), LoadProblem> {
-        match pinned {
-            Some(pinned) if pinned != self.digest => Err(LoadProblem::Pin { pinned, found: self.digest }),
-            _ => Ok(()),
+    /// Reads the component of `config`, if it is the one that is pinned.
+    fn pinned(config: &Config) -> Result<Self, LoadProblem> {
+        let source = Self::read(&config.component)?;
+        match config.sha256 {
+            Some(pinned) if pinned != source.digest => Err(LoadProblem::Pin { pinned, found: source.digest }),
+            _ => Ok(source),
         }
+    }
+
+    /// Whether it may be compiled while serving.
+    fn is_small(&self) -> bool {
+        self.bytes.len() <= MAX_COMPILED_IN_PROCESS
+    }
+
+    fn with_settings<'a>(&self, settings: &'a str) -> Origin<'a> {
+        Origin { component: self.digest, settings: Some(settings) }
+    }
+
+    fn without_settings(&self) -> Origin<'static> {
+        Origin { component: self.digest, settings: None }
     }
 }
 
@@ -242,7 +329,7 @@ impl LoadProblem {
         }
     }
 
-    pub(super) fn invalid(error: &wasmtime::Error) -> Self {
+    fn invalid(error: &wasmtime::Error) -> Self {
         Self::Invalid(tame(&format!("{error:#}"), MAX_REASON))
     }
 

@@ -2,10 +2,9 @@
 
 use std::time::SystemTime;
 
-use futures_util::FutureExt as _;
 use wasmtime::{
     Store,
-    component::{Component, HasSelf, Linker},
+    component::{Component, HasSelf, Instance, Linker},
 };
 
 use super::{
@@ -42,40 +41,55 @@ pub(super) fn link(engine: &Engine, component: &Component) -> wasmtime::Result<B
 // === impl Linked ===
 
 impl Linked {
-    async fn start(
+    async fn begin(
         &self,
         store: &mut Store<Guest>,
-        settings: &str,
-    ) -> wasmtime::Result<Result<bindings::Policy, String>> {
-        let policy = self.0.instantiate_async(&mut *store).await?;
-        let said = policy.herald_policy_mapper().call_configure(store, settings).await?;
-        Ok(said.map(|()| policy))
+        settings: Option<&str>,
+    ) -> wasmtime::Result<Result<Instance, String>> {
+        let instance = self.0.instance_pre().instantiate_async(&mut *store).await?;
+        let policy = bindings::Policy::new(&mut *store, &instance)?;
+        Ok(configure(&policy, store, settings).await?.map(|()| instance))
     }
 
     async fn ask(
         &self,
         store: &mut Store<Guest>,
-        settings: &str,
+        settings: Option<&str>,
         request: &Request<'_>,
     ) -> wasmtime::Result<Result<Verdict, Fault>> {
-        let policy = match self.start(store, settings).await? {
-            Ok(policy) => policy,
-            Err(why) => return Ok(Err(Fault::Broken(tame(&why, MAX_REASON)))),
-        };
+        let policy = self.0.instantiate_async(&mut *store).await?;
+        if let Err(why) = configure(&policy, store, settings).await? {
+            return Ok(Err(Fault::Broken(tame(&why, MAX_REASON))));
+        }
         let said = policy.herald_policy_mapper().call_decide(store, &request.into()).await?;
         Ok(said.map(Verdict::from).map_err(Fault::from))
     }
 }
 
+async fn configure(
+    policy: &bindings::Policy,
+    store: &mut Store<Guest>,
+    settings: Option<&str>,
+) -> wasmtime::Result<Result<(), String>> {
+    match settings {
+        Some(settings) => policy.herald_policy_mapper().call_configure(store, settings).await,
+        None => Ok(Ok(())),
+    }
+}
+
 impl Track for Linked {
-    fn configure<'a>(&'a self, store: &'a mut Store<Guest>, settings: &'a str) -> Call<'a, Result<(), String>> {
-        Box::pin(self.start(store, settings).map(|started| started.map(|said| said.map(drop))))
+    fn start<'a>(
+        &'a self,
+        store: &'a mut Store<Guest>,
+        settings: Option<&'a str>,
+    ) -> Call<'a, Result<Instance, String>> {
+        Box::pin(self.begin(store, settings))
     }
 
     fn decide<'a>(
         &'a self,
         store: &'a mut Store<Guest>,
-        settings: &'a str,
+        settings: Option<&'a str>,
         request: &'a Request<'a>,
     ) -> Call<'a, Result<Verdict, Fault>> {
         Box::pin(self.ask(store, settings, request))

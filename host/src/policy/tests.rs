@@ -11,16 +11,17 @@ use std::{
 use tempfile::TempDir;
 
 use self::guest::{Guest, answer, componentise, saying, text};
-use super::*;
+use super::{compiled::Origin, *};
 use crate::caller::{PrincipalId, PrincipalKind};
 
 pub(crate) mod guest;
 
-static ENGINE: LazyLock<Engine> = LazyLock::new(|| Engine::new(&EngineConfig::default()).expect("an engine"));
+pub(super) static ENGINE: LazyLock<Engine> =
+    LazyLock::new(|| Engine::new(&EngineConfig::default()).expect("an engine"));
 
 /// Long enough that only fuel, memory or a trap can end a guest first, even on a loaded machine.
-const PATIENT: Duration = Duration::from_secs(5);
-const SMALL: ByteSize = ByteSize::mebibytes(2);
+pub(super) const PATIENT: Duration = Duration::from_secs(5);
+pub(super) const SMALL: ByteSize = ByteSize::mebibytes(2);
 const WIT: &str = include_str!("../../../wit/v0.1.0/policy.wit");
 
 pub(crate) fn caller(name: &str) -> Caller {
@@ -52,7 +53,7 @@ pub(crate) fn request(caller: &Caller) -> Request<'_> {
 /// A folder with one component in it.
 pub(crate) struct Fixture {
     folder: TempDir,
-    config: Config,
+    pub(super) config: Config,
 }
 
 impl Fixture {
@@ -73,7 +74,7 @@ impl Fixture {
         Self { folder, config }
     }
 
-    fn limited(mut self, timeout: Duration, memory: ByteSize, fuel: u64) -> Self {
+    pub(super) fn limited(mut self, timeout: Duration, memory: ByteSize, fuel: u64) -> Self {
         self.config.limits = Limits::new(timeout, memory, fuel).unwrap();
         self
     }
@@ -82,7 +83,7 @@ impl Fixture {
         Policy::load(&ENGINE, &self.config, None)
     }
 
-    fn compiled(&self) -> (PathBuf, CompiledFolder) {
+    pub(super) fn compiled(&self) -> (PathBuf, CompiledFolder) {
         let path = self.folder.path().join("compiled");
         (path.clone(), CompiledFolder::open(&path).unwrap())
     }
@@ -105,7 +106,7 @@ fn check_within(guest: &Guest, timeout: Duration, fuel: u64, expected: Result<Ve
     assert_eq!(run(evaluate(&fixture)).verdict, expected);
 }
 
-fn run<T>(future: impl Future<Output = T>) -> T {
+pub(super) fn run<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(future)
 }
 
@@ -420,13 +421,14 @@ fn code_that_is_not_ours_is_ignored() {
         Policy::load(&ENGINE, &fixture.config, Some(&folder)).unwrap();
         let artifact = only_artifact(&path);
         let written = fs::read(&artifact).unwrap();
-        let digest = Digest::of(&fs::read(&fixture.config.component).unwrap());
-        assert!(folder.fetch(&ENGINE, digest).is_some(), "{what}: kept");
+        let component = Digest::of(&fs::read(&fixture.config.component).unwrap());
+        let origin = Origin { component, settings: Some("{}") };
+        assert!(folder.fetch(&ENGINE, origin).is_some(), "{what}: kept");
         forge(&artifact, written.clone());
-        assert!(folder.fetch(&ENGINE, digest).is_none(), "{what}: ignored");
+        assert!(folder.fetch(&ENGINE, origin).is_none(), "{what}: ignored");
         let policy = Policy::load(&ENGINE, &fixture.config, Some(&folder)).unwrap();
         assert!(matches!(run(policy.decide(&request(&caller("a")))).verdict, Ok(Verdict::Allow(_))), "{what}");
-        assert!(folder.fetch(&ENGINE, digest).is_some(), "{what}: written anew");
+        assert!(folder.fetch(&ENGINE, origin).is_some(), "{what}: written anew");
     }
     check("one bit of the tag", |path, mut bytes| {
         *bytes.last_mut().unwrap() ^= 1;
@@ -493,8 +495,9 @@ fn every_engine_of_this_build_names_code_alike() {
     let fixture = Fixture::new(&component);
     let (_, folder) = fixture.compiled();
     let poolless = Engine::for_compiling().unwrap();
-    compile(&poolless, &fixture.config.component, &folder).unwrap();
-    assert!(folder.fetch(&ENGINE, Digest::of(&component)).is_some());
+    compile_configured(&poolless, &fixture.config, &folder).unwrap();
+    let origin = Origin { component: Digest::of(&component), settings: Some("{}") };
+    assert!(folder.fetch(&ENGINE, origin).is_some());
     let policy = Policy::load(&poolless, &fixture.config, Some(&folder)).unwrap();
     assert_eq!(run(policy.decide(&request(&caller("a")))).verdict, Ok(Verdict::Abstain), "it runs without a pool too");
 }

@@ -4,20 +4,28 @@
 //! in the last number are one track; a new minor version is a new module beside the old one.
 
 use futures_util::future::BoxFuture;
-use wasmtime::{Store, component::Component};
+use wasmtime::{
+    Store,
+    component::{Component, Instance},
+};
 
 use super::{Engine, Fault, LoadProblem, Request, Verdict, limits::Guest, since_v0_1};
 
 /// A component linked to one version of the contract.
 pub(super) trait Track: Send + Sync {
-    /// Starts an instance and gives it its settings. `Ok(Err(…))` is what it has against them.
-    fn configure<'a>(&'a self, store: &'a mut Store<Guest>, settings: &'a str) -> Call<'a, Result<(), String>>;
+    /// Starts an instance, and gives it `settings` unless it has taken them in already. `Ok(Err(…))` is what it
+    /// has against them.
+    fn start<'a>(
+        &'a self,
+        store: &'a mut Store<Guest>,
+        settings: Option<&'a str>,
+    ) -> Call<'a, Result<Instance, String>>;
 
-    /// Starts an instance, gives it its settings and asks it one question.
+    /// Starts an instance likewise and asks it one question.
     fn decide<'a>(
         &'a self,
         store: &'a mut Store<Guest>,
-        settings: &'a str,
+        settings: Option<&'a str>,
         request: &'a Request<'a>,
     ) -> Call<'a, Result<Verdict, Fault>>;
 }

@@ -53,7 +53,7 @@ macro_rules! export {
                     $crate::component::decide(&CONFIGURED, request)
                 }
             }
-    $crate::bindings::export_component!(Component with_types_in $crate::bindings);
+    $crate::bindings::v0_1::export_component!(Component with_types_in $crate::bindings::v0_1);
         };
     };
 }

@@ -320,12 +320,11 @@ fn typos_are_told_all_at_once() {
              4 |   backendMode: [MountedFile, CRDS, MountedFile]
                |                                    ^^^^^^^^^^^
 
-            error[yaml-trap]: expected text, found the number `5`
+            error[invalid-value]: `5` has no unit: write 5s, or 5ms
               --> 1.yaml:5:18 (server.sts.timeout)
                |
              5 |   sts: {timeout: 5, timeouts: 3s}
                |                  ^
-               = fix: write it in quotes
 
             error[unknown-key]: unknown key `timeouts`
               --> 1.yaml:5:21 (server.sts.timeouts)
@@ -354,6 +353,40 @@ fn typos_are_told_all_at_once() {
                = fix: did you mean `component`?
 
             1 file: 9 errors
+        "#]],
+    );
+}
+
+#[test]
+fn every_value_out_of_bounds_is_told() {
+    check(
+        "server:\n  headtimeout: 2m\n  shutdownGrace: 9h\n  sts:\n    timeout: 1ms\n    limits: {inFlight: 0}\n",
+        &expect![[r#"
+            error[invalid-value]: server.headTimeout must be from 10ms to 1m, not 2m
+              --> 1.yaml:2:16 (server.headtimeout)
+               |
+             2 |   headtimeout: 2m
+               |                ^^
+
+            error[invalid-value]: server.shutdownGrace must be from 0s to 10m, not 9h
+              --> 1.yaml:3:18 (server.shutdownGrace)
+               |
+             3 |   shutdownGrace: 9h
+               |                  ^^
+
+            error[invalid-value]: timeout must be between 100ms and 30s
+              --> 1.yaml:5:14 (server.sts.timeout)
+               |
+             5 |     timeout: 1ms
+               |              ^^^
+
+            error[invalid-value]: limits.inFlight must be between 1 and 65536
+              --> 1.yaml:6:24 (server.sts.limits.inFlight)
+               |
+             6 |     limits: {inFlight: 0}
+               |                        ^
+
+            1 file: 4 errors
         "#]],
     );
 }

@@ -1,15 +1,25 @@
 //! `herald policy compile`: machine code for the server, made where compiling may cost memory (an init
 //! container, a build machine) and read from a folder that only Herald writes.
 
-use std::{io::Write, path::PathBuf, process::ExitCode};
+use std::{
+    io::Write,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
-use crate::policy::{self, CompiledFolder, Engine};
+use anyhow::ensure;
+
+use crate::{
+    cli::Globals,
+    config::Config,
+    policy::{self, Compiled, CompiledFolder, Engine},
+};
 
 /// Compile policies to machine code, outside the server's process.
 #[derive(clap::Args, Debug)]
 pub struct Command {
-    /// The policies' components.
-    #[arg(required = true, value_name = "FILE")]
+    /// Components. Those of --config are compiled with their settings taken in; these take theirs at every decision.
+    #[arg(value_name = "FILE")]
     pub components: Vec<PathBuf>,
     /// The server's state folder; the machine code goes below it, readable by this user alone.
     #[arg(long, value_name = "DIR")]
@@ -19,23 +29,37 @@ pub struct Command {
 // === impl Command ===
 
 impl Command {
-    /// Compiles each component and prints its digest, its size and where its machine code is.
+    /// Compiles each component, and with `--config` each of its policies with its settings; prints its digest, its
+    /// size and where its machine code is.
     ///
     /// # Errors
     ///
-    /// When a component does not compile or the folder cannot be written.
-    pub fn run(&self, out: &mut impl Write) -> anyhow::Result<ExitCode> {
+    /// When there is nothing to compile, a component does not compile or the folder cannot be written.
+    pub fn run(&self, globals: &Globals, out: &mut impl Write) -> anyhow::Result<ExitCode> {
+        let Config { policies, .. } = globals.load()?;
+        ensure!(
+            !policies.is_empty() || !self.components.is_empty(),
+            "name components, or a --config that has policies"
+        );
         let folder = CompiledFolder::open(&self.state_dir.join(FOLDER))?;
         let engine = Engine::for_compiling()?;
         for component in &self.components {
-            let compiled = policy::compile(&engine, component, &folder)?;
-            writeln!(out, "policy   {}", component.display())?;
-            writeln!(out, "sha256   {}", compiled.digest)?;
-            writeln!(out, "code     {} bytes", compiled.code_bytes)?;
-            writeln!(out, "file     {}", compiled.path.display())?;
+            print(out, component, &policy::compile(&engine, component, &folder)?)?;
+        }
+        for policy in &policies {
+            print(out, &policy.component, &policy::compile_configured(&engine, policy, &folder)?)?;
         }
         Ok(ExitCode::SUCCESS)
     }
+}
+
+fn print(out: &mut impl Write, component: &Path, compiled: &Compiled) -> anyhow::Result<()> {
+    writeln!(out, "policy   {}", component.display())?;
+    writeln!(out, "sha256   {}", compiled.digest)?;
+    writeln!(out, "settings {}", if compiled.has_settings { "taken in" } else { "taken at every decision" })?;
+    writeln!(out, "code     {} bytes", compiled.code_bytes)?;
+    writeln!(out, "file     {}", compiled.path.display())?;
+    Ok(())
 }
 
 /// Folder below the state directory in which compiled policies are kept.

@@ -1,0 +1,94 @@
+//! Snapshot: a component that has taken in its settings, so that no decision parses them again.
+//!
+//! `configure` runs once, in a copy of the component whose state can be read; what it left behind becomes the
+//! initial state of a new component, which every decision starts from. A component of a shape that this does not
+//! work for (`wasmtime-wizer` says which) takes its settings in each instance instead.
+
+use futures_util::FutureExt as _;
+use wasmtime::{
+    Store,
+    component::{Component, Instance, Lift, WasmList},
+};
+use wasmtime_wizer::{ComponentInstanceState, Wizer};
+
+use super::{Config, Engine, LoadProblem, limits::Guest, loader, track};
+
+/// Runs `configure` of `component` under the limits of `config`; gives the component that starts where it ended.
+/// `None`: there can be no snapshot of this one.
+///
+/// # Errors
+///
+/// Whatever keeps the component from being a policy, or its settings from being taken.
+pub(super) fn take(engine: &Engine, component: &[u8], config: &Config) -> Result<Option<Vec<u8>>, LoadProblem> {
+    let wizer = Wizer::new();
+    let Ok((context, readable)) = wizer.instrument_component(component) else { return Ok(None) };
+    let Ok(readable) = Component::from_binary(engine.wasmtime(), &readable) else { return Ok(None) };
+    let track = track::link(engine, &readable)?;
+    engine.with_load_slot(|slot| {
+        let mut store = slot.store(&config.limits);
+        let instance = loader::start(&mut store, track.as_ref(), Some(&config.settings.to_string()))?;
+        lift_bounds(&mut store);
+        let mut state = State { store, instance };
+        let taken = wizer.snapshot_component(&context, &mut state).now_or_never().expect("a load never yields");
+        Ok(taken.ok())
+    })
+}
+
+/// Reading the state calls functions that the instrumentation has added. They are ours, short, and owe the
+/// policy's limits nothing; a list of all its memory is more than a policy may hand out.
+fn lift_bounds(store: &mut Store<Guest>) {
+    store.set_fuel(u64::MAX).expect("this engine counts fuel");
+    store.set_hostcall_fuel(usize::MAX);
+    store.epoch_deadline_callback(|_| Ok(wasmtime::UpdateDeadline::Continue(1)));
+}
+
+/// An instance whose state can be read.
+struct State {
+    store: Store<Guest>,
+    instance: Instance,
+}
+
+// === impl State ===
+
+impl State {
+    /// What the added function `name` returns, as `read` sees it.
+    async fn ask<A: Lift + 'static, T>(
+        &mut self,
+        interface: &str,
+        name: &str,
+        read: impl FnOnce(&Store<Guest>, A) -> T,
+    ) -> T {
+        const ADDED: &str = "the instrumentation added this function";
+        let Self { store, instance } = self;
+        let interface = instance.get_export_index(&mut *store, None, interface).expect(ADDED);
+        let function = instance.get_export_index(&mut *store, Some(&interface), name).expect(ADDED);
+        let function = instance.get_typed_func::<(), (A,)>(&mut *store, function).expect(ADDED);
+        let (answer,) = function.call_async(&mut *store, ()).await.expect("reading the state has no bound to break");
+        read(store, answer)
+    }
+}
+
+impl ComponentInstanceState for State {
+    async fn call_func_ret_list_u8(&mut self, instance: &str, func: &str, contents: impl FnOnce(&[u8]) + Send) {
+        self.ask(instance, func, |store, list: WasmList<u8>| contents(list.as_le_slice(store))).await;
+    }
+
+    async fn call_func_ret_s32(&mut self, instance: &str, func: &str) -> i32 {
+        self.ask(instance, func, |_, value| value).await
+    }
+
+    async fn call_func_ret_s64(&mut self, instance: &str, func: &str) -> i64 {
+        self.ask(instance, func, |_, value| value).await
+    }
+
+    async fn call_func_ret_f32(&mut self, instance: &str, func: &str) -> u32 {
+        self.ask(instance, func, |_, value: f32| value.to_bits()).await
+    }
+
+    async fn call_func_ret_f64(&mut self, instance: &str, func: &str) -> u64 {
+        self.ask(instance, func, |_, value: f64| value.to_bits()).await
+    }
+}
+
+#[cfg(test)]
+mod tests;

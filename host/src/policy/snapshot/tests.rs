@@ -1,0 +1,105 @@
+//! Settings are taken in once, and everything else is as if each instance had taken them.
+
+use std::fs;
+
+use crate::policy::{
+    Digest, Engine, Evaluation, Policy, Verdict, compile, compile_configured,
+    compiled::Origin,
+    tests::{
+        ENGINE, Fixture, PATIENT, SMALL, caller,
+        guest::{Guest, answer},
+        request, run,
+    },
+};
+
+/// Computes for a long time in `configure` and keeps the settings' text, which `decide` gives as the username.
+fn keeper() -> Guest {
+    let configure = "(local $i i32)
+        (loop $l (br_if $l (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 1))) (i32.const 100000))))
+        (global.set $kept (local.get $settings)) (i32.store (i32.const 512) (local.get $length)) i32.const 0";
+    let decide = format!(
+        "(i32.store (i32.const 24) (global.get $kept)) (i32.store (i32.const 28) (i32.load (i32.const 512))) {}",
+        answer(&[(0, 0), (4, 1), (16, 0), (28, 0), (32, 0)])
+    );
+    Guest { decide, ..Guest::configuring(configure) }.with("(global $kept (mut i32) (i32.const 0))")
+}
+
+/// The same with a global that no snapshot can hold.
+fn unfit() -> Guest {
+    let guest = keeper();
+    let more = format!("{} (global $v (mut v128) (v128.const i64x2 0 0))", guest.more);
+    guest.with(more)
+}
+
+fn fixture(guest: &Guest, settings: &str) -> Fixture {
+    let mut fixture = Fixture::new(&guest.component());
+    fixture.config.settings = settings.into();
+    fixture
+}
+
+fn decide(policy: &Policy) -> Evaluation {
+    run(policy.decide(&request(&caller("Admin"))))
+}
+
+#[track_caller]
+fn check(policy: &Policy, username: &str, takes_settings_each_time: bool) {
+    let Evaluation { verdict, fuel, .. } = decide(policy);
+    let Ok(Verdict::Allow(mapping)) = verdict else { panic!("{verdict:?}") };
+    assert_eq!(mapping.username, format!("{username:?}"), "the settings' JSON");
+    assert_eq!(fuel > 100_000, takes_settings_each_time, "{fuel} of fuel");
+    assert_eq!(decide(policy).fuel, fuel, "the same every time");
+}
+
+#[test]
+fn settings_are_taken_in_once() {
+    check(&fixture(&keeper(), "first").load().unwrap(), "first", false);
+    check(&fixture(&unfit(), "first").load().unwrap(), "first", true);
+}
+
+#[test]
+fn code_is_kept_for_its_settings_alone() {
+    let mut fixture = fixture(&keeper(), "first");
+    let (path, folder) = fixture.compiled();
+    let component = Digest::of(&fs::read(&fixture.config.component).unwrap());
+    let files = || fs::read_dir(&path).unwrap().count();
+    for (settings, expected) in [("first", 2), ("second", 3), ("first", 3)] {
+        fixture.config.settings = settings.into();
+        let policy = Policy::load(&ENGINE, &fixture.config, Some(&folder)).unwrap();
+        check(&policy, settings, false);
+        assert_eq!(files(), expected, "the key and one file for each settings");
+    }
+    let none = Origin { component, settings: None };
+    assert!(folder.fetch(&ENGINE, none).is_none(), "nobody asked for it without settings");
+}
+
+#[test]
+fn a_large_policy_takes_its_settings_where_it_is_compiled() {
+    #[track_caller]
+    fn check_large(guest: Guest, has_settings: bool) {
+        let more = format!("{} (data (i32.const 65536) {:?})", guest.more, "x".repeat(300_000));
+        let fixture = fixture(&Guest { pages: 8, ..guest }.with(more), "first");
+        let (_, folder) = fixture.compiled();
+        let load = || Policy::load(&ENGINE, &fixture.config, Some(&folder));
+        assert_eq!(load().unwrap_err().reason(), "not_compiled");
+        let compiling = Engine::for_compiling().unwrap();
+        compile(&compiling, &fixture.config.component, &folder).unwrap();
+        check(&load().unwrap(), "first", true);
+        let compiled = compile_configured(&compiling, &fixture.config, &folder).unwrap();
+        assert_eq!(compiled.has_settings, has_settings);
+        check(&load().unwrap(), "first", !has_settings);
+    }
+    check_large(keeper(), true);
+    check_large(unfit(), false);
+}
+
+#[test]
+fn bounds_hold_while_settings_are_taken_in() {
+    #[track_caller]
+    fn check(guest: &Guest, fuel: u64, expected: &str) {
+        let error = Fixture::new(&guest.component()).limited(PATIENT, SMALL, fuel).load().unwrap_err();
+        assert_eq!(error.reason(), expected);
+    }
+    check(&keeper(), 50_000, "policy_fuel");
+    check(&Guest::configuring("(drop (memory.grow (i32.const 100))) i32.const 0"), 1_000_000, "policy_memory");
+    check(&Guest::configuring("unreachable"), 1_000_000, "policy_trap");
+}
