@@ -268,6 +268,7 @@ impl Reader<'_> {
         self.findings.remark(Severity::Warning, problem);
     }
 }
+
 /// The entries of these lists are in, so that nothing is left of a list; of anything else, something is.
 fn lists_were_read(lists: &Node) -> Vec<Problem> {
     let Value::Map(entries) = &lists.value else { return Vec::new() };
@@ -323,7 +324,7 @@ fn take(entries: &mut Vec<(Key, Node)>, key: &str) -> Option<Node> {
 fn beyond(config: &server::Config) -> Option<(String, String)> {
     let error = config.check().err()?;
     let key = if let server::Error::OutOfBounds { key, .. } = &error { key } else { "" };
-    Some((key.to_string(), error.to_string()))
+    Some((key.to_owned(), error.to_string()))
 }
 
 // === impl Own ===
