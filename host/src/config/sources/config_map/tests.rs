@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
-use crate::mapping::rule::tests::caller;
+use crate::{caller::AccountId, mapping::rule::tests::caller};
 
 const ADMIN: &str = "arn:aws:sts::111122223333:assumed-role/Admin/alice";
 const DEV: &str = "arn:aws:sts::111122223333:assumed-role/Dev/alice";

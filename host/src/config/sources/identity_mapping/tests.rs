@@ -21,7 +21,8 @@ fn check(objects: &[(&str, &str, Value)], admin: Option<&str>, warnings: &[&str]
     let found = read.mappings.rules.find(&caller, SystemTime::UNIX_EPOCH).map(|rule| rule.render(&caller));
     let name = found.map(|mapping| mapping.map(|mapping| format!("{} {:?}", mapping.username, mapping.groups)));
     assert_eq!(name.transpose().unwrap().as_deref(), admin);
-    let said: Vec<String> = read.warnings.iter().map(|warning| format!("{}: {}", warning.path, warning.text)).collect();
+    let said: Vec<String> =
+        read.warnings.iter().map(|warning| format!("{}: {}", warning.path, warning.text())).collect();
     assert_eq!(said, warnings);
 }
 
