@@ -1,4 +1,4 @@
-//! Rules across keys: what each says may be right, and together they make no sense.
+//! Rules across keys: what each says may be right, and together they make no sense. And the rooms' own bounds.
 
 use std::collections::BTreeMap;
 
@@ -13,6 +13,7 @@ use super::{
 use crate::{
     mapping::{chain::MAP_ACCOUNTS, mounted_file, policy_stage},
     policy::{self, Kind, OnFault},
+    server, sts,
 };
 
 /// Sources of existing files that come with a later release.
@@ -149,6 +150,20 @@ pub(super) fn reserved_prefixes(
         reserved.entry(name).or_default().extend(prefixes);
     }
     (reserved, problems)
+}
+
+/// The first setting of STS that is out of bounds, and why.
+pub(super) fn sts_bounds(sts: &sts::Config) -> Option<(String, String)> {
+    let error = sts.check().err()?;
+    let key = if let sts::ConfigError::Bounds { key, .. } = &error { key } else { "endpoints" };
+    Some((format!("sts.{key}"), error.to_string()))
+}
+
+/// The first setting of the server itself that is out of bounds, and why.
+pub(super) fn server_bounds(server: &server::Config) -> Option<(String, String)> {
+    let error = server.check().err()?;
+    let key = if let server::Error::OutOfBounds { key, .. } = &error { key } else { "" };
+    Some((key.to_owned(), error.to_string()))
 }
 
 // === impl Wrong ===

@@ -141,7 +141,7 @@ impl Reader<'_> {
             refuse(self.findings, problem);
         }
         let places = Places::of(&own);
-        let own = read_within(&mut own, self.source, Own::beyond);
+        let own = read_within(&mut own, self.source, |own: &Own| check::sts_bounds(&own.sts));
         let readable = |key: &str| own.is_whole(key);
         let (policies_read, reserved_read, sts_read) =
             (readable("policies"), readable("reservedPrefixConfig"), readable("sts"));
@@ -181,7 +181,7 @@ impl Reader<'_> {
         let (reserved_prefixes, problems) = check::reserved_prefixes(reserved, &sources, &places, self.findings);
         problems.into_iter().for_each(|problem| refuse(self.findings, problem));
         Config {
-            server: read_within(&mut http, self.source, beyond).report(SERVER, self.findings),
+            server: read_within(&mut http, self.source, check::server_bounds).report(SERVER, self.findings),
             observe: read(&mut observe, self.source).report(SERVER, self.findings),
             map_accounts: self.accounts(&lists, "mapAccounts", at, Findings::left_out),
             // Leaving one out would put that account into logs, so a wrong one is an error.
@@ -318,24 +318,6 @@ fn fold_known(key: &Key, names: &[&'static str]) -> bool {
 fn take(entries: &mut Vec<(Key, Node)>, key: &str) -> Option<Node> {
     let index = entries.iter().position(|(other, _)| other.text.eq_ignore_ascii_case(key))?;
     Some(entries.swap_remove(index).1)
-}
-
-/// The first setting of the server that is out of bounds.
-fn beyond(config: &server::Config) -> Option<(String, String)> {
-    let error = config.check().err()?;
-    let key = if let server::Error::OutOfBounds { key, .. } = &error { key } else { "" };
-    Some((key.to_owned(), error.to_string()))
-}
-
-// === impl Own ===
-
-impl Own {
-    /// The first setting of STS that is out of bounds.
-    fn beyond(&self) -> Option<(String, String)> {
-        let error = self.sts.check().err()?;
-        let key = if let sts::ConfigError::Bounds { key, .. } = &error { key } else { "endpoints" };
-        Some((format!("sts.{key}"), error.to_string()))
-    }
 }
 
 // === impl Places ===
