@@ -880,8 +880,8 @@ fn bootstrap_admins_are_arns_or_whole_entries() {
     check(
         &format!("['{role}', '{role}']"),
         admin,
-        Err("config.yaml:2:61: the same principal is mapped on line 2 already, which stays in force \
-             (server.bootstrapAdmins[1])"),
+        Err("config.yaml:2:61: the same principal is mapped on line 2 already, which stays in force: \
+             keep one entry, with the groups of both (server.bootstrapAdmins[1])"),
     );
 }
 

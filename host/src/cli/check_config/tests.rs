@@ -67,13 +67,6 @@ fn one_space_too_few() {
             "  mapRoles: |\n    - rolearn: arn:aws:iam::123456789012:role/Admin\n      username: admin\n      groups:\n      - system:masters\n    - rolearn: arn:aws:iam::123456789012:role/Dev\n     username: dev\n",
         ),
         &expect![[r#"
-            note[shared-administrator]: all sessions are administrators under one username, and the cluster's audit log tells them apart by `extra` alone
-              --> 1.yaml:6:7 (data.mapRoles[0])
-               |
-             6 |     - rolearn: arn:aws:iam::123456789012:role/Admin
-               |       ^^^^^^^
-               = fix: put {{SessionName}} into the username
-
             error[yaml]: the whole list is left out: while parsing a block collection, did not find expected '-' indicator
               --> 1.yaml:11:6 (data.mapRoles)
                 |
@@ -81,7 +74,7 @@ fn one_space_too_few() {
                 |      ^^^^^^^^
                 = fix: compare how far this line and those above it are indented
 
-            1 file: 1 error, 1 note
+            1 file: 1 error
         "#]],
     );
 }
@@ -313,6 +306,7 @@ fn typos_are_told_all_at_once() {
                |
              4 |   backendMode: [MountedFile, CRDS, MountedFile]
                |                              ^^^^
+               = fix: did you mean `CRD`?
 
             error[invalid-value]: names MountedFile twice
               --> 1.yaml:4:36 (server.backendMode)
@@ -622,6 +616,87 @@ fn nobody_is_left() {
 }
 
 #[test]
+fn administrators_may_stand_elsewhere() {
+    let admin = "bootstrapAdmins: ['arn:aws:iam::123456789012:role/Admin']";
+    let dev = "mapRoles: [{rolearn: 'arn:aws:iam::123456789012:role/Dev', username: dev, groups: [dev]}]";
+    check(
+        &format!("server: {{{dev}, {admin}}}"),
+        &expect![[r#"
+        1 file: nothing to say
+    "#]],
+    );
+    check(
+        &format!("server: {{{dev}, backendMode: [MountedFile, CRD]}}"),
+        &expect![[r#"
+        note[no-administrator]: nobody gets `system:masters`, unless another source of `backendMode` gives it
+          --> 1.yaml:1:1
+           |
+         1 | server: {mapRoles: [{rolearn: 'arn:aws:iam::123456789012:role/Dev', username: dev, groups: [dev]}], backendMode: [MountedFile, CRD]}
+           | ^^^^^^
+           = fix: name another group of administrators with --admin-group
+
+        1 file: 1 note
+    "#]],
+    );
+    // Mappings that nobody asks let nobody in.
+    check(
+        &format!("server: {{{admin}, mapRoles: [], backendMode: [EKSConfigMap]}}"),
+        &expect![[r#"
+        warning[no-effect]: has no effect
+          --> 1.yaml:1:69 (server.mapRoles)
+           |
+         1 | server: {bootstrapAdmins: ['arn:aws:iam::123456789012:role/Admin'], mapRoles: [], backendMode: [EKSConfigMap]}
+           |                                                                     ^^^^^^^^
+           = fix: MountedFile is not in `backendMode`
+
+        1 file: 1 warning
+    "#]],
+    );
+    check(
+        &format!("server: {{{}, backendMode: [CRD]}}", dev.replace("[dev]", "['system:masters']")),
+        &expect![[r#"
+        warning[no-effect]: has no effect
+          --> 1.yaml:1:10 (server.mapRoles)
+           |
+         1 | server: {mapRoles: [{rolearn: 'arn:aws:iam::123456789012:role/Dev', username: dev, groups: ['system:masters']}], backendMode: [CRD]}
+           |          ^^^^^^^^
+           = fix: MountedFile is not in `backendMode`
+
+        note[shared-administrator]: all sessions are administrators under one username, and the cluster's audit log tells them apart by `extra` alone
+          --> 1.yaml:1:21 (server.mapRoles[0])
+           |
+         1 | server: {mapRoles: [{rolearn: 'arn:aws:iam::123456789012:role/Dev', username: dev, groups: ['system:masters']}], backendMode: [CRD]}
+           |                     ^^^^^^^^
+           = fix: put {{SessionName}} into the username
+
+        1 file: 1 warning, 1 note
+    "#]],
+    );
+    check(
+        &format!("server: {{{}}}", admin.replace("role/Admin", "rule/Admin")),
+        &expect![[r#"
+        error[invalid-arn]: not the ARN of a principal: bad resource
+          --> 1.yaml:1:28 (server.bootstrapAdmins[0].arn)
+           |
+         1 | server: {bootstrapAdmins: ['arn:aws:iam::123456789012:rule/Admin']}
+           |                            ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+
+        1 file: 1 error
+    "#]],
+    );
+    // What ends gives way to what comes after.
+    let dev = "rolearn: 'arn:aws:iam::123456789012:role/Dev'";
+    let first = format!("{{{dev}, username: dev, notAfter: 2026-01-31T18:00:00Z}}");
+    let then = format!("{{{dev}, username: 'a:{{{{SessionName}}}}', groups: ['system:masters']}}");
+    check(
+        &format!("server: {{mapRoles: [{first}, {then}]}}"),
+        &expect![[r#"
+        1 file: nothing to say
+    "#]],
+    );
+}
+
+#[test]
 fn objects_of_every_kind() {
     let mapping = |name: &str, spec: &str| {
         format!(
@@ -636,6 +711,12 @@ fn objects_of_every_kind() {
         ),
         &mapping("b", "{arn: 'arn:aws:iam::123456789012:role/Dev', usernam: b}"),
         list,
+        &mapping(
+            "c",
+            "{arn: 'arn:aws:iam::123456789012:user/c', username: c, notAfter: '2026-01-31T18:00:00Z', team: x}",
+        ),
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: aws-auth}\ndata:\n  mapRoles: |\n    - {rolearn: 'arn:aws:iam::123456789012:role/Admin', username: same}\n",
+        "apiVersion: ramauthenticator.k8s.alibabacloud/v1alpha1\nkind: RAMIdentityMapping\nspec: {}\n",
         "apiVersion: apps/v1\nkind: DaemonSet\n",
         "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: herald}\ndata:\n  other: text\n  config.yaml: |\n    clusterID: c\n    server:\n      prot: 1\n",
         "[what, is, this]\n",
@@ -643,41 +724,54 @@ fn objects_of_every_kind() {
     check(
         &file.join("---\n"),
         &expect![[r#"
-        error[unknown-key]: left out: unknown key `usernam`
-          --> 1.yaml:9:51 (spec)
-           |
-         9 | spec: {arn: 'arn:aws:iam::123456789012:role/Dev', usernam: b}
-           |                                                   ^^^^^^^
-           = fix: did you mean `username`?
+            error[unknown-key]: left out: unknown key `usernam`
+              --> 1.yaml:9:51 (spec)
+               |
+             9 | spec: {arn: 'arn:aws:iam::123456789012:role/Dev', usernam: b}
+               |                                                   ^^^^^^^
+               = fix: did you mean `username`?
 
-        error[duplicate-principal]: left out: the same principal is mapped on line 4 already, which stays in force
-          --> 1.yaml:17:10 (spec)
-            |
-         17 |     arn: arn:aws:iam::123456789012:role/Admin
-            |          ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
-            = fix: keep one entry, with the groups of both
+            error[duplicate-principal]: left out: the same principal is mapped on line 4 already, which stays in force
+              --> 1.yaml:17:10 (spec)
+                |
+             17 |     arn: arn:aws:iam::123456789012:role/Admin
+                |          ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+                = fix: keep one entry, with the groups of both
 
-        note[unknown-kind]: a DaemonSet holds no mappings: not checked
-          --> 1.yaml:19:1
-            |
-         19 | ---
-            | ^^^
+            warning[no-effect]: the key `team` is none of ours and has no effect
+              --> 1.yaml:23:96 (spec)
+                |
+             23 | spec: {arn: 'arn:aws:iam::123456789012:user/c', username: c, notAfter: '2026-01-31T18:00:00Z', team: x}
+                |                                                                                                ^^^^
 
-        error[unknown-key]: unknown key `prot`
-          --> 1.yaml:31:7 (server.prot)
-            |
-         31 |       prot: 1
-            |       ^^^^
-            = fix: did you mean `port`?
+            warning[no-effect]: has no effect: no source follows a RAMIdentityMapping
+              --> 1.yaml:31:1
+                |
+             31 | ---
+                | ^^^
+                = fix: put the mapping into `alibabacloud-auth`
 
-        note[unknown-kind]: neither a configuration nor an object of Kubernetes: not checked
-          --> 1.yaml:32:1
-            |
-         32 | ---
-            | ^^^
+            note[unknown-kind]: a DaemonSet holds no mappings: not checked
+              --> 1.yaml:35:1
+                |
+             35 | ---
+                | ^^^
 
-        1 file: 3 errors, 2 notes
-    "#]],
+            error[unknown-key]: unknown key `prot`
+              --> 1.yaml:47:7 (server.prot)
+                |
+             47 |       prot: 1
+                |       ^^^^
+                = fix: did you mean `port`?
+
+            note[unknown-kind]: neither a configuration nor an object of Kubernetes: not checked
+              --> 1.yaml:48:1
+                |
+             48 | ---
+                | ^^^
+
+            1 file: 3 errors, 2 warnings, 2 notes
+        "#]],
     );
     let json = r#"{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "aws-auth"}, "data": {"MapRoles": "", "mapRoles": "- rolearn: x\n  username: a\n", "mapUsers": ["a"], "mapAccounts": "''"}}"#;
     check(

@@ -63,8 +63,12 @@ fn a_wrong_object_costs_itself_alone() {
 #[test]
 fn of_two_objects_for_one_principal_the_older_stays() {
     let role = "arn:aws:iam::111122223333:role/Admin";
-    let refused =
-        |name: &str| format!("{name}: left out: an older object maps the same principal, which stays in force");
+    let refused = |name: &str| {
+        format!(
+            "{name}: left out: an older object maps the same principal, which stays in force: keep one entry, with the \
+             groups of both"
+        )
+    };
     let old = ("z", "2026-01-01T00:00:00Z", spec(role, "old"));
     let new = ("a", "2026-01-02T00:00:00Z", spec(role, "new"));
     check(&[old, new], Some(r#"old ["a"]"#), &[&refused("a")]);
