@@ -22,7 +22,7 @@ use super::{
 use crate::{
     authenticator::Authenticator,
     caller::{Arn, Caller, PrincipalKind, arn::ACS_PARTITION},
-    config::{CheckedFile, Config, Shared},
+    config::{CheckedFile, Config, Shared, Source},
     observe::Metrics,
     provider::aws::Partition,
     token::BearerToken,
@@ -232,7 +232,9 @@ impl Explanation {
             // Entries are told apart by the ARN alone, and when it was made is nothing to them.
             let caller = made_up::caller(&arn, SystemTime::UNIX_EPOCH + Duration::from_secs(60));
             let at = record["time"].as_str().and_then(|time| humantime::parse_rfc3339(time).ok()).unwrap_or(now);
-            let entry = config.bootstrap_admins.find(&caller, at).or_else(|| config.rules.find(&caller, at));
+            let of_the_file =
+                || config.rules.find(&caller, at).filter(|_| config.sources.contains(&Source::MountedFile));
+            let entry = config.bootstrap_admins.find(&caller, at).or_else(of_the_file);
             explanation.entry = entry.map(|rule| rule.line);
             if reason == "not_mapped" {
                 explanation.near = near(config, file, &caller);

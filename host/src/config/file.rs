@@ -1,7 +1,6 @@
 //! The file's shape: which key belongs to which room, and which keys of existing files have no effect.
 
 use std::{
-    collections::BTreeSet,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -9,19 +8,20 @@ use std::{
 use serde::Deserialize;
 
 use super::{
-    Checked, ClientSection, Config, Source,
-    accounts::{self, Accounts, Numbers},
+    Checked, ClientSection, Config,
     backend_mode::BackendMode,
     check,
     de::{fields_of, twice, unknown},
     entry::{Entries, Place, Style, value},
     error::{Position, Problem},
     finding::{CheckId, Findings, Severity},
-    node::{self, Key, Node, Section, Value},
+    node::{self, Key, Node, Value},
     remark::Census,
     repair::{read, read_within},
 };
-use crate::{caller::AccountId, kubernetes::watch, mapping::Rules, observe, policy, provider::aws, server, sts};
+use crate::{kubernetes::watch, mapping::Rules, observe, policy, provider::aws, server, sts};
+
+mod lists;
 
 /// What this room itself reads under `server`.
 #[derive(Deserialize, Default)]
@@ -62,10 +62,6 @@ pub(super) struct Places {
 }
 
 const TOP: [&str; 2] = ["clusterID", "server"];
-/// Read entry by entry; the roles and users are already, on the way.
-const LISTS: [&str; 5] = ["mapRoles", "mapUsers", "mapAccounts", "scrubbedAccounts", BOOTSTRAP_ADMINS];
-const ENTRY_LISTS: [&str; 2] = ["mapRoles", "mapUsers"];
-const BOOTSTRAP_ADMINS: &str = "bootstrapAdmins";
 const SERVER: &str = "server";
 /// How entries of this file are read and named.
 const STYLE: Style = Style { under: SERVER, shared: false, by_user_id: false };
@@ -143,12 +139,13 @@ impl Reader<'_> {
     fn server(&mut self, node: Node) -> Config {
         let at = node.at;
         let idle = IDLE_SERVER.map(|(key, _)| key);
-        let rooms = [&LISTS, fields_of::<Own>(), fields_of::<server::Config>(), fields_of::<observe::Config>(), &idle];
+        let rooms =
+            [&lists::KEYS, fields_of::<Own>(), fields_of::<server::Config>(), fields_of::<observe::Config>(), &idle];
         let [mut lists, mut own, mut http, mut observe, idle] = self.split(node, rooms, SERVER);
         self.warn_idle("server.", &idle, &IDLE_SERVER);
         let refuse = |findings: &mut Findings, problem: Problem| findings.refuse(problem.under(SERVER, at));
 
-        for problem in lists_were_read(&lists) {
+        for problem in lists::were_read(&lists) {
             refuse(self.findings, problem);
         }
         let places = Places::of(&own);
@@ -224,54 +221,6 @@ impl Reader<'_> {
         }
     }
 
-    /// Those who are to get in whatever happens.
-    fn bootstrap_admins(&mut self, lists: &mut Node, at: Position) -> Rules {
-        let Value::Map(keys) = &mut lists.value else { return Rules::default() };
-        let Some(list) = take(keys, BOOTSTRAP_ADMINS) else { return Rules::default() };
-        let items = match list.value {
-            Value::Null => Vec::new(),
-            Value::List(items) => items,
-            other => {
-                let problem = Problem::new(list.at, format!("expected a list of ARNs, found {}", other.noun()));
-                self.findings.refuse(problem.under(BOOTSTRAP_ADMINS, list.at).under(SERVER, at));
-                return Rules::default();
-            }
-        };
-        let mut entries = Entries::new(self.source, STYLE);
-        entries.findings = std::mem::take(self.findings);
-        for (index, item) in items.into_iter().enumerate() {
-            let at = item.at;
-            let entry = match item.value {
-                Value::Text(_) => Node::new(at, Value::Map(vec![(Key { at, text: "arn".into() }, item)])),
-                _ => item,
-            };
-            entries.add(Section::Admins, Place::Item(index), &entry);
-        }
-        let (rules, findings, census) = entries.finish();
-        *self.findings = findings;
-        self.admins = census;
-        rules
-    }
-
-    fn accounts(
-        &mut self,
-        lists: &Node,
-        key: &str,
-        at: Position,
-        wrong: fn(&mut Findings, Problem),
-    ) -> BTreeSet<AccountId> {
-        let Value::Map(entries) = &lists.value else { return BTreeSet::new() };
-        let Some(node) = value(entries, key) else { return BTreeSet::new() };
-        let list = Accounts { source: self.source, path: &[SERVER, key], numbers: Numbers::Refused, wrong };
-        match accounts::items(node) {
-            Ok(items) => list.read(items, self.findings),
-            Err(problem) => {
-                self.findings.refuse(list.placed(problem, at));
-                BTreeSet::new()
-            }
-        }
-    }
-
     /// Deals the keys of one map out to those who know them.
     fn split<const N: usize>(&mut self, node: Node, rooms: [&[&'static str]; N], under: &str) -> [Node; N] {
         let at = node.at;
@@ -310,32 +259,10 @@ impl Reader<'_> {
         }
     }
 
-    /// Mappings that no source reads.
-    fn warn_unasked(&mut self, lists: &Node, sources: &[Source]) {
-        let Value::Map(entries) = &lists.value else { return };
-        if sources.contains(&Source::MountedFile) {
-            return;
-        }
-        for (key, _) in entries.iter().filter(|(key, _)| fold_known(key, &ENTRY_LISTS)) {
-            self.no_effect(key, &format!("{SERVER}.{}", key.text), "MountedFile is not in `backendMode`");
-        }
-    }
-
     fn no_effect(&mut self, key: &Key, path: &str, advice: &str) {
         let problem = Problem::new(key.at, "has no effect").id(CheckId::NoEffect).fix(advice).under(path, key.at);
         self.findings.remark(Severity::Warning, problem);
     }
-}
-
-/// The entries of these lists are in, so that nothing is left of a list; of anything else, something is.
-fn lists_were_read(lists: &Node) -> Vec<Problem> {
-    let Value::Map(entries) = &lists.value else { return Vec::new() };
-    let wrong = |key| {
-        let node = value(entries, key)?;
-        let what = format!("expected a list of mappings, found {}", node.value.noun());
-        Some(Problem::new(node.at, what).under(key, node.at))
-    };
-    ENTRY_LISTS.into_iter().filter_map(wrong).collect()
 }
 
 fn cluster_id(top: &[(Key, Node)], source: &str) -> Result<Option<aws::ClusterId>, Problem> {

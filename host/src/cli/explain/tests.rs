@@ -53,10 +53,84 @@ fn run_with(arguments: &[&str], config: &str, audit: &str) -> (anyhow::Result<Ex
 
 #[track_caller]
 fn check(arguments: &[&str], good: bool, expected: &Expect) {
-    let (code, out) = run_with(arguments, CONFIG, "");
+    check_with(arguments, CONFIG, good, expected);
+}
+
+#[track_caller]
+fn check_with(arguments: &[&str], config: &str, good: bool, expected: &Expect) {
+    let (code, out) = run_with(arguments, config, "");
     let generation = out.lines().filter(|line| !line.starts_with("  generation")).map(|line| format!("{line}\n"));
     expected.assert_eq(&generation.collect::<String>());
     assert_eq!(code.expect("it runs"), if good { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+}
+
+#[test]
+fn admins_sources_outside_the_file_and_entries_that_have_ended() {
+    let config = "server:
+  bootstrapAdmins: ['arn:aws:iam::123456789012:role/Admin']
+  backendMode: [DynamicFile, MountedFile]
+  dynamicFilePath: nobody.json
+  mapRoles:
+  - {rolearn: 'arn:aws:iam::123456789012:role/Admin', username: other}
+  - {rolearn: 'arn:aws:iam::123456789012:role/Dev', username: dev}
+  - {rolearn: 'arn:aws:iam::123456789012:role/Guest', username: guest, notAfter: 1970-01-01T00:00:01Z}
+";
+    check_with(
+        &["--arn", "arn:aws:iam::123456789012:role/Admin"],
+        config,
+        true,
+        &expect![[r#"
+        caller, made up
+          arn            arn:aws:sts::123456789012:assumed-role/Admin/session
+          canonical arn  arn:aws:iam::123456789012:role/Admin
+          account        123456789012
+          session        session
+        stages
+          bootstrapAdmins allow by the entry on line 2
+        decision
+          username       bootstrap-admin
+          groups         system:masters
+    "#]],
+    );
+    check_with(
+        &["--arn", "arn:aws:iam::123456789012:role/Dev"],
+        config,
+        true,
+        &expect![[r#"
+        caller, made up
+          arn            arn:aws:sts::123456789012:assumed-role/Dev/session
+          canonical arn  arn:aws:iam::123456789012:role/Dev
+          account        123456789012
+          session        session
+        stages
+          bootstrapAdmins abstain
+          DynamicFile    abstain
+          MountedFile    allow by the entry on line 7
+        decision
+          username       dev
+    "#]],
+    );
+    check_with(
+        &["--arn", "arn:aws:iam::123456789012:role/Guest"],
+        config,
+        false,
+        &expect![[r#"
+        caller, made up
+          arn            arn:aws:sts::123456789012:assumed-role/Guest/session
+          canonical arn  arn:aws:iam::123456789012:role/Guest
+          account        123456789012
+          session        session
+        stages
+          bootstrapAdmins abstain
+          DynamicFile    abstain
+          MountedFile    abstain
+        decision
+          denied         no mapping names this caller (not_mapped)
+        near misses
+          line 8: names this caller, and has ended
+            fix: give it a later `notAfter`, or take it out
+    "#]],
+    );
 }
 
 #[test]

@@ -5,7 +5,10 @@ use std::io::{self, Write};
 use serde_json::Value;
 
 use super::Explanation;
-use crate::cli::verify::Plain;
+use crate::{
+    cli::verify::Plain,
+    mapping::{bootstrap_admins, mounted_file},
+};
 
 /// Keys of a recorded caller, and what they are called here.
 const CALLER: [(&str, &str); 6] = [
@@ -16,6 +19,9 @@ const CALLER: [(&str, &str); 6] = [
     ("sessionName", "session"),
     ("ssoPermissionSet", "permission set"),
 ];
+
+/// The stages whose entries stand in the configuration.
+const OF_THE_FILE: [&str; 2] = [bootstrap_admins::NAME, mounted_file::NAME];
 
 /// Writes all of it.
 pub(super) fn write(explanation: &Explanation, out: &mut impl Write) -> io::Result<()> {
@@ -64,7 +70,8 @@ fn record(explanation: &Explanation, record: &Value, out: &mut impl Write) -> io
     }
     for stage in stages {
         let word = |key: &str| stage[key].as_str().unwrap_or_default();
-        let entry = explanation.entry.filter(|_| word("stage") == crate::mapping::mounted_file::NAME);
+        let of_the_file = OF_THE_FILE.contains(&word("stage")) && word("verdict") != "abstain";
+        let entry = explanation.entry.filter(|_| of_the_file);
         let line = entry.map_or_else(String::new, |line| format!(" by the entry on line {line}"));
         writeln!(out, "  {:<14} {}{line}", Plain(word("stage")).to_string(), word("verdict"))?;
         for line in stage["log"].as_array().into_iter().flatten() {
