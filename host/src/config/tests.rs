@@ -802,26 +802,6 @@ proptest! {
 }
 
 #[test]
-fn a_value_out_of_bounds_names_its_place() {
-    says(
-        "server:\n  sts: {timeout: 5}\n",
-        &expect!["config.yaml:2:18: `5` has no unit: write 5s, or 5ms (server.sts.timeout)"],
-    );
-    says(
-        "server:\n  sts:\n    limits:\n      inFlight: 0\n",
-        &expect!["config.yaml:4:17: limits.inFlight must be between 1 and 65536 (server.sts.limits.inFlight)"],
-    );
-    says(
-        "server:\n  port: 21362\n  headTimeout: 2m\n",
-        &expect!["config.yaml:3:16: server.headTimeout must be from 10ms to 1m, not 2m (server.headTimeout)"],
-    );
-    says(
-        "server:\n  sts: {endpoints: [{host: a.example.com}, {host: a.example.com}]}\n",
-        &expect![[r#"config.yaml:2:20: endpoint "a.example.com": its host is listed twice (server.sts.endpoints)"#]],
-    );
-}
-
-#[test]
 fn sources_outside_the_file_and_where_they_are() {
     let text = "server: {backendMode: 'File ConfigMap,ACKConfigMap CRD DynamicFile', kubeconfig: kube, \
                 master: https://10.0.0.1, dynamicfilepath: /run/map.json, dynamicfileUserIDStrict: true, \
@@ -912,4 +892,24 @@ fn a_file_of_its_own_goes_over_the_sources_while_it_is_there() {
     assert_eq!(names(&other), ["Policy/a"]);
     std::fs::remove_file(folder.path().join("mode.json")).expect("it was there");
     assert_eq!(load().expect("it loads").generation, first.generation);
+}
+
+#[test]
+fn a_value_out_of_bounds_names_its_place() {
+    says(
+        "server:\n  sts: {timeout: 5}\n",
+        &expect!["config.yaml:2:18: `5` has no unit: write 5s, or 5ms (server.sts.timeout)"],
+    );
+    says(
+        "server:\n  sts:\n    limits:\n      inFlight: 0\n",
+        &expect!["config.yaml:4:17: limits.inFlight must be between 1 and 65536 (server.sts.limits.inFlight)"],
+    );
+    says(
+        "server:\n  port: 21362\n  headTimeout: 2m\n",
+        &expect!["config.yaml:3:16: server.headTimeout must be from 10ms to 1m, not 2m (server.headTimeout)"],
+    );
+    says(
+        "server:\n  sts: {endpoints: [{host: a.example.com}, {host: a.example.com}]}\n",
+        &expect![[r#"config.yaml:2:20: endpoint "a.example.com": its host is listed twice (server.sts.endpoints)"#]],
+    );
 }

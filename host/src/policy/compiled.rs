@@ -55,8 +55,19 @@ pub struct Compiled {
 pub(super) struct Origin<'a> {
     /// The component, as its author built it.
     pub(super) component: Digest,
-    /// The settings that it had taken in before it was compiled, if any.
-    pub(super) settings: Option<&'a str>,
+    /// What was done to it before it was compiled.
+    pub(super) form: Form<'a>,
+}
+
+/// In which form a component was compiled.
+#[derive(Clone, Copy, Debug, Hash)]
+pub(super) enum Form<'a> {
+    /// As its author built it.
+    AsBuilt,
+    /// Made readable for a snapshot, so that other settings need not compile it again.
+    Readable,
+    /// With these settings taken in.
+    Configured(&'a str),
 }
 
 /// Why a folder cannot hold compiled policies.
@@ -201,7 +212,7 @@ fn is_private(about: &Metadata) -> bool {
 fn name(engine: &Engine, origin: Origin<'_>) -> Digest {
     let mut hasher = NameHasher(Sha256::new());
     hasher.write(origin.component.as_bytes());
-    origin.settings.hash(&mut hasher);
+    origin.form.hash(&mut hasher);
     VERSION.hash(&mut hasher);
     engine.wasmtime().precompile_compatibility_hash().hash(&mut hasher);
     Digest::new(hasher.0.finalize().into())

@@ -16,7 +16,7 @@ use wasmtime::{
 
 use super::{
     Compiled, CompiledFolder, Config, Digest, Engine, Fault, Kind, OnFault, Policy, Prepared,
-    compiled::Origin,
+    compiled::{Form, Origin},
     limits::{self, Guest, MAX_REASON},
     snapshot,
     text::tame,
@@ -106,8 +106,8 @@ pub enum LoadProblem {
 }
 
 /// A component's file, read and recognised.
-struct Source {
-    bytes: Vec<u8>,
+pub(super) struct Source {
+    pub(super) bytes: Vec<u8>,
     digest: Digest,
 }
 
@@ -138,7 +138,7 @@ pub(super) fn load(engine: &Engine, config: &Config, compiled: Option<&CompiledF
 pub fn compile(engine: &Engine, path: &Path, folder: &CompiledFolder) -> Result<Compiled, LoadError> {
     let compile = || {
         let source = Source::read(path)?;
-        keep(engine, folder, source.without_settings(), &source.bytes)
+        keep(engine, folder, source.in_form(Form::AsBuilt), &source.bytes)
     };
     compile().map_err(LoadError::about(path))
 }
@@ -152,9 +152,9 @@ pub fn compile(engine: &Engine, path: &Path, folder: &CompiledFolder) -> Result<
 pub fn compile_configured(engine: &Engine, config: &Config, folder: &CompiledFolder) -> Result<Compiled, LoadError> {
     let compile = || {
         let source = Source::pinned(config)?;
-        match snapshot::take(engine, &source.bytes, config)? {
-            Some(bytes) => keep(engine, folder, source.with_settings(&config.settings.to_string()), &bytes),
-            None => keep(engine, folder, source.without_settings(), &source.bytes),
+        match snapshot::take(engine, config, &source, Some(folder))? {
+            Some(bytes) => keep(engine, folder, source.in_form(Form::Configured(&config.settings.to_string())), &bytes),
+            None => keep(engine, folder, source.in_form(Form::AsBuilt), &source.bytes),
         }
     };
     compile().map_err(LoadError::about(&config.component))
@@ -164,7 +164,12 @@ pub fn compile_configured(engine: &Engine, config: &Config, folder: &CompiledFol
 fn keep(engine: &Engine, folder: &CompiledFolder, origin: Origin<'_>, bytes: &[u8]) -> Result<Compiled, LoadProblem> {
     let code = engine.wasmtime().precompile_component(bytes).map_err(|error| LoadProblem::invalid(&error))?;
     let path = folder.store(engine, origin, &code).map_err(LoadProblem::Read)?;
-    Ok(Compiled { path, digest: origin.component, code_bytes: code.len(), has_settings: origin.settings.is_some() })
+    Ok(Compiled {
+        path,
+        digest: origin.component,
+        code_bytes: code.len(),
+        has_settings: matches!(origin.form, Form::Configured(_)),
+    })
 }
 
 /// What decisions start from, tried once: a snapshot from the folder; or one taken here, if the component is small;
@@ -176,20 +181,21 @@ fn prepare(
     compiled: Option<&CompiledFolder>,
 ) -> Result<Prepared, LoadProblem> {
     let settings = config.settings.to_string();
-    let fetch = |origin| compiled.and_then(|folder| folder.fetch(engine, origin));
-    let snapshot = match fetch(source.with_settings(&settings)) {
+    let configured = source.in_form(Form::Configured(&settings));
+    let snapshot = match fetch(engine, configured, compiled) {
         Some(component) => Some(component),
-        None if source.is_small() => snapshot::take(engine, &source.bytes, config)?
-            .map(|bytes| compile_here(engine, &bytes, source.with_settings(&settings), compiled))
+        None if source.is_small() => snapshot::take(engine, config, source, compiled)?
+            .map(|bytes| compile_here(engine, &bytes, configured, compiled))
             .transpose()?,
         None => None,
     };
     let (component, settings) = match snapshot {
         Some(component) => (component, None),
         None => {
-            let component = match fetch(source.without_settings()) {
+            let as_built = source.in_form(Form::AsBuilt);
+            let component = match fetch(engine, as_built, compiled) {
                 Some(component) => component,
-                None if source.is_small() => compile_here(engine, &source.bytes, source.without_settings(), compiled)?,
+                None if source.is_small() => compile_here(engine, &source.bytes, as_built, compiled)?,
                 None => return Err(LoadProblem::NotCompiled { bytes: source.bytes.len() }),
             };
             (component, Some(settings))
@@ -201,8 +207,13 @@ fn prepare(
     Ok(Prepared { track, settings })
 }
 
+/// The code made of `origin`, if it is in the folder.
+pub(super) fn fetch(engine: &Engine, origin: Origin<'_>, compiled: Option<&CompiledFolder>) -> Option<Component> {
+    compiled.and_then(|folder| folder.fetch(engine, origin))
+}
+
 /// Compiles `bytes`, and keeps the code for the next start if there is a folder.
-fn compile_here(
+pub(super) fn compile_here(
     engine: &Engine,
     bytes: &[u8],
     origin: Origin<'_>,
@@ -256,12 +267,8 @@ impl Source {
         self.bytes.len() <= MAX_COMPILED_IN_PROCESS
     }
 
-    fn with_settings<'a>(&self, settings: &'a str) -> Origin<'a> {
-        Origin { component: self.digest, settings: Some(settings) }
-    }
-
-    fn without_settings(&self) -> Origin<'static> {
-        Origin { component: self.digest, settings: None }
+    pub(super) fn in_form<'a>(&self, form: Form<'a>) -> Origin<'a> {
+        Origin { component: self.digest, form }
     }
 }
 

@@ -7,11 +7,17 @@
 use futures_util::FutureExt as _;
 use wasmtime::{
     Store,
-    component::{Component, Instance, Lift, WasmList},
+    component::{Instance, Lift, WasmList},
 };
 use wasmtime_wizer::{ComponentInstanceState, Wizer};
 
-use super::{Config, Engine, LoadProblem, limits::Guest, loader, track};
+use super::{
+    CompiledFolder, Config, Engine, LoadProblem,
+    compiled::Form,
+    limits::Guest,
+    loader::{self, Source},
+    track,
+};
 
 /// Runs `configure` of `component` under the limits of `config`; gives the component that starts where it ended.
 /// `None`: there can be no snapshot of this one.
@@ -19,10 +25,22 @@ use super::{Config, Engine, LoadProblem, limits::Guest, loader, track};
 /// # Errors
 ///
 /// Whatever keeps the component from being a policy, or its settings from being taken.
-pub(super) fn take(engine: &Engine, component: &[u8], config: &Config) -> Result<Option<Vec<u8>>, LoadProblem> {
+pub(super) fn take(
+    engine: &Engine,
+    config: &Config,
+    source: &Source,
+    compiled: Option<&CompiledFolder>,
+) -> Result<Option<Vec<u8>>, LoadProblem> {
     let wizer = Wizer::new();
-    let Ok((context, readable)) = wizer.instrument_component(component) else { return Ok(None) };
-    let Ok(readable) = Component::from_binary(engine.wasmtime(), &readable) else { return Ok(None) };
+    let Ok((context, readable)) = wizer.instrument_component(&source.bytes) else { return Ok(None) };
+    let origin = source.in_form(Form::Readable);
+    let readable = match loader::fetch(engine, origin, compiled) {
+        Some(component) => component,
+        None => match loader::compile_here(engine, &readable, origin, compiled) {
+            Ok(component) => component,
+            Err(_) => return Ok(None),
+        },
+    };
     let track = track::link(engine, &readable)?;
     engine.with_load_slot(|slot| {
         let mut store = slot.store(&config.limits);

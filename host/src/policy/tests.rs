@@ -11,7 +11,10 @@ use std::{
 use tempfile::TempDir;
 
 use self::guest::{Guest, answer, componentise, saying, text};
-use super::{compiled::Origin, *};
+use super::{
+    compiled::{Form, Origin},
+    *,
+};
 use crate::caller::{PrincipalId, PrincipalKind};
 
 pub(crate) mod guest;
@@ -385,11 +388,10 @@ fn only_an_augment_policy_may_be_skipped() {
 
 // === compiled code ===
 
-/// The one compiled file of a folder.
-fn only_artifact(folder: &Path) -> PathBuf {
-    let mut files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    let artifact = files.find(|path| path.extension().is_some_and(|extension| extension == "cwasm"));
-    artifact.expect("an artifact")
+/// The compiled file that decisions of `fixture` start from.
+fn artifact_of(folder: &Path, fixture: &Fixture) -> PathBuf {
+    let compiled = compile_configured(&ENGINE, &fixture.config, &CompiledFolder::open(folder).unwrap());
+    compiled.unwrap().path
 }
 
 #[test]
@@ -419,10 +421,10 @@ fn code_that_is_not_ours_is_ignored() {
         let fixture = Fixture::new(&Guest::allowing().component());
         let (path, folder) = fixture.compiled();
         Policy::load(&ENGINE, &fixture.config, Some(&folder)).unwrap();
-        let artifact = only_artifact(&path);
+        let artifact = artifact_of(&path, &fixture);
         let written = fs::read(&artifact).unwrap();
         let component = Digest::of(&fs::read(&fixture.config.component).unwrap());
-        let origin = Origin { component, settings: Some("{}") };
+        let origin = Origin { component, form: Form::Configured("{}") };
         assert!(folder.fetch(&ENGINE, origin).is_some(), "{what}: kept");
         forge(&artifact, written.clone());
         assert!(folder.fetch(&ENGINE, origin).is_none(), "{what}: ignored");
@@ -447,7 +449,7 @@ fn code_that_is_not_ours_is_ignored() {
         let other = Fixture::new(&Guest::allowing().component());
         let (elsewhere, folder) = other.compiled();
         Policy::load(&ENGINE, &other.config, Some(&folder)).unwrap();
-        fs::copy(only_artifact(&elsewhere), path).unwrap();
+        fs::copy(artifact_of(&elsewhere, &other), path).unwrap();
     });
     check("another policy's file", |path, _| {
         let other = Fixture::new(&Guest::default().component());
@@ -496,7 +498,7 @@ fn every_engine_of_this_build_names_code_alike() {
     let (_, folder) = fixture.compiled();
     let poolless = Engine::for_compiling().unwrap();
     compile_configured(&poolless, &fixture.config, &folder).unwrap();
-    let origin = Origin { component: Digest::of(&component), settings: Some("{}") };
+    let origin = Origin { component: Digest::of(&component), form: Form::Configured("{}") };
     assert!(folder.fetch(&ENGINE, origin).is_some());
     let policy = Policy::load(&poolless, &fixture.config, Some(&folder)).unwrap();
     assert_eq!(run(policy.decide(&request(&caller("a")))).verdict, Ok(Verdict::Abstain), "it runs without a pool too");

@@ -40,8 +40,9 @@ const ACCOUNTS: &str = "mapAccounts";
 
 /// Keeps `keeper` in step with the file at `path`, for ever.
 pub(super) async fn follow(path: PathBuf, by_user_id: bool, mut keeper: Keeper) {
-    let (changed, mut changes) = mpsc::channel(1);
-    let mut watcher = Watcher::new(changed);
+    // One sender stays here, so that without a watcher nothing comes instead of the end.
+    let (sender, mut changes) = mpsc::channel(1);
+    let mut watcher = Watcher::new(sender.clone());
     let mut seen: Option<Vec<Stamp>> = None;
     for look in 0_u64.. {
         let stamp = Stamp::of(std::iter::once(path.as_path()));

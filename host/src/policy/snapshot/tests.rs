@@ -4,7 +4,7 @@ use std::fs;
 
 use crate::policy::{
     Digest, Engine, Evaluation, Policy, Verdict, compile, compile_configured,
-    compiled::Origin,
+    compiled::{Form, Origin},
     tests::{
         ENGINE, Fixture, PATIENT, SMALL, caller,
         guest::{Guest, answer},
@@ -62,14 +62,14 @@ fn code_is_kept_for_its_settings_alone() {
     let (path, folder) = fixture.compiled();
     let component = Digest::of(&fs::read(&fixture.config.component).unwrap());
     let files = || fs::read_dir(&path).unwrap().count();
-    for (settings, expected) in [("first", 2), ("second", 3), ("first", 3)] {
+    for (settings, expected) in [("first", 3), ("second", 4), ("first", 4)] {
         fixture.config.settings = settings.into();
         let policy = Policy::load(&ENGINE, &fixture.config, Some(&folder)).unwrap();
         check(&policy, settings, false);
-        assert_eq!(files(), expected, "the key and one file for each settings");
+        assert_eq!(files(), expected, "the key, the readable form, and one file for each settings");
     }
-    let none = Origin { component, settings: None };
-    assert!(folder.fetch(&ENGINE, none).is_none(), "nobody asked for it without settings");
+    let as_built = Origin { component, form: Form::AsBuilt };
+    assert!(folder.fetch(&ENGINE, as_built).is_none(), "nobody asked for it without settings");
 }
 
 #[test]
