@@ -13,7 +13,7 @@ use super::{
     file,
     finding::{CheckId, Finding, Findings, Severity},
     node::{self, Key, Node, Section, Value},
-    sources::{config_map, identity_mapping},
+    sources::{NAMESPACE, config_map, identity_mapping},
 };
 use crate::caller::AccountId;
 
@@ -140,16 +140,22 @@ impl<'a> Objects<'a> {
         };
         match kind.as_str() {
             "ConfigMap" => {
-                let name = take("metadata").and_then(|metadata| match metadata.value {
-                    Value::Map(entries) => exact(&entries, "name").and_then(Node::plain).map(str::to_owned),
-                    _ => None,
-                });
+                let metadata = match take("metadata").map(|metadata| metadata.value) {
+                    Some(Value::Map(entries)) => entries,
+                    _ => Vec::new(),
+                };
                 let Some(Node { value: Value::Map(data), .. }) = take(DATA) else { return };
-                if AUTH_MAPS.contains(&name.as_deref().unwrap_or_default()) {
-                    self.auth_map(data, source);
-                } else {
-                    self.other_map(data, source);
+                let text = |key| exact(&metadata, key).and_then(|node| Some((node.plain()?, node.at)));
+                if !text("name").is_some_and(|(name, _)| AUTH_MAPS.contains(&name)) {
+                    return self.other_map(data, source);
                 }
+                // A tool that applies the manifest may know the namespace.
+                if let Some((_, at)) = text("namespace").filter(|(namespace, _)| *namespace != NAMESPACE) {
+                    let problem = Problem::new(at, format!("is not read: it is not in the namespace `{NAMESPACE}`"));
+                    self.findings
+                        .remark(Severity::Warning, problem.id(CheckId::NoEffect).under("metadata.namespace", at));
+                }
+                self.auth_map(data, source);
             }
             kind if kind == identity_mapping::TARGET.kind => match take("spec") {
                 Some(spec) => self.specs.push((document, spec)),

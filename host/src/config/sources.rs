@@ -55,7 +55,7 @@ pub(super) struct NotRead {
 }
 
 /// Namespace of the ConfigMaps (Amazon EKS User Guide, "Grant IAM users and roles access to Kubernetes APIs").
-const NAMESPACE: &str = "kube-system";
+pub(super) const NAMESPACE: &str = "kube-system";
 /// How often a wait looks whether it is over.
 const LOOK: Duration = Duration::from_millis(20);
 

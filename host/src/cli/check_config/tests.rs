@@ -715,7 +715,7 @@ fn objects_of_every_kind() {
             "c",
             "{arn: 'arn:aws:iam::123456789012:user/c', username: c, notAfter: '2026-01-31T18:00:00Z', team: x}",
         ),
-        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: aws-auth}\ndata:\n  mapRoles: |\n    - {rolearn: 'arn:aws:iam::123456789012:role/Admin', username: same}\n",
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: aws-auth, namespace: default}\ndata:\n  mapRoles: |\n    - {rolearn: 'arn:aws:iam::123456789012:role/Admin', username: same}\n",
         "apiVersion: ramauthenticator.k8s.alibabacloud/v1alpha1\nkind: RAMIdentityMapping\nspec: {}\n",
         "apiVersion: apps/v1\nkind: DaemonSet\n",
         "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: herald}\ndata:\n  other: text\n  config.yaml: |\n    clusterID: c\n    server:\n      prot: 1\n",
@@ -744,6 +744,12 @@ fn objects_of_every_kind() {
              23 | spec: {arn: 'arn:aws:iam::123456789012:user/c', username: c, notAfter: '2026-01-31T18:00:00Z', team: x}
                 |                                                                                                ^^^^
 
+            warning[no-effect]: is not read: it is not in the namespace `kube-system`
+              --> 1.yaml:27:39 (metadata.namespace)
+                |
+             27 | metadata: {name: aws-auth, namespace: default}
+                |                                       ^^^^^^^
+
             warning[no-effect]: has no effect: no source follows a RAMIdentityMapping
               --> 1.yaml:31:1
                 |
@@ -770,7 +776,7 @@ fn objects_of_every_kind() {
              48 | ---
                 | ^^^
 
-            1 file: 3 errors, 2 warnings, 2 notes
+            1 file: 3 errors, 3 warnings, 2 notes
         "#]],
     );
     let json = r#"{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "aws-auth"}, "data": {"MapRoles": "", "mapRoles": "- rolearn: x\n  username: a\n", "mapUsers": ["a"], "mapAccounts": "''"}}"#;
