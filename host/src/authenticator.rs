@@ -125,15 +125,9 @@ impl Authenticator {
     /// Decides about one token. Never fails: an error is a denial with its reason.
     pub async fn decide(&self, token: &BearerToken, now: SystemTime) -> Decision {
         let started = Instant::now();
-        let mut decision = self.blank(token, now);
+        let mut decision = self.blank(token.len(), now);
         decision.outcome = match self.verify(&mut decision, token, now).await {
-            Ok(caller) => {
-                let outcome = self.map(&mut decision, &caller, now).await;
-                if self.scrubbed.contains(&caller.account_id) {
-                    decision.caller = None;
-                }
-                outcome
-            }
+            Ok(caller) => self.settle(&mut decision, caller, now).await,
             Err(error) => Outcome::Denied(error.into()),
         };
         let took = started.elapsed();
@@ -147,12 +141,28 @@ impl Authenticator {
         self.chain.missing()
     }
 
-    fn blank(&self, token: &BearerToken, now: SystemTime) -> Decision {
+    /// Decides about a caller whom no token proves, as about one whom a cloud has vouched for. For explanations alone.
+    pub async fn decide_unproven(&self, caller: Arc<Caller>, now: SystemTime) -> Decision {
+        let started = Instant::now();
+        let mut decision = self.blank(0, now);
+        decision.provider = caller.provider;
+        decision.outcome = self.settle(&mut decision, caller, now).await;
+        decision.micros = micros(started.elapsed());
+        decision
+    }
+
+    async fn settle(&self, decision: &mut Decision, caller: Arc<Caller>, now: SystemTime) -> Outcome {
+        let outcome = self.map(decision, &caller, now).await;
+        decision.caller = (!self.scrubbed.contains(&caller.account_id)).then_some(caller);
+        outcome
+    }
+
+    fn blank(&self, token_bytes: usize, now: SystemTime) -> Decision {
         Decision {
             decision_id: decision_id(now),
             provider: "",
             generation: self.generation.clone(),
-            token_bytes: token.len(),
+            token_bytes,
             caller: None,
             verified_by: None,
             verify_micros: 0,
@@ -180,7 +190,6 @@ impl Authenticator {
             Source::Joined => "joined",
             Source::Sts => "sts",
         });
-        decision.caller = Some(Arc::clone(&verified.caller));
         Ok(verified.caller)
     }
 

@@ -28,10 +28,13 @@ use crate::{
 };
 
 pub mod called;
+pub mod check_config;
 pub mod eks;
+pub mod explain;
 pub mod init;
 pub mod kubeconfig;
 mod late;
+mod made_up;
 pub mod policy;
 pub mod server;
 pub mod token;
@@ -74,9 +77,13 @@ pub struct Globals {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Say all that is wrong with configuration and mapping files, at once.
+    CheckConfig(Late<check_config::Command>),
     /// Commands of the AWS CLI that kubeconfigs run.
     #[command(subcommand)]
     Eks(Late<eks::Command>),
+    /// Say why a caller is let in, or is not: each check, each stage, and what nearly matches.
+    Explain(Late<explain::Command>),
     /// Make the certificate, its key and the webhook kubeconfig before the server runs.
     Init(Late<init::Command>),
     /// Put a cluster into your kubeconfig, with `herald token` to log in.
@@ -98,6 +105,8 @@ Examples:
                                                    kubectl logs in to my-cluster with such tokens
   herald server --config herald.yaml               the webhook beside the API server
   herald verify -i my-cluster -t -                 who is the token on stdin?
+  herald check-config herald.yaml aws-auth.yaml    what is wrong with these files?
+  herald explain --config herald.yaml --arn ARN    why is this caller let in, or not?
   herald init -i my-cluster                        certificate, key and webhook kubeconfig, before the first start
   herald policy build policies/session-groups      a policy's crate becomes a component";
 
@@ -146,7 +155,11 @@ fn parse(name: Name, arguments: Vec<OsString>) -> Result<Cli, ExitCode> {
 fn run(globals: &Globals, command: &Command) -> anyhow::Result<ExitCode> {
     let out = &mut io::stdout().lock();
     match command {
+        Command::CheckConfig(Late(command)) => return command.run(globals.config.as_deref(), io::stdin(), out),
         Command::Eks(Late(eks::Command::GetToken(command))) => command.run(globals, out)?,
+        Command::Explain(Late(command)) => {
+            return command.run(globals.load()?, globals.config.as_deref(), io::stdin(), now(), out);
+        }
         Command::Init(Late(command)) => command.run(&globals.load()?, globals, now(), out)?,
         Command::Kubeconfig(Late(command)) => command.run(globals, out)?,
         Command::Policy(Late(command)) => return command.run(globals, out),

@@ -10,6 +10,9 @@
 //!          └▶ entry ─▶ mapping::Rules                                       ▲
 //!                                                  reload: one snapshot, or the last good one
 //! ```
+//!
+//! Reading never stops at the first mistake: all of them are [`Finding`]s of one list. The server refuses a file
+//! that has one that says so and logs what is worse than a note; `herald check-config` prints the whole list.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -32,25 +35,35 @@ use crate::{
 };
 
 mod accounts;
+mod arn_hint;
 mod backend_mode;
 pub mod build;
 mod check;
+pub mod checked;
 mod de;
 mod entry;
 mod error;
 mod file;
 mod files;
+pub mod finding;
+pub mod lockout;
+mod manifest;
 mod node;
 pub mod reload;
+mod remark;
+mod repair;
 mod sources;
-mod warnings;
+mod yaml_error;
 
 use backend_mode::BackendMode;
 use file::Places;
 
 pub use build::Shared;
-pub use error::{ConfigError, Position, Warning};
+pub use checked::{Checked, CheckedFile};
+pub use error::{ConfigError, Position};
+pub use finding::{CheckId, Finding, Severity};
 pub use reload::Reloader;
+pub use remark::LeftOut;
 
 /// One configuration: what the file says, what it leaves out filled in with defaults.
 #[derive(Clone, Debug)]
@@ -149,8 +162,8 @@ pub enum Source {
 pub struct Loaded {
     /// What is in force.
     pub config: Config,
-    /// What is not, by line.
-    pub warnings: Vec<Warning>,
+    /// What is not, or may not mean what it says, by line. Notes are left out.
+    pub warnings: Vec<Finding>,
 }
 
 /// Hexadecimal digits of a generation.
@@ -179,7 +192,28 @@ impl Config {
     ///
     /// When it does not say what it should.
     pub fn parse(path: &Path, text: &str) -> Result<Loaded, ConfigError> {
-        file::parse(path, text).map_err(|problem| problem.in_file(path))
+        let Checked { config, findings, refusal, .. } = Self::check(path, text);
+        match refusal {
+            Some(finding) => Err(ConfigError::refused(path, &finding)),
+            None => {
+                let warnings = findings.into_iter().filter(Finding::is_warning).collect();
+                Ok(Loaded { config, warnings })
+            }
+        }
+    }
+
+    /// Reads `text` as what stands in `path`, to its end whatever is wrong with it. Looks at no file.
+    #[must_use]
+    pub fn check(path: &Path, text: &str) -> Checked {
+        file::parse(path, text)
+    }
+
+    /// The partitions of AWS whose tokens are accepted.
+    fn accepted_partitions(&self) -> Vec<&str> {
+        let more = self.sts_hosts.iter().filter_map(|host| host.partition);
+        let mut names: Vec<&str> = std::iter::once(self.partition).chain(more).map(aws::Partition::as_str).collect();
+        names.dedup();
+        names
     }
 
     /// Puts other sources in place of `server.backendMode`, as `--backend-mode` does.
@@ -191,25 +225,31 @@ impl Config {
         if self.backend_mode_file.as_ref().is_some_and(|file| file.exists()) {
             return Ok(());
         }
-        let places = Places::default();
         let modes = BackendMode(modes.to_vec());
-        let checked =
-            check::sources(Some(&modes), &self.policies, self.dynamic_file.is_some(), &places).and_then(|sources| {
-                check::policies(&self.policies, &sources, self.backend_mode_file.is_some(), &places).map(|()| sources)
-            });
-        let file = self.file.clone();
-        self.sources =
-            checked.map_err(|problem| ConfigError::Build { file, what: format!("--backend-mode: {problem}") })?;
+        let fault = |what| ConfigError::Build { file: self.file.clone(), what };
+        let sources = self.checked_sources(&modes, "--backend-mode").map_err(fault)?;
+        let problems = check::policies(&self.policies, &sources, self.backend_mode_file.is_some(), &Places::default());
+        if let Some(problem) = problems.first() {
+            return Err(fault(format!("--backend-mode: {problem}")));
+        }
+        self.sources = sources;
         Ok(())
+    }
+
+    /// The sources that `modes` names, or the first thing that is wrong with it, behind the name of `whose` it is.
+    fn checked_sources(&self, modes: &BackendMode, whose: &str) -> Result<Vec<Source>, String> {
+        let known = check::Known { policies: Some(&self.policies), dynamic_file: self.dynamic_file.is_some() };
+        let (sources, problems) = check::sources(Some(modes), known, &Places::default());
+        problems.first().map_or(Ok(sources), |problem| Err(format!("{whose}: {problem}")))
     }
 
     /// Puts the sources of `server.dynamicBackendModePath` in place, and gives the text that says so.
     fn read_backend_mode(&mut self) -> Result<String, ConfigError> {
         let Some(file) = &self.backend_mode_file else { return Ok(String::new()) };
         let Some((modes, text)) = backend_mode::read(file)? else { return Ok(String::new()) };
-        let checked = check::sources(Some(&modes), &self.policies, self.dynamic_file.is_some(), &Places::default());
-        let fault = |problem| ConfigError::Build { file: file.clone(), what: format!("backendMode: {problem}") };
-        self.sources = checked.map_err(fault)?;
+        let file = file.clone();
+        let fault = |what| ConfigError::Build { file, what };
+        self.sources = self.checked_sources(&modes, "backendMode").map_err(fault)?;
         Ok(text)
     }
 
@@ -301,6 +341,12 @@ impl Default for Config {
 // === impl Source ===
 
 impl Source {
+    /// Whether it is read while Herald runs, from outside of the configuration.
+    #[must_use]
+    pub fn is_live(&self) -> bool {
+        matches!(self, Self::AckConfigMap | Self::Crd | Self::DynamicFile | Self::EksConfigMap)
+    }
+
     /// The name in `server.backendMode`, in the trail, in logs and metrics.
     #[must_use]
     pub fn name(&self) -> String {
@@ -321,7 +367,9 @@ impl Loaded {
     /// Writes every warning to the process log, and how many mappings are in force.
     pub fn log(&self) {
         for warning in &self.warnings {
-            tracing::warn!(file = %self.config.file.display(), line = warning.line, key = warning.path, "{}", warning.text);
+            let Finding { id, at, path, .. } = warning;
+            let file = self.config.file.display();
+            tracing::warn!(%file, line = at.line, key = path, check = %id, "{}", warning.text());
         }
         let Config { generation, rules, policies, .. } = &self.config;
         let (mappings, policies, warnings) = (rules.len(), policies.len(), self.warnings.len());

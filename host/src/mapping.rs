@@ -18,6 +18,7 @@ pub mod chain;
 pub mod guard;
 pub mod live;
 pub mod mounted_file;
+pub mod near;
 pub mod policy_stage;
 pub mod rule;
 pub mod template;

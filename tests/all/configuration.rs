@@ -56,12 +56,12 @@ async fn a_mistake_is_named_with_its_file_line_and_key() {
         (
             config("  backendMode: [MountedFiles]"),
             expect![
-                "herald: …/config.yaml:20:16: unknown source `MountedFiles`, did you mean `MountedFile`? (server.backendMode)"
+                "herald: …/config.yaml:20:17: unknown source `MountedFiles`, did you mean `MountedFile`? (server.backendMode)"
             ],
         ),
         (
             config("  backendMode: [Policy/nobody]"),
-            expect!["herald: …/config.yaml:20:16: Policy/nobody names no policy of `policies` (server.backendMode)"],
+            expect!["herald: …/config.yaml:20:17: Policy/nobody names no policy of `policies` (server.backendMode)"],
         ),
         (
             config("  mapUsers: []"),

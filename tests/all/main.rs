@@ -2,12 +2,14 @@
 //! link once; one file a subject, named by what must hold.
 
 mod altered;
+mod check_config;
 mod client_cache;
 mod clients;
 mod compatibility;
 mod configuration;
 mod credential_sources;
 mod documents;
+mod explain;
 mod hostile_policies;
 mod lifecycle;
 mod login;

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use herald::config::Config;
+use herald::config::{CheckedFile, Config, Severity};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {
@@ -11,4 +11,6 @@ fuzz_target!(|text: &str| {
         Ok(loaded) => assert!(!loaded.config.sources.is_empty()),
         Err(error) => assert!(error.to_string().contains("fuzz.yaml")),
     }
+    let checked = CheckedFile::parse(Path::new("fuzz.yaml"), text.to_owned());
+    assert!(checked.findings.iter().all(|finding| !finding.refuses || finding.severity == Severity::Error));
 });

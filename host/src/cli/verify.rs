@@ -91,7 +91,7 @@ struct Identity {
 }
 
 /// Longest wait for sources that have to be read first.
-const READ: Duration = Duration::from_secs(20);
+pub(super) const READ: Duration = Duration::from_secs(20);
 /// Longest token that is read from stdin, in bytes; far more than any is long.
 const MAX_STDIN: u64 = 64 << 10;
 /// What stands for "read it from stdin".
@@ -240,7 +240,7 @@ impl fmt::Display for Report<'_> {
 }
 
 /// Text that others chose, so that it cannot move a terminal's cursor.
-struct Plain<'a>(&'a str);
+pub(super) struct Plain<'a>(pub(super) &'a str);
 
 impl fmt::Display for Plain<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -272,7 +272,8 @@ impl Identity {
 // === impl Token ===
 
 impl Token {
-    fn read(&self, stdin: impl Read) -> anyhow::Result<Arc<BearerToken>> {
+    /// The token itself, from `stdin` if it stands there.
+    pub(super) fn read(&self, stdin: impl Read) -> anyhow::Result<Arc<BearerToken>> {
         if self.0.expose() != STDIN {
             return Ok(Arc::clone(&self.0));
         }

@@ -187,6 +187,20 @@ impl Config {
         })
     }
 
+    /// Loads every policy by itself, and what they need: what fails, with the number of its policy if it is about one.
+    /// Blocks.
+    #[must_use]
+    pub fn try_policies(&self) -> Vec<(Option<usize>, ConfigError)> {
+        // No policy needs a source to be read.
+        let without_sources = Self { sources: Vec::new(), ..self.clone() };
+        let shared = match Shared::new(&without_sources, Arc::default(), None, || SystemTime::UNIX_EPOCH) {
+            Ok(shared) => shared,
+            Err(error) => return vec![(None, error)],
+        };
+        let load = |(index, policy)| self.policy(policy, &shared, None).err().map(|error| (Some(index), error));
+        self.policies.iter().enumerate().filter_map(load).collect()
+    }
+
     /// Every cloud whose tokens are accepted.
     fn providers(&self, cluster_id: &aws::ClusterId) -> Vec<Arc<dyn Provider>> {
         let aws =

@@ -1,17 +1,19 @@
-//! Rules across keys: what each says may be right, and together they make no sense.
+//! Rules across keys: what each says may be right, and together they make no sense. And the rooms' own bounds.
 
 use std::collections::BTreeMap;
 
 use super::{
     Source,
     backend_mode::BackendMode,
-    error::{Problem, did_you_mean},
+    error::{Position, Problem, did_you_mean},
     file::{Places, ReservedPrefixes},
-    warnings::Warnings,
+    finding::{CheckId, Findings, Severity},
+    remark::MASTERS,
 };
 use crate::{
     mapping::{chain::MAP_ACCOUNTS, policy_stage},
     policy::{self, Kind, OnFault},
+    server, sts,
 };
 
 /// Every source that is no policy.
@@ -20,48 +22,67 @@ const STATIC: [Source; 5] =
 /// Old names, and the sources they mean.
 const OLD_NAMES: [(&str, Source); 2] = [("ConfigMap", Source::EksConfigMap), ("File", Source::MountedFile)];
 
-/// The sources in order. `dynamic_file`: there is a path for DynamicFile.
-pub(super) fn sources(
-    modes: Option<&BackendMode>,
-    policies: &[policy::Config],
-    dynamic_file: bool,
-    places: &Places,
-) -> Result<Vec<Source>, Problem> {
-    let wrong = |what: String| Problem::new(places.backend_mode, what).under("backendMode", places.backend_mode);
-    let Some(BackendMode(modes)) = modes else { return Ok(vec![Source::MountedFile]) };
-    if modes.is_empty() {
-        return Err(wrong("names no source".to_owned()));
-    }
-    let mut sources = Vec::new();
-    for mode in modes {
-        let source = source(mode, policies).map_err(wrong)?;
-        if sources.contains(&source) {
-            return Err(wrong(format!("names {} twice", source.name())));
-        }
-        if source == Source::DynamicFile && !dynamic_file {
-            return Err(wrong("DynamicFile needs `dynamicFilePath`".to_owned()));
-        }
-        sources.push(source);
-    }
-    Ok(sources)
+/// What a list of sources may name.
+#[derive(Clone, Copy)]
+pub(super) struct Known<'a> {
+    /// Without them any name of one is taken.
+    pub(super) policies: Option<&'a [policy::Config]>,
+    /// There is a path for DynamicFile.
+    pub(super) dynamic_file: bool,
 }
 
-pub(super) fn source(mode: &str, policies: &[policy::Config]) -> Result<Source, String> {
-    if let Some(source) = static_source(mode) {
-        return Ok(source);
+/// The sources in order, and what is wrong with the list.
+pub(super) fn sources(modes: Option<&BackendMode>, known: Known<'_>, places: &Places) -> (Vec<Source>, Vec<Problem>) {
+    let wrong = |index: usize, what: Wrong| {
+        let at = places.modes.get(index).copied().unwrap_or(places.backend_mode);
+        what.at(at).under("backendMode", at)
+    };
+    let Some(BackendMode(modes)) = modes else { return (vec![Source::MountedFile], Vec::new()) };
+    let (mut sources, mut problems) = (Vec::new(), Vec::new());
+    if modes.is_empty() {
+        problems.push(wrong(0, "names no source".to_owned().into()));
+    }
+    for (index, mode) in modes.iter().enumerate() {
+        match source(mode, known) {
+            Ok(source) if sources.contains(&source) => {
+                problems.push(wrong(index, format!("names {} twice", source.name()).into()));
+            }
+            Ok(source) => sources.push(source),
+            Err(what) => problems.push(wrong(index, what)),
+        }
+    }
+    (sources, problems)
+}
+
+/// What is wrong with a source, and most likely meant.
+pub(super) struct Wrong {
+    what: String,
+    hint: Option<String>,
+}
+
+fn source(mode: &str, known: Known<'_>) -> Result<Source, Wrong> {
+    match static_source(mode) {
+        Some(Source::DynamicFile) if !known.dynamic_file => {
+            return Err("DynamicFile needs `dynamicFilePath`".to_owned().into());
+        }
+        Some(source) => return Ok(source),
+        None => {}
     }
     let Some(name) = mode.strip_prefix(policy_stage::PREFIX) else {
         let names = STATIC.map(|source| source.name());
         let hint = did_you_mean(mode, names.iter().map(String::as_str).chain([policy_stage::PREFIX]));
-        return Err(format!("unknown source `{mode}`{hint}"));
+        return Err(Wrong { what: format!("unknown source `{mode}`"), hint });
     };
+    let Some(policies) = known.policies else { return Ok(Source::Policy(name.to_owned())) };
     let found = policies.iter().find(|policy| policy.name.as_str() == name);
     match found.map(|policy| policy.kind) {
         Some(Kind::Map) => Ok(Source::Policy(name.to_owned())),
-        Some(_) => Err(format!("{mode} is not of kind map: policies of other kinds follow the list by themselves")),
+        Some(_) => {
+            Err(format!("{mode} is not of kind map: policies of other kinds follow the list by themselves").into())
+        }
         None => {
             let hint = did_you_mean(name, policies.iter().map(|policy| policy.name.as_str()));
-            Err(format!("{mode} names no policy of `policies`{hint}"))
+            Err(Wrong { what: format!("{mode} names no policy of `policies`"), hint })
         }
     }
 }
@@ -71,14 +92,15 @@ fn static_source(mode: &str) -> Option<Source> {
     old.or_else(|| STATIC.into_iter().find(|source| source.name() == mode))
 }
 
-/// What the policies say about each other and about the list of sources. `switched`: another list may take its place,
-/// so that a policy which this one leaves out may still be asked.
+/// What is wrong with what the policies say about each other and about the list of sources. `switched`: another list
+/// may take its place, so that a policy which this one leaves out may still be asked.
 pub(super) fn policies(
     policies: &[policy::Config],
     sources: &[Source],
     switched: bool,
     places: &Places,
-) -> Result<(), Problem> {
+) -> Vec<Problem> {
+    let mut problems = Vec::new();
     let guarded = policies.iter().any(|policy| policy.kind == Kind::Guard);
     for (index, policy) in policies.iter().enumerate() {
         let name = policy.name.as_str();
@@ -99,38 +121,81 @@ pub(super) fn policies(
             _ => continue,
         };
         let at = places.policies.get(index).copied().unwrap_or_default();
-        return Err(Problem::new(at, what).within(index, at).under("policies", at));
+        problems.push(Problem::new(at, what).within(index, at).under("policies", at));
     }
-    Ok(())
+    problems
 }
 
-/// Reserved prefixes by source. Entries of one source add up.
+/// Policies that the operator lets make administrators.
+pub(super) fn ceilings(policies: &[policy::Config], places: &Places) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for ((index, policy), at) in policies.iter().enumerate().zip(&places.policies) {
+        let groups = policy.ceiling.groups.as_deref().unwrap_or_default();
+        if groups.iter().any(|group| group == MASTERS) {
+            let what = format!("`{}` may make anybody an administrator", policy.name.as_str());
+            let problem = Problem::new(*at, what).id(CheckId::PolicyAdministrator);
+            let problem = problem.fix(format!("take `{MASTERS}` out of its ceiling, or map administrators by name"));
+            problems.push(problem.within(index, *at).under("policies", *at));
+        }
+    }
+    problems
+}
+
+/// Reserved prefixes by source, and what is wrong with them. Entries of one source add up.
 pub(super) fn reserved_prefixes(
     entries: Vec<ReservedPrefixes>,
     sources: &[Source],
     places: &Places,
-    warnings: &mut Warnings,
-) -> Result<BTreeMap<String, Vec<String>>, Problem> {
+    findings: &mut Findings,
+) -> (BTreeMap<String, Vec<String>>, Vec<Problem>) {
     let mut reserved: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let mut problems = Vec::new();
     for (index, entry) in entries.into_iter().enumerate() {
         let at = places.reserved_prefixes.get(index).copied().unwrap_or_default();
+        let full = |problem: Problem| problem.within(index, at).under("reservedPrefixConfig", at);
         let known = static_source(&entry.backend_mode);
         let name = known.as_ref().map_or(entry.backend_mode, Source::name);
         let asked = name == MAP_ACCOUNTS || sources.iter().any(|source| source.name() == name);
         if !asked && known.is_some() {
-            warnings.push(
-                at.line,
-                &format!("server.reservedPrefixConfig[{index}]"),
-                format!("has no effect: {name} is not in backendMode"),
-            );
+            let problem = Problem::new(at, "has no effect").id(CheckId::NoEffect);
+            let problem = full(problem.fix(format!("{name} is not in backendMode")));
+            findings.remark(Severity::Warning, problem.under("server", at));
         } else if !asked {
             let names: Vec<String> = sources.iter().map(Source::name).collect();
             let hint = did_you_mean(&name, names.iter().map(String::as_str));
-            let problem = Problem::new(at, format!("`{name}` is not in backendMode{hint}"));
-            return Err(problem.within(index, at).under("reservedPrefixConfig", at));
+            problems.push(full(Problem::new(at, format!("`{name}` is not in backendMode")).maybe(hint)));
+            continue;
         }
         let prefixes = entry.username_prefix_reserve_list.into_iter().filter(|prefix| !prefix.is_empty());
         reserved.entry(name).or_default().extend(prefixes);
     }
-    Ok(reserved)
+    (reserved, problems)
+}
+
+/// The first setting of STS that is out of bounds, and why.
+pub(super) fn sts_bounds(sts: &sts::Config) -> Option<(String, String)> {
+    let error = sts.check().err()?;
+    let key = if let sts::ConfigError::Bounds { key, .. } = &error { key } else { "endpoints" };
+    Some((format!("sts.{key}"), error.to_string()))
+}
+
+/// The first setting of the server itself that is out of bounds, and why.
+pub(super) fn server_bounds(server: &server::Config) -> Option<(String, String)> {
+    let error = server.check().err()?;
+    let key = if let server::Error::OutOfBounds { key, .. } = &error { key } else { "" };
+    Some((key.to_owned(), error.to_string()))
+}
+
+// === impl Wrong ===
+
+impl Wrong {
+    fn at(self, at: Position) -> Problem {
+        Problem::new(at, self.what).maybe(self.hint)
+    }
+}
+
+impl From<String> for Wrong {
+    fn from(what: String) -> Self {
+        Self { what, hint: None }
+    }
 }

@@ -13,6 +13,7 @@ use serde::{
 
 use super::{
     error::{Position, Problem, did_you_mean},
+    finding::CheckId,
     node::{Key, Node, Value},
 };
 
@@ -39,12 +40,13 @@ pub(super) fn fold(key: &str, fields: &[&'static str]) -> Option<&'static str> {
 /// That `key` is nobody's.
 pub(super) fn unknown(key: &Key, known: &[&'static str]) -> Problem {
     let hint = did_you_mean(&key.text, known.iter().copied());
-    Problem::new(key.at, format!("unknown key `{}`{hint}", key.text))
+    Problem::new(key.at, format!("unknown key `{}`", key.text)).id(CheckId::UnknownKey).maybe(hint)
 }
 
 /// That `key` is there for the second time.
 pub(super) fn twice(key: &Key, first: &Key) -> Problem {
-    Problem::new(key.at, format!("`{}` is given already, as `{}` on line {}", key.text, first.text, first.at.line))
+    let what = format!("`{}` is given already, as `{}` on line {}", key.text, first.text, first.at.line);
+    Problem::new(key.at, what).id(CheckId::DuplicateKey)
 }
 
 // === impl De ===
@@ -82,7 +84,8 @@ impl<'a> De<'a> {
         let written = self.node.written(self.source);
         let leading_zero = written.len() > 1 && written.starts_with('0') && written.bytes().all(|b| b.is_ascii_digit());
         if leading_zero {
-            return Err(self.here(format!("`{written}` starts with a zero, which readers of YAML do not agree on")));
+            let what = format!("`{written}` starts with a zero, which readers of YAML do not agree on");
+            return Err(self.here(what).id(CheckId::YamlTrap));
         }
         match self.node.value {
             Value::Signed(number) => visitor.visit_i64(number),

@@ -1,5 +1,5 @@
 //! Entries of every source: each is read by itself, so that a wrong one is left out and reported and never
-//! takes its neighbours with it.
+//! takes its neighbours with it. What is right and may not mean what it says is for [`super::remark`].
 
 use std::time::SystemTime;
 
@@ -8,36 +8,36 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use super::{
     de::{fold, twice, unknown},
     error::{Position, Problem, did_you_mean},
+    finding::{CheckId, Findings, Severity},
     node::{Key, Node, Section, Value},
-    warnings::Warnings,
+    remark::{Census, Entry, Spot},
 };
-use crate::{
-    caller::{
-        AccountId, Arn, InvalidAccountId, PrincipalId, PrincipalKind,
-        arn::{ACS_PARTITION, AWS_PARTITIONS},
-    },
-    mapping::{
-        Rules, bootstrap_admins,
-        rule::{GroupLists, PermissionSet, Rule, Subject},
-        template::Template,
-    },
+use crate::mapping::{
+    Rules, bootstrap_admins,
+    rule::{GroupLists, Rule, Subject},
+    template::{InvalidTemplate, Template},
 };
 
-/// What has been read of a file's mappings so far.
+mod subject;
+
+/// What has been read of one source's mappings so far.
 pub(super) struct Entries<'a> {
     pub(super) source: &'a str,
     style: Style,
     rules: Rules,
     /// Users wait until all roles are in: role entries come first, wherever they are written.
-    users: Vec<(Place, Subject, Rule)>,
+    users: Vec<(Place, Read)>,
     groups: GroupLists,
-    pub(super) warnings: Warnings,
+    pub(super) findings: Findings,
+    census: Census,
+    /// How many findings there were before the last entry.
+    before_last: usize,
 }
 
 /// Whose entries they are, which decides how they are read and named in messages.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(super) struct Style {
-    /// What stands in front of a list's name.
+    /// The key that the lists stand under; empty for none.
     pub(super) under: &'static str,
     /// Documents that other programs write too: a key that is like none of ours is passed over. One that is may
     /// be a slip that changes what the entry means, so it still costs the entry.
@@ -51,96 +51,123 @@ pub(super) struct Style {
 pub(super) enum Place {
     /// In a list.
     Item(usize),
-    /// In an object of its own.
-    Object(String),
+    /// In an object of a cluster, known by its name. Others are older, and none has lines.
+    Object(Box<str>),
+    /// In an object that stands in a file.
+    Spec,
+}
+
+/// What one entry says.
+struct Read {
+    subject: Subject,
+    rule: Rule,
+    at: Position,
+    /// Where it says whom it is about.
+    named_at: Position,
 }
 
 const ROLE_KEYS: [&str; 6] = ["roleARN", "sso", "username", "groups", "userid", "notAfter"];
 const USER_KEYS: [&str; 5] = ["userARN", "username", "groups", "userid", "notAfter"];
 const PRINCIPAL_KEYS: [&str; 4] = ["arn", "username", "groups", "notAfter"];
-const SSO_KEYS: [&str; 3] = ["permissionSetName", "accountID", "partition"];
-/// Longest name of a permission set (IAM Identity Center API Reference, "CreatePermissionSet").
-const MAX_SET_NAME: usize = 32;
 
 // === impl Entries ===
 
 impl<'a> Entries<'a> {
     pub(super) fn new(source: &'a str, style: Style) -> Self {
-        let (rules, users, groups) = (Rules::default(), Vec::new(), GroupLists::default());
-        Self { source, style, rules, users, groups, warnings: Warnings::default() }
+        Self {
+            source,
+            style,
+            rules: Rules::default(),
+            users: Vec::new(),
+            groups: GroupLists::default(),
+            findings: Findings::default(),
+            census: Census::default(),
+            before_last: 0,
+        }
     }
 
     /// Reads one entry, or reports why it is left out.
     pub(super) fn add(&mut self, section: Section, place: Place, node: &Node) {
+        self.before_last = self.findings.len();
         match self.read(section, &place, node) {
-            Ok((subject, rule)) if section == Section::Users => self.users.push((place, subject, rule)),
-            Ok((subject, rule)) => self.insert(section, &place, subject, rule),
+            Ok(read) if section == Section::Users => self.users.push((place, read)),
+            Ok(read) => self.insert(section, place, read),
             Err(problem) => {
-                let inner = problem.path();
-                let dot = if inner.is_empty() || inner.starts_with('[') { "" } else { "." };
-                let path = format!("{}{dot}{inner}", self.path(section, &place));
-                let line = problem.at.unwrap_or(node.at).line;
-                self.warnings.push(line, &path, format!("left out: {}", problem.what));
+                self.census.leave_out(node, &problem);
+                self.lose(section, place.of(problem, section, self.style.under, node.at));
             }
         }
     }
 
-    /// Reads one entry that may not be left out.
-    pub(super) fn require(&mut self, section: Section, index: usize, node: &Node) -> Result<(), Problem> {
-        let (subject, rule) = self.read(section, &Place::Item(index), node)?;
-        self.rules.insert(subject, rule).map_err(|duplicate| Problem::new(node.at, duplicate.to_string()))
+    /// Takes back what was said of the last entry: the document ended in the middle of it.
+    pub(super) fn forget_last(&mut self) {
+        self.findings.truncate(self.before_last);
     }
 
-    /// Every rule that is in force.
-    pub(super) fn finish(mut self) -> (Rules, Warnings) {
-        for (place, subject, rule) in std::mem::take(&mut self.users) {
-            self.insert(Section::Users, &place, subject, rule);
+    /// Every rule that is in force, and what is to be said about them.
+    pub(super) fn finish(mut self) -> (Rules, Findings, Census) {
+        for (place, read) in std::mem::take(&mut self.users) {
+            self.insert(Section::Users, place, read);
         }
         self.rules.shrink_to_fit();
-        (self.rules, self.warnings)
+        self.census.overlaps(&self.rules, &mut self.findings);
+        (self.rules, self.findings, self.census)
     }
 
-    fn insert(&mut self, section: Section, place: &Place, subject: Subject, rule: Rule) {
-        let line = rule.line;
+    fn insert(&mut self, section: Section, place: Place, read: Read) {
+        let Read { subject, rule, at, named_at } = read;
+        let spot = Spot { at, named_at, under: self.style.under, section, place };
+        let entry = Entry { subject: &subject, rule: &rule, spot };
+        entry.remark(&mut self.findings);
+        self.census.count(&entry);
+        let spot = entry.spot;
         if let Err(duplicate) = self.rules.insert(subject, rule) {
-            let why = match place {
-                Place::Item(_) => duplicate.to_string(),
+            let what = match spot.place {
                 Place::Object(_) => "an older object maps the same principal, which stays in force".to_owned(),
+                Place::Item(_) | Place::Spec => duplicate.to_string(),
             };
-            self.warnings.push(line, &self.path(section, place), format!("left out: {why}"));
+            let problem = Problem::new(named_at, what).id(CheckId::DuplicatePrincipal);
+            self.lose(section, spot.of(problem.fix("keep one entry, with the groups of both")));
         }
     }
 
-    fn path(&self, section: Section, place: &Place) -> String {
-        match place {
-            Place::Item(index) => format!("{}{}[{index}]", self.style.under, section.key()),
-            Place::Object(name) => name.clone(),
+    /// That an entry is not in force. Those who are to get in whatever happens may not be left out: it could be
+    /// found too late.
+    fn lose(&mut self, section: Section, problem: Problem) {
+        match section {
+            Section::Admins => self.findings.refuse(problem),
+            Section::Identities | Section::Roles | Section::Users => self.findings.left_out(problem),
         }
     }
 
-    fn read(&mut self, section: Section, place: &Place, node: &Node) -> Result<(Subject, Rule), Problem> {
+    fn read(&mut self, section: Section, place: &Place, node: &Node) -> Result<Read, Problem> {
         let Value::Map(entries) = &node.value else {
             return Err(Problem::new(node.at, format!("expected a map, found {}", node.value.noun())));
         };
-        self.check_keys(section, place, entries)?;
-        let subject = self.subject(section, entries, node.at)?;
+        let passed = check_keys(entries, section.keys(), self.style.shared)?;
+        let (subject, named_at) = self.subject(section, entries, node.at)?;
         let username = self.username(section, entries, node.at)?;
         let groups = self.group_list(section, entries)?;
-        let not_after = self.not_after(entries)?;
-        self.remark(section, place, entries, &subject, &username, &groups);
         let rule = Rule::new(username, self.groups.share(groups), node.at.line);
-        Ok(match not_after {
-            None => (subject, rule),
-            Some(end) => (subject, rule.ending(end)),
-        })
+        let rule = match self.not_after(entries)? {
+            None => rule,
+            Some(end) => rule.ending(end),
+        };
+        let user_id = entries.iter().map(|(key, _)| key).find(|key| key.text.eq_ignore_ascii_case("userid"));
+        let idle = user_id.filter(|_| !self.style.by_user_id);
+        let idle = idle.map(|key| (key, "`userid` has no effect here: entries match by ARN".to_owned()));
+        let passed = passed.map(|key| (key, format!("the key `{}` is none of ours and has no effect", key.text)));
+        for (key, what) in idle.into_iter().chain(passed) {
+            let problem = place.of(Problem::new(key.at, what), section, self.style.under, node.at);
+            self.findings.remark(Severity::Warning, problem.id(CheckId::NoEffect));
+        }
+        Ok(Read { subject, rule, at: node.at, named_at })
     }
 
-    fn check_keys(&mut self, section: Section, place: &Place, entries: &[(Key, Node)]) -> Result<(), Problem> {
-        if let Some(key) = check_keys(entries, section.keys(), self.style.shared)? {
-            let text = format!("the key `{}` is none of ours and has no effect", key.text);
-            self.warnings.push(key.at.line, &self.path(section, place), text);
-        }
-        Ok(())
+    fn required<'n>(&self, entries: &'n [(Key, Node)], key: &str, at: Position) -> Result<&'n str, Problem> {
+        let missing = || Problem::new(at, format!("the key `{key}` is missing")).id(CheckId::MissingKey);
+        let node = value(entries, key).ok_or_else(missing)?;
+        node.text(self.source).map_err(|problem| problem.under(key, node.at))
     }
 
     fn not_after(&self, entries: &[(Key, Node)]) -> Result<Option<SystemTime>, Problem> {
@@ -153,79 +180,27 @@ impl<'a> Entries<'a> {
         Ok(Some(end.into()))
     }
 
-    fn subject(&self, section: Section, entries: &[(Key, Node)], at: Position) -> Result<Subject, Problem> {
-        let key = section.arn_key();
-        let arn = value(entries, key).map(|node| self.arn(node).map_err(|problem| problem.under(key, node.at)));
-        if self.style.by_user_id {
-            let id = PrincipalId::new(self.required(entries, "userid", at)?);
-            return Ok(Subject::Principal(id, arn.transpose()?));
-        }
-        let sso = value(entries, "sso").filter(|_| section == Section::Roles);
-        match (arn, sso) {
-            (Some(arn), None) => arn.map(Subject::Arn),
-            (None, Some(node)) => self.permission_set(node).map_err(|problem| problem.under("sso", node.at)),
-            (Some(_), Some(_)) => Err(Problem::new(at, format!("has both `{key}` and `sso`: keep one of them"))),
-            (None, None) if section == Section::Roles => {
-                Err(Problem::new(at, format!("has neither `{key}` nor `sso`: it names nobody")))
-            }
-            (None, None) => Err(Problem::new(at, format!("has no `{key}`: it names nobody"))),
-        }
-    }
-
-    fn arn(&self, node: &Node) -> Result<Arn, Problem> {
-        let text = node.text(self.source)?;
-        if text.contains(['*', '?']) {
-            return Err(Problem::new(node.at, "wildcards are not supported in an ARN: name each role"));
-        }
-        text.parse().map_err(|error| Problem::new(node.at, format!("{error}{}", partition_hint(text))))
-    }
-
-    fn permission_set(&self, node: &Node) -> Result<Subject, Problem> {
-        let Value::Map(entries) = &node.value else {
-            return Err(Problem::new(node.at, format!("expected a map, found {}", node.value.noun())));
-        };
-        check_keys(entries, &SSO_KEYS, false)?;
-        let name = self.required(entries, "permissionSetName", node.at)?;
-        let good = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_+=,.@-".contains(&byte));
-        if !good || !(1..=MAX_SET_NAME).contains(&name.len()) {
-            return Err(Problem::new(
-                node.at,
-                "not the name of a permission set: 1 to 32 of A-Z a-z 0-9 _ + = , . @ -",
-            ));
-        }
-        let account = self.required(entries, "accountID", node.at)?;
-        let bad = |error: InvalidAccountId| Problem::new(node.at, error.to_string());
-        let account: AccountId = account.parse().map_err(bad)?;
-        let partition = match value(entries, "partition") {
-            None => AWS_PARTITIONS[0],
-            Some(node) => aws_partition(node.text(self.source)?).map_err(|what| Problem::new(node.at, what))?,
-        };
-        Ok(Subject::PermissionSet(PermissionSet::new(partition, &account, name)))
-    }
-
-    fn required<'n>(&self, entries: &'n [(Key, Node)], key: &str, at: Position) -> Result<&'n str, Problem> {
-        let missing = || Problem::new(at, format!("the key `{key}` is missing"));
-        let node = value(entries, key).ok_or_else(missing)?;
-        node.text(self.source).map_err(|problem| problem.under(key, node.at))
-    }
-
     fn username(&self, section: Section, entries: &[(Key, Node)], at: Position) -> Result<Template, Problem> {
+        let none = |problem: Problem| match problem.id {
+            CheckId::MissingKey => problem.id(CheckId::NoUsername),
+            _ => problem,
+        };
         let text = match value(entries, "username") {
             None if section == Section::Admins => bootstrap_admins::USERNAME,
-            _ => self.required(entries, "username", at)?,
+            _ => self.required(entries, "username", at).map_err(none)?,
         };
         let node = value(entries, "username").map_or(at, |node| node.at);
         if text.trim().is_empty() {
-            return Err(Problem::new(node, "the username is empty").under("username", node));
+            return Err(Problem::new(node, "the username is empty").id(CheckId::NoUsername).under("username", node));
         }
-        Template::parse(text).map_err(|error| Problem::new(node, error.to_string()).under("username", node))
+        template(text, node).map_err(|problem| problem.under("username", node))
     }
 
     /// A list, or as in existing files a text with commas.
     fn group_list(&self, section: Section, entries: &[(Key, Node)]) -> Result<Vec<Template>, Problem> {
-        let group = |at: Position, text: &str| match Template::parse(text) {
+        let group = |at: Position, text: &str| match template(text, at) {
             Ok(group) if group.is_empty() => Err(Problem::new(at, "a group is empty")),
-            group => group.map_err(|error| Problem::new(at, error.to_string())),
+            group => group,
         };
         let Some(node) = value(entries, "groups") else {
             let default = (section == Section::Admins).then_some(bootstrap_admins::GROUP);
@@ -246,37 +221,6 @@ impl<'a> Entries<'a> {
         };
         groups.map_err(|problem| problem.under("groups", node.at))
     }
-
-    /// Reports what an entry that is in force may not mean as it is written.
-    fn remark(
-        &mut self,
-        section: Section,
-        place: &Place,
-        entries: &[(Key, Node)],
-        subject: &Subject,
-        username: &Template,
-        groups: &[Template],
-    ) {
-        let path = self.path(section, place);
-        let mut remark = |line, text: &str| self.warnings.push(line, &path, text.to_owned());
-        let line = entries.first().map_or(0, |(key, _)| key.at.line);
-        let user_id = entries.iter().find(|(key, _)| key.text.eq_ignore_ascii_case("userid"));
-        if let Some((key, _)) = user_id.filter(|_| !self.style.by_user_id) {
-            remark(key.at.line, "`userid` has no effect here: entries match by ARN");
-        }
-        if let Subject::Arn(arn) = subject {
-            if arn.session_name().is_some() {
-                remark(line, "names one session, and is in force for every session of its role");
-            }
-            let role = matches!(arn.kind(), PrincipalKind::AssumedRole | PrincipalKind::Role);
-            if role && arn.path() != "/" {
-                remark(line, "STS leaves out the path of a role: this entry matches by the role's name alone");
-            }
-        }
-        if username.opens_system_names() || groups.iter().any(Template::opens_system_names) {
-            remark(line, "whoever may assume this role chooses the rest of a `system:` name");
-        }
-    }
 }
 
 /// The first key that is passed over, if `pass_over` allows it.
@@ -294,7 +238,7 @@ fn check_keys<'n>(
         if fold(&key.text, known).is_some() {
             continue;
         }
-        if !pass_over || !did_you_mean(&key.text, known.iter().copied()).is_empty() {
+        if !pass_over || did_you_mean(&key.text, known.iter().copied()).is_some() {
             return Err(unknown(key, known));
         }
         passed.get_or_insert(key);
@@ -308,22 +252,31 @@ pub(super) fn value<'n>(entries: &'n [(Key, Node)], key: &str) -> Option<&'n Nod
     found.map(|(_, node)| node).filter(|node| !matches!(node.value, Value::Null))
 }
 
-/// The partition of AWS that `text` names.
-pub(super) fn aws_partition(text: &str) -> Result<&'static str, String> {
-    let found = AWS_PARTITIONS.iter().find(|known| **known == text);
-    found.copied().ok_or_else(|| format!("no partition of AWS{}", did_you_mean(text, AWS_PARTITIONS)))
+fn template(text: &str, at: Position) -> Result<Template, Problem> {
+    Template::parse(text).map_err(|error| {
+        let id = if error == InvalidTemplate::NeedsEc2 { CheckId::NeedsEc2 } else { CheckId::Template };
+        Problem::new(at, error.to_string()).id(id)
+    })
 }
 
-fn partition_hint(arn: &str) -> String {
-    let partition = arn.strip_prefix("arn:").and_then(|rest| rest.split_once(':')).map(|(partition, _)| partition);
-    let wrong = partition.filter(|name| !AWS_PARTITIONS.contains(name) && *name != ACS_PARTITION);
-    wrong.map_or_else(String::new, |name| did_you_mean(name, AWS_PARTITIONS))
+// === impl Place ===
+
+impl Place {
+    /// That `problem` is with the entry that stands `at` here, of lists under the key `under`.
+    pub(super) fn of(&self, problem: Problem, section: Section, under: &str, at: Position) -> Problem {
+        let problem = match self {
+            Self::Object(name) => return problem.under(name, at),
+            Self::Spec => return problem.under(section.key(), at),
+            Self::Item(index) => problem.within(*index, at).under(section.key(), at),
+        };
+        if under.is_empty() { problem } else { problem.under(under, at) }
+    }
 }
 
 // === impl Section ===
 
 impl Section {
-    fn key(self) -> &'static str {
+    pub(super) fn key(self) -> &'static str {
         match self {
             Self::Admins => "bootstrapAdmins",
             Self::Identities => "spec",

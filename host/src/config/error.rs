@@ -1,4 +1,4 @@
-//! Errors and warnings of a configuration: each is one line that names the file, the line and the key.
+//! Errors of a configuration: each is one line that names the file, the line and the key.
 
 use std::{
     fmt,
@@ -6,6 +6,8 @@ use std::{
 };
 
 use serde::de::Unexpected;
+
+use super::finding::{CheckId, Finding};
 
 /// Where something stands in a file, both counted from 1.
 #[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
@@ -56,28 +58,21 @@ pub enum ConfigError {
     },
 }
 
-/// Something in a file that is left out or has no effect. The rest of the file is in force.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Warning {
-    /// The line, counted from 1.
-    pub line: u32,
-    /// The key, e.g. `server.mapRoles[3]`.
-    pub path: String,
-    /// What is wrong and what came of it.
-    pub text: String,
-}
-
 /// A finding before its file is known. Its path grows outwards as it is handed up.
 #[derive(Debug)]
 pub(super) struct Problem {
     pub(super) at: Option<Position>,
     /// Innermost first.
     path: Vec<Step>,
+    pub(super) id: CheckId,
     pub(super) what: String,
+    /// What to do about it. A question goes on in the sentence, an instruction follows a colon.
+    pub(super) fix: Option<String>,
 }
 
-#[derive(Debug)]
-enum Step {
+/// One step from a value to what stands in it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) enum Step {
     Index(usize),
     Key(Box<str>),
 }
@@ -105,23 +100,38 @@ impl ConfigError {
     }
 }
 
-fn in_brackets(path: &str) -> String {
-    if path.is_empty() { String::new() } else { format!(" ({path})") }
+impl ConfigError {
+    /// That `finding` refuses `file`.
+    pub(super) fn refused(file: &Path, finding: &Finding) -> Self {
+        let (at, path, what) = (finding.at, finding.path.clone(), finding.text());
+        Self::Invalid { file: file.to_owned(), at, path, what }
+    }
 }
 
-// === impl Warning ===
-
-impl fmt::Display for Warning {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "line {}: {}{}", self.line, self.text, in_brackets(&self.path))
-    }
+fn in_brackets(path: &str) -> String {
+    if path.is_empty() { String::new() } else { format!(" ({path})") }
 }
 
 // === impl Problem ===
 
 impl Problem {
     pub(super) fn new(at: Position, what: impl Into<String>) -> Self {
-        Self { at: Some(at), path: Vec::new(), what: what.into() }
+        Self { at: Some(at), path: Vec::new(), id: CheckId::InvalidValue, what: what.into(), fix: None }
+    }
+
+    /// The same, found by this check.
+    pub(super) fn id(self, id: CheckId) -> Self {
+        Self { id, ..self }
+    }
+
+    /// The same, with what to do about it.
+    pub(super) fn fix(self, fix: impl Into<String>) -> Self {
+        Self { fix: Some(fix.into()), ..self }
+    }
+
+    /// The same, with a hint at what is most likely meant, if there is one.
+    pub(super) fn maybe(self, hint: Option<String>) -> Self {
+        Self { fix: hint.or(self.fix), ..self }
     }
 
     /// The same, found under `key`, which stands `at` unless the finding knows better.
@@ -151,16 +161,28 @@ impl Problem {
         path
     }
 
-    pub(super) fn in_file(self, file: &Path) -> ConfigError {
-        let path = self.path();
-        let at = self.at.unwrap_or(Position { line: 1, column: 1 });
-        ConfigError::Invalid { file: file.to_owned(), at, path, what: self.what }
+    /// The same as it was numbered before the end of `cut` was taken out of its list.
+    pub(super) fn renumber(&mut self, cut: &[Step]) {
+        let Some((Step::Index(removed), list)) = cut.split_last() else { return };
+        let depth = list.len();
+        if self.path.len() <= depth || !self.steps().take(depth).eq(list) {
+            return;
+        }
+        let place = self.path.len() - 1 - depth;
+        if let Step::Index(index) = &mut self.path[place] {
+            *index += usize::from(*index >= *removed);
+        }
+    }
+
+    /// The steps from the outside in.
+    pub(super) fn steps(&self) -> impl DoubleEndedIterator<Item = &Step> {
+        self.path.iter().rev()
     }
 }
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.what)
+        f.write_str(&whole(&self.what, self.fix.as_deref()))
     }
 }
 
@@ -168,15 +190,15 @@ impl std::error::Error for Problem {}
 
 impl serde::de::Error for Problem {
     fn custom<T: fmt::Display>(text: T) -> Self {
-        Self { at: None, path: Vec::new(), what: text.to_string() }
+        Self { at: None, ..Self::new(Position::default(), text.to_string()) }
     }
 
     fn missing_field(field: &'static str) -> Self {
-        Self::custom(format_args!("the key `{field}` is missing"))
+        Self::custom(format_args!("the key `{field}` is missing")).id(CheckId::MissingKey)
     }
 
     fn duplicate_field(field: &'static str) -> Self {
-        Self::custom(format_args!("the key `{field}` is given twice, under two names"))
+        Self::custom(format_args!("the key `{field}` is given twice, under two names")).id(CheckId::DuplicateKey)
     }
 
     fn unknown_variant(found: &str, expected: &'static [&'static str]) -> Self {
@@ -196,11 +218,20 @@ impl serde::de::Error for Problem {
     }
 }
 
-/// A hint at the known word that `found` is most likely meant to be, or nothing.
-pub(super) fn did_you_mean<'a>(found: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+/// A message and what to do about it, in one sentence.
+pub(super) fn whole(what: &str, fix: Option<&str>) -> String {
+    match fix {
+        None => what.to_owned(),
+        Some(question) if question.ends_with('?') => format!("{what}, {question}"),
+        Some(instruction) => format!("{what}: {instruction}"),
+    }
+}
+
+/// A hint at the known word that `found` is most likely meant to be.
+pub(super) fn did_you_mean<'a>(found: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
     const ALIKE: f64 = 0.6;
     let found = found.to_ascii_lowercase();
     let rate = |word: &'a str| (strsim::normalized_damerau_levenshtein(&found, &word.to_ascii_lowercase()), word);
     let best = known.into_iter().map(rate).max_by(|left, right| left.0.total_cmp(&right.0));
-    best.filter(|(alike, _)| *alike >= ALIKE).map_or_else(String::new, |(_, word)| format!(", did you mean `{word}`?"))
+    best.filter(|(alike, _)| *alike >= ALIKE).map(|(_, word)| format!("did you mean `{word}`?"))
 }

@@ -1,7 +1,6 @@
 //! The file's shape: which key belongs to which room, and which keys of existing files have no effect.
 
 use std::{
-    collections::BTreeSet,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -9,17 +8,20 @@ use std::{
 use serde::Deserialize;
 
 use super::{
-    ClientSection, Config, Loaded,
-    accounts::{Numbers, accounts},
+    Checked, ClientSection, Config,
     backend_mode::BackendMode,
     check,
-    de::{De, fields_of, twice, unknown},
+    de::{fields_of, twice, unknown},
     entry::{Entries, Place, Style, value},
     error::{Position, Problem},
-    node::{self, Key, Node, Section, Value},
-    warnings::Warnings,
+    finding::{CheckId, Findings, Severity},
+    node::{self, Key, Node, Value},
+    remark::Census,
+    repair::{read, read_within},
 };
-use crate::{caller::AccountId, kubernetes::watch, mapping::Rules, observe, policy, provider::aws, server, sts};
+use crate::{kubernetes::watch, mapping::Rules, observe, policy, provider::aws, server, sts};
+
+mod lists;
 
 /// What this room itself reads under `server`.
 #[derive(Deserialize, Default)]
@@ -52,17 +54,17 @@ pub(super) struct ReservedPrefixes {
 #[derive(Default)]
 pub(super) struct Places {
     pub(super) backend_mode: Position,
+    /// Each of its items; none if it is a text.
+    pub(super) modes: Vec<Position>,
     sts: Position,
     pub(super) policies: Vec<Position>,
     pub(super) reserved_prefixes: Vec<Position>,
 }
 
 const TOP: [&str; 2] = ["clusterID", "server"];
-/// Read entry by entry; the roles and users are already, on the way.
-const LISTS: [&str; 5] = ["mapRoles", "mapUsers", "mapAccounts", "scrubbedAccounts", BOOTSTRAP_ADMINS];
-const BOOTSTRAP_ADMINS: &str = "bootstrapAdmins";
+const SERVER: &str = "server";
 /// How entries of this file are read and named.
-const STYLE: Style = Style { under: "server.", shared: false, by_user_id: false };
+const STYLE: Style = Style { under: SERVER, shared: false, by_user_id: false };
 /// Keys of existing files that are understood and do nothing, with what to know about them.
 const IDLE_TOP: [(&str, &str); 5] = [
     ("feature-gates", "nothing here is behind a gate"),
@@ -80,148 +82,187 @@ const IDLE_SERVER: [(&str, &str); 6] = [
     ("sourceARN", "this release makes no EC2 look-ups"),
 ];
 
-/// Reads a whole file.
-pub(super) fn parse(file: &Path, source: &str) -> Result<Loaded, Problem> {
+/// Reads a whole file, as far as it can be read.
+pub(super) fn parse(file: &Path, source: &str) -> Checked {
     let mut entries = Entries::new(source, STYLE);
-    let root = node::read(source, &mut |section, index, node| entries.add(section, Place::Item(index), &node))?;
-    let (rules, mut warnings) = entries.finish();
-
-    let idle = IDLE_TOP.map(|(key, _)| key);
-    let [top, client, idle] = split(root, [&TOP, fields_of::<ClientSection>(), &idle])?;
-    warn_idle(&mut warnings, "", &idle, &IDLE_TOP);
-    let Value::Map(mut top) = top.value else { return Ok(Loaded { config: Config::default(), warnings: Vec::new() }) };
-    let server = take(&mut top, "server").unwrap_or_else(|| Node::new(Position::default(), Value::Null));
-    let at = server.at;
-    let config = Config {
-        file: file.to_owned(),
-        cluster_id: cluster_id(&top, source)?,
-        client: De::new(&client, source).read()?,
-        rules: Arc::new(rules),
-        ..server_section(file, server, source, &mut warnings).map_err(|problem| problem.under("server", at))?
-    };
-    Ok(Loaded { config, warnings: warnings.finish() })
-}
-
-fn server_section(file: &Path, node: Node, source: &str, warnings: &mut Warnings) -> Result<Config, Problem> {
-    let idle = IDLE_SERVER.map(|(key, _)| key);
-    let rooms = [&LISTS, fields_of::<Own>(), fields_of::<server::Config>(), fields_of::<observe::Config>(), &idle];
-    let [mut lists, own, http, observe, idle] = split(node, rooms)?;
-    warn_idle(warnings, "server.", &idle, &IDLE_SERVER);
-
-    lists_were_read(&lists)?;
-    let places = Places::of(&own);
-    let admins = bootstrap_admins(&mut lists, source, warnings)?;
-    let keys: Own = De::new(&own, source).read()?;
-    let (kubernetes, dynamic_file) = (keys.kubernetes(file), keys.dynamic_file(file));
-    let Own { partition, backend_mode, mut policies, policy_engine, reserved_prefix_config, mut sts, .. } = keys;
-    sts.check().map_err(|error| {
-        let key = if let sts::ConfigError::Bounds { key, .. } = &error { key } else { "endpoints" };
-        out_of_bounds(&own, &format!("sts.{key}"), &error)
-    })?;
-    let http_config: server::Config = De::new(&http, source).read()?;
-    http_config.check().map_err(|error| {
-        let key = if let server::Error::OutOfBounds { key, .. } = &error { key } else { "" };
-        out_of_bounds(&http, key, &error)
-    })?;
-    for policy in &mut policies {
-        policy.component = beside(file, &policy.component);
+    let root = node::read(source, &mut |section, index, node| entries.add(section, Place::Item(index), &node));
+    if root.is_err() {
+        entries.forget_last();
     }
-    for ca_file in sts.endpoints.iter_mut().filter_map(|endpoint| endpoint.ca_file.as_mut()) {
-        *ca_file = beside(file, ca_file);
-    }
-    let sources = check::sources(backend_mode.as_ref(), &policies, dynamic_file.is_some(), &places)?;
-    check::policies(&policies, &sources, keys.dynamic_backend_mode_path.is_some(), &places)?;
-    let sts_hosts =
-        sts_hosts(&sts, partition).map_err(|what| Problem::new(places.sts, what).under("sts", places.sts))?;
-    let reserved_prefixes = check::reserved_prefixes(reserved_prefix_config, &sources, &places, warnings)?;
-    Ok(Config {
-        server: http_config,
-        observe: De::new(&observe, source).read()?,
-        sts,
-        partition,
-        sts_hosts,
-        sources,
-        bootstrap_admins: Arc::new(admins),
-        kubernetes,
-        dynamic_file,
-        dynamic_file_strict: keys.dynamic_file_user_id_strict,
-        backend_mode_file: keys.dynamic_backend_mode_path.map(|path| beside(file, &path)),
-        policies,
-        policy_engine,
-        map_accounts: account_list(&lists, "mapAccounts", source, |problem| {
-            warnings.left_out(&problem.under("mapAccounts", Position::default()).under("server", Position::default()));
-            Ok(())
-        })?,
-        // Leaving one out would put that account into logs, so a wrong one is an error.
-        scrubbed_accounts: account_list(&lists, "scrubbedAccounts", source, Err)?,
-        reserved_prefixes,
-        ..Config::default()
-    })
-}
-
-/// That the value at `path`, dots between its keys, is not what its room takes.
-fn out_of_bounds(section: &Node, path: &str, error: &dyn std::error::Error) -> Problem {
-    let mut place = section;
-    for key in path.split('.') {
-        let Value::Map(entries) = &place.value else { break };
-        let Some(node) = value(entries, key) else { break };
-        place = node;
-    }
-    let mut problem = Problem::new(place.at, error.to_string());
-    for key in path.rsplit('.') {
-        problem = problem.under(key, place.at);
-    }
-    problem
-}
-
-/// The entries of these lists are in, so that nothing is left of a list; of anything else, something is.
-fn lists_were_read(lists: &Node) -> Result<(), Problem> {
-    let Value::Map(entries) = &lists.value else { return Ok(()) };
-    for key in ["mapRoles", "mapUsers"] {
-        if let Some(node) = value(entries, key) {
-            let what = format!("expected a list of mappings, found {}", node.value.noun());
-            return Err(Problem::new(node.at, what).under(key, node.at));
+    let (rules, mut findings, census) = entries.finish();
+    let (config, policies_at) = match root {
+        Ok(root) => {
+            let admins = Census::default();
+            let mut reader = Reader { file, source, findings: &mut findings, policies_at: Vec::new(), admins };
+            let config = reader.top(root, Arc::new(rules));
+            let Reader { policies_at, admins, .. } = reader;
+            for census in [&census, &admins] {
+                census.partitions(&config.accepted_partitions(), &mut findings);
+            }
+            (config, policies_at)
         }
-    }
-    Ok(())
-}
-
-/// Those who are to get in whatever happens: leaving one out could be found too late, so a wrong one is an error.
-fn bootstrap_admins(lists: &mut Node, source: &str, warnings: &mut Warnings) -> Result<Rules, Problem> {
-    let Value::Map(keys) = &mut lists.value else { return Ok(Rules::default()) };
-    let Some(list) = take(keys, BOOTSTRAP_ADMINS) else { return Ok(Rules::default()) };
-    let items = match list.value {
-        Value::Null => Vec::new(),
-        Value::List(items) => items,
-        other => {
-            let what = format!("expected a list of ARNs, found {}", other.noun());
-            return Err(Problem::new(list.at, what).under(BOOTSTRAP_ADMINS, list.at));
+        Err(problem) => {
+            findings.refuse(problem);
+            (Config::default(), Vec::new())
         }
     };
-    let mut entries = Entries::new(source, STYLE);
-    for (index, item) in items.into_iter().enumerate() {
-        let at = item.at;
-        let entry = match item.value {
-            Value::Text(_) => Node::new(at, Value::Map(vec![(Key { at, text: "arn".into() }, item)])),
-            _ => item,
+    Checked { policies_at, ..Checked::new(config, findings, census) }
+}
+
+/// The way through one file.
+struct Reader<'a> {
+    file: &'a Path,
+    source: &'a str,
+    findings: &'a mut Findings,
+    policies_at: Vec<Position>,
+    /// What is counted over `server.bootstrapAdmins`.
+    admins: Census,
+}
+
+// === impl Reader ===
+
+impl Reader<'_> {
+    fn top(&mut self, root: Node, rules: Arc<Rules>) -> Config {
+        let idle = IDLE_TOP.map(|(key, _)| key);
+        let [top, mut client, idle] = self.split(root, [&TOP, fields_of::<ClientSection>(), &idle], "");
+        self.warn_idle("", &idle, &IDLE_TOP);
+        let Value::Map(mut top) = top.value else { return Config::default() };
+        let server = take(&mut top, SERVER).unwrap_or_else(|| Node::new(Position::default(), Value::Null));
+        let cluster_id = cluster_id(&top, self.source).unwrap_or_else(|problem| {
+            self.findings.refuse(problem);
+            None
+        });
+        let client = read(&mut client, self.source).report("", self.findings);
+        Config { file: self.file.to_owned(), cluster_id, client, rules, ..self.server(server) }
+    }
+
+    fn server(&mut self, node: Node) -> Config {
+        let at = node.at;
+        let idle = IDLE_SERVER.map(|(key, _)| key);
+        let rooms =
+            [&lists::KEYS, fields_of::<Own>(), fields_of::<server::Config>(), fields_of::<observe::Config>(), &idle];
+        let [mut lists, mut own, mut http, mut observe, idle] = self.split(node, rooms, SERVER);
+        self.warn_idle("server.", &idle, &IDLE_SERVER);
+        let refuse = |findings: &mut Findings, problem: Problem| findings.refuse(problem.under(SERVER, at));
+
+        for problem in lists::were_read(&lists) {
+            refuse(self.findings, problem);
+        }
+        let places = Places::of(&own);
+        let bootstrap_admins = Arc::new(self.bootstrap_admins(&mut lists, at));
+        let own = read_within(&mut own, self.source, |own: &Own| check::sts_bounds(&own.sts));
+        let readable = |key: &str| own.is_whole(key);
+        let (policies_read, reserved_read, sts_read) =
+            (readable("policies"), readable("reservedPrefixConfig"), readable("sts"));
+        let modes_read = readable("backendMode");
+        let dynamic_file_read = readable("dynamicFilePath");
+        let own = own.report(SERVER, self.findings);
+        let (kubernetes, dynamic_file) = (own.kubernetes(self.file), own.dynamic_file(self.file));
+        let backend_mode_file = own.dynamic_backend_mode_path.as_deref().map(|path| beside(self.file, path));
+        let dynamic_file_strict = own.dynamic_file_user_id_strict;
+        let Own { partition, backend_mode, mut policies, policy_engine, reserved_prefix_config, mut sts, .. } = own;
+        for policy in &mut policies {
+            policy.component = beside(self.file, &policy.component);
+        }
+        for ca_file in sts.endpoints.iter_mut().filter_map(|endpoint| endpoint.ca_file.as_mut()) {
+            *ca_file = beside(self.file, ca_file);
+        }
+        // What is missing because it could not be read is no second mistake.
+        let known = check::Known {
+            policies: policies_read.then_some(&policies[..]),
+            dynamic_file: dynamic_file.is_some() || !dynamic_file_read,
         };
-        let read = entries.require(Section::Admins, index, &entry);
-        read.map_err(|problem| problem.within(index, at).under(BOOTSTRAP_ADMINS, at))?;
+        let (sources, problems) = check::sources(backend_mode.as_ref(), known, &places);
+        let switched = backend_mode_file.is_some();
+        let all_known = policies_read && modes_read && problems.is_empty();
+        problems.into_iter().for_each(|problem| refuse(self.findings, problem));
+        if all_known {
+            for problem in check::policies(&policies, &sources, switched, &places) {
+                refuse(self.findings, problem);
+            }
+        }
+        let sts_hosts = sts_hosts(&sts, partition).unwrap_or_else(|what| {
+            if sts_read {
+                refuse(self.findings, Problem::new(places.sts, what).under("sts", places.sts));
+            }
+            Vec::new()
+        });
+        if !switched {
+            self.warn_unasked(&lists, &sources);
+        }
+        if policies_read {
+            self.policies_at.clone_from(&places.policies);
+            check::ceilings(&policies, &places).into_iter().for_each(|problem| {
+                self.findings.remark(Severity::Note, problem.under(SERVER, at));
+            });
+        }
+        let reserved = if all_known && reserved_read { reserved_prefix_config } else { Vec::new() };
+        let (reserved_prefixes, problems) = check::reserved_prefixes(reserved, &sources, &places, self.findings);
+        problems.into_iter().for_each(|problem| refuse(self.findings, problem));
+        Config {
+            server: read_within(&mut http, self.source, check::server_bounds).report(SERVER, self.findings),
+            observe: read(&mut observe, self.source).report(SERVER, self.findings),
+            map_accounts: self.accounts(&lists, "mapAccounts", at, Findings::left_out),
+            // Leaving one out would put that account into logs, so a wrong one is an error.
+            scrubbed_accounts: self.accounts(&lists, "scrubbedAccounts", at, Findings::refuse),
+            sts,
+            partition,
+            sts_hosts,
+            sources,
+            bootstrap_admins,
+            kubernetes,
+            dynamic_file,
+            dynamic_file_strict,
+            backend_mode_file,
+            policies,
+            policy_engine,
+            reserved_prefixes,
+            ..Config::default()
+        }
     }
-    let (rules, remarks) = entries.finish();
-    warnings.append(remarks);
-    Ok(rules)
-}
 
-fn account_list(
-    lists: &Node,
-    key: &str,
-    source: &str,
-    wrong: impl FnMut(Problem) -> Result<(), Problem>,
-) -> Result<BTreeSet<AccountId>, Problem> {
-    let Value::Map(entries) = &lists.value else { return Ok(BTreeSet::new()) };
-    let Some(node) = value(entries, key) else { return Ok(BTreeSet::new()) };
-    accounts(node, source, Numbers::Refused, wrong).map_err(|problem| problem.under(key, node.at))
+    /// Deals the keys of one map out to those who know them.
+    fn split<const N: usize>(&mut self, node: Node, rooms: [&[&'static str]; N], under: &str) -> [Node; N] {
+        let at = node.at;
+        let mut refuse = |problem: Problem| {
+            self.findings.refuse(if under.is_empty() { problem } else { problem.under(under, at) });
+        };
+        let entries = match node.value {
+            Value::Map(entries) => entries,
+            Value::Null => Vec::new(),
+            other => {
+                refuse(Problem::new(at, format!("expected a map, found {}", other.noun())));
+                Vec::new()
+            }
+        };
+        let mut dealt: [Vec<(Key, Node)>; N] = std::array::from_fn(|_| Vec::new());
+        for (key, node) in entries {
+            let whose = rooms.iter().position(|names| fold_known(&key, names));
+            let Some(place) = whose else {
+                refuse(unknown(&key, &rooms.concat()).under(&key.text, key.at));
+                continue;
+            };
+            match dealt[place].iter().find(|(other, _)| other.text.eq_ignore_ascii_case(&key.text)) {
+                Some((first, _)) => refuse(twice(&key, first).under(&key.text, key.at)),
+                None => dealt[place].push((key, node)),
+            }
+        }
+        dealt.map(|entries| Node::new(at, Value::Map(entries)))
+    }
+
+    fn warn_idle(&mut self, prefix: &str, idle: &Node, table: &[(&str, &str)]) {
+        let Value::Map(entries) = &idle.value else { return };
+        for (key, _) in entries {
+            let advice = table.iter().find(|(name, _)| name.eq_ignore_ascii_case(&key.text));
+            let path = format!("{prefix}{}", key.text);
+            self.no_effect(key, &path, advice.map_or("", |(_, text)| text));
+        }
+    }
+
+    fn no_effect(&mut self, key: &Key, path: &str, advice: &str) {
+        let problem = Problem::new(key.at, "has no effect").id(CheckId::NoEffect).fix(advice).under(path, key.at);
+        self.findings.remark(Severity::Warning, problem);
+    }
 }
 
 fn cluster_id(top: &[(Key, Node)], source: &str) -> Result<Option<aws::ClusterId>, Problem> {
@@ -255,29 +296,6 @@ fn beside(file: &Path, other: &Path) -> PathBuf {
     file.parent().unwrap_or_else(|| Path::new("")).join(other)
 }
 
-/// Deals the keys of one map out to those who know them.
-fn split<const N: usize>(node: Node, rooms: [&[&'static str]; N]) -> Result<[Node; N], Problem> {
-    let at = node.at;
-    let entries = match node.value {
-        Value::Map(entries) => entries,
-        Value::Null => Vec::new(),
-        other => return Err(Problem::new(at, format!("expected a map, found {}", other.noun()))),
-    };
-    let mut dealt: [Vec<(Key, Node)>; N] = std::array::from_fn(|_| Vec::new());
-    for (key, node) in entries {
-        let whose = rooms.iter().position(|names| fold_known(&key, names));
-        let Some(place) = whose else {
-            let known: Vec<&'static str> = rooms.concat();
-            return Err(unknown(&key, &known).under(&key.text, key.at));
-        };
-        if let Some((first, _)) = dealt[place].iter().find(|(other, _)| other.text.eq_ignore_ascii_case(&key.text)) {
-            return Err(twice(&key, first).under(&key.text, key.at));
-        }
-        dealt[place].push((key, node));
-    }
-    Ok(dealt.map(|entries| Node::new(at, Value::Map(entries))))
-}
-
 fn fold_known(key: &Key, names: &[&'static str]) -> bool {
     names.iter().any(|name| name.eq_ignore_ascii_case(&key.text))
 }
@@ -285,14 +303,6 @@ fn fold_known(key: &Key, names: &[&'static str]) -> bool {
 fn take(entries: &mut Vec<(Key, Node)>, key: &str) -> Option<Node> {
     let index = entries.iter().position(|(other, _)| other.text.eq_ignore_ascii_case(key))?;
     Some(entries.swap_remove(index).1)
-}
-
-fn warn_idle(warnings: &mut Warnings, prefix: &str, idle: &Node, table: &[(&str, &str)]) {
-    let Value::Map(entries) = &idle.value else { return };
-    for (key, _) in entries {
-        let advice = table.iter().find(|(name, _)| name.eq_ignore_ascii_case(&key.text)).map_or("", |(_, text)| text);
-        warnings.push(key.at.line, &format!("{prefix}{}", key.text), format!("has no effect: {advice}"));
-    }
 }
 
 // === impl Own ===
@@ -321,6 +331,7 @@ impl Places {
         };
         Self {
             backend_mode: value(entries, "backendMode").map_or(own.at, |node| node.at),
+            modes: items("backendMode"),
             sts: value(entries, "sts").map_or(own.at, |node| node.at),
             policies: items("policies"),
             reserved_prefixes: items("reservedPrefixConfig"),

@@ -12,7 +12,11 @@ use serde::{
 };
 use serde_saphyr::{Location, Spanned};
 
-use super::error::{Position, Problem};
+use super::{
+    error::{Position, Problem},
+    finding::CheckId,
+    yaml_error::from_yaml,
+};
 
 /// One value of a document.
 #[derive(Debug)]
@@ -43,7 +47,7 @@ pub(super) struct Key {
     pub(super) text: Box<str>,
 }
 
-/// A list of entries. Roles and users are read entry by entry.
+/// What is read entry by entry: lists, and objects that are one entry each.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Section {
     /// `bootstrapAdmins`.
@@ -61,8 +65,6 @@ pub(super) type EachEntry<'a> = &'a mut dyn FnMut(Section, usize, Node);
 pub(super) const MAX_BYTES: u64 = 32 << 20;
 /// Deepest nesting.
 const MAX_DEPTH: usize = 32;
-const BEYOND_BUDGET: &str = "larger, deeper or with more aliases than a configuration may be";
-const TWO_DOCUMENTS: &str = "a second document starts here: a file holds one";
 /// Words that older YAML takes for booleans when they stand without quotes (YAML 1.1, "Boolean
 /// Language-Independent Type").
 const OLD_BOOLEANS: [&str; 6] = ["y", "n", "yes", "no", "on", "off"];
@@ -78,9 +80,9 @@ pub(super) fn read_mappings(text: &str, each: EachEntry<'_>) -> Result<Node, Pro
     read_from(Level::Server, text, each)
 }
 
-/// Reads `text` as it is.
+/// Reads `text` as one tree.
 pub(super) fn read_whole(text: &str) -> Result<Node, Problem> {
-    read_from(Level::Whole, text, &mut |_, _, _| {})
+    serde_saphyr::from_str_with_options(text, options()).map_err(|error| from_yaml(&error, text))
 }
 
 fn read_from(level: Level, text: &str, each: EachEntry<'_>) -> Result<Node, Problem> {
@@ -119,24 +121,7 @@ fn options() -> serde_saphyr::Options {
     }
 }
 
-fn from_yaml(error: &serde_saphyr::Error, text: &str) -> Problem {
-    let at = error.location().map_or(Position { line: 1, column: 1 }, |location| position(&location));
-    let words = error.without_snippet().to_string();
-    let what = match words.split(" at line ").next().unwrap_or_default() {
-        _ if matches!(error.without_snippet(), serde_saphyr::Error::MultipleDocuments { .. }) => {
-            TWO_DOCUMENTS.to_owned()
-        }
-        what if what.starts_with("budget breached") => BEYOND_BUDGET.to_owned(),
-        what => what.replace('\n', " "),
-    };
-    let line = text.lines().nth(at.line.saturating_sub(1) as usize).unwrap_or_default();
-    let unquoted = line.split_once(':').is_some_and(|(_, value)| value.trim_start().starts_with("{{"))
-        || line.trim_start().trim_start_matches("- ").trim_start().starts_with("{{");
-    let hint = if unquoted { "; a value that starts with {{ needs quotes" } else { "" };
-    Problem::new(at, format!("{what}{hint}"))
-}
-
-fn position(location: &Location) -> Position {
+pub(super) fn position(location: &Location) -> Position {
     let small = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
     Position { line: small(location.line()), column: small(location.column()) }
 }
@@ -156,15 +141,24 @@ impl Node {
 
     /// The text, if the value is text to every reader of YAML.
     pub(super) fn text(&self, source: &str) -> Result<&str, Problem> {
-        let found = match &self.value {
+        let quotes = "write it in quotes";
+        let (found, fix) = match &self.value {
             Value::Text(text) if !self.is_old_boolean(text, source) => return Ok(text),
-            Value::Text(text) => format!("`{text}`, which many readers of YAML take for a boolean: write it in quotes"),
-            Value::Bool(value) => format!("the boolean `{value}`: write it in quotes"),
-            Value::Float(_) | Value::Signed(_) | Value::Unsigned(_) => self.number_is_no_text(source),
-            Value::MapOfMaps => "a nested map: a text that starts with {{ needs quotes".to_owned(),
-            other => other.noun().to_owned(),
+            Value::Text(text) => (format!("`{text}`, which many readers of YAML take for a boolean"), quotes),
+            Value::Bool(value) => (format!("the boolean `{value}`"), quotes),
+            Value::Float(_) | Value::Signed(_) | Value::Unsigned(_) => (self.number_is_no_text(source), quotes),
+            Value::MapOfMaps => ("a nested map".to_owned(), "a text that starts with {{ needs quotes"),
+            other => return Err(Problem::new(self.at, format!("expected text, found {}", other.noun()))),
         };
-        Err(Problem::new(self.at, format!("expected text, found {found}")))
+        Err(Problem::new(self.at, format!("expected text, found {found}")).id(CheckId::YamlTrap).fix(fix))
+    }
+
+    /// The text as it is, whatever other readers make of it.
+    pub(super) fn plain(&self) -> Option<&str> {
+        match &self.value {
+            Value::Text(text) => Some(text),
+            _ => None,
+        }
     }
 
     fn is_old_boolean(&self, text: &str, source: &str) -> bool {
@@ -178,7 +172,7 @@ impl Node {
         } else {
             ""
         };
-        format!("the number `{written}`: write it in quotes{octal}")
+        format!("the number `{written}`{octal}")
     }
 }
 
@@ -307,8 +301,6 @@ enum Level {
     Entries(Section),
     Server,
     Top,
-    /// Nothing below leads to a list.
-    Whole,
 }
 
 impl Level {
@@ -319,7 +311,7 @@ impl Level {
             Self::Top => is("server").then_some(Self::Server),
             Self::Server if is("mapRoles") => Some(Self::Entries(Section::Roles)),
             Self::Server => is("mapUsers").then_some(Self::Entries(Section::Users)),
-            Self::Entries(_) | Self::Whole => None,
+            Self::Entries(_) => None,
         }
     }
 }
@@ -364,7 +356,7 @@ impl<'de> Visitor<'de> for Walk<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
-        if let Level::Entries(_) | Level::Whole = self.level {
+        if let Level::Entries(_) = self.level {
             return Anything.visit_map(map);
         }
         let mut nodes = Vec::new();

@@ -19,9 +19,9 @@ use crate::{
     observe::Metrics,
 };
 
-mod config_map;
+pub(super) mod config_map;
 mod dynamic_file;
-mod identity_mapping;
+pub(super) mod identity_mapping;
 mod keeper;
 
 use config_map::ConfigMap;
@@ -55,7 +55,7 @@ pub(super) struct NotRead {
 }
 
 /// Namespace of the ConfigMaps (Amazon EKS User Guide, "Grant IAM users and roles access to Kubernetes APIs").
-const NAMESPACE: &str = "kube-system";
+pub(super) const NAMESPACE: &str = "kube-system";
 /// How often a wait looks whether it is over.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -120,16 +120,18 @@ impl Place {
     fn of(source: &Source, config: &Config) -> Option<Self> {
         let access = || config.kubernetes.clone();
         match source {
-            Source::AckConfigMap => {
-                Some(Self::ConfigMap { access: access(), name: live::ACK_CONFIG_MAP, object: "alibabacloud-auth" })
-            }
+            Source::AckConfigMap => Some(Self::ConfigMap {
+                access: access(),
+                name: live::ACK_CONFIG_MAP,
+                object: config_map::ALIBABACLOUD_AUTH,
+            }),
             Source::Crd => Some(Self::Identities { access: access() }),
             Source::DynamicFile => {
                 let (path, by_user_id) = (config.dynamic_file.clone()?, config.dynamic_file_strict);
                 Some(Self::File { path, by_user_id })
             }
             Source::EksConfigMap => {
-                Some(Self::ConfigMap { access: access(), name: live::EKS_CONFIG_MAP, object: "aws-auth" })
+                Some(Self::ConfigMap { access: access(), name: live::EKS_CONFIG_MAP, object: config_map::AWS_AUTH })
             }
             Source::MountedFile | Source::Policy(_) => None,
         }

@@ -269,7 +269,9 @@ fn what_is_no_yaml_names_its_line() {
     says("a: [1\nb: 2\n", &expect!["config.yaml:2:2: illegal placement of ':' indicator"]);
     says(
         "server:\n  - a\n  b: c\n",
-        &expect!["config.yaml:3:3: while parsing a block collection, did not find expected '-' indicator"],
+        &expect![
+            "config.yaml:3:3: while parsing a block collection, did not find expected '-' indicator: compare how far this line and those above it are indented"
+        ],
     );
     says(
         "clusterID: a\n---\nclusterID: b\n",
@@ -279,7 +281,7 @@ fn what_is_no_yaml_names_its_line() {
     says(
         "server:\n  mapRoles:\n  - username: {{SessionName}}-x\n",
         &expect![
-            "config.yaml:3:30: while parsing a block mapping, did not find expected key; a value that starts with {{ needs quotes"
+            "config.yaml:3:30: while parsing a block mapping, did not find expected key: a value that starts with {{ needs quotes"
         ],
     );
 }
@@ -339,8 +341,8 @@ fn a_wrong_entry_is_left_out_and_takes_nobody_with_it() {
     role(
         &with("username: 007"),
         &expect![[r#"
-        line 4: left out: expected text, found the number `007`: write it in quotes, and readers of YAML do not agree on what a leading zero means (server.mapRoles[1].username)
-    "#]],
+            line 4: left out: expected text, found the number `007`, and readers of YAML do not agree on what a leading zero means: write it in quotes (server.mapRoles[1].username)
+        "#]],
     );
     role(
         &with("username: {{SessionName}}"),
@@ -439,15 +441,15 @@ fn an_entry_names_exactly_one_principal() {
     role(
         "{rolearn: 'arn:aws:iam::123456789012:role/FIRST', username: a}",
         &expect![[r#"
-        line 4: left out: the same principal is mapped on line 3 already, which stays in force (server.mapRoles[1])
-    "#]],
+            line 4: left out: the same principal is mapped on line 3 already, which stays in force: keep one entry, with the groups of both (server.mapRoles[1])
+        "#]],
     );
     role(
         "{rolearn: 'arn:aws:iam::123456789012:role/team/First', username: a}",
         &expect![[r#"
-        line 4: STS leaves out the path of a role: this entry matches by the role's name alone (server.mapRoles[1])
-        line 4: left out: the same principal is mapped on line 3 already, which stays in force (server.mapRoles[1])
-    "#]],
+            line 4: STS leaves out the path of a role: this entry matches by the role's name alone: write `arn:aws:iam::123456789012:role/First` (server.mapRoles[1])
+            line 4: left out: the same principal is mapped on line 3 already, which stays in force: keep one entry, with the groups of both (server.mapRoles[1])
+        "#]],
     );
     says(
         "server:\n  mapUsers: [{username: a}]\n",
@@ -461,12 +463,17 @@ fn an_entry_names_exactly_one_principal() {
 fn permission_sets_are_checked() {
     let sso = |set: &str| format!("{{sso: {set}, username: a}}");
     role(&sso("{permissionSetName: View, accountID: '123456789012'}"), &expect![""]);
-    role(&sso("{permissionSetName: View, accountID: '123456789012', partition: aws-cn}"), &expect![""]);
+    role(
+        &sso("{permissionSetName: View, accountID: '123456789012', partition: aws-cn}"),
+        &expect![[r#"
+        line 4: never matches: it is of partition aws-cn, and tokens are accepted from aws: write the partition of your callers, or set `server.partition` (server.mapRoles[1])
+    "#]],
+    );
     role(
         &sso("{permissionSetName: View, accountID: 012345670123}"),
         &expect![[r#"
-        line 4: left out: expected text, found the number `012345670123`: write it in quotes, and readers of YAML do not agree on what a leading zero means (server.mapRoles[1].sso.accountID)
-    "#]],
+            line 4: left out: expected text, found the number `012345670123`, and readers of YAML do not agree on what a leading zero means: write it in quotes (server.mapRoles[1].sso.accountID)
+        "#]],
     );
     role(
         &sso("{permissionSetName: View, accountID: '12345'}"),
@@ -502,9 +509,9 @@ fn entries_that_may_not_mean_what_they_say_are_remarked_on() {
     role(
         "{rolearn: 'arn:aws:sts::123456789012:assumed-role/A/alice', username: a, userid: AROA}",
         &expect![[r#"
-        line 4: `userid` has no effect here: entries match by ARN (server.mapRoles[1])
-        line 4: names one session, and is in force for every session of its role (server.mapRoles[1])
-    "#]],
+            line 4: names one session, and is in force for every session of its role: write `arn:aws:iam::123456789012:role/A` (server.mapRoles[1])
+            line 4: `userid` has no effect here: entries match by ARN (server.mapRoles[1])
+        "#]],
     );
     role(
         "{rolearn: 'arn:aws:iam::123456789012:role/A', username: a, groups: ['system:{{SessionName}}']}",
@@ -524,8 +531,8 @@ server:
     says(
         text,
         &expect![[r#"
-        line 3: left out: the same principal is mapped on line 4 already, which stays in force (server.mapUsers[0])
-    "#]],
+            line 3: left out: the same principal is mapped on line 4 already, which stays in force: keep one entry, with the groups of both (server.mapUsers[0])
+        "#]],
     );
     maps(text, "arn:aws:sts::123456789012:assumed-role/A/s", "by-role [a b]");
 }
@@ -536,11 +543,11 @@ fn accounts_are_text() {
     says(
         text,
         &expect![[r#"
-        line 4: left out: expected text, found the number `012345670123`: write it in quotes, and readers of YAML do not agree on what a leading zero means (server.mapAccounts[1])
-        line 5: left out: expected text, found the number `123456789012`: write it in quotes (server.mapAccounts[2])
-        line 6: left out: not an account id: must be 12 or 16 decimal digits, found `12` (server.mapAccounts[3])
-        line 7: left out: not an account id: must be 12 or 16 decimal digits, found `1234567890123456x` (server.mapAccounts[4])
-    "#]],
+            line 4: left out: expected text, found the number `012345670123`, and readers of YAML do not agree on what a leading zero means: write it in quotes (server.mapAccounts[1])
+            line 5: left out: expected text, found the number `123456789012`: write it in quotes (server.mapAccounts[2])
+            line 6: left out: not an account id: must be 12 or 16 decimal digits, found `12` (server.mapAccounts[3])
+            line 7: left out: not an account id: must be 12 or 16 decimal digits, found `1234567890123456x` (server.mapAccounts[4])
+        "#]],
     );
     let accounts = parse(text).expect("it loads").config.map_accounts;
     assert_eq!(accounts.iter().map(AccountId::as_str).collect::<Vec<_>>(), ["012345670123"]);
@@ -569,23 +576,23 @@ fn sources_in_order() {
     says("server: {backendMode: []}", &expect!["config.yaml:1:23: names no source (server.backendMode)"]);
     says(
         "server: {backendMode: [MountedFiles]}",
-        &expect!["config.yaml:1:23: unknown source `MountedFiles`, did you mean `MountedFile`? (server.backendMode)"],
+        &expect!["config.yaml:1:24: unknown source `MountedFiles`, did you mean `MountedFile`? (server.backendMode)"],
     );
     says(
         "server: {backendMode: [File, MountedFile]}",
-        &expect!["config.yaml:1:23: names MountedFile twice (server.backendMode)"],
+        &expect!["config.yaml:1:30: names MountedFile twice (server.backendMode)"],
     );
     says(
         "server: {backendMode: [ConfigMap, EKSConfigMap]}",
-        &expect!["config.yaml:1:23: names EKSConfigMap twice (server.backendMode)"],
+        &expect!["config.yaml:1:35: names EKSConfigMap twice (server.backendMode)"],
     );
     says(
         "server: {backendMode: [DynamicFile]}",
-        &expect!["config.yaml:1:23: DynamicFile needs `dynamicFilePath` (server.backendMode)"],
+        &expect!["config.yaml:1:24: DynamicFile needs `dynamicFilePath` (server.backendMode)"],
     );
     says(
         "server: {backendMode: [Policy/a]}",
-        &expect!["config.yaml:1:23: Policy/a names no policy of `policies` (server.backendMode)"],
+        &expect!["config.yaml:1:24: Policy/a names no policy of `policies` (server.backendMode)"],
     );
     says(
         "server: {backendMode: 5}",
@@ -626,14 +633,14 @@ fn policies_and_sources_agree() {
         "Policy/oncal",
         &["name: oncall, kind: map"],
         &expect![
-            "config.yaml:2:18: Policy/oncal names no policy of `policies`, did you mean `oncall`? (server.backendMode)"
+            "config.yaml:2:19: Policy/oncal names no policy of `policies`, did you mean `oncall`? (server.backendMode)"
         ],
     );
     check(
         "Policy/a",
         &["name: a, kind: guard"],
         &expect![
-            "config.yaml:2:18: Policy/a is not of kind map: policies of other kinds follow the list by themselves (server.backendMode)"
+            "config.yaml:2:19: Policy/a is not of kind map: policies of other kinds follow the list by themselves (server.backendMode)"
         ],
     );
     check(
@@ -735,7 +742,10 @@ fn warnings_are_bounded() {
     text.extend(std::iter::repeat_n("  - bad\n", 1_500));
     let warnings = parse(&text).expect("it loads").warnings;
     assert_eq!(warnings.len(), 1_001);
-    assert_eq!(warnings[1_000].text, "and 500 more of this kind");
+    assert_eq!(warnings[1_000].message, "and 500 more of this kind");
+    assert_eq!(warnings[1_000].severity, Severity::Error);
+    text.push_str("  prot: 1\n");
+    assert!(parse(&text).expect_err("a typo").to_string().contains("`prot`"), "the refusal is kept");
 }
 
 #[test]
@@ -850,8 +860,8 @@ fn bootstrap_admins_are_arns_or_whole_entries() {
     check(
         &format!("['{role}', '{role}']"),
         admin,
-        Err("config.yaml:2:61: the same principal is mapped on line 2 already, which stays in force \
-             (server.bootstrapAdmins[1])"),
+        Err("config.yaml:2:61: the same principal is mapped on line 2 already, which stays in force: \
+             keep one entry, with the groups of both (server.bootstrapAdmins[1])"),
     );
 }
 

@@ -143,6 +143,28 @@ impl Rules {
         whole.eq_ignore_ascii_case(&caller.canonical_arn).then_some(rule)
     }
 
+    /// The entry about a permission set as such.
+    #[must_use]
+    pub fn permission_set(&self, set: &PermissionSet) -> Option<&Rule> {
+        self.by_permission_set.get(set)
+    }
+
+    /// Every ARN that is named, in lower case and a role's without its path, and its entry. In no order.
+    pub(super) fn arns(&self) -> impl Iterator<Item = (&str, &Rule)> {
+        self.by_arn.iter().map(|(arn, rule)| (&**arn, rule))
+    }
+
+    /// Every permission set that is named, and its entry. In no order.
+    pub(super) fn permission_sets(&self) -> impl Iterator<Item = (&PermissionSet, &Rule)> {
+        self.by_permission_set.iter()
+    }
+
+    /// Every entry, those included that have ended or wait for another one's end. In no order.
+    pub fn every(&self) -> impl Iterator<Item = &Rule> {
+        let first = self.by_arn.values().chain(self.by_permission_set.values()).chain(self.by_principal_id.values());
+        first.flat_map(|rule| std::iter::once(rule).chain(rule.end.iter().flat_map(|end| &end.next)))
+    }
+
     /// How many entries there are, those that have ended included.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -223,6 +245,24 @@ impl PermissionSet {
         }
     }
 
+    /// The account that it is in.
+    #[must_use]
+    pub fn account_id(&self) -> &str {
+        &self.account_id
+    }
+
+    /// Its name, in lower case.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The partition that it is in.
+    #[must_use]
+    pub fn partition(&self) -> &str {
+        &self.partition
+    }
+
     /// The set through which `caller` came.
     fn of(caller: &Caller) -> Option<Self> {
         let name = caller.sso_permission_set.as_ref()?;
@@ -291,6 +331,12 @@ impl Rule {
                 Ok(())
             }
         }
+    }
+
+    /// Whether everybody whom it names has the group `name`.
+    #[must_use]
+    pub fn gives(&self, name: &str) -> bool {
+        self.groups.iter().any(|group| group.literal() == Some(name))
     }
 
     /// The Kubernetes identity that this entry gives `caller`.

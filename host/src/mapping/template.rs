@@ -112,6 +112,15 @@ impl Template {
         matches!(&self.0, Form::Literal(text) if text.is_empty())
     }
 
+    /// The text, if it is the same for everybody.
+    #[must_use]
+    pub fn literal(&self) -> Option<&str> {
+        match &self.0 {
+            Form::Literal(text) => Some(text),
+            Form::Parts(_) => None,
+        }
+    }
+
     /// Whether the operator lets the caller choose the rest of a `system:` name.
     #[must_use]
     pub fn opens_system_names(&self) -> bool {
@@ -145,7 +154,8 @@ impl Template {
     }
 
     /// What stands before the first variable.
-    fn literal_head(&self) -> &str {
+    #[must_use]
+    pub fn literal_head(&self) -> &str {
         match &self.0 {
             Form::Literal(text) => text,
             Form::Parts(parts) => match parts.first() {

@@ -25,7 +25,8 @@ use serde::{Deserialize, Deserializer, de::Error as _};
 use serde_json::Value;
 
 use crate::{
-    caller::{AccountId, Arn, Caller, PrincipalId, PrincipalKind, SessionName, arn::ACS_PARTITION},
+    caller::{Arn, Caller, PrincipalId},
+    cli::made_up,
     policy::{Mapping, Request},
 };
 
@@ -134,9 +135,6 @@ struct Moment(SystemTime);
 
 /// Seconds from 1970 to 2026-01-01T00:00:00Z, the time of every case that sets none.
 const DEFAULT_NOW: Duration = Duration::from_secs(1_767_225_600);
-/// How old a case's token is, and how long it is good for: the usual minute after and 14 before.
-const SIGNED_BEFORE: Duration = Duration::from_secs(60);
-const EXPIRES_AFTER: Duration = Duration::from_secs(840);
 
 // === impl Document ===
 
@@ -164,35 +162,17 @@ impl CaseEntry {
 
 impl CallerEntry {
     fn complete(self, now: SystemTime) -> Caller {
-        let Self { arn, attributes, .. } = self;
-        let alibaba = arn.partition() == ACS_PARTITION;
-        let principal_id = self.principal_id.unwrap_or_else(|| principal_id(&arn).to_owned());
-        Caller {
-            provider: if alibaba { "alibaba" } else { "aws" },
-            partition: arn.partition().to_owned(),
-            account_id: AccountId::clone(arn.account_id()),
-            kind: arn.kind(),
-            arn: arn.to_string(),
-            canonical_arn: arn.canonical(),
-            name: arn.name().to_owned(),
-            principal_id: PrincipalId::new(principal_id),
-            session_name: arn.session_name().map(SessionName::new),
-            sso_permission_set: self.sso_permission_set.or_else(|| arn.permission_set().map(str::to_owned)),
-            access_key_id: self.access_key_id.unwrap_or_else(|| "AKIAIOSFODNN7EXAMPLE".to_owned()),
-            sts_region: self.sts_region.unwrap_or_else(|| "us-east-1".to_owned()),
-            signed_at: self.signed_at.map_or(now - SIGNED_BEFORE, |Moment(time)| time),
-            expires_at: self.expires_at.map_or(now + EXPIRES_AFTER, |Moment(time)| time),
-            uid: String::new(),
-            extra: Vec::new(),
-            attributes: attributes.into_iter().collect(),
+        let mut caller = made_up::caller(&self.arn, now);
+        if let Some(id) = self.principal_id {
+            caller.principal_id = PrincipalId::new(id);
         }
-    }
-}
-
-fn principal_id(arn: &Arn) -> &'static str {
-    match arn.kind() {
-        PrincipalKind::AssumedRole | PrincipalKind::Role => "AROAEXAMPLEEXAMPLE000",
-        _ => "AIDAEXAMPLEEXAMPLE000",
+        caller.access_key_id = self.access_key_id.unwrap_or(caller.access_key_id);
+        caller.sso_permission_set = self.sso_permission_set.or(caller.sso_permission_set);
+        caller.sts_region = self.sts_region.unwrap_or(caller.sts_region);
+        caller.signed_at = self.signed_at.map_or(caller.signed_at, |Moment(time)| time);
+        caller.expires_at = self.expires_at.map_or(caller.expires_at, |Moment(time)| time);
+        caller.attributes = self.attributes.into_iter().collect();
+        caller
     }
 }
 

@@ -4,17 +4,15 @@
 //! Each document stands for itself: one that does not parse leaves its last good text in force, and the other two
 //! go on. A key that is not there, or an object that is not there, maps nobody.
 
-use std::collections::BTreeSet;
-
 use serde_json::Value as Json;
 
 use super::keeper::{self, Read};
 use crate::{
-    caller::AccountId,
     config::{
-        accounts::{Numbers, accounts},
+        accounts::{Accounts, Numbers},
         entry::{Entries, Place, Style},
-        error::{Position, Problem},
+        error::Problem,
+        finding::Findings,
         node::{self, Node, Section, Value},
     },
     mapping::Mappings,
@@ -27,8 +25,14 @@ pub(super) struct ConfigMap {
     good: [String; DOCUMENTS.len()],
 }
 
+/// The objects.
+pub(in crate::config) const AWS_AUTH: &str = "aws-auth";
+pub(in crate::config) const ALIBABACLOUD_AUTH: &str = "alibabacloud-auth";
 /// The keys of the object, whose case counts.
-const DOCUMENTS: [&str; 3] = ["mapRoles", "mapUsers", "mapAccounts"];
+pub(in crate::config) const DOCUMENTS: [&str; 3] = ["mapRoles", "mapUsers", ACCOUNTS];
+pub(in crate::config) const ACCOUNTS: &str = "mapAccounts";
+/// The two that hold entries.
+pub(in crate::config) const LISTS: [Section; 2] = [Section::Roles, Section::Users];
 /// Values that stand for nothing, as tools leave them behind.
 const NOTHING: [&str; 4] = ["", "``", "\"\"", "''"];
 const STYLE: Style = Style { under: "", shared: true, by_user_id: false };
@@ -49,23 +53,30 @@ impl ConfigMap {
                 }
             }
         }
-        let [roles, users, list] = &self.good;
-        let mut entries = Entries::new(roles, STYLE);
-        for (section, text) in [(Section::Roles, roles), (Section::Users, users)] {
+        let [lists @ .., list] = &self.good;
+        let mut entries = Entries::new("", STYLE);
+        for (section, text) in LISTS.into_iter().zip(lists) {
             entries.source = text;
             for (index, node) in items(text).unwrap_or_default().iter().enumerate() {
                 entries.add(section, Place::Item(index), node);
             }
         }
-        let accounts = account_list(list, &mut entries);
-        let (rules, warnings) = entries.finish();
+        let items = items(list).unwrap_or_default();
+        let accounts = account_list(list, &[ACCOUNTS]).read(&items, &mut entries.findings);
+        let (rules, findings, _) = entries.finish();
         let hash = keeper::hash(texts.iter().map(|text| text.as_bytes()));
-        Read { mappings: Mappings { rules, accounts }, warnings: warnings.finish(), refused, hash }
+        Read { mappings: Mappings { rules, accounts }, warnings: findings.warnings(), refused, hash }
     }
 }
 
-fn items(text: &str) -> Result<Vec<Node>, Problem> {
-    if NOTHING.contains(&text.trim()) {
+/// Whether `text` stands for no document at all.
+pub(in crate::config) fn is_nothing(text: &str) -> bool {
+    NOTHING.contains(&text.trim())
+}
+
+/// What one of the documents lists.
+pub(in crate::config) fn items(text: &str) -> Result<Vec<Node>, Problem> {
+    if is_nothing(text) {
         return Ok(Vec::new());
     }
     let document = node::read_whole(text)?;
@@ -76,13 +87,9 @@ fn items(text: &str) -> Result<Vec<Node>, Problem> {
     }
 }
 
-fn account_list(text: &str, entries: &mut Entries<'_>) -> BTreeSet<AccountId> {
-    let list = Node::new(Position::default(), Value::List(items(text).unwrap_or_default()));
-    let wrong = |problem: Problem| {
-        entries.warnings.left_out(&problem.under("mapAccounts", Position::default()));
-        Ok(())
-    };
-    accounts(&list, text, Numbers::AsWritten, wrong).unwrap_or_default()
+/// How the list of accounts is read. Existing ones have numbers.
+pub(in crate::config) fn account_list<'a>(source: &'a str, path: &'a [&'a str]) -> Accounts<'a> {
+    Accounts { source, path, numbers: Numbers::AsWritten, wrong: Findings::left_out }
 }
 
 #[cfg(test)]

@@ -18,10 +18,11 @@ use tokio::{
 use super::keeper::{self, Keeper, Read};
 use crate::{
     config::{
-        accounts::{Numbers, accounts},
+        accounts::{self, Accounts, Numbers},
         entry::{Entries, Place, Style, value},
         error::Problem,
         files::{Stamp, Watcher},
+        finding::Findings,
         node::{self, Value},
     },
     mapping::Mappings,
@@ -35,6 +36,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 const WATCH_ANEW: u64 = 30;
 /// Lists of a file, which must be lists.
 const LISTS: [&str; 2] = ["mapRoles", "mapUsers"];
+const ACCOUNTS: &str = "mapAccounts";
 
 /// Keeps `keeper` in step with the file at `path`, for ever.
 pub(super) async fn follow(path: PathBuf, by_user_id: bool, mut keeper: Keeper) {
@@ -114,16 +116,12 @@ fn parse(text: &str, by_user_id: bool) -> Result<Read, Problem> {
             return Err(Problem::new(node.at, format!("{key}: expected a list, found {}", node.value.noun())));
         }
     }
-    let accounts = value(keys, "mapAccounts").map(|list| {
-        accounts(list, text, Numbers::AsWritten, |problem| {
-            entries.warnings.left_out(&problem.under("mapAccounts", list.at));
-            Ok(())
-        })
-    });
-    let accounts = accounts.transpose()?.unwrap_or_default();
-    let (rules, warnings) = entries.finish();
+    let items = value(keys, ACCOUNTS).map(accounts::items).transpose()?.unwrap_or_default();
+    let list = Accounts { source: text, path: &[ACCOUNTS], numbers: Numbers::AsWritten, wrong: Findings::left_out };
+    let accounts = list.read(items, &mut entries.findings);
+    let (rules, findings, _) = entries.finish();
     let hash = keeper::hash([text.as_bytes()].into_iter());
-    Ok(Read { mappings: Mappings { rules, accounts }, warnings: warnings.finish(), refused: Vec::new(), hash })
+    Ok(Read { mappings: Mappings { rules, accounts }, warnings: findings.warnings(), refused: Vec::new(), hash })
 }
 
 #[cfg(test)]

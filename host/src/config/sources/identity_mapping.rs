@@ -9,6 +9,7 @@ use super::keeper::{self, Read};
 use crate::{
     config::{
         entry::{Entries, Place, Style},
+        error::Position,
         node::{self, Section},
     },
     kubernetes::watch::{Object, Target},
@@ -16,7 +17,7 @@ use crate::{
 };
 
 /// The kind, as existing CustomResourceDefinitions have it.
-pub(super) const TARGET: Target = Target {
+pub(in crate::config) const TARGET: Target = Target {
     group: "iamauthenticator.k8s.aws",
     version: "v1alpha1",
     kind: "IAMIdentityMapping",
@@ -36,15 +37,15 @@ pub(super) fn read(objects: &BTreeMap<String, Object>) -> Read {
     for (object, spec) in sorted.iter().zip(&specs) {
         entries.source = spec;
         match node::read_whole(spec) {
-            Ok(node) => entries.add(Section::Identities, Place::Object(object.name.clone()), &node),
-            Err(problem) => entries.warnings.push(0, &object.name, format!("left out: {problem}")),
+            Ok(node) => entries.add(Section::Identities, Place::Object(object.name.as_str().into()), &node),
+            Err(problem) => entries.findings.left_out(problem.under(&object.name, Position::default())),
         }
     }
-    let (rules, warnings) = entries.finish();
+    let (rules, findings, _) = entries.finish();
     let parts = sorted.iter().zip(&specs).flat_map(|(object, spec)| [object.name.as_bytes(), spec.as_bytes()]);
     let hash = keeper::hash(parts);
     let mappings = Mappings { rules, ..Mappings::default() };
-    Read { mappings, warnings: warnings.finish(), refused: Vec::new(), hash }
+    Read { mappings, warnings: findings.warnings(), refused: Vec::new(), hash }
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::SystemTime};
 use sha2::{Digest as _, Sha256};
 
 use crate::{
-    config::Warning,
+    config::{Finding, Severity},
     mapping::{Live, Mappings, live::ChangeKind},
     observe::Metrics,
 };
@@ -26,7 +26,7 @@ pub(super) struct Keeper {
 pub(super) struct Read {
     pub(super) mappings: Mappings,
     /// Entries that are left out, and what else is to be said.
-    pub(super) warnings: Vec<Warning>,
+    pub(super) warnings: Vec<Finding>,
     /// Parts that did not parse, so that the last good one of them stays.
     pub(super) refused: Vec<String>,
     /// Digest of the text it was read from.
@@ -57,10 +57,10 @@ impl Keeper {
             tracing::error!(source = self.name, resource_version, "the last good one stays: {part}");
         }
         for warning in &read.warnings {
-            let (line, key) = (warning.line, &warning.path);
-            tracing::warn!(source = self.name, line, key, "{}", warning.text);
+            let Finding { id, at, path, .. } = warning;
+            tracing::warn!(source = self.name, line = at.line, key = path, check = %id, "{}", warning.text());
         }
-        let left_out = read.warnings.iter().filter(|warning| warning.text.starts_with("left out")).count();
+        let left_out = read.warnings.iter().filter(|finding| finding.severity == Severity::Error).count();
         self.metrics.source_loaded(self.name, read.mappings.len(), left_out + read.refused.len());
         self.replace(&Arc::new(read.mappings), resource_version, &read.hash);
         self.hash = Some(read.hash);

@@ -27,7 +27,7 @@ mod invalid;
 mod query;
 mod url;
 
-pub use invalid::InvalidToken;
+pub use invalid::{InvalidToken, TokenCheck};
 pub use query::Parameter as TokenParameter;
 
 /// What every AWS token starts with.

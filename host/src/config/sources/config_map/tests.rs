@@ -1,13 +1,17 @@
 //! aws-auth as tables: what the three documents say one after the other, and who is mapped then.
 
-use std::time::SystemTime;
+use std::{collections::BTreeSet, path::Path, time::SystemTime};
 
 use expect_test::{Expect, expect};
 use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
-use crate::mapping::rule::tests::caller;
+use crate::{
+    caller::AccountId,
+    config::{CheckId, CheckedFile, Finding, Severity},
+    mapping::{Rules, rule::tests::caller},
+};
 
 const ADMIN: &str = "arn:aws:sts::111122223333:assumed-role/Admin/alice";
 const DEV: &str = "arn:aws:sts::111122223333:assumed-role/Dev/alice";
@@ -45,7 +49,13 @@ fn a_whole_map_is_read() {
     let mut map = ConfigMap::default();
     let data = json!({ "mapRoles": ROLES, "mapUsers": USERS, "mapAccounts": "- \"444455556666\"\n- 012345670123\n" });
     let read = map.read(Some(&data));
-    assert_eq!((read.warnings.as_slice(), read.refused.len(), read.mappings.len()), (&[][..], 0, 5));
+    let said: Vec<String> = read.warnings.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        said,
+        ["line 2: `012345670123` is a number, which other readers of YAML write in another way: write it in quotes \
+          (mapAccounts[1])"]
+    );
+    assert_eq!((read.refused.len(), read.mappings.len()), (0, 5));
     assert_eq!(names(&read, ADMIN), "admin:alice [system:masters]");
     assert_eq!(names(&read, DEV), "dev []");
     assert_eq!(names(&read, BOB), "bob [ops]");
@@ -101,7 +111,7 @@ fn a_wrong_entry_costs_itself_alone() {
         &with("{rolearn: 'arn:aws:iam::111122223333:role/Dev', username: first}"),
         "first []",
         &expect![[r#"
-            line 6: left out: the same principal is mapped on line 1 already, which stays in force (mapRoles[2])
+            line 6: left out: the same principal is mapped on line 1 already, which stays in force: keep one entry, with the groups of both (mapRoles[2])
         "#]],
     );
     says(
@@ -132,6 +142,54 @@ fn a_document_that_does_not_parse_leaves_its_last_good_text_and_the_other_docume
     assert_eq!(step("", USERS), ("nobody".into(), "bob [ops]".into(), vec![]));
     let (dev, _, refused) = step(broken, USERS);
     assert_eq!((dev.as_str(), refused.len()), ("nobody", 1), "the last good text was an empty one");
+}
+
+/// Whatever stands in an object, `check-config` says of its manifest what the source says, and maps whom it maps.
+#[test]
+fn a_manifest_of_the_object_is_read_the_same() {
+    let role = "arn:aws:iam::111122223333:role";
+    let roles = [
+        ROLES.to_owned(),
+        format!(
+            "- {{rolearn: '{role}/Dev', username: dev, notAfter: 2026-01-31T18:00:00Z}}\n- {{rolearn: '{role}/Dev', username: then}}"
+        ),
+        format!("- {{rolearn: '{role}/Dev', username: dev, notAfter: tomorrow}}"),
+        format!("- {{rolearn: '{role}/Dev', username: dev, managed-by: terraform, userid: AROAEXAMPLE}}"),
+        format!("- {{rolearn: '{role}/Dev', username: dev, group: [a]}}"),
+        format!("- {{rolearn: '{role}/a/Dev', username: dev}}\n- {{rolearn: '{role}/b/Dev', username: dev}}"),
+        format!("- {{rolearn: '{role}/Dev', username: on}}"),
+        "- {sso: {permissionSetName: Dev, accountID: '111122223333'}, username: dev}".to_owned(),
+        "[]".to_owned(),
+        "``".to_owned(),
+        "- {a: b".to_owned(),
+        "text".to_owned(),
+    ];
+    for roles in roles {
+        let data =
+            json!({ "mapRoles": roles, "mapUsers": USERS, "mapAccounts": "- 012345670123\n- '12'\n- 444455556666" });
+        let live = ConfigMap::default().read(Some(&data));
+        let object = json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": AWS_AUTH }, "data": data });
+        let file = CheckedFile::parse(Path::new("aws-auth.json"), object.to_string());
+        let said: BTreeSet<(CheckId, Severity, &str, Option<&str>)> = live
+            .warnings
+            .iter()
+            .map(|finding| (finding.id, finding.severity, finding.message.as_str(), finding.fix.as_deref()))
+            .collect();
+        let of_the_file = file.findings.iter().filter(|finding| finding.is_warning());
+        let whole = |finding: &&Finding| finding.message.contains("the whole list is left out");
+        let refused = of_the_file.clone().filter(whole).count();
+        let found: BTreeSet<(CheckId, Severity, &str, Option<&str>)> = of_the_file
+            .filter(|finding| !whole(finding))
+            .map(|finding| {
+                let text = finding.message.split_once(" of this text: ").map_or("", |(_, text)| text);
+                (finding.id, finding.severity, text, finding.fix.as_deref())
+            })
+            .collect();
+        assert_eq!((found, refused), (said, live.refused.len()), "{roles}");
+        let entries = |rules: &Rules| rules.every().map(ToString::to_string).collect::<BTreeSet<_>>();
+        assert_eq!(entries(&file.parts[0].config.rules), entries(&live.mappings.rules), "{roles}");
+        assert_eq!(file.parts[0].config.map_accounts, live.mappings.accounts, "{roles}");
+    }
 }
 
 #[test]

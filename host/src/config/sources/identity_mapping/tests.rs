@@ -21,7 +21,8 @@ fn check(objects: &[(&str, &str, Value)], admin: Option<&str>, warnings: &[&str]
     let found = read.mappings.rules.find(&caller, SystemTime::UNIX_EPOCH).map(|rule| rule.render(&caller));
     let name = found.map(|mapping| mapping.map(|mapping| format!("{} {:?}", mapping.username, mapping.groups)));
     assert_eq!(name.transpose().unwrap().as_deref(), admin);
-    let said: Vec<String> = read.warnings.iter().map(|warning| format!("{}: {}", warning.path, warning.text)).collect();
+    let said: Vec<String> =
+        read.warnings.iter().map(|warning| format!("{}: {}", warning.path, warning.text())).collect();
     assert_eq!(said, warnings);
 }
 
@@ -62,8 +63,12 @@ fn a_wrong_object_costs_itself_alone() {
 #[test]
 fn of_two_objects_for_one_principal_the_older_stays() {
     let role = "arn:aws:iam::111122223333:role/Admin";
-    let refused =
-        |name: &str| format!("{name}: left out: an older object maps the same principal, which stays in force");
+    let refused = |name: &str| {
+        format!(
+            "{name}: left out: an older object maps the same principal, which stays in force: keep one entry, with the \
+             groups of both"
+        )
+    };
     let old = ("z", "2026-01-01T00:00:00Z", spec(role, "old"));
     let new = ("a", "2026-01-02T00:00:00Z", spec(role, "new"));
     check(&[old, new], Some(r#"old ["a"]"#), &[&refused("a")]);

@@ -191,6 +191,119 @@ impl InvalidToken {
     }
 }
 
+/// A group of checks of a token, in the order in which they are made.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum TokenCheck {
+    /// Prefix and length.
+    Prefix,
+    /// Unpadded base64url.
+    Encoding,
+    /// A URL with nothing special about it.
+    Url,
+    /// A host of STS that this server asks.
+    Host,
+    /// The query as such: each parameter once, properly escaped.
+    Query,
+    /// Action, version and algorithm.
+    Request,
+    /// `X-Amz-Date`.
+    Date,
+    /// `X-Amz-Credential`.
+    Credential,
+    /// `X-Amz-Expires`.
+    Expires,
+    /// The cluster id's header is signed, and no header that cannot be sent.
+    SignedHeaders,
+    /// The signature's form, and the session token's.
+    Signature,
+}
+
+impl TokenCheck {
+    /// All of them, in order.
+    pub const ALL: [Self; 11] = [
+        Self::Prefix,
+        Self::Encoding,
+        Self::Url,
+        Self::Host,
+        Self::Query,
+        Self::Request,
+        Self::Date,
+        Self::Credential,
+        Self::Expires,
+        Self::SignedHeaders,
+        Self::Signature,
+    ];
+
+    /// The name in explanations.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Prefix => "prefix",
+            Self::Encoding => "encoding",
+            Self::Url => "url",
+            Self::Host => "host",
+            Self::Query => "query",
+            Self::Request => "request",
+            Self::Date => "date",
+            Self::Credential => "credential",
+            Self::Expires => "expires",
+            Self::SignedHeaders => "signed headers",
+            Self::Signature => "signature",
+        }
+    }
+
+    fn of(parameter: Parameter) -> Self {
+        match parameter {
+            Parameter::Action | Parameter::Version | Parameter::Algorithm => Self::Request,
+            Parameter::Credential => Self::Credential,
+            Parameter::Date => Self::Date,
+            Parameter::Expires => Self::Expires,
+            Parameter::SignedHeaders => Self::SignedHeaders,
+            Parameter::SecurityToken | Parameter::Signature => Self::Signature,
+        }
+    }
+}
+
+impl InvalidToken {
+    /// The check that found it: those before it were passed, those behind it not made.
+    #[must_use]
+    pub fn check(&self) -> TokenCheck {
+        match self {
+            Self::Prefix | Self::TooLong => TokenCheck::Prefix,
+            Self::Base64 => TokenCheck::Encoding,
+            Self::Path
+            | Self::QueryMissing
+            | Self::Scheme
+            | Self::UrlBackslash
+            | Self::UrlCharacter
+            | Self::UrlFragment
+            | Self::UrlPort
+            | Self::UrlUserinfo => TokenCheck::Url,
+            Self::HostPartition { .. } | Self::HostRegion { .. } | Self::HostUnknown => TokenCheck::Host,
+            Self::Duplicate(_)
+            | Self::ParameterUnknown
+            | Self::QueryCharacter
+            | Self::QueryDecoded
+            | Self::QueryEscape
+            | Self::QuerySyntax => TokenCheck::Query,
+            Self::Action | Self::Algorithm | Self::Version => TokenCheck::Request,
+            Self::Date => TokenCheck::Date,
+            Self::AccessKeyId
+            | Self::CredentialDate
+            | Self::CredentialRegion { .. }
+            | Self::CredentialService
+            | Self::CredentialSyntax
+            | Self::CredentialTerminator => TokenCheck::Credential,
+            Self::Expires | Self::ExpiresRange => TokenCheck::Expires,
+            Self::SignedHeadersClusterId | Self::SignedHeadersHost | Self::SignedHeadersOther => {
+                TokenCheck::SignedHeaders
+            }
+            Self::SecurityTokenEmpty | Self::SignatureCharacters | Self::SignatureLength => TokenCheck::Signature,
+            Self::Missing(parameter) => TokenCheck::of(*parameter),
+        }
+    }
+}
+
 impl From<InvalidToken> for VerifyError {
     fn from(invalid: InvalidToken) -> Self {
         Self::Malformed { reason: invalid.reason(), source: Arc::new(invalid) }

@@ -1,0 +1,293 @@
+//! `herald explain`: why somebody is let in or is not, with what is nearly right and how to make it so.
+//!
+//! The decision is the server's: the same configuration builds the same pipeline. This command only reads its record,
+//! which is also what the audit log holds.
+
+use std::{
+    io::{Read, Write},
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use anyhow::{Context as _, ensure};
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::{
+    made_up,
+    verify::{self, Output, Token},
+};
+use crate::{
+    authenticator::Authenticator,
+    caller::{Arn, Caller, PrincipalKind, arn::ACS_PARTITION},
+    config::{CheckedFile, Config, Shared, Source},
+    observe::Metrics,
+    provider::aws::Partition,
+    token::BearerToken,
+};
+
+mod advice;
+mod record;
+mod text;
+mod token;
+
+use token::Step;
+
+/// Say why a caller is let in, or is not: each check, each stage, and what nearly matches.
+#[derive(clap::Args, Debug)]
+#[command(after_help = AFTER_HELP)]
+#[command(group(clap::ArgGroup::new("about").required(true).args(["token", "arn", "decision"])))]
+pub struct Command {
+    /// A token; `-` reads it from stdin, so that it need not stand in the list of processes.
+    #[arg(short, long, value_name = "TOKEN")]
+    pub token: Option<Token>,
+    /// What if this were the caller? An ARN as STS returns it, or as mappings name it.
+    #[arg(long, value_name = "ARN")]
+    pub arn: Option<Arn>,
+    /// A decision by its id, as the API server's log and `kubectl auth whoami` show it.
+    #[arg(long, value_name = "ID", requires = "audit_log")]
+    pub decision: Option<Uuid>,
+    /// The audit log that the decision is in.
+    #[arg(long, value_name = "FILE", requires = "decision")]
+    pub audit_log: Option<PathBuf>,
+    /// Do not ask STS: only look at what the token itself tells.
+    #[arg(long, conflicts_with_all = ["arn", "decision"])]
+    pub offline: bool,
+    /// Output format.
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: Output,
+    /// AWS partition of the token [default: the configuration's, else aws].
+    #[arg(long, value_name = "PARTITION")]
+    pub partition: Option<Partition>,
+}
+
+/// Everything there is to say.
+#[derive(Debug, Default)]
+struct Explanation {
+    /// What the token was checked for.
+    token: Vec<Step>,
+    /// The decision as the audit log has it; none if there is none.
+    record: Option<Value>,
+    /// Nobody proved to be this caller.
+    made_up: bool,
+    /// The line of the entry that names the caller.
+    entry: Option<u32>,
+    /// The configuration at hand is not the one that decided.
+    other_configuration: bool,
+    /// What keeps entries that are nearly right from naming the caller.
+    near: Vec<Near>,
+    /// What to do about a denial.
+    fix: Option<String>,
+}
+
+/// An entry that nearly names the caller.
+#[derive(Debug, serde::Serialize)]
+struct Near {
+    line: u32,
+    difference: &'static str,
+    message: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fix: Option<String>,
+}
+
+/// The session of a role that is given without one.
+const SESSION: &str = "session";
+const AFTER_HELP: &str = "\
+Exit codes:
+  0  let in (with --offline: the token is well made)
+  1  not let in, or not known
+  2  the command line is wrong
+  78 the configuration is wrong: see `herald check-config`
+
+Examples:
+  herald token -i my-cluster --token-only | herald explain --config herald.yaml -t -
+  herald explain --config herald.yaml --arn arn:aws:sts::123456789012:assumed-role/Admin/alice
+  herald explain --config herald.yaml --decision 019f… --audit-log /var/log/herald/audit.log
+  herald explain -i my-cluster --offline -t - < token";
+
+// === impl Command ===
+
+impl Command {
+    /// Explains, and writes it to `out`. `file`: what `config` was read from, if it is not the defaults.
+    ///
+    /// # Errors
+    ///
+    /// When there is nothing to explain: no such decision, a configuration that does not build. A caller who is not
+    /// let in is no error, but the exit code says so.
+    pub fn run(
+        &self,
+        mut config: Config,
+        file: Option<&Path>,
+        stdin: impl Read,
+        now: SystemTime,
+        out: &mut impl Write,
+    ) -> anyhow::Result<ExitCode> {
+        config.partition = self.partition.or(config.client.partition).unwrap_or(config.partition);
+        let explanation = match (&self.token, &self.arn, self.decision, &self.audit_log) {
+            (Some(token), ..) => {
+                let token = token.read(stdin)?;
+                self.explain_token(&config, file, &token, now)?
+            }
+            (_, Some(arn), ..) => explain_arn(&config, file, arn, now)?,
+            (_, _, Some(id), Some(log)) => {
+                let record = record::find(log, id)?;
+                Explanation::of(record, &config, file, now)
+            }
+            _ => anyhow::bail!("nothing to explain"),
+        };
+        match self.output {
+            Output::Json => {
+                serde_json::to_writer_pretty(&mut *out, &explanation.json())?;
+                writeln!(out)?;
+            }
+            Output::Text => text::write(&explanation, out)?,
+        }
+        Ok(if explanation.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+
+    fn explain_token(
+        &self,
+        config: &Config,
+        file: Option<&Path>,
+        token: &BearerToken,
+        now: SystemTime,
+    ) -> anyhow::Result<Explanation> {
+        super::cluster_id(config)?;
+        let mut asked = config.clone();
+        if self.offline {
+            asked.sources.retain(|source| !source.is_live());
+        }
+        let (mut steps, inspected, decision) = run(async {
+            let authenticator = build(&asked).await?;
+            let (steps, inspected) = token::steps(&authenticator, token, now);
+            let decision = if self.offline { None } else { Some(authenticator.decide(token, now).await) };
+            Ok((steps, inspected, decision))
+        })?;
+        let mut explanation = Explanation::default();
+        if let Some(decision) = decision {
+            steps.push(token::sts(&decision, inspected.is_ok()));
+            explanation = Explanation::of(serde_json::to_value(&decision)?, config, file, now);
+            if file.is_none() && decision.verified_by.is_some() {
+                explanation.record = explanation.record.map(record::caller_alone);
+                explanation.near.clear();
+            }
+        }
+        if let Err(error) = &inspected {
+            explanation.fix = advice::for_reason(error.reason(), config);
+        }
+        explanation.token = steps;
+        Ok(explanation)
+    }
+}
+
+fn explain_arn(config: &Config, file: Option<&Path>, arn: &Arn, now: SystemTime) -> anyhow::Result<Explanation> {
+    ensure!(file.is_some(), "by which configuration? Give --config");
+    let mut config = config.clone();
+    if config.cluster_id.is_none() {
+        // No token is looked at, so that any id does.
+        config.cluster_id = Some("none".parse()?);
+    }
+    let caller = Arc::new(made_up::caller(&as_sts_says(arn), now));
+    let decision = run(async { Ok(build(&config).await?.decide_unproven(caller, now).await) })?;
+    let record = record::without_what_is_made_up(serde_json::to_value(&decision)?);
+    Ok(Explanation { made_up: true, ..Explanation::of(record, &config, file, now) })
+}
+
+/// STS never names a role, but a session of it, and without its path.
+fn as_sts_says(arn: &Arn) -> Arn {
+    let head = match arn.partition() {
+        ACS_PARTITION => "acs:ram".to_owned(),
+        partition => format!("arn:{partition}:sts"),
+    };
+    let session = format!("{head}::{}:assumed-role/{}/{SESSION}", arn.account_id(), arn.name());
+    match arn.kind() {
+        PrincipalKind::Role => session.parse().unwrap_or_else(|_| arn.clone()),
+        _ => arn.clone(),
+    }
+}
+
+/// The pipeline of `config`, its sources read once. What they say later is nothing to one decision.
+async fn build(config: &Config) -> anyhow::Result<Authenticator> {
+    let shared = Shared::new(config, Arc::new(Metrics::default()), None, super::now)?;
+    let authenticator = config.build(&shared)?;
+    shared.read_once(None, verify::READ).await?;
+    Ok(authenticator)
+}
+
+fn run<T>(future: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().context("no runtime")?.block_on(future)
+}
+
+// === impl Explanation ===
+
+impl Explanation {
+    /// What `config`, read from `file`, has to say about a recorded decision; `now` if it says no time.
+    fn of(record: Value, config: &Config, file: Option<&Path>, now: SystemTime) -> Self {
+        let reason = record["reason"].as_str().unwrap_or_default().to_owned();
+        let caller = record["caller"]["arn"].as_str().and_then(|arn| arn.parse::<Arn>().ok());
+        let mut explanation = Self { fix: advice::for_reason(&reason, config), ..Self::default() };
+        if let (Some(arn), Some(file)) = (caller, file) {
+            // Entries are told apart by the ARN alone, and when it was made is nothing to them.
+            let caller = made_up::caller(&arn, SystemTime::UNIX_EPOCH + Duration::from_secs(60));
+            let at = record["time"].as_str().and_then(|time| humantime::parse_rfc3339(time).ok()).unwrap_or(now);
+            let of_the_file =
+                || config.rules.find(&caller, at).filter(|_| config.sources.contains(&Source::MountedFile));
+            let entry = config.bootstrap_admins.find(&caller, at).or_else(of_the_file);
+            explanation.entry = entry.map(|rule| rule.line);
+            if reason == "not_mapped" {
+                explanation.near = near(config, file, &caller);
+                explanation.fix = explanation.near.is_empty().then(|| advice::for_unmapped(&caller));
+            }
+        }
+        let decided_by = record["generation"].as_str();
+        explanation.other_configuration = file.is_some() && decided_by.is_some_and(|by| by != config.generation);
+        explanation.record = Some(record);
+        explanation
+    }
+
+    fn is_good(&self) -> bool {
+        let token = self.token.iter().all(Step::is_good);
+        token && self.record.as_ref().is_none_or(|record| record["outcome"] != "denied")
+    }
+
+    fn json(&self) -> Value {
+        let mut json = self.record.clone().unwrap_or_else(|| serde_json::json!({}));
+        let mut set = |key: &str, value: Value| {
+            if !value.is_null() && value.as_array().is_none_or(|list| !list.is_empty()) {
+                json[key] = value;
+            }
+        };
+        set("token", serde_json::json!(self.token));
+        set("madeUp", if self.made_up { true.into() } else { Value::Null });
+        set("otherConfiguration", if self.other_configuration { true.into() } else { Value::Null });
+        set("entry", serde_json::json!(self.entry));
+        set("nearMisses", serde_json::json!(self.near));
+        set("fix", serde_json::json!(self.fix));
+        json
+    }
+}
+
+/// Entries that nearly name `caller`: those that are left out first, as their fix is the nearest.
+fn near(config: &Config, file: &Path, caller: &Caller) -> Vec<Near> {
+    let parts = CheckedFile::read(file).parts;
+    let left_out = parts.iter().flat_map(|part| &part.left_out).filter(|entry| entry.names(caller));
+    let left_out = left_out.map(|entry| Near {
+        line: entry.at.line,
+        difference: "left_out",
+        message: format!("names this caller and is left out: {}", entry.why),
+        fix: None,
+    });
+    let misses = [&config.bootstrap_admins, &config.rules].into_iter().flat_map(|rules| rules.near_misses(caller));
+    let misses = misses.map(|miss| Near {
+        line: miss.line,
+        difference: miss.difference.label(),
+        message: miss.difference.words().to_owned(),
+        fix: Some(miss.fix),
+    });
+    left_out.chain(misses).collect()
+}
+
+#[cfg(test)]
+mod tests;

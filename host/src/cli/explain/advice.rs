@@ -1,0 +1,34 @@
+//! What to do about a denial, by its reason.
+
+use crate::{caller::Caller, config::Config, mapping::near};
+
+/// What helps against `reason`, if it is known.
+pub(super) fn for_reason(reason: &str, config: &Config) -> Option<String> {
+    let id = config.cluster_id.as_ref().map_or("<cluster id>", |id| id.as_str());
+    let advice = match reason {
+        "expired" => "make a new token: one is good for 15 minutes".to_owned(),
+        "foreign" | "token_prefix" => "make a token with `herald token` or `aws eks get-token`".to_owned(),
+        "host_partition" => "use credentials of this cluster's partition, or set `server.partition`".to_owned(),
+        "host_region" => "add the host and its region to `server.sts.endpoints`".to_owned(),
+        "host_unknown" => "use an STS of AWS, or add its host to `server.sts.endpoints`".to_owned(),
+        "not_yet_valid" => "set the clock of the machine that made the token".to_owned(),
+        "policy_denied" => "the policy's words say why; its settings decide".to_owned(),
+        "signed_headers_cluster_id" => format!("make the token for this cluster: `herald token -i {id}`"),
+        "source_not_ready" => "wait until the source has been read; the server's log says what keeps it".to_owned(),
+        "sts_refused" => format!(
+            "make the token for this cluster, `herald token -i {id}`; if it was, look at the clock and the credentials of the machine that made it"
+        ),
+        "sts_throttled" | "sts_unavailable" | "overloaded" => "try again in a moment".to_owned(),
+        "template" => "the entry's username or a group does not fit this caller: change it, or add an entry".to_owned(),
+        "token_base64" | "token_too_long" => "give the whole token, and nothing else".to_owned(),
+        guard if guard.starts_with("guard_") => "change the name that the stage gives, or what is reserved".to_owned(),
+        _ => return None,
+    };
+    Some(advice)
+}
+
+/// What lets in a caller whom nothing names.
+pub(super) fn for_unmapped(caller: &Caller) -> String {
+    let form = near::sso_form(caller).unwrap_or_else(|| caller.canonical_arn.clone());
+    format!("add an entry for `{form}`, or a policy that knows this caller")
+}

@@ -1,0 +1,107 @@
+//! Checked: a file as `herald check-config` sees it, with all there is to say about it.
+
+use std::path::Path;
+
+use super::{
+    Config, ConfigError,
+    error::{Position, Problem},
+    finding::{CheckId, Finding, Findings, Severity},
+    manifest, read_text,
+    remark::{Census, LeftOut},
+};
+
+/// A file as far as it can be read, and everything there is to say about it.
+#[derive(Debug)]
+pub struct Checked {
+    /// What can be read of it. Not to be put in force if a finding refuses it.
+    pub config: Config,
+    /// All findings, by line.
+    pub findings: Vec<Finding>,
+    /// The first finding that refuses the file.
+    pub(super) refusal: Option<Finding>,
+    /// Where each of `server.policies` stands; none if they cannot be read.
+    pub policies_at: Vec<Position>,
+    /// No part of it is unknown because it could not be read.
+    pub(super) readable: bool,
+    /// Entries that are left out for what they say.
+    pub left_out: Vec<LeftOut>,
+}
+
+/// A file of any kind, and everything there is to say about it.
+#[derive(Debug, Default)]
+pub struct CheckedFile {
+    /// Its text; empty if it cannot be read.
+    pub text: String,
+    /// All findings, by place.
+    pub findings: Vec<Finding>,
+    /// The configurations in it, and the manifests' mappings as if they were one.
+    pub parts: Vec<Checked>,
+    /// It holds mappings of Kubernetes objects.
+    pub is_manifest: bool,
+}
+
+// === impl CheckedFile ===
+
+impl CheckedFile {
+    /// Reads the file at `path`, whatever it is. Looks at no file that it names.
+    #[must_use]
+    pub fn read(path: &Path) -> Self {
+        match read_text(path) {
+            Ok(text) => Self::parse(path, text),
+            Err(error) => {
+                let what = match error {
+                    ConfigError::Unreadable { cause, .. } => format!("cannot be read: {cause}"),
+                    error => error.to_string(),
+                };
+                let problem = Problem::new(TOP, what).id(CheckId::Unreadable);
+                let finding = Finding { refuses: true, ..Finding::error(problem) };
+                let unread = Checked {
+                    readable: false,
+                    ..Checked::new(Config::default(), Findings::default(), Census::default())
+                };
+                Self { findings: vec![finding], parts: vec![unread], ..Self::default() }
+            }
+        }
+    }
+
+    /// Reads `text` as what stands in `path`.
+    #[must_use]
+    pub fn parse(path: &Path, text: String) -> Self {
+        manifest::check(path, text)
+    }
+
+    /// Loads the policies that its configuration names, unless it is refused anyway or stands in a manifest, whose
+    /// paths are those of a container. Blocks.
+    pub fn try_policies(&mut self) {
+        let [part] = self.parts.as_slice() else { return };
+        if self.is_manifest || part.refusal.is_some() || part.config.policies.is_empty() {
+            return;
+        }
+        for (index, error) in part.config.try_policies() {
+            let what = match error {
+                ConfigError::Build { what, .. } => what,
+                error => error.to_string(),
+            };
+            let at = index.and_then(|index| part.policies_at.get(index)).copied().unwrap_or(TOP);
+            let problem = Problem::new(at, what).id(CheckId::Policy);
+            let problem = match index {
+                Some(index) => problem.within(index, at).under("policies", at).under("server", at),
+                None => problem,
+            };
+            self.findings.push(Finding { refuses: true, severity: Severity::Error, ..Finding::error(problem) });
+        }
+        self.findings.sort_by_key(|finding| finding.at);
+    }
+}
+
+const TOP: Position = Position { line: 1, column: 1 };
+
+// === impl Checked ===
+
+impl Checked {
+    pub(super) fn new(config: Config, findings: Findings, census: Census) -> Self {
+        let refusal = findings.refusal().cloned();
+        let (readable, left_out) = (refusal.is_none(), census.left_out);
+        Self { config, findings: findings.finish(), refusal, policies_at: Vec::new(), readable, left_out }
+    }
+}

@@ -1,0 +1,313 @@
+//! Manifests: mappings in the shape of Kubernetes objects, as `kubectl get -o yaml` prints them and people keep
+//! them in repositories: `aws-auth` ConfigMaps, IAMIdentityMappings, and ConfigMaps that hold a configuration.
+//!
+//! A text inside a document (`mapRoles: |`) is read in its place, by blanking what stands before it, so that what
+//! is said of it names the line of the file. Where that cannot be, as in a quoted text, its key is named.
+
+use std::{collections::BTreeSet, path::Path};
+
+use super::{
+    Checked, CheckedFile, Config,
+    entry::{Entries, Place, Style, value},
+    error::{Position, Problem},
+    file,
+    finding::{CheckId, Finding, Findings, Severity},
+    node::{self, Key, Node, Section, Value},
+    sources::{NAMESPACE, config_map, identity_mapping},
+};
+use crate::caller::AccountId;
+
+/// A kind of another cloud, which no source follows.
+const RAM_IDENTITY_MAPPING: &str = "RAMIdentityMapping";
+/// ConfigMaps that hold mappings.
+const AUTH_MAPS: [&str; 2] = [config_map::AWS_AUTH, config_map::ALIBABACLOUD_AUTH];
+/// The key of a ConfigMap that its documents stand under.
+const DATA: &str = "data";
+/// How entries are read and named: as the sources do that follow these objects.
+const STYLE: Style = Style { under: DATA, shared: true, by_user_id: false };
+/// Most documents in a file.
+const MAX_DOCUMENTS: usize = 1_000;
+
+/// The objects of one file.
+struct Objects<'a> {
+    file: &'a Path,
+    findings: Findings,
+    /// Texts inside documents, each with where it stands.
+    lists: Vec<(Section, Inner)>,
+    accounts: Vec<Inner>,
+    /// `spec`s and the document that they are of.
+    specs: Vec<(usize, Node)>,
+    parts: Vec<Checked>,
+    /// No part of it is unknown because it could not be read.
+    readable: bool,
+}
+
+/// A text inside a document.
+struct Inner {
+    /// The text, in its place if that is known.
+    text: String,
+    /// The value's key, if the text is not in its place.
+    outside: Option<Position>,
+}
+
+/// Reads `text` as what stands in `file`: a configuration, or manifests.
+pub(super) fn check(file: &Path, text: String) -> CheckedFile {
+    let documents = documents(&text);
+    let roots: Vec<_> = documents.iter().map(|document| node::read(document, &mut |_, _, _| ())).collect();
+    if !roots.iter().any(|root| root.as_ref().is_ok_and(is_object)) {
+        let checked = file::parse(file, &text);
+        return CheckedFile { findings: checked.findings.clone(), parts: vec![checked], is_manifest: false, text };
+    }
+    let mut objects = Objects::new(file);
+    for (index, root) in roots.into_iter().enumerate() {
+        match root {
+            Ok(root) => objects.add(index, root, &documents[index]),
+            Err(problem) => {
+                objects.readable = false;
+                objects.findings.refuse(problem);
+            }
+        }
+    }
+    let (findings, parts, is_manifest) = objects.finish(&documents);
+    CheckedFile { text, findings, parts, is_manifest }
+}
+
+/// Each document of `text`, behind as many empty lines as stand before it. Its lines cannot start with `---`
+/// (YAML 1.2.2, "Document Markers"), so that no parser is needed to tell them apart.
+fn documents(text: &str) -> Vec<String> {
+    let mut documents = vec![String::new()];
+    for (line, piece) in text.split_inclusive('\n').enumerate() {
+        let marker =
+            piece.strip_prefix("---").is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t', '\r', '\n']));
+        let started = documents.last().is_some_and(|last| last.lines().any(is_content));
+        if marker && started && documents.len() < MAX_DOCUMENTS {
+            documents.push("\n".repeat(line));
+        }
+        if let Some(last) = documents.last_mut() {
+            last.push_str(piece);
+        }
+    }
+    if documents.len() > 1 && !documents.last().is_some_and(|last| last.lines().any(is_content)) {
+        documents.pop();
+    }
+    documents
+}
+
+fn is_content(line: &str) -> bool {
+    let line = line.trim();
+    !line.is_empty() && !line.starts_with(['#', '%']) && line != "---"
+}
+
+fn is_object(root: &Node) -> bool {
+    let Value::Map(entries) = &root.value else { return false };
+    ["apiVersion", "kind"].iter().all(|key| exact(entries, key).is_some())
+}
+
+fn exact<'n>(entries: &'n [(Key, Node)], key: &str) -> Option<&'n Node> {
+    entries.iter().find(|(other, _)| *other.text == *key).map(|(_, node)| node)
+}
+
+fn is_configuration(root: &Node) -> bool {
+    matches!(&root.value, Value::Map(entries) if ["clusterID", "server"].iter().any(|key| value(entries, key).is_some()))
+}
+
+// === impl Objects ===
+
+impl<'a> Objects<'a> {
+    fn new(file: &'a Path) -> Self {
+        let (findings, lists, accounts) = (Findings::default(), Vec::new(), Vec::new());
+        Self { file, findings, lists, accounts, specs: Vec::new(), parts: Vec::new(), readable: true }
+    }
+
+    fn add(&mut self, document: usize, root: Node, source: &str) {
+        // A document by itself starts where its text does.
+        let blank = source.len() - source.trim_start_matches('\n').len();
+        let top = Position { line: u32::try_from(blank + 1).unwrap_or(u32::MAX), column: 1 };
+        let at = if root.at.line == 1 { top } else { root.at };
+        if !is_object(&root) {
+            if is_configuration(&root) {
+                self.configuration(file::parse(self.file, source));
+            } else if !matches!(root.value, Value::Null) {
+                self.note(at, "neither a configuration nor an object of Kubernetes: not checked");
+            }
+            return;
+        }
+        let Value::Map(mut entries) = root.value else { return };
+        let kind = exact(&entries, "kind").and_then(Node::plain).unwrap_or_default().to_owned();
+        let mut take = |key: &str| {
+            let index = entries.iter().position(|(other, _)| *other.text == *key)?;
+            Some(entries.swap_remove(index).1)
+        };
+        match kind.as_str() {
+            "ConfigMap" => {
+                let metadata = match take("metadata").map(|metadata| metadata.value) {
+                    Some(Value::Map(entries)) => entries,
+                    _ => Vec::new(),
+                };
+                let Some(Node { value: Value::Map(data), .. }) = take(DATA) else { return };
+                let text = |key| exact(&metadata, key).and_then(|node| Some((node.plain()?, node.at)));
+                if !text("name").is_some_and(|(name, _)| AUTH_MAPS.contains(&name)) {
+                    return self.other_map(data, source);
+                }
+                // A tool that applies the manifest may know the namespace.
+                if let Some((_, at)) = text("namespace").filter(|(namespace, _)| *namespace != NAMESPACE) {
+                    let problem = Problem::new(at, format!("is not read: it is not in the namespace `{NAMESPACE}`"));
+                    self.findings
+                        .remark(Severity::Warning, problem.id(CheckId::NoEffect).under("metadata.namespace", at));
+                }
+                self.auth_map(data, source);
+            }
+            kind if kind == identity_mapping::TARGET.kind => match take("spec") {
+                Some(spec) => self.specs.push((document, spec)),
+                None => self.findings.left_out(Problem::new(at, "the key `spec` is missing").id(CheckId::MissingKey)),
+            },
+            kind if kind.ends_with("List") => {
+                let Some(Node { value: Value::List(items), .. }) = take("items") else { return };
+                items.into_iter().for_each(|item| self.add(document, item, source));
+            }
+            RAM_IDENTITY_MAPPING => {
+                let problem = Problem::new(at, "has no effect: no source follows a RAMIdentityMapping");
+                let problem = problem.id(CheckId::NoEffect).fix("put the mapping into `alibabacloud-auth`");
+                self.findings.remark(Severity::Warning, problem);
+            }
+            kind => self.note(at, &format!("a {kind} holds no mappings: not checked")),
+        }
+    }
+
+    fn note(&mut self, at: Position, what: &str) {
+        self.findings.remark(Severity::Note, Problem::new(at, what).id(CheckId::UnknownKind));
+    }
+
+    fn auth_map(&mut self, data: Vec<(Key, Node)>, source: &str) {
+        for (key, node) in data {
+            let section = match &*key.text {
+                "mapRoles" => Some(Section::Roles),
+                "mapUsers" => Some(Section::Users),
+                "mapAccounts" => None,
+                _ => {
+                    let meant = config_map::DOCUMENTS.into_iter().find(|known| known.eq_ignore_ascii_case(&key.text));
+                    let hint = meant.map(|known| format!("write `{known}`"));
+                    let problem = Problem::new(key.at, format!("the key `{}` has no effect", key.text));
+                    let problem = problem.id(CheckId::NoEffect).maybe(hint).under(&key.text, key.at);
+                    self.findings.remark(Severity::Warning, problem.under(DATA, key.at));
+                    continue;
+                }
+            };
+            let full = |problem: Problem| problem.under(&key.text, node.at).under(DATA, node.at);
+            match node.text(source) {
+                Ok(text) if config_map::is_nothing(text) => {}
+                Ok(text) => {
+                    let inner = Inner::new(&key, text, source);
+                    match section {
+                        Some(section) => self.lists.push((section, inner)),
+                        None => self.accounts.push(inner),
+                    }
+                }
+                Err(_) if matches!(node.value, Value::Null) => {}
+                Err(_) => {
+                    let what = format!("expected a text, found {}", node.value.noun());
+                    let fix = format!("write `{}: |`, and the list below it", key.text);
+                    self.findings.left_out(full(Problem::new(node.at, what).fix(fix)));
+                }
+            }
+        }
+    }
+
+    /// A ConfigMap may hold the configuration itself.
+    fn other_map(&mut self, data: Vec<(Key, Node)>, source: &str) {
+        for (key, node) in data {
+            let Some(text) = node.plain() else { continue };
+            let inner = Inner::new(&key, text, source);
+            if node::read(&inner.text, &mut |_, _, _| ()).is_ok_and(|root| is_configuration(&root)) {
+                let mut checked = file::parse(self.file, &inner.text);
+                checked.findings = inner.placed(std::mem::take(&mut checked.findings));
+                self.configuration(checked);
+            }
+        }
+    }
+
+    fn configuration(&mut self, checked: Checked) {
+        checked.findings.iter().cloned().for_each(|finding| self.findings.push(finding));
+        self.parts.push(checked);
+    }
+
+    fn finish(mut self, documents: &[String]) -> (Vec<Finding>, Vec<Checked>, bool) {
+        let is_auth_map = !(self.lists.is_empty() && self.accounts.is_empty());
+        let is_manifest = is_auth_map || !self.specs.is_empty();
+        let mut readable = self.readable;
+        let (lists, accounts, specs) =
+            (std::mem::take(&mut self.lists), std::mem::take(&mut self.accounts), std::mem::take(&mut self.specs));
+        let mut entries = Entries::new("", STYLE);
+        for (section, inner) in &lists {
+            let section = *section;
+            entries.source = &inner.text;
+            let before = entries.findings.len();
+            match config_map::items(&inner.text) {
+                Ok(items) => {
+                    items.iter().enumerate().for_each(|(index, node)| entries.add(section, Place::Item(index), node));
+                }
+                Err(problem) => {
+                    readable = false;
+                    let at = Position::default();
+                    entries.findings.whole_list(problem.under(section.key(), at).under(DATA, at));
+                }
+            }
+            entries.findings.place_from(before, inner.outside);
+        }
+        let mut map_accounts = BTreeSet::new();
+        for inner in &accounts {
+            let before = entries.findings.len();
+            let list = config_map::account_list(&inner.text, &[DATA, config_map::ACCOUNTS]);
+            match config_map::items(&inner.text) {
+                Ok(items) => map_accounts.extend(list.read(&items, &mut entries.findings)),
+                Err(problem) => entries.findings.whole_list(list.placed(problem, Position::default())),
+            }
+            entries.findings.place_from(before, inner.outside);
+        }
+        self.part(entries, map_accounts, readable);
+        // Another source, and so nobody's duplicates.
+        let mut entries = Entries::new("", STYLE);
+        for (document, spec) in &specs {
+            entries.source = &documents[*document];
+            entries.add(Section::Identities, Place::Spec, spec);
+        }
+        self.part(entries, BTreeSet::new(), self.readable);
+        (self.findings.finish(), self.parts, is_manifest)
+    }
+
+    /// What one source would have in force.
+    fn part(&mut self, entries: Entries<'_>, map_accounts: BTreeSet<AccountId>, readable: bool) {
+        let (rules, findings, census) = entries.finish();
+        findings.finish().into_iter().for_each(|finding| self.findings.push(finding));
+        let config = Config { rules: rules.into(), map_accounts, ..Config::default() };
+        self.parts.push(Checked { readable, ..Checked::new(config, Findings::default(), census) });
+    }
+}
+
+// === impl Inner ===
+
+impl Inner {
+    /// `text` as the value of `key` in `source`.
+    fn new(key: &Key, text: &str, source: &str) -> Self {
+        let first = key.at.line as usize;
+        let literal = source.lines().nth(first - 1).is_some_and(|line| {
+            let value = line.rsplit_once(": ").map_or("", |(_, value)| value);
+            matches!(value.split(" #").next().unwrap_or_default().trim(), "|" | "|-" | "|+")
+        });
+        if !literal {
+            return Self { text: text.to_owned(), outside: Some(key.at) };
+        }
+        // As many lines as the text has: its last line breaks may be more or fewer than are written.
+        let lines = text.trim_end().lines().count();
+        let mut placed = "\n".repeat(first);
+        for line in source.lines().skip(first).take(lines) {
+            placed.push_str(line);
+            placed.push('\n');
+        }
+        Self { text: placed, outside: None }
+    }
+
+    fn placed(&self, findings: Vec<Finding>) -> Vec<Finding> {
+        findings.into_iter().map(|finding| finding.placed(self.outside)).collect()
+    }
+}

@@ -1,0 +1,90 @@
+//! `herald explain` beside a running server: it says what the server decided, and why.
+
+use serde_json::Value;
+use tests::{
+    herald::{self, Finished, Server},
+    policies,
+    sts::{ALICE, BOB, EVE, Running},
+};
+
+use crate::support::{CLUSTER, config, draft, fresh, setup, start, sts};
+
+async fn explain(sts: &Running, server: &Server, arguments: &[&str]) -> Finished {
+    let file = server.folder().join("config.yaml").display().to_string();
+    let arguments = [&["explain", "--config", &file], arguments].concat();
+    herald::run(&arguments, sts.environment()).await.expect("herald runs")
+}
+
+fn json(finished: &Finished) -> Value {
+    serde_json::from_str(&finished.stdout).unwrap_or_else(|_| panic!("JSON: {finished:?}"))
+}
+
+/// What the server answers and what the command says, for every person by several configurations.
+#[tokio::test]
+async fn the_command_says_what_the_server_decides() {
+    let sts = sts().await;
+    let configs = [
+        config(""),
+        config("  mapAccounts: ['210987654321']"),
+        config("  reservedPrefixConfig: [{backendMode: MountedFile, usernamePrefixReserveList: [bob]}]"),
+        config(
+            "  backendMode: [Policy/groups]\n  policies:\n  - {name: groups, kind: map, component: groups.wasm, settings: {requireSession: true, rules: [{match: {accounts: ['123456789012'], role: Developers}, username: 'by-policy:{{SessionName}}', groups: [policy]}]}}",
+        ),
+        format!("clusterID: {CLUSTER}\n"),
+    ];
+    let component = policies::build("session-groups").expect("a policy");
+    for text in configs {
+        let setup = setup(&sts, &text);
+        std::fs::copy(&component, setup.folder().join("groups.wasm")).expect("copied");
+        let server = setup.start().await.expect("a server");
+        for person in [&ALICE, &BOB, &EVE] {
+            let token = fresh(person);
+            let answer = server.review(&token).await.expect("an answer");
+            for about in [["-t", &token], ["--arn", person.arn]] {
+                let finished = explain(&sts, &server, &[&about[..], &["-o", "json"]].concat()).await;
+                let explained = json(&finished);
+                let name = explained["user"]["username"].as_str().map(str::to_owned);
+                assert_eq!(name, answer.username(), "{text}\n{explained}");
+                assert_eq!(explained["reason"].as_str().map(str::to_owned), answer.reason(), "{text}\n{explained}");
+                let groups = explained["user"]["groups"].as_array().into_iter().flatten();
+                let groups: Vec<String> = groups.filter_map(Value::as_str).map(str::to_owned).collect();
+                assert_eq!(groups, answer.groups(), "{text}\n{explained}");
+                assert_eq!(finished.code, Some(i32::from(answer.username().is_none())), "{finished:?}");
+                assert!(!finished.stdout.contains(&token), "a token is never printed");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_denial_is_looked_up_by_its_id() {
+    let (sts, server) = start("").await;
+    let answer = server.review(&fresh(&EVE)).await.expect("an answer");
+    let id = answer.decision_id().expect("a decision id");
+    server.audit_of(&id).await.expect("its line");
+    let log = server.folder().join("audit.log");
+    std::fs::write(&log, server.stderr.text()).expect("written");
+    let log = log.display().to_string();
+    let finished = explain(&sts, &server, &["--decision", &id, "--audit-log", &log]).await;
+    assert_eq!(finished.code, Some(1), "{finished:?}");
+    for part in [&id, EVE.arn, "not_mapped", "add an entry for `arn:aws:iam::210987654321:user/eve`"] {
+        assert!(finished.stdout.contains(part), "{part}: {}", finished.stdout);
+    }
+    let unknown = explain(&sts, &server, &["--decision", &id.replace('0', "1"), "--audit-log", &log]).await;
+    assert!(unknown.complaint().expect("one line").contains("has no decision"), "{unknown:?}");
+}
+
+#[tokio::test]
+async fn a_token_for_another_cluster_is_told_as_that() {
+    let (sts, server) = start("").await;
+    let other = tests::tokens::Draft::new(&ALICE, "another.example.com", tests::now()).token();
+    let finished = explain(&sts, &server, &["-t", &other]).await;
+    assert_eq!(finished.code, Some(1), "{finished:?}");
+    for part in ["age            ok", "sts            FAILED", "make the token for this cluster"] {
+        assert!(finished.stdout.contains(part), "{part}: {}", finished.stdout);
+    }
+    let asked = sts.sts.requests().len();
+    let offline = explain(&sts, &server, &["--offline", "-t", &draft(&ALICE).token()]).await;
+    assert_eq!(offline.code, Some(0), "{offline:?}");
+    assert_eq!(sts.sts.requests().len(), asked, "nobody was asked");
+}
