@@ -137,7 +137,7 @@ impl Arn {
         if !region.is_empty() {
             return Err(InvalidArn("region: principals have none"));
         }
-        let (kind, path_and_name, session_name) = principal(service, resource)?;
+        let (kind, path_and_name, session_name) = principal(partition == ACS_PARTITION, service, resource)?;
         let printable = |text: &str| text.bytes().all(|byte| byte.is_ascii_graphic());
         let named = kind == PrincipalKind::Root || !path_and_name.split('/').any(str::is_empty);
         if !named || !printable(path_and_name) || session_name.is_some_and(|name| name.is_empty() || !printable(name)) {
@@ -159,7 +159,15 @@ fn sections(rest: &str) -> Result<[&str; 4], InvalidArn> {
     Ok([next()?, next()?, next()?, next()?])
 }
 
-fn principal<'a>(service: &str, resource: &'a str) -> Result<(PrincipalKind, &'a str, Option<&'a str>), InvalidArn> {
+/// Alibaba Cloud has principals of one service alone, `ram`; with AWS that is the name of another.
+fn principal<'a>(
+    is_acs: bool,
+    service: &str,
+    resource: &'a str,
+) -> Result<(PrincipalKind, &'a str, Option<&'a str>), InvalidArn> {
+    if is_acs != (service == "ram") {
+        return Err(InvalidArn("service"));
+    }
     let (word, rest) = resource.split_once('/').unwrap_or((resource, ""));
     match (service, word) {
         ("sts" | "ram", "assumed-role") => {
@@ -224,6 +232,9 @@ mod tests {
         check("arn:aws:iam:us-east-1:123456789012:user/a", Err("region: principals have none"));
         check("arn:aws:iam::12345678901:user/a", Err("account"));
         check("arn:aws:ec2::123456789012:instance/i-0", Err("service"));
+        check("arn:aws:ram::123456789012:user/a", Err("service"));
+        check("acs:sts::1234567890123456:assumed-role/Admin/alice", Err("service"));
+        check("acs:iam::1234567890123456:user/alice", Err("service"));
         check("arn:aws:iam::123456789012:group/a", Err("resource"));
         check("arn:aws:iam::123456789012:rooted", Err("resource"));
         check("arn:aws:iam::123456789012:root/", Err("resource"));
