@@ -52,7 +52,7 @@ fn caller(arn: &str) -> Caller {
         signed_at: SystemTime::UNIX_EPOCH,
         expires_at: SystemTime::UNIX_EPOCH,
         uid: String::new(),
-        extra: vec![],
+        extra: &[],
         attributes: vec![],
     }
 }

@@ -60,7 +60,7 @@ fn caller() -> Caller {
         signed_at: SystemTime::UNIX_EPOCH,
         expires_at: SystemTime::UNIX_EPOCH,
         uid: "uid".into(),
-        extra: vec![],
+        extra: &[],
         attributes: vec![],
     }
 }

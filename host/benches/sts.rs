@@ -180,7 +180,7 @@ impl Provider for Believer {
             signed_at: call.signed_at,
             expires_at: call.expires_at,
             uid: String::new(),
-            extra: Vec::new(),
+            extra: &[],
             attributes: Vec::new(),
         })
     }

@@ -4,18 +4,19 @@
 //! writes it, metrics count it, `herald verify` prints it. One engine, no second way to decide.
 
 use std::{
+    borrow::Cow,
     collections::BTreeSet,
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
 
 use serde::Serialize;
-use uuid::Uuid;
+use uuid::{Builder, Uuid};
 
 use crate::{
     caller::{AccountId, Caller},
-    kubernetes::{Extra, UserInfo},
-    mapping::{Chain, Refusal, StageRecord, chain::micros, guard::HOST_EXTRA_PREFIX},
+    kubernetes::{Extra, UserInfo, Values},
+    mapping::{Chain, Refusal, StageRecord, chain::micros},
     observe::Metrics,
     policy::{Mapping, Request},
     provider::{Blame, Provider, VerifyError},
@@ -116,6 +117,8 @@ pub enum Class {
     Throttled,
 }
 
+/// The host's own extra keys, which [`HOST_EXTRA_PREFIX`](crate::mapping::guard::HOST_EXTRA_PREFIX) reserves.
+const OWN_EXTRA: [&str; 3] = ["herald.dev/decision-id", "herald.dev/stage", "herald.dev/generation"];
 /// Longest `Retry-After` that is passed on, in seconds.
 const MAX_RETRY_AFTER: u64 = 60;
 
@@ -204,14 +207,14 @@ impl Authenticator {
     }
 
     fn user(&self, decision_id: Uuid, caller: &Caller, mapping: Mapping, trail: Vec<String>) -> UserInfo {
-        let own = |name: &str, values| (format!("{HOST_EXTRA_PREFIX}{name}"), values);
         let scrubbed = self.scrubbed.contains(&caller.account_id);
-        let standard = caller.extra.iter().map(|(key, value)| ((*key).to_owned(), vec![value.clone()]));
-        let mut extra: Vec<_> = standard.filter(|_| !scrubbed).collect();
-        extra.extend(mapping.extra);
-        extra.push(own("decision-id", vec![decision_id.to_string()]));
-        extra.push(own("stage", trail));
-        extra.push(own("generation", vec![self.generation.clone()]));
+        let mut extra = Vec::with_capacity(caller.extra.len() + mapping.extra.len() + OWN_EXTRA.len());
+        if !scrubbed {
+            extra.extend(caller.extra().map(|(key, value)| (key.into(), Values::One(value.to_owned()))));
+        }
+        extra.extend(mapping.extra.into_iter().map(|(key, values)| (key.into(), values.into())));
+        let own = [Values::One(decision_id.to_string()), trail.into(), Values::One(self.generation.clone())];
+        extra.extend(OWN_EXTRA.iter().map(|key| Cow::from(*key)).zip(own));
         let uid = || if scrubbed { scrubbed_uid(caller, &mapping.username) } else { caller.uid.clone() };
         UserInfo {
             uid: mapping.uid.unwrap_or_else(uid),
@@ -241,10 +244,14 @@ fn scrubbed_uid(caller: &Caller, username: &str) -> String {
     format!("{scheme}:administrative:{username}")
 }
 
-/// A UUIDv7 of `now`, so that ids sort with the log.
+/// A UUIDv7 of `now`, so that ids sort with the log. Its random part need only be unique: it is no secret, and
+/// asking the system for it would cost each login a system call.
 fn decision_id(now: SystemTime) -> Uuid {
     let since = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    Uuid::new_v7(uuid::Timestamp::from_unix(uuid::NoContext, since.as_secs(), since.subsec_nanos()))
+    let millis = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
+    let mut random = [0; 10];
+    fastrand::fill(&mut random);
+    Builder::from_unix_timestamp_millis(millis, &random).into_uuid()
 }
 
 // === impl Decision ===
@@ -317,6 +324,7 @@ mod tests {
 
     use super::*;
     use crate::{
+        caller::Fact,
         config::{Config, Shared},
         mapping::rule::tests::caller,
     };
@@ -333,11 +341,11 @@ mod tests {
         let shared = Shared::new(&config, Arc::default(), None, || SystemTime::UNIX_EPOCH).expect("made");
         let authenticator = config.build(&shared).expect("built");
         let mut caller = caller("arn:aws:sts::123456789012:assumed-role/Admin/alice");
-        caller.extra = vec![("arn", caller.arn.clone())];
+        caller.extra = &[("arn", Fact::Arn)];
         let extra = vec![("example.com/team".to_owned(), vec!["a".to_owned()])];
         let mapping = Mapping { username: "alice".into(), uid: uid.map(str::to_owned), extra, ..Mapping::default() };
         let user = authenticator.user(Uuid::nil(), &caller, mapping, vec![]);
-        let keys: Vec<&str> = user.extra.0.iter().map(|(key, _)| key.as_str()).collect();
+        let keys: Vec<&str> = user.extra.0.iter().map(|(key, _)| key.as_ref()).collect();
         assert_eq!((user.uid.as_str(), keys.as_slice()), expected);
     }
 

@@ -79,18 +79,52 @@ pub struct Caller {
     pub expires_at: SystemTime,
     /// `TokenReview.status.user.uid`, in the form the peer of this provider uses.
     pub uid: String,
-    /// The standard `TokenReview.status.user.extra` keys of this provider, in order.
+    /// The standard `TokenReview.status.user.extra` keys of this provider, in order, and what each repeats.
     #[serde(skip)]
-    pub extra: Vec<(&'static str, String)>,
+    pub extra: &'static [(&'static str, Fact)],
     /// Facts that only some providers have, e.g. `alibaba.identity-type`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub attributes: Vec<(String, String)>,
+}
+
+/// What a key of `TokenReview.status.user.extra` repeats of its [`Caller`].
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Fact {
+    /// [`Caller::access_key_id`]
+    AccessKeyId,
+    /// [`Caller::arn`]
+    Arn,
+    /// [`Caller::canonical_arn`]
+    CanonicalArn,
+    /// [`Caller::principal_id`]
+    PrincipalId,
+    /// [`Caller::session_name`]; empty without a session.
+    SessionName,
 }
 
 /// Not an account id: must be 12 or 16 decimal digits.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("not an account id: must be 12 or 16 decimal digits")]
 pub struct InvalidAccountId;
+
+// === impl Caller ===
+
+impl Caller {
+    /// The standard extra keys and their values, in order.
+    pub fn extra(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        self.extra.iter().map(|&(key, fact)| (key, self.fact(fact)))
+    }
+
+    fn fact(&self, fact: Fact) -> &str {
+        match fact {
+            Fact::AccessKeyId => &self.access_key_id,
+            Fact::Arn => &self.arn,
+            Fact::CanonicalArn => &self.canonical_arn,
+            Fact::PrincipalId => self.principal_id.as_str(),
+            Fact::SessionName => self.session_name.as_ref().map_or("", SessionName::as_str),
+        }
+    }
+}
 
 // === impl AccountId ===
 

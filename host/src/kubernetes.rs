@@ -1,6 +1,8 @@
 //! Kubernetes: TokenReview, ExecCredential and kubeconfig as plain serde types, and in `watch` the one client,
 //! which follows objects.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
 pub mod exec_credential;
@@ -29,4 +31,13 @@ pub struct UserInfo {
 
 /// `UserInfo.extra`: keys with lists of values, written as a JSON object in insertion order.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Extra(pub Vec<(String, Vec<String>)>);
+pub struct Extra(pub Vec<(Cow<'static, str>, Values)>);
+
+/// The values of one extra key. Most have one, and are spared the list.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Values {
+    /// Any other number of them.
+    Many(Vec<String>),
+    /// One.
+    One(String),
+}

@@ -108,8 +108,8 @@ impl Arn {
         };
         let Self { partition, account_id, .. } = self;
         match partition.as_str() {
-            ACS_PARTITION => format!("acs:ram::{account_id}:{kind}{name}"),
-            _ => format!("arn:{partition}:{service}::{account_id}:{kind}{name}"),
+            ACS_PARTITION => ["acs:ram::", account_id.as_str(), ":", kind, name].concat(),
+            _ => ["arn:", partition, ":", service, "::", account_id.as_str(), ":", kind, name].concat(),
         }
     }
 }

@@ -28,7 +28,7 @@ pub(super) fn caller(arn: &Arn, now: SystemTime) -> Caller {
         signed_at: now - SIGNED_BEFORE,
         expires_at: now + EXPIRES_AFTER,
         uid: String::new(),
-        extra: Vec::new(),
+        extra: &[],
         attributes: Vec::new(),
     }
 }

@@ -8,7 +8,7 @@ use std::fmt;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser::SerializeMap as _};
 use zeroize::Zeroizing;
 
-use super::{Extra, UserInfo};
+use super::{Extra, UserInfo, Values};
 
 /// The versions the webhook speaks. An answer is given in the version of its question.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -129,6 +129,35 @@ impl Serialize for Extra {
     }
 }
 
+// === impl Values ===
+
+impl From<Vec<String>> for Values {
+    fn from(mut values: Vec<String>) -> Self {
+        match values.pop() {
+            Some(only) if values.is_empty() => Self::One(only),
+            last => {
+                values.extend(last);
+                Self::Many(values)
+            }
+        }
+    }
+}
+
+impl Serialize for Values {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Many(values) => values.serialize(serializer),
+            Self::One(value) => [value].serialize(serializer),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Values {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Vec::deserialize(deserializer).map(Self::from)
+    }
+}
+
 impl<'de> Deserialize<'de> for Extra {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Visitor;
@@ -168,7 +197,7 @@ mod tests {
         let user = UserInfo {
             username: "alice".into(),
             groups: vec!["dev".into()],
-            extra: Extra(vec![("b".into(), vec!["1".into()]), ("a".into(), vec![])]),
+            extra: Extra(vec![("b".into(), vec!["1".into()].into()), ("a".into(), vec![].into())]),
             ..UserInfo::default()
         };
         check(

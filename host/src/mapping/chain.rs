@@ -76,7 +76,7 @@ impl Chain {
         }
         let stage = walk.trail.first().map_or("", String::as_str);
         self.guard
-            .check(stage, &mapping, &walk.request.caller.extra)
+            .check(stage, &mapping, walk.request.caller.extra)
             .map_err(|source| Refusal::Guard { stage: stage.to_owned(), source })?;
         Ok(mapping)
     }

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::policy::Mapping;
+use crate::{caller::Fact, policy::Mapping};
 
 /// Longest username, group, uid or extra value, in bytes.
 pub const MAX_NAME_BYTES: usize = 1024;
@@ -64,12 +64,7 @@ impl Guard {
     /// # Errors
     ///
     /// The first rule that is broken.
-    pub fn check(
-        &self,
-        stage: &str,
-        mapping: &Mapping,
-        host_keys: &[(&'static str, String)],
-    ) -> Result<(), GuardError> {
+    pub fn check(&self, stage: &str, mapping: &Mapping, host_keys: &[(&'static str, Fact)]) -> Result<(), GuardError> {
         if mapping.username.is_empty() {
             return Err(GuardError::EmptyUsername);
         }
@@ -97,7 +92,7 @@ impl Guard {
     }
 }
 
-fn check_extra(mapping: &Mapping, host_keys: &[(&'static str, String)]) -> Result<(), GuardError> {
+fn check_extra(mapping: &Mapping, host_keys: &[(&'static str, Fact)]) -> Result<(), GuardError> {
     if mapping.extra.len() > MAX_EXTRA {
         return Err(GuardError::TooMany("extra keys"));
     }
@@ -170,7 +165,7 @@ mod tests {
     #[track_caller]
     fn check(mapping: &Mapping, expected: Result<(), &str>) {
         let reserved = BTreeMap::from([("MountedFile".to_owned(), vec![String::new(), "aws:".to_owned()])]);
-        let found = Guard::new(reserved).check("MountedFile", mapping, &[("canonicalArn", String::new())]);
+        let found = Guard::new(reserved).check("MountedFile", mapping, &[("canonicalArn", Fact::CanonicalArn)]);
         assert_eq!(found.map_err(GuardError::reason), expected);
     }
 

@@ -5,15 +5,12 @@
 //! turned away instead of going unrecorded.
 
 use std::{
+    cell::RefCell,
     fs::{File, OpenOptions},
     io::{self, Write},
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-        mpsc::{SyncSender, sync_channel},
-    },
+    sync::Arc,
     thread::JoinHandle,
     time::{Duration, Instant},
 };
@@ -22,18 +19,22 @@ use serde::{Deserialize, Serialize};
 
 use super::Metrics;
 
+mod queue;
 mod writer;
 
+use queue::Queue;
 use writer::Writer;
 
 /// Longest line, in bytes; a longer one gives way to its short form.
 pub const MAX_LINE_BYTES: usize = 16 * 1024;
 
-/// Most lines that wait to be written.
-const MAX_LINES: usize = 8192;
-
 /// Most bytes that wait to be written.
 const MAX_BYTES: usize = 16 * 1024 * 1024;
+
+thread_local! {
+    /// Where this thread's next line is put together.
+    static LINE: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
 
 /// Where audit lines go.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq)]
@@ -82,26 +83,8 @@ pub struct Unrecorded;
 /// output fails.
 #[derive(Debug)]
 pub struct AuditLog {
-    /// `None` only while it is being dropped.
-    queue: Option<SyncSender<Message>>,
-    shared: Arc<Shared>,
+    queue: Arc<Queue>,
     thread: Option<JoinHandle<()>>,
-}
-
-/// What the queue holds.
-enum Message {
-    Line(Vec<u8>),
-    /// Nothing to write: look at the flags.
-    Wake,
-}
-
-/// What both sides see.
-#[derive(Debug)]
-struct Shared {
-    closing: AtomicBool,
-    reopen: AtomicBool,
-    queued_bytes: AtomicUsize,
-    metrics: Arc<Metrics>,
 }
 
 // === impl AuditLog ===
@@ -114,31 +97,21 @@ impl AuditLog {
     /// When the configured file cannot be opened for appending.
     pub fn start(config: &Config, metrics: Arc<Metrics>) -> Result<Self, OpenError> {
         let sink = Sink::open(&config.output)?;
-        Ok(Self::with_sink(sink, metrics, MAX_LINES))
+        Ok(Self::with_sink(sink, metrics, MAX_BYTES))
     }
 
-    fn with_sink(sink: Sink, metrics: Arc<Metrics>, lines: usize) -> Self {
-        let (queue, lines) = sync_channel(lines);
-        let shared = Arc::new(Shared {
-            closing: AtomicBool::new(false),
-            reopen: AtomicBool::new(false),
-            queued_bytes: AtomicUsize::new(0),
-            metrics,
-        });
-        let writer = Writer::new(sink, lines, Arc::clone(&shared));
+    fn with_sink(sink: Sink, metrics: Arc<Metrics>, max_bytes: usize) -> Self {
+        let queue = Arc::new(Queue::new(max_bytes));
+        let writer = Writer::new(sink, Arc::clone(&queue), metrics);
         let thread = std::thread::Builder::new().name("audit".to_owned()).spawn(move || writer.run());
-        Self {
-            queue: Some(queue),
-            shared,
-            thread: Some(thread.expect("a process that just started can have a thread")),
-        }
+        Self { queue, thread: Some(thread.expect("a process that just started can have a thread")) }
     }
 
-    /// A log for tests that has room for `lines` and whose every write fails (full(4)).
+    /// A log for tests that has room for `bytes` and whose every write fails (full(4)).
     #[cfg(test)]
-    pub(crate) fn stuck_for_test(lines: usize, metrics: Arc<Metrics>) -> Self {
+    pub(crate) fn stuck_for_test(bytes: usize, metrics: Arc<Metrics>) -> Self {
         let sink = Sink::open(&Output::File("/dev/full".into())).expect("Linux has this device");
-        Self::with_sink(sink, metrics, lines)
+        Self::with_sink(sink, metrics, bytes)
     }
 
     /// Queues `entry` as one line, or `short()` if that line would be longer than [`MAX_LINE_BYTES`].
@@ -152,48 +125,33 @@ impl AuditLog {
         T: Serialize,
         S: Serialize,
     {
-        let mut line = line(entry)?;
-        if line.len() > MAX_LINE_BYTES {
-            line = self::line(&short())?;
-        }
-        self.queue(line)
+        LINE.with_borrow_mut(|line| {
+            write_line(line, entry)?;
+            if line.len() > MAX_LINE_BYTES {
+                write_line(line, &short())?;
+                line.shrink_to(MAX_LINE_BYTES);
+            }
+            if line.len() > MAX_LINE_BYTES { Err(Unrecorded) } else { self.queue.push(line) }
+        })
     }
 
     /// Has the file opened anew before the next line, for log rotation. The other outputs stay.
     pub fn reopen(&self) {
-        self.shared.reopen.store(true, Ordering::Release);
-        if let Some(queue) = &self.queue {
-            // A full queue wakes the writer by itself.
-            let _ = queue.try_send(Message::Wake);
-        }
+        self.queue.reopen();
     }
 
     /// Waits, at most for `within`, until everything queued so far is written. Blocks its thread.
     pub fn flush(&self, within: Duration) {
         let deadline = Instant::now() + within;
-        while self.shared.queued_bytes.load(Ordering::Acquire) > 0 && Instant::now() < deadline {
+        while !self.queue.is_empty() && Instant::now() < deadline {
             std::thread::sleep(Duration::from_millis(1));
         }
-    }
-
-    fn queue(&self, line: Vec<u8>) -> Result<(), Unrecorded> {
-        let bytes = line.len();
-        if bytes > MAX_LINE_BYTES || self.shared.queued_bytes.load(Ordering::Relaxed) + bytes > MAX_BYTES {
-            return Err(Unrecorded);
-        }
-        let queue = self.queue.as_ref().ok_or(Unrecorded)?;
-        self.shared.queued_bytes.fetch_add(bytes, Ordering::Relaxed);
-        queue.try_send(Message::Line(line)).map_err(|_| {
-            self.shared.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
-            Unrecorded
-        })
     }
 }
 
 impl Drop for AuditLog {
     fn drop(&mut self) {
-        self.shared.closing.store(true, Ordering::Release);
-        drop(self.queue.take());
+        self.queue.close();
         if let Some(thread) = self.thread.take() {
             // A panic there was reported by its own hook already.
             let _ = thread.join();
@@ -201,11 +159,11 @@ impl Drop for AuditLog {
     }
 }
 
-fn line(entry: &impl Serialize) -> Result<Vec<u8>, Unrecorded> {
-    let mut line = Vec::with_capacity(1536);
-    serde_json::to_writer(&mut line, entry).map_err(|_| Unrecorded)?;
+fn write_line(line: &mut Vec<u8>, entry: &impl Serialize) -> Result<(), Unrecorded> {
+    line.clear();
+    serde_json::to_writer(&mut *line, entry).map_err(|_| Unrecorded)?;
     line.push(b'\n');
-    Ok(line)
+    Ok(())
 }
 
 // === impl Output ===

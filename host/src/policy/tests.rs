@@ -44,7 +44,7 @@ pub(crate) fn caller(name: &str) -> Caller {
         signed_at: SystemTime::UNIX_EPOCH,
         expires_at: SystemTime::UNIX_EPOCH,
         uid: "uid".into(),
-        extra: vec![],
+        extra: &[],
         attributes: vec![("a".into(), "b".into())],
     }
 }

@@ -253,7 +253,7 @@ fn caller(call: &StsCall, arn: String) -> Caller {
         signed_at: call.signed_at,
         expires_at: call.expires_at,
         uid: String::new(),
-        extra: Vec::new(),
+        extra: &[],
         attributes: Vec::new(),
     }
 }

@@ -128,7 +128,10 @@ impl Target {
     fn herald_arguments(self, place: &Place, port: &str) -> anyhow::Result<Vec<String>> {
         let file = |name: &str| place.dir.join(name).display().to_string();
         let policy = (self == Self::HeraldPolicy).then_some(place.policy.as_path());
-        fs::write(file("config.yaml"), config::herald(&place.mappings, policy, &place.dir.join("audit.jsonl")))?;
+        // Not beside the configuration, whose folder Herald watches for changes.
+        let audit = place.dir.join("audit");
+        fs::create_dir_all(&audit)?;
+        fs::write(file("config.yaml"), config::herald(&place.mappings, policy, &audit.join("audit.jsonl")))?;
         let (config, state, kubeconfig) = (file("config.yaml"), file("state"), file("webhook.kubeconfig"));
         let words = ["server", "--config", &config, "--state-dir", &state, "--generate-kubeconfig", &kubeconfig];
         Ok(words.into_iter().chain(["--port", port]).map(str::to_owned).collect())

@@ -26,7 +26,7 @@ static CALLER: LazyLock<Caller> = LazyLock::new(|| Caller {
     signed_at: SystemTime::UNIX_EPOCH,
     expires_at: SystemTime::UNIX_EPOCH,
     uid: "uid".into(),
-    extra: vec![("arn", String::new())],
+    extra: &[("arn", crate::caller::Fact::Arn)],
     attributes: vec![],
 });
 

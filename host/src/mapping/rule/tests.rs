@@ -26,7 +26,7 @@ pub(crate) fn caller(arn: &str) -> Caller {
         signed_at: SystemTime::UNIX_EPOCH,
         expires_at: SystemTime::UNIX_EPOCH,
         uid: "aws-iam-authenticator:123456789012:AROAEXAMPLE".into(),
-        extra: vec![],
+        extra: &[],
         attributes: vec![],
     }
 }

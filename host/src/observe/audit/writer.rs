@@ -1,19 +1,23 @@
 //! The audit log's thread: takes whatever is queued and writes it at once.
 
 use std::{
-    sync::{Arc, atomic::Ordering, mpsc::Receiver},
+    sync::Arc,
     thread,
     time::{Duration, Instant},
 };
 
-use super::{Message, Shared, Sink};
+use super::{
+    Sink,
+    queue::{Queue, Work},
+};
+use crate::observe::Metrics;
 
 /// How long lines are gathered before one write: a wake-up and a system call for each line would
 /// cost more than the line.
-const GATHER: Duration = Duration::from_millis(2);
+const GATHER: Duration = Duration::from_millis(10);
 
-/// A write begins at the latest with this many bytes.
-const MAX_BATCH_BYTES: usize = 256 * 1024;
+/// A buffer that a busy moment made larger than this is not kept.
+const KEPT_BYTES: usize = 256 * 1024;
 
 /// Pause after a failed write.
 const RETRY: Duration = Duration::from_millis(200);
@@ -24,8 +28,8 @@ const LAST_TRIES: Duration = Duration::from_secs(1);
 /// Owns the output and the queue's far end.
 pub(super) struct Writer {
     sink: Sink,
-    queue: Receiver<Message>,
-    shared: Arc<Shared>,
+    queue: Arc<Queue>,
+    metrics: Arc<Metrics>,
     batch: Vec<u8>,
     /// Set with the first failure after the log began to close.
     last_try: Option<Instant>,
@@ -34,22 +38,19 @@ pub(super) struct Writer {
 // === impl Writer ===
 
 impl Writer {
-    pub(super) fn new(sink: Sink, queue: Receiver<Message>, shared: Arc<Shared>) -> Self {
-        Self { sink, queue, shared, batch: Vec::new(), last_try: None }
+    pub(super) fn new(sink: Sink, queue: Arc<Queue>, metrics: Arc<Metrics>) -> Self {
+        Self { sink, queue, metrics, batch: Vec::new(), last_try: None }
     }
 
-    /// Ends when the sender is gone and the queue is empty.
+    /// Ends when the log is closed and the queue is empty.
     pub(super) fn run(mut self) {
-        while let Ok(message) = self.queue.recv() {
-            self.take(message);
-            if !self.shared.closing.load(Ordering::Acquire) {
+        while self.queue.wait() == Work::Some {
+            if !self.queue.is_closing() {
                 thread::sleep(GATHER);
             }
-            while self.batch.len() < MAX_BATCH_BYTES {
-                let Ok(message) = self.queue.try_recv() else { break };
-                self.take(message);
+            if self.queue.take(&mut self.batch) {
+                self.reopen();
             }
-            self.reopen();
             self.write();
             if self.last_try.is_some_and(|last| last <= Instant::now()) {
                 return;
@@ -57,17 +58,9 @@ impl Writer {
         }
     }
 
-    fn take(&mut self, message: Message) {
-        if let Message::Line(line) = message {
-            self.batch.extend_from_slice(&line);
-        }
-    }
-
     fn reopen(&mut self) {
-        if self.shared.reopen.swap(false, Ordering::AcqRel)
-            && let Err(error) = self.sink.reopen()
-        {
-            self.shared.metrics.audit_write_failed();
+        if let Err(error) = self.sink.reopen() {
+            self.metrics.audit_write_failed();
             tracing::error!(%error, "cannot open the audit log anew; going on with the open one");
         }
     }
@@ -84,24 +77,26 @@ impl Writer {
                     if self.is_hopeless() {
                         break;
                     }
-                    self.reopen();
+                    if self.queue.take_reopen() {
+                        self.reopen();
+                    }
                 }
             }
         }
         // A failed flush shows in the next write.
         let _ = self.sink.out.flush();
-        self.shared.queued_bytes.fetch_sub(self.batch.len(), Ordering::Release);
         self.batch.clear();
+        self.batch.shrink_to(KEPT_BYTES);
+        self.queue.written();
     }
 
     /// Whether the log is being closed and its output has failed for long enough.
     fn is_hopeless(&mut self) -> bool {
-        self.shared.closing.load(Ordering::Acquire)
-            && *self.last_try.get_or_insert_with(|| Instant::now() + LAST_TRIES) <= Instant::now()
+        self.queue.is_closing() && *self.last_try.get_or_insert_with(|| Instant::now() + LAST_TRIES) <= Instant::now()
     }
 
     fn failed(&self, error: Option<std::io::Error>) {
-        self.shared.metrics.audit_write_failed();
+        self.metrics.audit_write_failed();
         match error {
             Some(error) => tracing::error!(%error, "cannot write the audit log; trying again"),
             None => tracing::error!("the audit log takes no bytes; trying again"),

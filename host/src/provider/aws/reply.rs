@@ -13,7 +13,7 @@ use serde::{
 
 use super::hosts::Partition;
 use crate::{
-    caller::{Arn, Caller, PrincipalId, PrincipalKind, SessionName},
+    caller::{Arn, Caller, Fact, PrincipalId, PrincipalKind, SessionName},
     provider::{StsCall, StsReply, VerifyError},
 };
 
@@ -23,6 +23,16 @@ mod failure;
 const AWS_ACCOUNT_DIGITS: usize = 12;
 /// Longest user id: a principal id of at most 128 characters, a colon, a session name of at most 64.
 const MAX_USER_ID: usize = 193;
+
+/// The extra keys of aws-iam-authenticator, in its order.
+const EXTRA: [(&str, Fact); 6] = [
+    ("arn", Fact::Arn),
+    ("canonicalArn", Fact::CanonicalArn),
+    ("sessionName", Fact::SessionName),
+    ("accessKeyId", Fact::AccessKeyId),
+    ("principalId", Fact::PrincipalId),
+    ("sigs.k8s.io/aws-iam-authenticator/principalId", Fact::PrincipalId),
+];
 
 /// The members of `GetCallerIdentityResult` that make an [`Identity`].
 const MEMBERS: [&str; 3] = ["Account", "Arn", "UserId"];
@@ -42,7 +52,7 @@ pub(super) fn interpret(partition: Partition, call: &StsCall, reply: &StsReply) 
     }
     let answer: Answer = serde_json::from_slice(&reply.body)
         .map_err(|_| VerifyError::Unintelligible("the body is not an answer to GetCallerIdentity"))?;
-    caller(partition, call, &answer.response.result)
+    caller(partition, call, answer.response.result)
 }
 
 /// `application/json`, in UTF-8 if it says more.
@@ -81,7 +91,7 @@ struct Identity {
     user_id: String,
 }
 
-fn caller(partition: Partition, call: &StsCall, identity: &Identity) -> Result<Caller, VerifyError> {
+fn caller(partition: Partition, call: &StsCall, identity: Identity) -> Result<Caller, VerifyError> {
     let arn: Arn = identity.arn.parse().map_err(|_| VerifyError::Unintelligible("the ARN is not a principal's"))?;
     if arn.partition() != partition.as_str() {
         return Err(VerifyError::Unintelligible("the ARN is of another partition than the endpoint"));
@@ -91,33 +101,23 @@ fn caller(partition: Partition, call: &StsCall, identity: &Identity) -> Result<C
         return Err(VerifyError::Unintelligible("the account is not the ARN's"));
     }
     let (principal_id, session_name) = principal(&arn, &identity.user_id)?;
-    let session_text = session_name.unwrap_or_default();
-    let canonical_arn = arn.canonical();
-    let extra = vec![
-        ("arn", identity.arn.clone()),
-        ("canonicalArn", canonical_arn.clone()),
-        ("sessionName", session_text.to_owned()),
-        ("accessKeyId", call.access_key_id.clone()),
-        ("principalId", principal_id.to_owned()),
-        ("sigs.k8s.io/aws-iam-authenticator/principalId", principal_id.to_owned()),
-    ];
     Ok(Caller {
         provider: "aws",
         partition: arn.partition().to_owned(),
         account_id: account.clone(),
         kind: arn.kind(),
-        arn: identity.arn.clone(),
-        canonical_arn,
+        canonical_arn: arn.canonical(),
         name: arn.name().to_owned(),
         principal_id: PrincipalId::new(principal_id),
         session_name: session_name.map(SessionName::new),
+        arn: identity.arn,
         sso_permission_set: arn.permission_set().map(str::to_owned),
         access_key_id: call.access_key_id.clone(),
         sts_region: call.region.clone(),
         signed_at: call.signed_at,
         expires_at: call.expires_at,
-        uid: format!("aws-iam-authenticator:{account}:{principal_id}"),
-        extra,
+        uid: ["aws-iam-authenticator:", account.as_str(), ":", principal_id].concat(),
+        extra: &EXTRA,
         attributes: Vec::new(),
     })
 }
@@ -152,6 +152,33 @@ impl<'de> Deserialize<'de> for Identity {
 
 struct IdentityVisitor;
 
+/// A member's place in [`MEMBERS`]; `None` for one that is not read.
+struct Member(Option<usize>);
+
+impl<'de> Deserialize<'de> for Member {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_identifier(MemberVisitor)
+    }
+}
+
+struct MemberVisitor;
+
+impl Visitor<'_> for MemberVisitor {
+    type Value = Member;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a name")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, name: &str) -> Result<Member, E> {
+        let member = MEMBERS.iter().position(|known| known.eq_ignore_ascii_case(name));
+        if member.is_some_and(|member| MEMBERS[member] != name) {
+            return Err(E::custom("a name is written in another case"));
+        }
+        Ok(Member(member))
+    }
+}
+
 impl<'de> Visitor<'de> for IdentityVisitor {
     type Value = Identity;
 
@@ -161,13 +188,13 @@ impl<'de> Visitor<'de> for IdentityVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Identity, A::Error> {
         let mut values: [Option<String>; MEMBERS.len()] = Default::default();
-        while let Some(key) = map.next_key::<String>()? {
-            let Some(member) = MEMBERS.iter().position(|name| name.eq_ignore_ascii_case(&key)) else {
+        while let Some(Member(member)) = map.next_key()? {
+            let Some(member) = member else {
                 map.next_value::<IgnoredAny>()?;
                 continue;
             };
-            if key != MEMBERS[member] || values[member].is_some() {
-                return Err(A::Error::custom("a name is written twice, or in another case"));
+            if values[member].is_some() {
+                return Err(A::Error::custom("a name is written twice"));
             }
             values[member] = Some(map.next_value()?);
         }

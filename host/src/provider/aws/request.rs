@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use http::{HeaderName, HeaderValue, Method, header::ACCEPT};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::percent_encode_byte;
 use zeroize::Zeroizing;
 
 use self::{
@@ -55,8 +55,6 @@ const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 const TERMINATOR: &str = "aws4_request";
 /// Room for a whole path and query but the session token.
 const FIXED_BYTES: usize = 512;
-/// What SigV4 leaves as it is (`UriEncode` in "Create a canonical request").
-const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
 /// A presigned `GetCallerIdentity` request, every part of it typed.
 #[derive(Debug)]
@@ -137,7 +135,7 @@ impl<'a> Presigned<'a> {
             text.push_str(if parameter == Parameter::Action { "/?" } else { "&" });
             text.push_str(parameter.name());
             text.push('=');
-            parts.iter().for_each(|part| text.extend(utf8_percent_encode(part, ENCODED)));
+            parts.iter().for_each(|part| push_encoded(&mut text, part));
         };
         let expires = self.expires.to_string();
         write(Parameter::Action, &[ACTION]);
@@ -155,6 +153,19 @@ impl<'a> Presigned<'a> {
         write(Parameter::Signature, &[self.signature.0]);
         text
     }
+}
+
+/// Appends `part` percent-encoded; runs of bytes that stay are copied whole.
+fn push_encoded(text: &mut String, mut part: &str) {
+    while let Some(end) = part.bytes().position(|byte| !query::is_plain(byte)) {
+        let (plain, rest) = part.split_at(end);
+        let next = rest.chars().next().map_or(0, char::len_utf8);
+        let (letter, behind) = rest.split_at(next);
+        text.push_str(plain);
+        text.extend(letter.bytes().map(percent_encode_byte));
+        part = behind;
+    }
+    text.push_str(part);
 }
 
 /// When STS stops accepting what was signed at `signed_at`.

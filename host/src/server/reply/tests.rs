@@ -41,7 +41,7 @@ fn logins() {
         username: "alice".to_owned(),
         uid: "u".to_owned(),
         groups: vec!["dev".to_owned()],
-        extra: Extra(vec![("herald.dev/stage".to_owned(), vec!["MountedFile".to_owned()])]),
+        extra: Extra(vec![("herald.dev/stage".into(), vec!["MountedFile".to_owned()].into())]),
     };
     check(
         Outcome::Allowed { user: user() },

@@ -95,7 +95,7 @@ async fn readiness_follows_conditions_and_the_drain() {
 #[tokio::test]
 async fn a_login_that_cannot_be_recorded_is_not_answered() {
     let mut services = services(Output::Stderr);
-    services.audit = Arc::new(AuditLog::stuck_for_test(8, Arc::default()));
+    services.audit = Arc::new(AuditLog::stuck_for_test(4096, Arc::default()));
     let room = Room::new(&Config::default(), services);
     let question = Question {
         client: "127.0.0.1:1".parse().unwrap(),

@@ -49,7 +49,7 @@ fn check(arn: &str, user_id: &str, expected: Result<(&str, &str, &str), &str>) {
             assert_eq!(caller.principal_id.as_str(), principal);
             assert_eq!(caller.session_name.as_ref().map_or("", SessionName::as_str), session);
             assert_eq!(caller.uid, format!("aws-iam-authenticator:123456789012:{principal}"));
-            assert_eq!(caller.extra[2], ("sessionName", session.to_owned()));
+            assert_eq!(caller.extra().nth(2), Some(("sessionName", session)));
         }
         (Err(error), Err(words)) => assert!(error.to_string().contains(words), "{arn}: {error}"),
         (found, expected) => panic!("{arn}: {found:?}, expected {expected:?}"),
@@ -92,7 +92,7 @@ fn a_caller_is_complete() {
     let caller =
         read(200, "application/json", &body("123456789012", arn, "AROAEXAMPLE:alice@example.com")).expect("good");
     let canonical = "arn:aws:iam::123456789012:role/AWSReservedSSO_View_Only_0123456789abcdef";
-    let extra: Vec<_> = caller.extra.iter().map(|(key, value)| (*key, value.as_str())).collect();
+    let extra: Vec<_> = caller.extra().collect();
     assert_eq!(
         extra,
         [

@@ -5,6 +5,8 @@
 //! everything else must come percent-encoded, as every signer writes it, and must decode to visible ASCII.
 //! Names are never percent-encoded; their case is free and is not kept.
 
+use memchr::memchr;
+
 use super::InvalidToken;
 
 /// A parameter of a presigned `GetCallerIdentity` request, in the order in which it is sent.
@@ -29,6 +31,9 @@ pub enum Parameter {
     /// `X-Amz-Signature`
     Signature,
 }
+
+/// Which bytes SigV4 leaves raw.
+static PLAIN: [bool; 256] = plain_bytes();
 
 /// The decoded values of one query.
 #[derive(Default)]
@@ -92,8 +97,12 @@ impl<'a> Query<'a> {
     /// Reads `name=value` pairs joined by `&`, decoding each value in place.
     pub(super) fn parse(query: &'a mut [u8]) -> Result<Self, InvalidToken> {
         let mut found = Self::default();
-        for pair in query.split_mut(|byte| *byte == b'&') {
-            let equals = pair.iter().position(|byte| *byte == b'=').ok_or(InvalidToken::QuerySyntax)?;
+        let mut rest = Some(query);
+        while let Some(query) = rest.take() {
+            let end = memchr(b'&', query).unwrap_or(query.len());
+            let (pair, behind) = query.split_at_mut(end);
+            rest = behind.get_mut(1..);
+            let equals = memchr(b'=', pair).ok_or(InvalidToken::QuerySyntax)?;
             let (name, value) = pair.split_at_mut(equals);
             let parameter = Parameter::from_name(name).ok_or(InvalidToken::ParameterUnknown)?;
             let slot = &mut found.values[parameter as usize];
@@ -117,18 +126,43 @@ impl<'a> Query<'a> {
 }
 
 fn decode(value: &mut [u8]) -> Result<&str, InvalidToken> {
+    // By far the most values have nothing to decode, and the longest, a session token, has runs of plain
+    // bytes: those are checked, and moved, as wholes.
+    let plain = |from: usize, value: &[u8]| value[from..].iter().take_while(|byte| is_plain(**byte)).count();
     let (mut read, mut written) = (0, 0);
-    while let Some(&byte) = value.get(read) {
-        let (decoded, length) = match byte {
-            b'%' => (escaped(value.get(read + 1..read + 3))?, 3),
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => (byte, 1),
-            _ => return Err(InvalidToken::QueryCharacter),
-        };
-        value[written] = decoded;
+    loop {
+        let run = plain(read, value);
+        if read != written {
+            value.copy_within(read..read + run, written);
+        }
+        read += run;
+        written += run;
+        match value.get(read) {
+            None => break,
+            Some(b'%') => value[written] = escaped(value.get(read + 1..read + 3))?,
+            Some(_) => return Err(InvalidToken::QueryCharacter),
+        }
+        read += 3;
         written += 1;
-        read += length;
     }
     std::str::from_utf8(&value[..written]).map_err(|_| InvalidToken::QueryDecoded)
+}
+
+const fn plain_bytes() -> [bool; 256] {
+    let mut plain = [false; 256];
+    let mut byte = 0u8;
+    loop {
+        plain[byte as usize] = byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~');
+        match byte.checked_add(1) {
+            Some(next) => byte = next,
+            None => return plain,
+        }
+    }
+}
+
+/// Whether SigV4 leaves `byte` as it is (`UriEncode` in "Create a canonical request").
+pub(super) fn is_plain(byte: u8) -> bool {
+    PLAIN[usize::from(byte)]
 }
 
 fn escaped(digits: Option<&[u8]>) -> Result<u8, InvalidToken> {

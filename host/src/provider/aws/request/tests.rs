@@ -2,6 +2,8 @@
 
 use proptest::prelude::*;
 
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+
 use super::*;
 use crate::provider::VerifyError;
 
@@ -327,6 +329,15 @@ proptest! {
         let (host, first) = sent(&token(&format!("https://sts.us-west-2.amazonaws.com/?{}", query(&parameters)))).expect("good");
         let again = sent(&token(&format!("https://{host}{first}")));
         prop_assert_eq!(again, Ok((host, first)));
+    }
+
+    /// Encoding is that of the library, for any text.
+    #[test]
+    fn encoding(text in ".{0,80}") {
+        let left = NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+        let mut found = String::new();
+        push_encoded(&mut found, &text);
+        prop_assert_eq!(found, utf8_percent_encode(&text, &left).to_string());
     }
 
     /// No bytes at all make it panic.

@@ -1,0 +1,127 @@
+//! The audit log's queue: lines end to end in one buffer, which the writer takes whole.
+//!
+//! A line costs its bytes and a lock held for a copy of them: no allocation of its own, and a wake-up only when
+//! the writer has nothing to do.
+
+use std::{
+    mem,
+    sync::{Condvar, Mutex, MutexGuard, PoisonError},
+};
+
+use super::Unrecorded;
+
+/// Bounded in bytes; what is being written counts.
+#[derive(Debug)]
+pub(super) struct Queue {
+    max_bytes: usize,
+    state: Mutex<State>,
+    /// Told when the writer has something to do.
+    work: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    lines: Vec<u8>,
+    /// Bytes that the writer has taken and not yet written.
+    taken: usize,
+    closing: bool,
+    reopen: bool,
+    /// Whether the writer waits to be told.
+    idle: bool,
+}
+
+/// What there is for the writer to do.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Work {
+    /// Lines wait, or the output is to be opened anew.
+    Some,
+    /// The log is being closed, and nothing is left.
+    Done,
+}
+
+// === impl Queue ===
+
+impl Queue {
+    pub(super) fn new(max_bytes: usize) -> Self {
+        Self { max_bytes, state: Mutex::default(), work: Condvar::new() }
+    }
+
+    /// Adds one line, with its line end.
+    pub(super) fn push(&self, line: &[u8]) -> Result<(), Unrecorded> {
+        let mut state = self.lock();
+        if state.closing || state.taken + state.lines.len() + line.len() > self.max_bytes {
+            return Err(Unrecorded);
+        }
+        state.lines.extend_from_slice(line);
+        self.tell(state);
+        Ok(())
+    }
+
+    pub(super) fn reopen(&self) {
+        let mut state = self.lock();
+        state.reopen = true;
+        self.tell(state);
+    }
+
+    pub(super) fn close(&self) {
+        let mut state = self.lock();
+        state.closing = true;
+        self.tell(state);
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        let state = self.lock();
+        state.lines.is_empty() && state.taken == 0
+    }
+
+    pub(super) fn is_closing(&self) -> bool {
+        self.lock().closing
+    }
+
+    /// Waits for something to do.
+    pub(super) fn wait(&self) -> Work {
+        let mut state = self.lock();
+        loop {
+            if state.reopen || !state.lines.is_empty() {
+                return Work::Some;
+            }
+            if state.closing {
+                return Work::Done;
+            }
+            state.idle = true;
+            state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state.idle = false;
+        }
+    }
+
+    /// Swaps all lines for `batch`, which is empty, and says whether the output is to be opened anew.
+    pub(super) fn take(&self, batch: &mut Vec<u8>) -> bool {
+        let mut state = self.lock();
+        mem::swap(&mut state.lines, batch);
+        state.taken = batch.len();
+        mem::take(&mut state.reopen)
+    }
+
+    /// Whether the output is to be opened anew; asked while writing fails.
+    pub(super) fn take_reopen(&self) -> bool {
+        mem::take(&mut self.lock().reopen)
+    }
+
+    /// What was taken is written, or given up.
+    pub(super) fn written(&self) {
+        self.lock().taken = 0;
+    }
+
+    fn tell(&self, state: MutexGuard<'_, State>) {
+        let idle = state.idle;
+        drop(state);
+        if idle {
+            self.work.notify_one();
+        }
+    }
+
+    /// Nothing under this lock panics half-way.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
