@@ -1,9 +1,8 @@
 //! How `herald` is linked for release: smaller on disk, and with less of it in memory.
 //!
-//! - Relative relocations in packed form (ELF `DT_RELR`): the loader reads all of them at each start, and the plain
-//!   form is 2.3 MB. glibc has read the packed form since 2.36; a binary with it does not start on an older one, so
-//!   it is used only where the machine that builds has it.
-//! - Functions with equal code become one. Only `lld` can, which Rust uses by default on x86-64 Linux.
+//! Relative relocations are written in packed form (ELF `DT_RELR`): the loader reads all of them at each start, and
+//! the plain form is 2.3 MB. glibc reads the packed form since 2.36, and a binary that has it does not start on an
+//! older one, so it is used only where the machine that builds has such a glibc.
 
 use std::{env, process::Command};
 
@@ -12,7 +11,6 @@ const PACKED_SINCE: (u32, u32) = (2, 36);
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
-    println!("cargo::rerun-if-env-changed=RUSTC_LINKER");
     let is = |name: &str, value: &str| env::var(name).is_ok_and(|found| found == value);
     let native = env::var("HOST") == env::var("TARGET");
     if !native || !is("PROFILE", "release") || !is("CARGO_CFG_TARGET_OS", "linux") || !is("CARGO_CFG_TARGET_ENV", "gnu")
@@ -20,15 +18,8 @@ fn main() {
         return;
     }
     if glibc().is_some_and(|version| version >= PACKED_SINCE) {
-        link("-z,pack-relative-relocs");
+        println!("cargo::rustc-link-arg-bin=herald=-Wl,-z,pack-relative-relocs");
     }
-    if is("CARGO_CFG_TARGET_ARCH", "x86_64") && !has_other_linker() {
-        link("--icf=all");
-    }
-}
-
-fn link(argument: &str) {
-    println!("cargo::rustc-link-arg-bin=herald=-Wl,{argument}");
 }
 
 /// The version of this machine's C library (getconf(1)).
@@ -37,10 +28,4 @@ fn glibc() -> Option<(u32, u32)> {
     let text = String::from_utf8(output.stdout).ok()?;
     let (major, minor) = text.trim().strip_prefix("glibc ")?.split_once('.')?;
     Some((major.parse().ok()?, minor.parse().ok()?))
-}
-
-/// Whether whoever builds has chosen how to link.
-fn has_other_linker() -> bool {
-    let flags = env::var("CARGO_ENCODED_RUSTFLAGS").unwrap_or_default();
-    env::var_os("RUSTC_LINKER").is_some() || flags.contains("link")
 }
