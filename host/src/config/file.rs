@@ -311,7 +311,7 @@ impl Own {
     fn kubernetes(&self, file: &Path) -> watch::Access {
         let given = self.kubeconfig.as_deref().filter(|path| !path.as_os_str().is_empty());
         let master = self.master.clone().filter(|url| !url.is_empty());
-        watch::Access { kubeconfig: given.map(|path| beside(file, path)), master }
+        watch::Access { kubeconfig: given.map(|path| beside(file, path)), master, ..watch::Access::default() }
     }
 
     fn dynamic_file(&self, file: &Path) -> Option<PathBuf> {

@@ -1,0 +1,114 @@
+//! `herald remove`: takes the mapping of a role or a user away, in the aws-auth ConfigMap of a cluster.
+//!
+//! The last mapping that lets administrators in, or nodes, stays unless it is forced: judged as `herald check-config`
+//! judges the ConfigMap.
+
+use std::{
+    io::{Read, Write},
+    process::ExitCode,
+};
+
+use anyhow::{anyhow, bail};
+
+use super::{
+    aws_auth::{Plan, Sso, Target},
+    called::Name,
+};
+use crate::config::{
+    edit::{AuthMap, Principal},
+    lockout::{self, Administrators},
+};
+
+/// Take the mapping of a role or a user away, in the aws-auth ConfigMap of a cluster.
+#[derive(clap::Subcommand, Debug)]
+pub enum Command {
+    /// Take the mapping of a role or of a permission set away.
+    Role(Role),
+    /// Take the mapping of a user away.
+    User(User),
+}
+
+/// Take the mapping of a role or of a permission set away.
+#[derive(clap::Args, Debug)]
+#[command(group(clap::ArgGroup::new("whom").required(true).args(["rolearn", "sso"])))]
+pub struct Role {
+    /// ARN of the role. Its path does not count.
+    #[arg(long, visible_alias = "role-arn", value_name = "ARN")]
+    rolearn: Option<String>,
+    /// Permission set of IAM Identity Center: permissionSetName=NAME,accountID=ID[,partition=NAME].
+    #[arg(long, value_name = "SET")]
+    sso: Option<Sso>,
+    #[command(flatten)]
+    force: Force,
+    #[command(flatten)]
+    target: Target,
+}
+
+/// Take the mapping of a user away.
+#[derive(clap::Args, Debug)]
+pub struct User {
+    /// ARN of the user.
+    #[arg(long, visible_alias = "user-arn", value_name = "ARN")]
+    userarn: String,
+    #[command(flatten)]
+    force: Force,
+    #[command(flatten)]
+    target: Target,
+}
+
+/// What is done all the same.
+#[derive(clap::Args, Debug)]
+struct Force {
+    /// Take it away even if then no administrator, or no node, is let in.
+    #[arg(long)]
+    force: bool,
+    /// Group of administrators; may be given more than once [default: system:masters].
+    #[arg(long = "admin-group", value_name = "GROUP")]
+    admin_groups: Vec<String>,
+}
+
+// === impl Command ===
+
+impl Command {
+    /// Makes the change and says on `out` what was done. That there is no such mapping is no error.
+    ///
+    /// # Errors
+    ///
+    /// When nobody would be left to let in, or it cannot be written.
+    pub fn run(&self, name: Name, stdin: impl Read, out: &mut impl Write) -> anyhow::Result<ExitCode> {
+        let (principal, force, target) = match self {
+            Self::Role(Role { rolearn: Some(arn), force, target, .. }) => (Principal::Role(arn.clone()), force, target),
+            Self::Role(Role { sso: Some(Sso(set)), force, target, .. }) => (set.clone(), force, target),
+            Self::Role(Role { .. }) => bail!("which role? Give --rolearn or --sso"),
+            Self::User(User { userarn, force, target }) => (Principal::User(userarn.clone()), force, target),
+        };
+        let plan = |map: &AuthMap| {
+            let Some(edit) = map.remove(&principal).map_err(|error| anyhow!("{principal}: {error}"))? else {
+                return Ok(Plan::Nothing(format!("{principal} is not there")));
+            };
+            if !force.force
+                && let Some(loss) = force.loss(map, &map.with(&edit))
+            {
+                bail!("{principal} stays: without it {loss}. Add another mapping first, or give --force");
+            }
+            Ok(Plan::Change(edit, format!("{principal} is taken away")))
+        };
+        target.change(name, stdin, plan, out)
+    }
+}
+
+// === impl Force ===
+
+impl Force {
+    /// Who is let in by `before` and not by `after`, or may be.
+    fn loss(&self, before: &AuthMap, after: &AuthMap) -> Option<String> {
+        if let Some(unread) = before.listed().1.first() {
+            return Some(format!("it is not known who is let in ({unread})"));
+        }
+        let administrators = Administrators(self.admin_groups.clone());
+        let open = |map: &AuthMap| lockout::check(&[map.checked()], &administrators);
+        let (before, after) = (open(before), open(after));
+        let lost = after.into_iter().find(|(_, now)| !before.iter().any(|(_, then)| then.id == now.id));
+        lost.map(|(_, finding)| finding.message)
+    }
+}
