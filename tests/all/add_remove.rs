@@ -150,7 +150,7 @@ async fn whoever_writes_at_the_same_time_loses_nothing() {
     }
     let writes = kubernetes.writes().len();
     let other = ["add", "role", "--rolearn", "arn:aws:iam::123456789012:role/Other", "--username", "other"];
-    expect![[""]].assert_eq(&complaint(&herald(&kubernetes, &other).await));
+    expect![[r#"herald: kube-system/aws-auth is not changed: the API server answers 409: Operation cannot be fulfilled on configmaps "aws-auth": the object has been modified; please apply your changes to the latest version and try again"#]].assert_eq(&complaint(&herald(&kubernetes, &other).await));
     assert_eq!(kubernetes.writes().len(), writes);
 }
 

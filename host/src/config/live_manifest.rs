@@ -1,15 +1,47 @@
 //! Live manifest: objects of a cluster as the manifest that `kubectl get -o yaml` prints, so that they are checked
 //! as files are and what is said of them names a line of something people can look at.
+//!
+//! Failure rule: what is not there is not checked, and what cannot be read is a finding: an error of `aws-auth`, a
+//! warning of the others, which many clusters have not.
 
 use std::path::Path;
 
 use serde_json::Value;
 
 use super::{
-    CheckedFile,
+    CheckedFile, Severity, build,
     edit::AuthMap,
     sources::{NAMESPACE, config_map, identity_mapping},
 };
+use crate::kubernetes::{Client, client::Place};
+
+/// Everything of a cluster that maps callers, each by the name that it has in messages.
+pub async fn checked(client: &Client) -> Vec<(String, CheckedFile)> {
+    let mut found = Vec::new();
+    for (object, severity) in
+        [(config_map::AWS_AUTH, Severity::Error), (config_map::ALIBABACLOUD_AUTH, Severity::Warning)]
+    {
+        let (version, plural, namespace) = ("v1", "configmaps", Some(NAMESPACE));
+        let place = Place { version, plural, namespace, name: Some(object), ..Place::default() };
+        let file = match client.get(&place).await {
+            Ok(None) => continue,
+            Ok(Some(map)) => AuthMap::of(&map).checked_as(object),
+            Err(error) => CheckedFile::unread(format!("cannot be read: {}", build::line(&error)), severity),
+        };
+        found.push((format!("{NAMESPACE}/configmaps/{object}"), file));
+    }
+    let target = identity_mapping::TARGET;
+    let place = Place { group: target.group, version: target.version, plural: target.plural, ..Place::default() };
+    let name = format!("{}.{}", target.plural, target.group);
+    let file = match client.list(&place).await {
+        Ok(None) => return found,
+        Ok(Some(objects)) if objects.is_empty() => return found,
+        Ok(Some(objects)) => identity_mappings(Path::new(&name), &objects),
+        Err(error) => CheckedFile::unread(format!("cannot be read: {}", build::line(&error)), Severity::Warning),
+    };
+    found.push((name, file));
+    found
+}
 
 // === impl AuthMap ===
 
@@ -21,8 +53,7 @@ impl AuthMap {
     }
 
     /// It as the ConfigMap `name`, checked.
-    #[must_use]
-    pub fn checked_as(&self, name: &str) -> CheckedFile {
+    fn checked_as(&self, name: &str) -> CheckedFile {
         CheckedFile::parse(Path::new(name), self.manifest(name))
     }
 
@@ -42,8 +73,7 @@ impl AuthMap {
 
 /// IAMIdentityMappings, as the API server lists them, checked as the documents of one file: older ones first, as they
 /// count.
-#[must_use]
-pub fn identity_mappings(file: &Path, objects: &[Value]) -> CheckedFile {
+fn identity_mappings(file: &Path, objects: &[Value]) -> CheckedFile {
     let mut sorted: Vec<&Value> = objects.iter().collect();
     let word = |object: &Value, key: &str| object["metadata"][key].as_str().unwrap_or_default().to_owned();
     sorted.sort_by_key(|object| (word(object, "creationTimestamp"), word(object, "name")));
