@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 pub mod client;
 pub mod exec_credential;
 pub mod kubeconfig;
+pub mod lease;
 pub mod rbac;
 pub mod token_review;
 pub mod watch;

@@ -148,7 +148,8 @@ async fn a_cluster_is_checked_as_its_manifests_are() {
     let url = kubernetes.url();
     let nothing = check(&["--cluster", "--master", &url]).await;
     assert_eq!(nothing.code, Some(1));
-    expect!["herald: the cluster has neither aws-auth nor alibabacloud-auth nor an IAMIdentityMapping"].assert_eq(nothing.complaint().expect("one line"));
+    expect!["herald: the cluster has neither aws-auth nor alibabacloud-auth nor an IAMIdentityMapping"]
+        .assert_eq(nothing.complaint().expect("one line"));
     kubernetes.put_aws_auth(ROLES, "");
     kubernetes.put_identity("broken", "arn:aws:iam::123456789012:rule/Admin", "x", &[]);
     let found = check(&["--master", &url]).await;
@@ -181,7 +182,8 @@ async fn a_cluster_is_checked_as_its_manifests_are() {
            |        ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
 
         2 files: 2 errors, 2 warnings
-    "#]].assert_eq(&found.stdout);
+    "#]]
+    .assert_eq(&found.stdout);
     // Somebody in another source of the same cluster is an administrator.
     kubernetes.put_identity(
         "admin",
@@ -192,7 +194,15 @@ async fn a_cluster_is_checked_as_its_manifests_are() {
     kubernetes.delete_identity("broken");
     kubernetes.put_aws_auth(&ROLES.replace("username: n\n", "username: noah\n"), "");
     let good = check(&["--master", &url]).await.success().expect("no error");
-    expect![[""]].assert_eq(&good.stdout);
+    expect![[r#"
+        warning[system-name]: whoever may assume this role chooses the rest of a `system:` name
+          --> kube-system/configmaps/aws-auth:5:7 (data.mapRoles[0])
+           |
+         5 |     - rolearn: arn:aws:iam::123456789012:role/Nodes
+           |       ^^^^^^^
+
+        2 files: 1 warning
+    "#]].assert_eq(&good.stdout);
     let sarif = check(&["--master", &url, "-o", "sarif"]).await.success().expect("SARIF").stdout;
     let sarif: Value = serde_json::from_str(&sarif).expect("JSON");
     assert!(sarif["runs"][0]["results"].is_array());
@@ -229,5 +239,6 @@ async fn what_cannot_be_read_of_a_cluster_is_a_finding() {
     expect![[r#"
         "kube-system/configmaps/aws-auth" "unreadable" "error"
         "kube-system/configmaps/alibabacloud-auth" "unreadable" "warning"
-        "iamidentitymappings.iamauthenticator.k8s.aws" "unreadable" "warning""#]].assert_eq(&rows.join("\n"));
+        "iamidentitymappings.iamauthenticator.k8s.aws" "unreadable" "warning""#]]
+    .assert_eq(&rows.join("\n"));
 }

@@ -108,7 +108,8 @@ async fn bindings_that_name_the_user_are_told() {
     expect![[r#"
         rbac
           no binding names this user or its groups: authenticated, but RBAC will answer 403
-    "#]].assert_eq(&rbac(BOB.arn, &[]).await);
+    "#]]
+    .assert_eq(&rbac(BOB.arn, &[]).await);
     let group = |name: &str| serde_json::json!({ "kind": "Group", "name": name });
     let user = |name: &str| serde_json::json!({ "kind": "User", "name": name });
     let everybody = serde_json::json!([group("system:authenticated"), group("Operators")]);
@@ -121,14 +122,16 @@ async fn bindings_that_name_the_user_are_told() {
         rbac
           ClusterRoleBinding ops: ClusterRole view, by group operators
           RoleBinding shop/bob: Role editor, by user bob
-    "#]].assert_eq(&rbac(BOB.arn, &[]).await);
+    "#]]
+    .assert_eq(&rbac(BOB.arn, &[]).await);
     let json = explain(&sts, &server, &["--arn", BOB.arn, "--master", &url, "-o", "json"]).await;
     assert_eq!(self::json(&json)["rbac"]["bindings"].as_array().map(Vec::len), Some(2));
     kubernetes.forbid("list", Kind::RoleBinding);
     expect![[r#"
         rbac
           not known: the API server answers 403: rolebindings is forbidden: User "u" cannot list resource "rolebindings"
-    "#]].assert_eq(&rbac(BOB.arn, &[]).await);
+    "#]]
+    .assert_eq(&rbac(BOB.arn, &[]).await);
     let file = server.folder().join("config.yaml").display().to_string();
     let nowhere = ["explain", "--config", &file, "--arn", BOB.arn, "--rbac", "--kubeconfig", "/nowhere"];
     let nowhere = herald::run(&nowhere, sts.environment()).await.expect("herald runs").success().expect("the rest");
@@ -160,10 +163,12 @@ async fn entries_of_the_cluster_that_nearly_match_are_told() {
         near misses
           kube-system/configmaps/aws-auth, line 4: names a principal whose name is spelt almost the same
             fix: write `arn:aws:iam::123456789012:role/Developers`
-    "#]].assert_eq(&near(ALICE.arn).await);
+    "#]]
+    .assert_eq(&near(ALICE.arn).await);
     expect![[r#"
         near misses
           iamidentitymappings.iamauthenticator.k8s.aws, line 6: names the same principal of another account
             fix: write `arn:aws:iam::210987654321:user/eve`
-    "#]].assert_eq(&near(EVE.arn).await);
+    "#]]
+    .assert_eq(&near(EVE.arn).await);
 }

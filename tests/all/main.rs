@@ -14,6 +14,7 @@ mod explain;
 mod hostile_policies;
 mod lifecycle;
 mod login;
+mod mapping_status;
 mod refusals;
 mod reload;
 mod secrecy;

@@ -47,7 +47,7 @@ pub struct Target {
 }
 
 /// One object, with what this room's users need of it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Object {
     /// `metadata.name`.
     pub name: String,
@@ -55,6 +55,10 @@ pub struct Object {
     pub created: String,
     /// `metadata.resourceVersion`: of its own last change.
     pub resource_version: String,
+    /// `metadata.uid`: another one for another object of the same name.
+    pub uid: String,
+    /// `metadata.generation`: counts the changes of its `spec`.
+    pub generation: i64,
     /// Everything but `metadata`, `kind` and `apiVersion`.
     pub body: serde_json::Value,
 }
@@ -262,6 +266,8 @@ impl From<DynamicObject> for Object {
     fn from(object: DynamicObject) -> Self {
         let created = object.creation_timestamp().map(|time| time.0.to_string()).unwrap_or_default();
         let resource_version = object.resource_version().unwrap_or_default();
-        Self { name: object.name_any(), created, resource_version, body: object.data }
+        let uid = object.uid().unwrap_or_default();
+        let generation = object.metadata.generation.unwrap_or_default();
+        Self { name: object.name_any(), created, resource_version, uid, generation, body: object.data }
     }
 }
