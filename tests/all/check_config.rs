@@ -202,7 +202,8 @@ async fn a_cluster_is_checked_as_its_manifests_are() {
            |       ^^^^^^^
 
         2 files: 1 warning
-    "#]].assert_eq(&good.stdout);
+    "#]]
+    .assert_eq(&good.stdout);
     let sarif = check(&["--master", &url, "-o", "sarif"]).await.success().expect("SARIF").stdout;
     let sarif: Value = serde_json::from_str(&sarif).expect("JSON");
     assert!(sarif["runs"][0]["results"].is_array());

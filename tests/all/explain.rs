@@ -113,11 +113,11 @@ async fn bindings_that_name_the_user_are_told() {
     let group = |name: &str| serde_json::json!({ "kind": "Group", "name": name });
     let user = |name: &str| serde_json::json!({ "kind": "User", "name": name });
     let everybody = serde_json::json!([group("system:authenticated"), group("Operators")]);
-    kubernetes.put_binding(None, "system:basic-user", ("ClusterRole", "system:basic-user"), everybody);
+    kubernetes.put_binding(None, "system:basic-user", ("ClusterRole", "system:basic-user"), &everybody);
     assert!(rbac(BOB.arn, &[]).await.contains("RBAC will answer 403"));
     let both = serde_json::json!([user("other"), group("operators")]);
-    kubernetes.put_binding(None, "ops", ("ClusterRole", "view"), both);
-    kubernetes.put_binding(Some("shop"), "bob", ("Role", "editor"), serde_json::json!([user("bob")]));
+    kubernetes.put_binding(None, "ops", ("ClusterRole", "view"), &both);
+    kubernetes.put_binding(Some("shop"), "bob", ("Role", "editor"), &serde_json::json!([user("bob")]));
     expect![[r#"
         rbac
           ClusterRoleBinding ops: ClusterRole view, by group operators

@@ -187,7 +187,7 @@ impl Kubernetes {
     }
 
     /// Writes a binding of `role` to `subjects`, in a namespace or in none.
-    pub fn put_binding(&self, namespace: Option<&str>, name: &str, role: (&str, &str), subjects: Value) {
+    pub fn put_binding(&self, namespace: Option<&str>, name: &str, role: (&str, &str), subjects: &Value) {
         let kind = if namespace.is_some() { Kind::RoleBinding } else { Kind::ClusterRoleBinding };
         let role = json!({ "apiGroup": "rbac.authorization.k8s.io", "kind": role.0, "name": role.1 });
         let object = json!({ "roleRef": role, "subjects": subjects });

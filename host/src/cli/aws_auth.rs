@@ -87,7 +87,7 @@ impl Target {
         out: &mut impl Write,
     ) -> anyhow::Result<ExitCode> {
         let mut stdin = BufReader::new(stdin);
-        let prompt = self.prompt.unwrap_or(name.is_old());
+        let prompt = self.prompt.unwrap_or_else(|| name.is_old());
         cluster::run(async {
             let client = self.cluster.client().await?;
             let mut shown = None;
@@ -300,7 +300,7 @@ mod tests {
     #[test]
     fn diffs() {
         #[track_caller]
-        fn check(before: &str, after: &str, expected: Expect) {
+        fn check(before: &str, after: &str, expected: &Expect) {
             let edit =
                 Edit { key: "mapRoles", before: before.to_owned(), after: after.to_owned(), remarks: Vec::new() };
             let mut out = Vec::new();
@@ -310,7 +310,7 @@ mod tests {
         check(
             "",
             "- a\n  b\n",
-            expect![[r#"
+            &expect![[r#"
             --- ns/name mapRoles
             +++ ns/name mapRoles
             @@ -1,0 +1,2 @@
@@ -321,7 +321,7 @@ mod tests {
         check(
             "1\n2\n3\n4\n5\n6\n7\n8\n9\n",
             "1\n2\n3\n4\n6\n7\n8\n9\n",
-            expect![[r#"
+            &expect![[r#"
             --- ns/name mapRoles
             +++ ns/name mapRoles
             @@ -2,7 +2,6 @@
@@ -337,7 +337,7 @@ mod tests {
         check(
             "a\na\n",
             "a\na\na\n",
-            expect![[r#"
+            &expect![[r#"
             --- ns/name mapRoles
             +++ ns/name mapRoles
             @@ -1,2 +1,3 @@
@@ -349,7 +349,7 @@ mod tests {
         check(
             "a\u{1b}[1m\nb\n",
             "b\n",
-            expect![[r#"
+            &expect![[r#"
             --- ns/name mapRoles
             +++ ns/name mapRoles
             @@ -1,2 +1,1 @@

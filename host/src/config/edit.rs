@@ -181,7 +181,7 @@ impl AuthMap {
             Some((_, Some((_, there)))) if !replace => return Err(EditError::Exists(there.to_string())),
             Some((index, _)) => (text::replace(before, &items, index, entry), Change::Replaced(index)),
         };
-        let after = after.ok_or(EditError::Unsafe(list.key()))?;
+        let after = after.ok_or_else(|| EditError::Unsafe(list.key()))?;
         let index = verify(list, (before, &items), &after, change)?;
         let (new, remarks) = self.in_force(list, &after, index)?;
         if new.0 != who || !gives_the_same(&new.1, &rule) {
@@ -207,7 +207,7 @@ impl AuthMap {
             let items = items_of(list, &text)?;
             let names = |item: &Node| who_of(list, item, &text).is_some_and(|(other, _)| other == who);
             let Some(index) = items.iter().position(names) else { break };
-            let after = text::remove(&text, &items, index).ok_or(EditError::Unsafe(list.key()))?;
+            let after = text::remove(&text, &items, index).ok_or_else(|| EditError::Unsafe(list.key()))?;
             verify(list, (&text, &items), &after, Change::Removed(index))?;
             text = after;
         }
@@ -236,14 +236,14 @@ impl AuthMap {
     fn in_force(&self, list: List, text: &str, index: usize) -> Result<((String, Rule), Vec<Finding>), EditError> {
         let items = items_of(list, text)?;
         let mut entries = Entries::new(text, STYLE);
-        entries.add(list.section(), Place::Item(index), items.get(index).ok_or(EditError::Unsafe(list.key()))?);
+        entries.add(list.section(), Place::Item(index), items.get(index).ok_or_else(|| EditError::Unsafe(list.key()))?);
         let (rules, findings, _) = entries.finish();
         let findings = findings.finish();
         if let Some(error) = findings.iter().find(|finding| finding.severity == Severity::Error) {
             return Err(EditError::invalid(error));
         }
         let found = rules.iter().next().map(|(who, rule)| (who, rule.clone()));
-        Ok((found.ok_or(EditError::Unsafe(list.key()))?, findings))
+        Ok((found.ok_or_else(|| EditError::Unsafe(list.key()))?, findings))
     }
 
     /// Refuses a text that leaves out an entry which is in force now, or its own new one.
@@ -365,6 +365,17 @@ fn same_but_given(one: &Node, source: &str, other: &Node, other_source: &str) ->
 // === impl EditError ===
 
 impl EditError {
+    /// The stable label.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Exists(_) => "edit_exists",
+            Self::Invalid(_) => "edit_invalid",
+            Self::Unreadable { .. } => "edit_unreadable",
+            Self::Unsafe(_) => "edit_unsafe",
+        }
+    }
+
     fn invalid(error: &Finding) -> Self {
         Self::Invalid(error.text().trim_start_matches(LEFT_OUT).to_owned())
     }

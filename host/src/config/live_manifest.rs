@@ -121,7 +121,7 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(data: &[(&str, &str)], expected: Expect) {
+    fn check(data: &[(&str, &str)], expected: &Expect) {
         let data: BTreeMap<String, String> =
             data.iter().map(|&(key, value)| (key.to_owned(), value.to_owned())).collect();
         let text = AuthMap { data: data.clone() }.manifest("aws-auth");
@@ -135,7 +135,7 @@ mod tests {
     fn texts_come_back_as_they_are() {
         check(
             &[],
-            expect![[r#"
+            &expect![[r#"
             apiVersion: v1
             data: {}
             kind: ConfigMap
@@ -146,7 +146,7 @@ mod tests {
         );
         check(
             &[("mapUsers", ""), ("mapRoles", "- a: b\n\n  # c\n  d: e\n"), ("z", "a\nb")],
-            expect![[r#"
+            &expect![[r#"
             apiVersion: v1
             data:
               mapRoles: |
@@ -166,7 +166,7 @@ mod tests {
         );
         check(
             &[("a", "x\n\n"), ("b", "  x\ny\n"), ("c", "\nx\n"), ("d", "a\r\nb\n"), ("true", "yes")],
-            expect![[r#"
+            &expect![[r#"
             apiVersion: v1
             data:
               a: |+

@@ -92,22 +92,22 @@ mod tests {
     #[test]
     fn names_are_exact_and_of_their_kind() {
         #[track_caller]
-        fn check(subject: Value, expected: Option<&str>) {
+        fn check(subject: &Value, expected: Option<&str>) {
             let groups = vec!["ops".to_owned(), "dev".to_owned()];
             let user = UserInfo { username: "system:serviceaccount:a:b".to_owned(), groups, ..UserInfo::default() };
             let object = json!({ "metadata": { "name": "x" }, "roleRef": {}, "subjects": [subject] });
             let found = naming("RoleBinding", &object, &user);
             assert_eq!(found.first().map(|binding| binding.subject.as_str()), expected, "{object}");
         }
-        check(json!({"kind": "Group", "name": "Ops"}), None);
-        check(json!({"kind": "User", "name": "ops"}), None);
-        check(json!({"kind": "Group", "name": "system:serviceaccount:a:b"}), None);
-        check(json!({"kind": "ServiceAccount", "name": "b", "namespace": "c"}), None);
-        check(json!({"kind": "ServiceAccount", "name": "b"}), None);
-        check(json!({"kind": "Group", "name": "dev"}), Some("group dev"));
+        check(&json!({"kind": "Group", "name": "Ops"}), None);
+        check(&json!({"kind": "User", "name": "ops"}), None);
+        check(&json!({"kind": "Group", "name": "system:serviceaccount:a:b"}), None);
+        check(&json!({"kind": "ServiceAccount", "name": "b", "namespace": "c"}), None);
+        check(&json!({"kind": "ServiceAccount", "name": "b"}), None);
+        check(&json!({"kind": "Group", "name": "dev"}), Some("group dev"));
         let user = Some("user system:serviceaccount:a:b");
-        check(json!({"kind": "User", "name": "system:serviceaccount:a:b"}), user);
-        check(json!({"kind": "ServiceAccount", "name": "b", "namespace": "a"}), user);
+        check(&json!({"kind": "User", "name": "system:serviceaccount:a:b"}), user);
+        check(&json!({"kind": "ServiceAccount", "name": "b", "namespace": "a"}), user);
         assert!(naming("RoleBinding", &json!({}), &UserInfo::default()).is_empty());
     }
 }

@@ -33,7 +33,7 @@ const MERGE: &str = "application/merge-patch+json";
 pub(super) fn create(cluster: &mut Cluster, question: &Question, head: &Parts, body: &[u8]) -> Response<Pieces> {
     let mut object = match read(head, body, JSON) {
         Ok(object) => object,
-        Err(answer) => return answer,
+        Err(answer) => return *answer,
     };
     let kind = question.kind;
     if object["kind"] != kind.name() || object["apiVersion"] != kind.api_version() {
@@ -57,7 +57,7 @@ pub(super) fn create(cluster: &mut Cluster, question: &Question, head: &Parts, b
         return failure(StatusCode::UNPROCESSABLE_ENTITY, "name or generateName is required");
     };
     if let Err(answer) = check(kind, &object) {
-        return answer;
+        return *answer;
     }
     meddle(cluster, kind, &name);
     let key = (kind, question.namespace.clone().unwrap_or_default(), name.clone());
@@ -78,7 +78,7 @@ pub(super) fn create(cluster: &mut Cluster, question: &Question, head: &Parts, b
 pub(super) fn patch(cluster: &mut Cluster, question: &Question, head: &Parts, body: &[u8]) -> Response<Pieces> {
     let patch = match read(head, body, MERGE) {
         Ok(patch) => patch,
-        Err(answer) => return answer,
+        Err(answer) => return *answer,
     };
     let (Some(key), kind) = (question.key(), question.kind) else { return question.not_found() };
     meddle(cluster, kind, &key.2);
@@ -102,7 +102,7 @@ pub(super) fn patch(cluster: &mut Cluster, question: &Question, head: &Parts, bo
         new["status"] = old["status"].clone();
     }
     if let Err(answer) = check(kind, &new) {
-        return answer;
+        return *answer;
     }
     let (old, name) = (old.clone(), key.2.clone());
     new["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"].clone();
@@ -113,20 +113,20 @@ pub(super) fn patch(cluster: &mut Cluster, question: &Question, head: &Parts, bo
 }
 
 /// The body, if it is of the media type that this request needs.
-fn read(head: &Parts, body: &[u8], media: &str) -> Result<Value, Response<Pieces>> {
+fn read(head: &Parts, body: &[u8], media: &str) -> Result<Value, Box<Response<Pieces>>> {
     let given = head.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if given != media {
         let what = format!("the body of the request was in an unknown format - accepted media types include: {media}");
-        return Err(failure(StatusCode::UNSUPPORTED_MEDIA_TYPE, &what));
+        return Err(Box::new(failure(StatusCode::UNSUPPORTED_MEDIA_TYPE, &what)));
     }
     let value: Result<Value, _> = serde_json::from_slice(body);
-    let value = value.map_err(|error| failure(StatusCode::BAD_REQUEST, &format!("no JSON: {error}")))?;
-    if value.is_object() { Ok(value) } else { Err(failure(StatusCode::BAD_REQUEST, "no object")) }
+    let value = value.map_err(|error| Box::new(failure(StatusCode::BAD_REQUEST, &format!("no JSON: {error}"))))?;
+    if value.is_object() { Ok(value) } else { Err(Box::new(failure(StatusCode::BAD_REQUEST, "no object"))) }
 }
 
 /// What the kinds' own schemas ask for, as far as Herald writes them.
-fn check(kind: Kind, object: &Value) -> Result<(), Response<Pieces>> {
-    let wrong = |what: &str| Err(failure(StatusCode::UNPROCESSABLE_ENTITY, what));
+fn check(kind: Kind, object: &Value) -> Result<(), Box<Response<Pieces>>> {
+    let wrong = |what: &str| Err(Box::new(failure(StatusCode::UNPROCESSABLE_ENTITY, what)));
     match kind {
         Kind::ConfigMap => {
             let texts = object["data"].as_object().into_iter().flatten().all(|(_, value)| value.is_string());

@@ -22,12 +22,12 @@ fn told(result: Result<Addition, EditError>) -> String {
 }
 
 #[track_caller]
-fn check_add(roles: &str, entry: &NewEntry, replace: bool, expected: Expect) {
+fn check_add(roles: &str, entry: &NewEntry, replace: bool, expected: &Expect) {
     expected.assert_eq(&told(map(roles).add(entry, replace)));
 }
 
 #[track_caller]
-fn check_remove(roles: &str, arn: &str, expected: Expect) {
+fn check_remove(roles: &str, arn: &str, expected: &Expect) {
     expected.assert_eq(&match map(roles).remove(&Principal::Role(arn.to_owned())) {
         Ok(Some(edit)) => edit.after,
         Ok(None) => "not there".to_owned(),
@@ -53,46 +53,46 @@ const LIST: &str = "\
 
 #[test]
 fn what_would_not_be_in_force_is_refused() {
-    check_add(LIST, &role("nonsense", "x", &[]), false, expect!["refused: not the ARN of a principal: bad prefix"]);
+    check_add(LIST, &role("nonsense", "x", &[]), false, &expect!["refused: not the ARN of a principal: bad prefix"]);
     check_add(
         LIST,
         &role("arn:aws:iam::123456789012:role/*", "x", &[]),
         false,
-        expect!["refused: wildcards are not supported in an ARN: name each role"],
+        &expect!["refused: wildcards are not supported in an ARN: name each role"],
     );
-    check_add(LIST, &role(ADMIN, "", &[]), false, expect!["refused: the username is empty"]);
+    check_add(LIST, &role(ADMIN, "", &[]), false, &expect!["refused: the username is empty"]);
     check_add(
         LIST,
         &role(ADMIN, "x{{Nonsense}}", &[]),
         false,
-        expect![
+        &expect![
             "refused: unknown template variable {{Nonsense}}; known are {{AccessKeyID}}, {{AccountID}}, {{SessionName}}, {{SessionNameRaw}}"
         ],
     );
-    check_add(LIST, &role(ADMIN, "x", &[""]), false, expect!["refused: a group is empty"]);
+    check_add(LIST, &role(ADMIN, "x", &[""]), false, &expect!["refused: a group is empty"]);
     check_add(
         "- rolearn: {\n",
         &role(ADMIN, "x", &[]),
         false,
-        expect!["refused: mapRoles cannot be read, line 1:12: unclosed bracket '{'"],
+        &expect!["refused: mapRoles cannot be read, line 1:12: unclosed bracket '{'"],
     );
     check_add(
         "rolearn: a\n",
         &role(ADMIN, "x", &[]),
         false,
-        expect!["refused: mapRoles cannot be read, line 1:1: expected a list, found a map"],
+        &expect!["refused: mapRoles cannot be read, line 1:1: expected a list, found a map"],
     );
     check_add(
         LIST,
         &role("arn:aws:iam::123456789012:role/developers", "other", &[]),
         false,
-        expect!["refused: is mapped already, to dev:{{SessionName}} [developers]: give --replace to have it changed"],
+        &expect!["refused: is mapped already, to dev:{{SessionName}} [developers]: give --replace to have it changed"],
     );
     let set = |account: &str| NewEntry {
         principal: Principal::PermissionSet { name: "View".into(), account_id: account.into(), partition: None },
         ..role("", "view", &[])
     };
-    check_add(LIST, &set("12345"), false, expect!["refused: not an account id: must be 12 or 16 decimal digits"]);
+    check_add(LIST, &set("12345"), false, &expect!["refused: not an account id: must be 12 or 16 decimal digits"]);
     let users = "- userarn: arn:aws:iam::123456789012:role/Admin\n  username: a\n";
     let both = AuthMap { data: BTreeMap::from([("mapUsers".to_owned(), users.to_owned())]) };
     expect!["refused: the same principal is mapped on line 1 already, which stays in force: keep one entry, with the groups of both"].assert_eq(&told(both.add(&role(ADMIN, "x", &[]), false)));
@@ -105,7 +105,7 @@ fn an_entry_goes_to_the_end_and_nothing_else_moves() {
         LIST,
         &admin,
         false,
-        expect![[r##"
+        &expect![[r##"
         # the nodes
         - rolearn: arn:aws:iam::123456789012:role/Nodes   # made by eksctl
           username: system:node:{{SessionName}}
@@ -129,7 +129,7 @@ fn an_entry_goes_to_the_end_and_nothing_else_moves() {
         "",
         &admin,
         false,
-        expect![[r#"
+        &expect![[r#"
         - rolearn: arn:aws:iam::123456789012:role/Admin
           username: admin:{{SessionName}}
           groups:
@@ -140,7 +140,7 @@ fn an_entry_goes_to_the_end_and_nothing_else_moves() {
         "``",
         &admin,
         false,
-        expect![[r#"
+        &expect![[r#"
         - rolearn: arn:aws:iam::123456789012:role/Admin
           username: admin:{{SessionName}}
           groups:
@@ -151,7 +151,7 @@ fn an_entry_goes_to_the_end_and_nothing_else_moves() {
         "# none yet\n",
         &admin,
         false,
-        expect![[r#"
+        &expect![[r#"
         # none yet
         - rolearn: arn:aws:iam::123456789012:role/Admin
           username: admin:{{SessionName}}
@@ -163,7 +163,7 @@ fn an_entry_goes_to_the_end_and_nothing_else_moves() {
         "[]\n",
         &admin,
         false,
-        expect![[r#"
+        &expect![[r#"
         - rolearn: arn:aws:iam::123456789012:role/Admin
           username: admin:{{SessionName}}
           groups:
@@ -174,7 +174,7 @@ fn an_entry_goes_to_the_end_and_nothing_else_moves() {
         "  - rolearn: arn:aws:iam::123456789012:role/A\n    username: a",
         &admin,
         false,
-        expect![[r#"
+        &expect![[r#"
               - rolearn: arn:aws:iam::123456789012:role/A
                 username: a
               - rolearn: arn:aws:iam::123456789012:role/Admin
@@ -187,7 +187,7 @@ fn an_entry_goes_to_the_end_and_nothing_else_moves() {
         "- rolearn: arn:aws:iam::123456789012:role/A\r\n  username: a\r\n",
         &role(ADMIN, "b", &[]),
         false,
-        expect![[r#"
+        &expect![[r#"
             - rolearn: arn:aws:iam::123456789012:role/A
               username: a
             - rolearn: arn:aws:iam::123456789012:role/Admin
@@ -198,7 +198,7 @@ fn an_entry_goes_to_the_end_and_nothing_else_moves() {
         r#"[{"rolearn": "arn:aws:iam::123456789012:role/A", "username": "a", "groups": []}]"#,
         &admin,
         false,
-        expect![[
+        &expect![[
             r#"[{"rolearn": "arn:aws:iam::123456789012:role/A", "username": "a", "groups": []}, {"groups":["system:masters"],"rolearn":"arn:aws:iam::123456789012:role/Admin","username":"admin:{{SessionName}}"}]"#
         ]],
     );
@@ -206,7 +206,7 @@ fn an_entry_goes_to_the_end_and_nothing_else_moves() {
         "- rolearn: arn:aws:iam::12345:role/Broken\n  username: a\n",
         &role(ADMIN, "yes", &["012"]),
         false,
-        expect![[r#"
+        &expect![[r#"
         - rolearn: arn:aws:iam::12345:role/Broken
           username: a
         - rolearn: arn:aws:iam::123456789012:role/Admin
@@ -220,13 +220,13 @@ fn an_entry_goes_to_the_end_and_nothing_else_moves() {
 #[test]
 fn what_is_there_is_told_and_changed_only_if_it_is_to_be() {
     let same = role("arn:aws:iam::123456789012:role/team/developers", "dev:{{SessionName}}", &["developers"]);
-    check_add(LIST, &same, false, expect!["there: dev:{{SessionName}} [developers]"]);
+    check_add(LIST, &same, false, &expect!["there: dev:{{SessionName}} [developers]"]);
     let other = |name: &str, groups: &[&str]| role(&format!("arn:aws:iam::123456789012:role/{name}"), "other", groups);
     check_add(
         LIST,
         &other("Developers", &["a", "b"]),
         true,
-        expect![[r#"
+        &expect![[r#"
         # the nodes
         - rolearn: arn:aws:iam::123456789012:role/Nodes   # made by eksctl
           username: system:node:{{SessionName}}
@@ -248,7 +248,7 @@ fn what_is_there_is_told_and_changed_only_if_it_is_to_be() {
         LIST,
         &other("Nodes", &["a"]),
         true,
-        expect![[r##"
+        &expect![[r##"
         # the nodes
         - rolearn: arn:aws:iam::123456789012:role/Nodes   # made by eksctl
           username: other
@@ -267,7 +267,7 @@ fn what_is_there_is_told_and_changed_only_if_it_is_to_be() {
         LIST,
         &other("Nodes", &[]),
         true,
-        expect![[r##"
+        &expect![[r##"
         # the nodes
         - rolearn: arn:aws:iam::123456789012:role/Nodes   # made by eksctl
           username: other
@@ -286,7 +286,7 @@ fn what_is_there_is_told_and_changed_only_if_it_is_to_be() {
         one,
         &other("A", &["g"]),
         true,
-        expect![[r#"
+        &expect![[r#"
         - username: other
           rolearn: arn:aws:iam::123456789012:role/A
           notAfter: '2030-01-01T00:00:00Z'
@@ -297,14 +297,14 @@ fn what_is_there_is_told_and_changed_only_if_it_is_to_be() {
         one,
         &role("arn:aws:iam::123456789012:role/A", "a", &[]),
         false,
-        expect!["there: a [] until 2030-01-01T00:00:00Z"],
+        &expect!["there: a [] until 2030-01-01T00:00:00Z"],
     );
     let flow = "- {rolearn: 'arn:aws:iam::123456789012:role/A', username: a, x: [1]} # first\n- {rolearn: 'arn:aws:iam::123456789012:role/B', username: b, x: k}\n";
     check_add(
         flow,
         &other("B", &["g"]),
         true,
-        expect![[r#"
+        &expect![[r#"
         - {rolearn: 'arn:aws:iam::123456789012:role/A', username: a, x: [1]} # first
         - {"rolearn": "arn:aws:iam::123456789012:role/B", "username": "other", "x": "k", "groups": ["g"]}
     "#]],
@@ -313,7 +313,7 @@ fn what_is_there_is_told_and_changed_only_if_it_is_to_be() {
         flow,
         &other("A", &["g"]),
         true,
-        expect![
+        &expect![
             "refused: mapRoles is written in a way that cannot be changed without touching other entries: use `kubectl edit`"
         ],
     );
@@ -321,11 +321,11 @@ fn what_is_there_is_told_and_changed_only_if_it_is_to_be() {
 
 #[test]
 fn an_entry_goes_and_nothing_else_moves() {
-    check_remove(LIST, ADMIN, expect!["not there"]);
+    check_remove(LIST, ADMIN, &expect!["not there"]);
     check_remove(
         LIST,
         "arn:aws:iam::123456789012:role/Nodes",
-        expect![[r##"
+        &expect![[r##"
         # the nodes
 
         # people
@@ -339,7 +339,7 @@ fn an_entry_goes_and_nothing_else_moves() {
     check_remove(
         LIST,
         "arn:aws:iam::123456789012:role/Developers",
-        expect![[r#"
+        &expect![[r#"
         # the nodes
         - rolearn: arn:aws:iam::123456789012:role/Nodes   # made by eksctl
           username: system:node:{{SessionName}}
@@ -351,13 +351,13 @@ fn an_entry_goes_and_nothing_else_moves() {
         # - rolearn: arn:aws:iam::123456789012:role/Retired
     "#]],
     );
-    check_remove("- rolearn: arn:aws:iam::123456789012:role/Admin\n  username: a\n", ADMIN, expect![[""]]);
+    check_remove("- rolearn: arn:aws:iam::123456789012:role/Admin\n  username: a\n", ADMIN, &expect![[""]]);
     let flow = r#"[{"rolearn": "arn:aws:iam::123456789012:role/Admin", "username": "a"}, {"rolearn": "arn:aws:iam::123456789012:role/B", "username": "b"}]"#;
-    check_remove(flow, ADMIN, expect![[r#"[{"rolearn": "arn:aws:iam::123456789012:role/B", "username": "b"}]"#]]);
+    check_remove(flow, ADMIN, &expect![[r#"[{"rolearn": "arn:aws:iam::123456789012:role/B", "username": "b"}]"#]]);
     check_remove(
         flow,
         "arn:aws:iam::123456789012:role/B",
-        expect![[r#"[{"rolearn": "arn:aws:iam::123456789012:role/Admin", "username": "a"}]"#]],
+        &expect![[r#"[{"rolearn": "arn:aws:iam::123456789012:role/Admin", "username": "a"}]"#]],
     );
     let waiting = "\
 - rolearn: arn:aws:iam::123456789012:role/Admin
@@ -371,7 +371,7 @@ fn an_entry_goes_and_nothing_else_moves() {
     check_remove(
         waiting,
         ADMIN,
-        expect![[r#"
+        &expect![[r#"
         - rolearn: arn:aws:iam::123456789012:role/Other
           username: b
     "#]],
@@ -392,7 +392,7 @@ fn what_cannot_be_cut_is_left_alone() {
     check_remove(
         anchored,
         ADMIN,
-        expect![
+        &expect![
             "refused: mapRoles is written in a way that cannot be changed without touching other entries: use `kubectl edit`"
         ],
     );
@@ -400,7 +400,7 @@ fn what_cannot_be_cut_is_left_alone() {
     check_remove(
         &alias,
         "arn:aws:iam::123456789012:role/B",
-        expect![[r#"
+        &expect![[r#"
         - &first
           rolearn: arn:aws:iam::123456789012:role/Admin
           username: a

@@ -32,15 +32,21 @@ fn one(arn: &str, status: Value) -> Verdict {
 }
 
 #[track_caller]
-fn check(arn: &str, status: Value, expected: Expect) {
+fn check(arn: &str, status: Value, expected: &Expect) {
     let patch = one(arn, status).patch(SystemTime::UNIX_EPOCH);
-    expected.assert_eq(&patch.map_or("nothing".to_owned(), |patch| patch.to_string()));
+    expected.assert_eq(&patch.map_or_else(|| "nothing".to_owned(), |patch| patch.to_string()));
 }
 
 #[test]
 fn a_mapping_that_is_refused_keeps_no_arn_and_says_why() {
     let old = json!({ "canonicalARN": "arn:aws:iam::111122223333:role/other", "userID": "AIDA" });
-    check("arn:aws:iam::111122223333:rule/X", old, expect![[r#"{"metadata":{"resourceVersion":"7"},"status":{"canonicalARN":null,"conditions":[{"lastTransitionTime":"1970-01-01T00:00:00Z","message":"not the ARN of a principal: bad resource","observedGeneration":3,"reason":"InvalidArn","status":"False","type":"Accepted"}]}}"#]]);
+    check(
+        "arn:aws:iam::111122223333:rule/X",
+        old,
+        &expect![[
+            r#"{"metadata":{"resourceVersion":"7"},"status":{"canonicalARN":null,"conditions":[{"lastTransitionTime":"1970-01-01T00:00:00Z","message":"not the ARN of a principal: bad resource","observedGeneration":3,"reason":"InvalidArn","status":"False","type":"Accepted"}]}}"#
+        ]],
+    );
     let two = verdicts(&[
         ("z", "2026-01-01T00:00:00Z", ADMIN, Value::Null),
         ("a", "2026-01-02T00:00:00Z", ADMIN, Value::Null),
@@ -52,7 +58,13 @@ fn a_mapping_that_is_refused_keeps_no_arn_and_says_why() {
 
 #[test]
 fn a_mapping_in_force_has_its_canonical_arn() {
-    check(ADMIN, Value::Null, expect![[r#"{"metadata":{"resourceVersion":"7"},"status":{"canonicalARN":"arn:aws:iam::111122223333:role/team/admin","conditions":[{"lastTransitionTime":"1970-01-01T00:00:00Z","message":"in force","observedGeneration":3,"reason":"Accepted","status":"True","type":"Accepted"}]}}"#]]);
+    check(
+        ADMIN,
+        Value::Null,
+        &expect![[
+            r#"{"metadata":{"resourceVersion":"7"},"status":{"canonicalARN":"arn:aws:iam::111122223333:role/team/admin","conditions":[{"lastTransitionTime":"1970-01-01T00:00:00Z","message":"in force","observedGeneration":3,"reason":"Accepted","status":"True","type":"Accepted"}]}}"#
+        ]],
+    );
 }
 
 #[test]
@@ -62,10 +74,22 @@ fn what_is_said_already_is_not_written_and_what_others_say_stays() {
             "observedGeneration": generation, "lastTransitionTime": "2026-01-01T00:00:00Z" })
     };
     let arn = "arn:aws:iam::111122223333:role/team/admin";
-    check(ADMIN, json!({ "canonicalARN": arn, "conditions": [accepted("True", 3)] }), expect!["nothing"]);
+    check(ADMIN, json!({ "canonicalARN": arn, "conditions": [accepted("True", 3)] }), &expect!["nothing"]);
     let theirs = json!({ "type": "Synced", "status": "True" });
-    check(ADMIN, json!({ "canonicalARN": arn, "conditions": [accepted("True", 2), theirs] }), expect![[r#"{"metadata":{"resourceVersion":"7"},"status":{"canonicalARN":"arn:aws:iam::111122223333:role/team/admin","conditions":[{"status":"True","type":"Synced"},{"lastTransitionTime":"2026-01-01T00:00:00Z","message":"in force","observedGeneration":3,"reason":"Accepted","status":"True","type":"Accepted"}]}}"#]]);
-    check(ADMIN, json!({ "conditions": [accepted("False", 3)] }), expect![[r#"{"metadata":{"resourceVersion":"7"},"status":{"canonicalARN":"arn:aws:iam::111122223333:role/team/admin","conditions":[{"lastTransitionTime":"1970-01-01T00:00:00Z","message":"in force","observedGeneration":3,"reason":"Accepted","status":"True","type":"Accepted"}]}}"#]]);
+    check(
+        ADMIN,
+        json!({ "canonicalARN": arn, "conditions": [accepted("True", 2), theirs] }),
+        &expect![[
+            r#"{"metadata":{"resourceVersion":"7"},"status":{"canonicalARN":"arn:aws:iam::111122223333:role/team/admin","conditions":[{"status":"True","type":"Synced"},{"lastTransitionTime":"2026-01-01T00:00:00Z","message":"in force","observedGeneration":3,"reason":"Accepted","status":"True","type":"Accepted"}]}}"#
+        ]],
+    );
+    check(
+        ADMIN,
+        json!({ "conditions": [accepted("False", 3)] }),
+        &expect![[
+            r#"{"metadata":{"resourceVersion":"7"},"status":{"canonicalARN":"arn:aws:iam::111122223333:role/team/admin","conditions":[{"lastTransitionTime":"1970-01-01T00:00:00Z","message":"in force","observedGeneration":3,"reason":"Accepted","status":"True","type":"Accepted"}]}}"#
+        ]],
+    );
 }
 
 #[test]
@@ -97,7 +121,8 @@ fn an_event_names_its_object() {
             "component": "herald"
           },
           "type": "Warning"
-        }"#]].assert_eq(&serde_json::to_string_pretty(&event).expect("JSON"));
+        }"#]]
+    .assert_eq(&serde_json::to_string_pretty(&event).expect("JSON"));
     assert!(!one("nonsense", Value::Null).was_refused());
     let refused = json!({ "conditions": [{ "type": "Accepted", "status": "False" }] });
     assert!(one("nonsense", refused).was_refused());
@@ -106,5 +131,5 @@ fn an_event_names_its_object() {
 #[test]
 fn writes_end_before_another_replica_may_lead() {
     assert!(LEADS + WRITE < LASTS && !WRITE.is_zero());
-    assert!(MAX_MESSAGE < 1024);
+    const { assert!(MAX_MESSAGE < 1024) }
 }
