@@ -56,7 +56,7 @@ pub struct Command {
     #[arg(long, value_name = "FILE", requires = "decision")]
     pub audit_log: Option<PathBuf>,
     /// Do not ask STS: only look at what the token itself tells.
-    #[arg(long, conflicts_with_all = ["arn", "decision"])]
+    #[arg(long, conflicts_with_all = ["arn", "decision", "rbac"])]
     pub offline: bool,
     /// Output format.
     #[arg(short, long, value_enum, default_value_t)]

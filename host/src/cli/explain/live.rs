@@ -43,15 +43,17 @@ impl Command {
     /// Adds what the cluster knows, as far as it is asked for.
     pub(super) fn ask_cluster(&self, config: &Config, explanation: &mut Explanation) -> anyhow::Result<()> {
         let Some(record) = &explanation.record else { return Ok(()) };
-        let user = record["user"].as_object().filter(|_| self.rbac || self.cluster.is_named());
+        let asked = self.rbac || self.cluster.is_named();
+        let own = config.kubernetes == Access::default() && !self.is_in_a_pod();
+        let user = record["user"].as_object().filter(|_| asked);
         let user: Option<UserInfo> = user.and_then(|user| serde_json::from_value(user.clone().into()).ok());
-        let unmapped =
-            record["reason"] == "not_mapped" && config.sources.iter().any(|source| object_of(source).is_some());
+        let unmapped = record["reason"] == "not_mapped"
+            && (asked || !own)
+            && config.sources.iter().any(|source| object_of(source).is_some());
         let caller = record["caller"]["arn"].as_str().and_then(|arn| arn.parse::<Arn>().ok()).filter(|_| unmapped);
         if user.is_none() && caller.is_none() {
             return Ok(());
         }
-        let own = config.kubernetes == Access::default() && !self.is_in_a_pod();
         let access = if own { self.cluster.access() } else { config.kubernetes.clone() };
         cluster::run(async {
             let client = match Client::new(&access).await {

@@ -15,7 +15,7 @@ fn role(arn: &str, username: &str, groups: &[&str]) -> NewEntry {
 
 fn told(result: Result<Addition, EditError>) -> String {
     match result {
-        Ok(Addition::Edit(edit)) => edit.after,
+        Ok(Addition::Edit(edit)) => edit.after.replace('\r', "<CR>"),
         Ok(Addition::There(gives)) => format!("there: {gives}"),
         Err(error) => format!("refused: {error}"),
     }
@@ -188,10 +188,10 @@ fn an_entry_goes_to_the_end_and_nothing_else_moves() {
         &role(ADMIN, "b", &[]),
         false,
         &expect![[r#"
-            - rolearn: arn:aws:iam::123456789012:role/A
-              username: a
-            - rolearn: arn:aws:iam::123456789012:role/Admin
-              username: b
+            - rolearn: arn:aws:iam::123456789012:role/A<CR>
+              username: a<CR>
+            - rolearn: arn:aws:iam::123456789012:role/Admin<CR>
+              username: b<CR>
         "#]],
     );
     check_add(
@@ -392,6 +392,22 @@ fn what_cannot_be_cut_is_left_alone() {
     check_remove(
         anchored,
         ADMIN,
+        &expect![
+            "refused: mapRoles is written in a way that cannot be changed without touching other entries: use `kubectl edit`"
+        ],
+    );
+    check_add(
+        "[ # nobody yet\n]\n",
+        &role(ADMIN, "x", &[]),
+        false,
+        &expect![
+            "refused: mapRoles is written in a way that cannot be changed without touching other entries: use `kubectl edit`"
+        ],
+    );
+    check_add(
+        "[{rolearn: a}] # see [1]\n",
+        &role(ADMIN, "x", &[]),
+        false,
         &expect![
             "refused: mapRoles is written in a way that cannot be changed without touching other entries: use `kubectl edit`"
         ],

@@ -19,7 +19,11 @@ pub(super) fn append(text: &str, items: &[Node], entry: &str) -> Option<String> 
         let close = text.rfind(']').filter(|close| *close > open)?;
         let before = text[..close].trim_end();
         if items.is_empty() {
-            return Some(format!("{}{}{}", &text[..open], entry.trim_end(), &text[close + 1..]));
+            // A comment in it would be lost.
+            return text[open + 1..close]
+                .trim()
+                .is_empty()
+                .then(|| format!("{}{}{}", &text[..open], entry.trim_end(), &text[close + 1..]));
         }
         let comma = if before.ends_with(',') { " " } else { ", " };
         let json: Vec<serde_json::Value> = serde_saphyr::from_str(entry).ok()?;

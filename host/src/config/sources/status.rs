@@ -5,7 +5,7 @@
 //! reason, and slowly. A mapping that is refused gets an Event too.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     env, fmt,
     sync::{Arc, OnceLock},
     time::{Duration, Instant, SystemTime},
@@ -243,45 +243,26 @@ impl Writer {
             self.written.clear();
         }
         let verdicts = Arc::clone(&self.verdicts.borrow());
-        let gone = |name: &String| verdicts.iter().any(|verdict| verdict.name == *name);
-        self.written.retain(|name, _| gone(name));
-        let open = verdicts.iter().filter(|verdict| self.written.get(&verdict.name) != Some(&verdict.told()));
-        let open: Vec<Verdict> = open.take(BATCH).cloned().collect();
-        for verdict in open {
-            if !self.elector.leads(Instant::now()) {
-                break;
+        let there: HashSet<&str> = verdicts.iter().map(|verdict| verdict.name.as_str()).collect();
+        self.written.retain(|name, _| there.contains(name.as_str()));
+        let mut left = BATCH;
+        for verdict in verdicts.iter() {
+            if self.written.get(&verdict.name) == Some(&verdict.told()) {
+                continue;
             }
-            self.tell(&client, &verdict).await?;
-        }
-        self.client = Some(client);
-        Ok(())
-    }
-
-    async fn tell(&mut self, client: &Client, verdict: &Verdict) -> Result<(), ApiError> {
-        let now = (self.clock)();
-        let place = Place {
-            group: TARGET.group,
-            version: TARGET.version,
-            plural: TARGET.plural,
-            namespace: None,
-            name: Some(&verdict.name),
-            subresource: Some("status"),
-        };
-        if let Some(patch) = verdict.patch(now) {
-            match in_time(client.merge(&place, &patch)).await {
-                Ok(_) => {}
-                // It has changed, or is gone: the next verdict is about what it is now.
-                Err(error) if [Some(CONFLICT), Some(NOT_FOUND)].contains(&error.status()) => return Ok(()),
-                Err(error) => return Err(error),
-            }
-            if verdict.refused.is_some() && !verdict.was_refused() {
-                let events = Place { version: "v1", plural: "events", namespace: Some(EVENTS), ..Place::default() };
-                if let Err(error) = in_time(client.create(&events, &verdict.event(now, identity()))).await {
-                    tracing::warn!(mapping = verdict.name, "no Event can be made: {}", line(&error));
+            let now = (self.clock)();
+            if let Some(patch) = verdict.patch(now) {
+                if left == 0 || !self.elector.leads(Instant::now()) {
+                    break;
+                }
+                left -= 1;
+                if !tell(&client, verdict, &patch, now).await? {
+                    continue;
                 }
             }
+            self.written.insert(verdict.name.clone(), verdict.told());
         }
-        self.written.insert(verdict.name.clone(), verdict.told());
+        self.client = Some(client);
         Ok(())
     }
 
@@ -300,6 +281,33 @@ impl fmt::Debug for Writer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Writer").field("elector", &self.elector).finish_non_exhaustive()
     }
+}
+
+/// Writes the status of one object, and an Event if it is refused from now on. False if the object is of another
+/// version by now: the next verdict is about that.
+async fn tell(client: &Client, verdict: &Verdict, patch: &Value, now: SystemTime) -> Result<bool, ApiError> {
+    let place = Place {
+        group: TARGET.group,
+        version: TARGET.version,
+        plural: TARGET.plural,
+        namespace: None,
+        name: Some(&verdict.name),
+        subresource: Some("status"),
+    };
+    match in_time(client.merge(&place, patch)).await {
+        Ok(_) => {}
+        Err(error) if error.status() == Some(CONFLICT) => return Ok(false),
+        // It is gone, or the definition has no status: nothing would change by trying again.
+        Err(error) if error.status() == Some(NOT_FOUND) => return Ok(true),
+        Err(error) => return Err(error),
+    }
+    if verdict.refused.is_some() && !verdict.was_refused() {
+        let events = Place { version: "v1", plural: "events", namespace: Some(EVENTS), ..Place::default() };
+        if let Err(error) = in_time(client.create(&events, &verdict.event(now, identity()))).await {
+            tracing::warn!(mapping = verdict.name, "no Event can be made: {}", line(&error));
+        }
+    }
+    Ok(true)
 }
 
 async fn in_time<T>(request: impl Future<Output = Result<T, ApiError>>) -> Result<T, ApiError> {
