@@ -4,7 +4,7 @@
 //! It lists and watches as Kubernetes API Concepts ("Efficient detection of changes") says: versions that only
 //! grow, watches that go on from a version, `410 Gone` for one that is too old. Its knobs are the ways in which a
 //! real API server is missed: watches that break off, an outage, history that is thrown away. Single objects are
-//! read, made and patched as the reference of each kind says ([`write`]).
+//! read, made and patched as the reference of each kind says ([`mod@write`]).
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},

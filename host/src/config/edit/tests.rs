@@ -1,3 +1,5 @@
+//! Edits as tables: a text, what is to be done, and the text or the refusal that comes of it.
+
 use expect_test::{Expect, expect};
 
 use super::*;
@@ -170,19 +172,9 @@ fn an_entry_goes_to_the_end_and_nothing_else_moves() {
           - system:masters
     "#]],
     );
-    check_add(
-        "  - rolearn: arn:aws:iam::123456789012:role/A\n    username: a",
-        &admin,
-        false,
-        &expect![[r#"
-              - rolearn: arn:aws:iam::123456789012:role/A
-                username: a
-              - rolearn: arn:aws:iam::123456789012:role/Admin
-                username: admin:{{SessionName}}
-                groups:
-                - system:masters
-        "#]],
-    );
+    let deep = "  - rolearn: arn:aws:iam::123456789012:role/A\n    username: a";
+    let admin_in = "  - rolearn: arn:aws:iam::123456789012:role/Admin\n    username: b\n    groups:\n    - g\n";
+    assert_eq!(told(map(deep).add(&role(ADMIN, "b", &["g"]), false)), format!("{deep}\n{admin_in}"));
     check_add(
         "- rolearn: arn:aws:iam::123456789012:role/A\r\n  username: a\r\n",
         &role(ADMIN, "b", &[]),
