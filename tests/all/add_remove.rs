@@ -98,7 +98,8 @@ async fn an_entry_comes_and_goes_and_the_rest_is_as_it_was() {
 
     let other = ["add", "role", "--rolearn", ADMIN, "--username", "root"];
     expect!["herald: arn:aws:iam::123456789012:role/Admin: is mapped already, to admin:{{SessionName}} [system:masters]: give --replace to have it changed"].assert_eq(&complaint(&herald(&kubernetes, &other).await));
-    herald(&kubernetes, &[&other[..], &["--replace"]].concat()).await.success().expect("replaced");
+    herald(&kubernetes, &[&other[..], &["--replace"]].concat()).await.success().expect_err("the last administrator");
+    herald(&kubernetes, &[&other[..], &["--replace", "--force"]].concat()).await.success().expect("replaced");
     let replaced = format!("{NODES}- rolearn: {ADMIN}\n  username: root\n  groups: []\n");
     assert_eq!(kubernetes.aws_auth("mapRoles"), Some(replaced));
 
@@ -181,12 +182,20 @@ async fn the_last_administrator_and_the_last_nodes_stay() {
     add(&kubernetes, &[]).await.success().expect("added");
     let nodes = "arn:aws:iam::123456789012:role/Nodes";
     let before = kubernetes.aws_auth("mapRoles");
-    expect!["herald: arn:aws:iam::123456789012:role/Admin stays: without it nobody gets `system:masters`. Add another mapping first, or give --force"].assert_eq(&complaint(&herald(&kubernetes, &["remove", "role", "--rolearn", ADMIN]).await));
-    expect!["herald: arn:aws:iam::123456789012:role/Nodes stays: without it no node is let in: no entry gives `system:nodes` and a username `system:node:…`. Add another mapping first, or give --force"].assert_eq(&complaint(&herald(&kubernetes, &["remove", "role", "--rolearn", nodes, "--dry-run"]).await));
+    expect!["herald: arn:aws:iam::123456789012:role/Admin stays as it is: afterwards nobody gets `system:masters`. Add another mapping first, or give --force"].assert_eq(&complaint(&herald(&kubernetes, &["remove", "role", "--rolearn", ADMIN]).await));
+    expect!["herald: arn:aws:iam::123456789012:role/Nodes stays as it is: afterwards no node is let in: no entry gives `system:nodes` and a username `system:node:…`. Add another mapping first, or give --force"].assert_eq(&complaint(&herald(&kubernetes, &["remove", "role", "--rolearn", nodes, "--dry-run"]).await));
     assert_eq!(kubernetes.aws_auth("mapRoles"), before);
     herald(&kubernetes, &["remove", "role", "--rolearn", ADMIN, "--force"]).await.success().expect("forced");
     herald(&kubernetes, &["remove", "role", "--rolearn", nodes, "--force"]).await.success().expect("forced");
     assert_eq!(kubernetes.aws_auth("mapRoles").as_deref(), Some("# the nodes, by eksctl\n"));
+
+    // The last entry of all.
+    add(&kubernetes, &[]).await.success().expect("added");
+    expect!["herald: arn:aws:iam::123456789012:role/Admin stays as it is: afterwards the map names nobody. Add another mapping first, or give --force"].assert_eq(&complaint(&herald(&kubernetes, &["remove", "role", "--rolearn", ADMIN]).await));
+    herald(&kubernetes, &["remove", "role", "--rolearn", ADMIN, "--force"]).await.success().expect("forced");
+    let plain = ["--userarn", "arn:aws:iam::123456789012:user/bob"];
+    herald(&kubernetes, &[&["add", "user", "--username", "bob"], &plain[..]].concat()).await.success().expect("added");
+    herald(&kubernetes, &[&["remove", "user"], &plain[..]].concat()).await.success().expect("nobody's last hope");
 }
 
 #[tokio::test]

@@ -8,9 +8,12 @@ use std::{
     process::ExitCode,
 };
 
+use anyhow::Context as _;
+
 use super::{
     aws_auth::{Plan, Sso, Target},
     called::Name,
+    remove::Force,
 };
 use crate::config::edit::{Addition, NewEntry, Principal};
 
@@ -68,6 +71,8 @@ struct Gives {
     /// Change what a mapping of the same principal gives, if there is one.
     #[arg(long)]
     replace: bool,
+    #[command(flatten)]
+    force: Force,
 }
 
 const ROLE_EXAMPLES: &str = "\
@@ -82,7 +87,8 @@ impl Command {
     ///
     /// # Errors
     ///
-    /// When the mapping would not be in force, says something else than one that is there, or cannot be written.
+    /// When the mapping would not be in force, says something else than one that is there, takes the last
+    /// administrator or node away with `--replace`, or cannot be written.
     pub fn run(&self, name: Name, stdin: impl Read, out: &mut impl Write) -> anyhow::Result<ExitCode> {
         let (principal, gives, target) = match self {
             Self::Role(Role { rolearn: Some(arn), gives, target, .. }) => (Principal::Role(arn.clone()), gives, target),
@@ -98,6 +104,9 @@ impl Command {
             Ok(match added.map_err(|error| anyhow::anyhow!("{who}: {error}"))? {
                 Addition::There(gives) => Plan::Nothing(format!("{who} is there already, and gives {gives}")),
                 Addition::Edit(edit) => {
+                    if gives.replace {
+                        gives.force.allows(map, &edit).with_context(|| format!("{who} stays as it is"))?;
+                    }
                     let words = format!("{who} now gives {} [{}]", entry.username, entry.groups.join(" "));
                     Plan::Change(edit, words)
                 }

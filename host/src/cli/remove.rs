@@ -1,21 +1,22 @@
 //! `herald remove`: takes the mapping of a role or a user away, in the aws-auth ConfigMap of a cluster.
 //!
 //! The last mapping that lets administrators in, or nodes, stays unless it is forced: judged as `herald check-config`
-//! judges the ConfigMap.
+//! judges the ConfigMap. The same holds for `herald add --replace`.
 
 use std::{
     io::{Read, Write},
     process::ExitCode,
 };
 
-use anyhow::{anyhow, bail};
+use anyhow::{Context as _, anyhow, bail};
 
 use super::{
     aws_auth::{Plan, Sso, Target},
     called::Name,
 };
 use crate::config::{
-    edit::{AuthMap, Principal},
+    CheckId,
+    edit::{AuthMap, Edit, Principal},
     lockout::{self, Administrators},
 };
 
@@ -58,14 +59,17 @@ pub struct User {
 
 /// What is done all the same.
 #[derive(clap::Args, Debug)]
-struct Force {
-    /// Take it away even if then no administrator, or no node, is let in.
+pub(super) struct Force {
+    /// Do it even if then no administrator, or no node, is let in.
     #[arg(long)]
     force: bool,
     /// Group of administrators; may be given more than once [default: system:masters].
     #[arg(long = "admin-group", value_name = "GROUP")]
     admin_groups: Vec<String>,
 }
+
+/// The list that names accounts, and so neither administrators nor nodes.
+const ACCOUNTS: &str = "mapAccounts";
 
 // === impl Command ===
 
@@ -86,11 +90,7 @@ impl Command {
             let Some(edit) = map.remove(&principal).map_err(|error| anyhow!("{principal}: {error}"))? else {
                 return Ok(Plan::Nothing(format!("{principal} is not there")));
             };
-            if !force.force
-                && let Some(loss) = force.loss(map, &map.with(&edit))
-            {
-                bail!("{principal} stays: without it {loss}. Add another mapping first, or give --force");
-            }
+            force.allows(map, &edit).with_context(|| format!("{principal} stays as it is"))?;
             Ok(Plan::Change(edit, format!("{principal} is taken away")))
         };
         target.change(name, stdin, plan, out)
@@ -100,6 +100,14 @@ impl Command {
 // === impl Force ===
 
 impl Force {
+    /// Refuses a change after which nobody is left to let in.
+    pub(super) fn allows(&self, map: &AuthMap, edit: &Edit) -> anyhow::Result<()> {
+        match self.loss(map, &map.with(edit)).filter(|_| !self.force) {
+            None => Ok(()),
+            Some(loss) => bail!("afterwards {loss}. Add another mapping first, or give --force"),
+        }
+    }
+
     /// Who is let in by `before` and not by `after`, or may be.
     fn loss(&self, before: &AuthMap, after: &AuthMap) -> Option<String> {
         if let Some(unread) = before.listed().1.first() {
@@ -107,8 +115,14 @@ impl Force {
         }
         let administrators = Administrators(self.admin_groups.clone());
         let open = |map: &AuthMap| lockout::check(&[map.checked()], &administrators);
+        let is_empty = after.listed().0.iter().all(|row| row.list == ACCOUNTS);
         let (before, after) = (open(before), open(after));
-        let lost = after.into_iter().find(|(_, now)| !before.iter().any(|(_, then)| then.id == now.id));
+        let had = |id| !before.iter().any(|(_, then)| then.id == id);
+        // Of a map without entries nothing is said.
+        if is_empty && (had(CheckId::NoAdministrator) || had(CheckId::NoNodes)) {
+            return Some("the map names nobody".to_owned());
+        }
+        let lost = after.into_iter().find(|(_, now)| had(now.id));
         lost.map(|(_, finding)| finding.message)
     }
 }

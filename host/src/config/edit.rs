@@ -6,21 +6,24 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
-
 use super::{
     entry::{Entries, Place, Style},
     error::{Position, Problem},
     finding::{Finding, Severity},
-    node::{Node, Section, Value},
+    node::{Node, Section},
     sources::config_map,
 };
 use crate::mapping::rule::Rule;
 
 mod listed;
+mod new_entry;
 mod text;
+mod verify;
 
 pub use listed::Listed;
+use new_entry::to_yaml;
+pub use new_entry::{NewEntry, Principal};
+use verify::{Change, verify};
 
 /// The data of a ConfigMap with mappings.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -36,35 +39,6 @@ pub enum List {
     Roles,
     /// `mapUsers`.
     Users,
-}
-
-/// Whom an entry names.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Principal {
-    /// ARN of a role.
-    Role(String),
-    /// ARN of a user.
-    User(String),
-    /// A permission set of IAM Identity Center in one account.
-    PermissionSet {
-        /// Its name.
-        name: String,
-        /// The account, twelve digits.
-        account_id: String,
-        /// The partition; without one `aws`.
-        partition: Option<String>,
-    },
-}
-
-/// An entry to be there.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct NewEntry {
-    /// Whom it names.
-    pub principal: Principal,
-    /// The username, a template.
-    pub username: String,
-    /// The groups, templates, in order.
-    pub groups: Vec<String>,
 }
 
 /// What a change makes of one text.
@@ -112,38 +86,6 @@ pub enum EditError {
     /// No cut would leave the other entries alone.
     #[error("{0} is written in a way that cannot be changed without touching other entries: use `kubectl edit`")]
     Unsafe(&'static str),
-}
-
-/// Which entry is another one afterwards.
-#[derive(Clone, Copy, Debug)]
-enum Change {
-    Added,
-    Removed(usize),
-    Replaced(usize),
-}
-
-/// An entry as it is written.
-#[derive(Serialize)]
-struct Written<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    rolearn: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    userarn: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    sso: Option<WrittenSet<'a>>,
-    username: &'a str,
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    groups: &'a [String],
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct WrittenSet<'a> {
-    permission_set_name: &'a str,
-    #[serde(rename = "accountID")]
-    account_id: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    partition: Option<&'a str>,
 }
 
 const STYLE: Style = Style { under: "", shared: true, by_user_id: false };
@@ -303,65 +245,6 @@ fn gives_the_same(one: &Rule, other: &Rule) -> bool {
     one.username == other.username && one.groups == other.groups
 }
 
-/// The number of the changed entry in `after`, if every other entry is exactly what it was.
-fn verify(list: List, (before, old): (&str, &[Node]), after: &str, change: Change) -> Result<usize, EditError> {
-    let new = config_map::items(after).map_err(|_| EditError::Unsafe(list.key()))?;
-    let kept_old: Vec<&Node> = match change {
-        Change::Added => old.iter().collect(),
-        Change::Removed(at) | Change::Replaced(at) => without(old, at),
-    };
-    let (changed, kept_new) = match change {
-        Change::Added => (new.len().saturating_sub(1), without(&new, new.len().saturating_sub(1))),
-        Change::Removed(at) => (at, new.iter().collect()),
-        Change::Replaced(at) => (at, without(&new, at)),
-    };
-    let same = kept_old.len() == kept_new.len()
-        && std::iter::zip(&kept_old, &kept_new).all(|(old, new)| same(old, before, new, after));
-    let whole = match change {
-        Change::Replaced(at) => new.get(at).is_some_and(|new| same_but_given(&old[at], before, new, after)),
-        Change::Added | Change::Removed(_) => true,
-    };
-    if same && whole { Ok(changed) } else { Err(EditError::Unsafe(list.key())) }
-}
-
-fn without(items: &[Node], at: usize) -> Vec<&Node> {
-    items.iter().enumerate().filter(|(index, _)| *index != at).map(|(_, item)| item).collect()
-}
-
-/// Whether two values are the same to every reader.
-fn same(one: &Node, source: &str, other: &Node, other_source: &str) -> bool {
-    match (&one.value, &other.value) {
-        (Value::List(one), Value::List(other)) => {
-            one.len() == other.len()
-                && std::iter::zip(one, other).all(|(one, other)| same(one, source, other, other_source))
-        }
-        (Value::Map(one), Value::Map(other)) => {
-            one.len() == other.len()
-                && std::iter::zip(one, other).all(|((key, one), (other_key, other))| {
-                    key.text == other_key.text && same(one, source, other, other_source)
-                })
-        }
-        (Value::Null, Value::Null) => true,
-        (Value::Text(one), Value::Text(other)) => one == other,
-        (Value::Bool(_) | Value::Float(_) | Value::Signed(_) | Value::Unsigned(_), _) => {
-            !one.written(source).is_empty() && one.written(source) == other.written(other_source)
-        }
-        _ => false,
-    }
-}
-
-/// The same of two entries, but for what they give.
-fn same_but_given(one: &Node, source: &str, other: &Node, other_source: &str) -> bool {
-    let (Value::Map(one), Value::Map(other)) = (&one.value, &other.value) else { return false };
-    let given = |key: &str| ["username", "groups"].iter().any(|given| given.eq_ignore_ascii_case(key));
-    let kept = |(key, _): &&(super::node::Key, Node)| !given(&key.text);
-    let (one, other): (Vec<_>, Vec<_>) = (one.iter().filter(kept).collect(), other.iter().filter(kept).collect());
-    one.len() == other.len()
-        && std::iter::zip(one, other).all(|((key, one), (other_key, other))| {
-            key.text == other_key.text && same(one, source, other, other_source)
-        })
-}
-
 // === impl EditError ===
 
 impl EditError {
@@ -398,65 +281,6 @@ impl List {
             Self::Users => Section::Users,
         }
     }
-}
-
-// === impl Principal ===
-
-impl Principal {
-    /// The list that it belongs in.
-    #[must_use]
-    pub fn list(&self) -> List {
-        match self {
-            Self::PermissionSet { .. } | Self::Role(_) => List::Roles,
-            Self::User(_) => List::Users,
-        }
-    }
-}
-
-impl std::fmt::Display for Principal {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Role(arn) | Self::User(arn) => f.write_str(arn),
-            Self::PermissionSet { name, account_id, .. } => write!(f, "permission set {name} in account {account_id}"),
-        }
-    }
-}
-
-// === impl NewEntry ===
-
-impl NewEntry {
-    /// The entry as a list of one, whom it names, and what it gives.
-    fn parsed(&self) -> Result<(String, String, Rule), EditError> {
-        let text = self.to_yaml()?;
-        let map = AuthMap { data: BTreeMap::from([(self.principal.list().key().to_owned(), text.clone())]) };
-        let ((who, rule), _) = map.in_force(self.principal.list(), &text, 0)?;
-        Ok((text, who, rule))
-    }
-
-    fn written(&self) -> Written<'_> {
-        let (mut rolearn, mut userarn, mut sso) = (None, None, None);
-        match &self.principal {
-            Principal::Role(arn) => rolearn = Some(arn.as_str()),
-            Principal::User(arn) => userarn = Some(arn.as_str()),
-            Principal::PermissionSet { name, account_id, partition } => {
-                let partition = partition.as_deref();
-                sso = Some(WrittenSet { permission_set_name: name, account_id, partition });
-            }
-        }
-        Written { rolearn, userarn, sso, username: &self.username, groups: &self.groups }
-    }
-
-    fn to_yaml(&self) -> Result<String, EditError> {
-        to_yaml(&[self.written()]).ok_or_else(|| EditError::Invalid("cannot be written as YAML".to_owned()))
-    }
-}
-
-/// `value` as YAML that every reader understands, without texts over several lines.
-fn to_yaml(value: &impl Serialize) -> Option<String> {
-    let options = serde_saphyr::ser_options! { prefer_block_scalars: false };
-    let mut text = String::new();
-    serde_saphyr::to_fmt_writer_with_options(&mut text, value, options).ok()?;
-    Some(text)
 }
 
 #[cfg(test)]

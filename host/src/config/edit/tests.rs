@@ -2,7 +2,7 @@
 
 use expect_test::{Expect, expect};
 
-use super::*;
+use super::{verify::same, *};
 
 const ADMIN: &str = "arn:aws:iam::123456789012:role/Admin";
 
