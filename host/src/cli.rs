@@ -27,15 +27,20 @@ use crate::{
     server::Error as ServerError,
 };
 
+pub mod add;
+mod aws_auth;
 pub mod called;
 pub mod check_config;
+pub mod cluster;
 pub mod eks;
 pub mod explain;
 pub mod init;
 pub mod kubeconfig;
 mod late;
+pub mod list;
 mod made_up;
 pub mod policy;
+pub mod remove;
 pub mod server;
 pub mod token;
 pub mod verify;
@@ -77,6 +82,9 @@ pub struct Globals {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Map a role or a user, in the aws-auth ConfigMap of a cluster.
+    #[command(subcommand)]
+    Add(Late<add::Command>),
     /// Say all that is wrong with configuration and mapping files, at once.
     CheckConfig(Late<check_config::Command>),
     /// Commands of the AWS CLI that kubeconfigs run.
@@ -88,9 +96,14 @@ enum Command {
     Init(Late<init::Command>),
     /// Put a cluster into your kubeconfig, with `herald token` to log in.
     Kubeconfig(Late<kubeconfig::Command>),
+    /// List what the aws-auth ConfigMap of a cluster maps, in the order in which it is asked.
+    List(Late<list::Command>),
     /// Build, test and compile policies.
     #[command(subcommand)]
     Policy(Late<policy::Command>),
+    /// Take the mapping of a role or a user away, in the aws-auth ConfigMap of a cluster.
+    #[command(subcommand)]
+    Remove(Late<remove::Command>),
     /// Answer TokenReviews from the Kubernetes API server.
     Server(Late<server::Command>),
     Token(token::Command),
@@ -107,6 +120,8 @@ Examples:
   herald verify -i my-cluster -t -                 who is the token on stdin?
   herald check-config herald.yaml aws-auth.yaml    what is wrong with these files?
   herald explain --config herald.yaml --arn ARN    why is this caller let in, or not?
+  herald add role --rolearn ARN --username admin:{{SessionName}} --groups system:masters
+                                                   map a role in the cluster's aws-auth; `herald list` shows it
   herald init -i my-cluster                        certificate, key and webhook kubeconfig, before the first start
   herald policy build policies/session-groups      a policy's crate becomes a component";
 
@@ -155,6 +170,7 @@ fn parse(name: Name, arguments: Vec<OsString>) -> Result<Cli, ExitCode> {
 fn run(globals: &Globals, command: &Command) -> anyhow::Result<ExitCode> {
     let out = &mut io::stdout().lock();
     match command {
+        Command::Add(Late(command)) => return command.run(globals.name, io::stdin(), out),
         Command::CheckConfig(Late(command)) => return command.run(globals.config.as_deref(), io::stdin(), out),
         Command::Eks(Late(eks::Command::GetToken(command))) => command.run(globals, out)?,
         Command::Explain(Late(command)) => {
@@ -162,7 +178,9 @@ fn run(globals: &Globals, command: &Command) -> anyhow::Result<ExitCode> {
         }
         Command::Init(Late(command)) => command.run(&globals.load()?, globals, now(), out)?,
         Command::Kubeconfig(Late(command)) => command.run(globals, out)?,
+        Command::List(Late(command)) => return command.run(out),
         Command::Policy(Late(command)) => return command.run(globals, out),
+        Command::Remove(Late(command)) => return command.run(globals.name, io::stdin(), out),
         Command::Server(Late(command)) => command.run(globals)?,
         Command::Token(command) => command.run(&globals.load()?, globals.name, out)?,
         Command::Verify(command) => command.run(globals.load()?, globals, io::stdin(), now(), out)?,

@@ -41,11 +41,13 @@ pub mod build;
 mod check;
 pub mod checked;
 mod de;
+pub mod edit;
 mod entry;
 mod error;
 mod file;
 mod files;
 pub mod finding;
+pub mod live_manifest;
 pub mod lockout;
 mod manifest;
 mod node;
@@ -64,6 +66,7 @@ pub use error::{ConfigError, Position};
 pub use finding::{CheckId, Finding, Severity};
 pub use reload::Reloader;
 pub use remark::LeftOut;
+pub use sources::Stopping;
 
 /// One configuration: what the file says, what it leaves out filled in with defaults.
 #[derive(Clone, Debug)]
@@ -100,6 +103,12 @@ pub struct Config {
     pub dynamic_file_strict: bool,
     /// `server.dynamicBackendModePath`: a file that names the sources instead, while it is there. Default none.
     pub backend_mode_file: Option<PathBuf>,
+    /// `server.identityMappingStatus`: one replica writes the status of IAMIdentityMappings, with CRD among `sources`.
+    /// Default true.
+    pub identity_mapping_status: bool,
+    /// This process answers the API server, and so may write what people look at. Set by `herald server` alone; default
+    /// false.
+    pub serving: bool,
     /// `server.policies`. Default none.
     pub policies: Vec<policy::Config>,
     /// `server.policyEngine`.
@@ -328,6 +337,8 @@ impl Default for Config {
             dynamic_file: None,
             dynamic_file_strict: false,
             backend_mode_file: None,
+            identity_mapping_status: true,
+            serving: false,
             policies: Vec::new(),
             policy_engine: policy::EngineConfig::default(),
             rules: Arc::default(),

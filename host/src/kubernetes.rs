@@ -1,15 +1,19 @@
-//! Kubernetes: TokenReview, ExecCredential and kubeconfig as plain serde types, and in `watch` the one client,
-//! which follows objects.
+//! Kubernetes: TokenReview, ExecCredential and kubeconfig as plain serde types; `watch` follows objects, and
+//! `client` asks for one or changes it.
 
 use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
+pub mod client;
 pub mod exec_credential;
 pub mod kubeconfig;
+pub mod lease;
+pub mod rbac;
 pub mod token_review;
 pub mod watch;
 
+pub use client::Client;
 pub use kubeconfig::Kubeconfig;
 pub use token_review::TokenReview;
 

@@ -117,10 +117,17 @@ fn the_rules_let_it_read_its_sources_and_nothing_else() {
         let document = documents.iter().find(|document| document["kind"] == kind).expect("there is one");
         document["rules"].as_array().expect("a list").clone()
     };
-    let read = serde_json::json!(["list", "watch"]);
-    for rule in rules("Role").iter().chain(&rules("ClusterRole")) {
-        assert_eq!(rule["verbs"], read);
-    }
+    let may = |kind| {
+        let words = |rule: &Value, key: &str| {
+            let words = rule[key].as_array().into_iter().flatten().filter_map(Value::as_str);
+            words.collect::<Vec<_>>().join(" ")
+        };
+        let rules = rules(kind);
+        rules.iter().map(|rule| format!("{}: {}", words(rule, "resources"), words(rule, "verbs"))).collect::<Vec<_>>()
+    };
+    assert_eq!(may("Role"), ["configmaps: list watch", "leases: create", "leases: get patch"]);
+    let all = ["iamidentitymappings: list watch", "iamidentitymappings/status: patch", "events: create"];
+    assert_eq!(may("ClusterRole"), all);
     assert_eq!(rules("Role")[0]["resourceNames"], serde_json::json!(["aws-auth"]));
     let crd = documents.iter().find(|document| document["kind"] == "CustomResourceDefinition").expect("there is one");
     assert_eq!(crd["metadata"]["name"], "iamidentitymappings.iamauthenticator.k8s.aws");

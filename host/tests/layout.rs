@@ -42,7 +42,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
 const FENCED: &[(&str, &[&str])] = &[
     ("wasmtime", &["policy"]),
     ("axum", &["server"]),
-    ("kube", &["kubernetes/watch"]),
+    ("kube", &["kubernetes/client", "kubernetes/watch"]),
     ("k8s_openapi", &[]),
     ("hyper_util", &["server"]),
     ("rcgen", &["server"]),

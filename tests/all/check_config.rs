@@ -6,6 +6,7 @@ use expect_test::expect;
 use serde_json::Value;
 use tests::{
     herald::{self, Finished, Setup},
+    kubernetes::{Kind, Kubernetes},
     policies,
 };
 use tokio::io::AsyncWriteExt as _;
@@ -127,6 +128,118 @@ async fn a_manifest_comes_by_a_pipe() {
 async fn without_a_file_it_says_so() {
     let finished = check(&[]).await;
     assert_eq!(finished.code, Some(1));
-    expect!["herald: which files? Name them, or give --config"].assert_eq(finished.complaint().expect("one line"));
+    expect!["herald: which files? Name them, or give --config or --cluster"]
+        .assert_eq(finished.complaint().expect("one line"));
     assert_eq!(check(&["--output", "xml", "a"]).await.code, Some(2));
+}
+
+const ROLES: &str = "\
+# by eksctl
+- rolearn: arn:aws:iam::123456789012:role/Nodes
+  username: system:node:{{SessionName}}
+  groups: [system:bootstrappers, system:nodes]
+- rolearn: arn:aws:iam::123456789012:role/Admin
+  username: n
+";
+
+#[tokio::test]
+async fn a_cluster_is_checked_as_its_manifests_are() {
+    let kubernetes = Kubernetes::start().await.expect("a fake");
+    let url = kubernetes.url();
+    let nothing = check(&["--cluster", "--master", &url]).await;
+    assert_eq!(nothing.code, Some(1));
+    expect!["herald: the cluster has neither aws-auth nor alibabacloud-auth nor an IAMIdentityMapping"]
+        .assert_eq(nothing.complaint().expect("one line"));
+    kubernetes.put_aws_auth(ROLES, "");
+    kubernetes.put_identity("broken", "arn:aws:iam::123456789012:rule/Admin", "x", &[]);
+    let found = check(&["--master", &url]).await;
+    assert_eq!(found.code, Some(1), "{}", found.stderr);
+    expect![[r#"
+        warning[no-administrator]: nobody gets `system:masters`
+          --> kube-system/configmaps/aws-auth:1:1
+           |
+         1 | apiVersion: v1
+           | ^^^^^^^^^^
+           = fix: name another group of administrators with --admin-group
+
+        warning[system-name]: whoever may assume this role chooses the rest of a `system:` name
+          --> kube-system/configmaps/aws-auth:5:7 (data.mapRoles[0])
+           |
+         5 |     - rolearn: arn:aws:iam::123456789012:role/Nodes
+           |       ^^^^^^^
+
+        error[yaml-trap]: left out: expected text, found `n`, which many readers of YAML take for a boolean
+          --> kube-system/configmaps/aws-auth:9:17 (data.mapRoles[1].username)
+           |
+         9 |       username: n
+           |                 ^
+           = fix: write it in quotes
+
+        error[invalid-arn]: left out: not the ARN of a principal: bad resource
+          --> iamidentitymappings.iamauthenticator.k8s.aws:6:8 (spec.arn)
+           |
+         6 |   arn: arn:aws:iam::123456789012:rule/Admin
+           |        ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+
+        2 files: 2 errors, 2 warnings
+    "#]]
+    .assert_eq(&found.stdout);
+    // Somebody in another source of the same cluster is an administrator.
+    kubernetes.put_identity(
+        "admin",
+        "arn:aws:iam::123456789012:role/Boss",
+        "boss:{{SessionName}}",
+        &["system:masters"],
+    );
+    kubernetes.delete_identity("broken");
+    kubernetes.put_aws_auth(&ROLES.replace("username: n\n", "username: noah\n"), "");
+    let good = check(&["--master", &url]).await.success().expect("no error");
+    expect![[r#"
+        warning[system-name]: whoever may assume this role chooses the rest of a `system:` name
+          --> kube-system/configmaps/aws-auth:5:7 (data.mapRoles[0])
+           |
+         5 |     - rolearn: arn:aws:iam::123456789012:role/Nodes
+           |       ^^^^^^^
+
+        2 files: 1 warning
+    "#]]
+    .assert_eq(&good.stdout);
+    let sarif = check(&["--master", &url, "-o", "sarif"]).await.success().expect("SARIF").stdout;
+    let sarif: Value = serde_json::from_str(&sarif).expect("JSON");
+    assert!(sarif["runs"][0]["results"].is_array());
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_of_a_cluster_is_a_finding() {
+    let kubernetes = Kubernetes::start().await.expect("a fake");
+    let url = kubernetes.url();
+    kubernetes.put_aws_auth(ROLES, "");
+    kubernetes.undefine(Kind::Identity);
+    kubernetes.forbid("get", Kind::ConfigMap);
+    let forbidden = check(&["--master", &url]).await;
+    assert_eq!(forbidden.code, Some(1), "{}", forbidden.stderr);
+    expect![[r#"
+        error[unreadable]: cannot be read: the API server answers 403: configmaps is forbidden: User "u" cannot get resource "configmaps"
+          --> kube-system/configmaps/aws-auth:1:1
+
+        warning[unreadable]: cannot be read: the API server answers 403: configmaps is forbidden: User "u" cannot get resource "configmaps"
+          --> kube-system/configmaps/alibabacloud-auth:1:1
+
+        2 files: 1 error, 1 warning
+    "#]].assert_eq(&forbidden.stdout);
+    kubernetes.set_down(true);
+    let down = check(&["--master", &url, "-o", "json"]).await;
+    assert_eq!(down.code, Some(1), "{}", down.stderr);
+    let report: Value = serde_json::from_str(&down.stdout).expect("JSON");
+    let rows: Vec<String> = report["findings"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|row| format!("{} {} {}", row["file"], row["check"], row["severity"]))
+        .collect();
+    expect![[r#"
+        "kube-system/configmaps/aws-auth" "unreadable" "error"
+        "kube-system/configmaps/alibabacloud-auth" "unreadable" "warning"
+        "iamidentitymappings.iamauthenticator.k8s.aws" "unreadable" "warning""#]]
+    .assert_eq(&rows.join("\n"));
 }

@@ -1,8 +1,10 @@
 //! `herald explain` beside a running server: it says what the server decided, and why.
 
+use expect_test::expect;
 use serde_json::Value;
 use tests::{
     herald::{self, Finished, Server},
+    kubernetes::{Kind, Kubernetes},
     policies,
     sts::{ALICE, BOB, EVE, Running},
 };
@@ -87,4 +89,86 @@ async fn a_token_for_another_cluster_is_told_as_that() {
     let offline = explain(&sts, &server, &["--offline", "-t", &draft(&ALICE).token()]).await;
     assert_eq!(offline.code, Some(0), "{offline:?}");
     assert_eq!(sts.sts.requests().len(), asked, "nobody was asked");
+}
+
+const ALICES: &str =
+    "- {rolearn: 'arn:aws:iam::123456789012:role/Developers', username: 'dev:{{SessionName}}', groups: [developers]}\n";
+
+#[tokio::test]
+async fn bindings_that_name_the_user_are_told() {
+    let kubernetes = Kubernetes::start().await.expect("a fake");
+    let (sts, server) = start("").await;
+    let url = kubernetes.url();
+    let rbac = async |arn: &str, more: &[&str]| {
+        let finished = explain(&sts, &server, &[&["--arn", arn, "--master", &url], more].concat()).await;
+        assert_eq!(finished.code, Some(0), "{finished:?}");
+        let at = finished.stdout.find("rbac\n").expect("a part about RBAC");
+        finished.stdout[at..].to_owned()
+    };
+    expect![[r#"
+        rbac
+          no binding names this user or its groups: authenticated, but RBAC will answer 403
+    "#]]
+    .assert_eq(&rbac(BOB.arn, &[]).await);
+    let group = |name: &str| serde_json::json!({ "kind": "Group", "name": name });
+    let user = |name: &str| serde_json::json!({ "kind": "User", "name": name });
+    let everybody = serde_json::json!([group("system:authenticated"), group("Operators")]);
+    kubernetes.put_binding(None, "system:basic-user", ("ClusterRole", "system:basic-user"), &everybody);
+    assert!(rbac(BOB.arn, &[]).await.contains("RBAC will answer 403"));
+    let both = serde_json::json!([user("other"), group("operators")]);
+    kubernetes.put_binding(None, "ops", ("ClusterRole", "view"), &both);
+    kubernetes.put_binding(Some("shop"), "bob", ("Role", "editor"), &serde_json::json!([user("bob")]));
+    expect![[r#"
+        rbac
+          ClusterRoleBinding ops: ClusterRole view, by group operators
+          RoleBinding shop/bob: Role editor, by user bob
+    "#]]
+    .assert_eq(&rbac(BOB.arn, &[]).await);
+    let json = explain(&sts, &server, &["--arn", BOB.arn, "--master", &url, "-o", "json"]).await;
+    assert_eq!(self::json(&json)["rbac"]["bindings"].as_array().map(Vec::len), Some(2));
+    kubernetes.forbid("list", Kind::RoleBinding);
+    expect![[r#"
+        rbac
+          not known: the API server answers 403: rolebindings is forbidden: User "u" cannot list resource "rolebindings"
+    "#]]
+    .assert_eq(&rbac(BOB.arn, &[]).await);
+    let file = server.folder().join("config.yaml").display().to_string();
+    let nowhere = ["explain", "--config", &file, "--arn", BOB.arn, "--rbac", "--kubeconfig", "/nowhere"];
+    let nowhere = herald::run(&nowhere, sts.environment()).await.expect("herald runs").success().expect("the rest");
+    assert!(
+        nowhere.stdout.contains("username       bob") && nowhere.stdout.contains("not known"),
+        "{}",
+        nowhere.stdout
+    );
+}
+
+#[tokio::test]
+async fn entries_of_the_cluster_that_nearly_match_are_told() {
+    let kubernetes = Kubernetes::start().await.expect("a fake");
+    let wrong = "- {rolearn: 'arn:aws:iam::123456789012:user/eve', username: n}\n";
+    kubernetes.put_aws_auth(&format!("{}{wrong}", ALICES.replace("Developers", "Developer")), "");
+    kubernetes.put_identity("eve", &EVE.arn.replace("210987654321", "123456789012"), "eve", &[]);
+    let sts = sts().await;
+    let folder = setup(&sts, &format!("clusterID: {CLUSTER}\nserver:\n  backendMode: [EKSConfigMap, CRD]\n"));
+    let file = folder.folder().join("config.yaml").display().to_string();
+    let url = kubernetes.url();
+    let near = async |arn: &str| {
+        let arguments = ["explain", "--config", &file, "--arn", arn, "--master", &url];
+        let finished = herald::run(&arguments, sts.environment()).await.expect("herald runs");
+        assert_eq!(finished.code, Some(1), "{finished:?}");
+        let at = finished.stdout.find("near misses\n").expect("near misses");
+        finished.stdout[at..].to_owned()
+    };
+    expect![[r#"
+        near misses
+          kube-system/configmaps/aws-auth, line 4: names a principal whose name is spelt almost the same
+            fix: write `arn:aws:iam::123456789012:role/Developers`
+    "#]]
+    .assert_eq(&near(ALICE.arn).await);
+    expect![[r#"
+        near misses
+          iamidentitymappings.iamauthenticator.k8s.aws, line 6: names the same principal of another account
+            fix: write `arn:aws:iam::210987654321:user/eve`
+    "#]]
+    .assert_eq(&near(EVE.arn).await);
 }

@@ -1,6 +1,7 @@
 //! Scenarios: real logins through the real `herald` binary. One binary for all of them, so that they
 //! link once; one file a subject, named by what must hold.
 
+mod add_remove;
 mod altered;
 mod check_config;
 mod client_cache;
@@ -13,6 +14,7 @@ mod explain;
 mod hostile_policies;
 mod lifecycle;
 mod login;
+mod mapping_status;
 mod refusals;
 mod reload;
 mod secrecy;

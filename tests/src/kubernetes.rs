@@ -1,18 +1,20 @@
-//! Fake Kubernetes API: ConfigMaps of kube-system and IAMIdentityMappings, on loopback, over plain HTTP or over TLS
-//! with a bearer token.
+//! Fake Kubernetes API: the few kinds that Herald reads and writes, on loopback, over plain HTTP or over TLS with a
+//! bearer token.
 //!
 //! It lists and watches as Kubernetes API Concepts ("Efficient detection of changes") says: versions that only
 //! grow, watches that go on from a version, `410 Gone` for one that is too old. Its knobs are the ways in which a
-//! real API server is missed: watches that break off, an outage, history that is thrown away.
+//! real API server is missed: watches that break off, an outage, history that is thrown away. Single objects are
+//! read, made and patched as the reference of each kind says ([`mod@write`]).
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet, VecDeque},
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use anyhow::Context as _;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use http_body_util::BodyExt as _;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
@@ -27,6 +29,11 @@ use tokio_rustls::TlsAcceptor;
 use crate::tls::Authority;
 
 mod answer;
+mod kind;
+mod write;
+
+pub use kind::Kind;
+pub use write::Write;
 
 /// A fake API server that runs until it is dropped.
 pub struct Kubernetes {
@@ -46,7 +53,7 @@ struct State {
 struct Cluster {
     /// The newest `resourceVersion`.
     version: u64,
-    objects: BTreeMap<(Kind, String), Value>,
+    objects: BTreeMap<Key, Value>,
     history: Vec<Change>,
     /// Versions before this one are forgotten.
     oldest: u64,
@@ -58,6 +65,13 @@ struct Cluster {
     lists: u64,
     watches: u64,
     watches_refused: bool,
+    /// Verbs on kinds that are answered 403.
+    forbidden: BTreeSet<(&'static str, Kind)>,
+    /// Kinds whose definition is not there.
+    unknown: BTreeSet<Kind>,
+    /// What somebody else writes into aws-auth just before each of the next writes arrives.
+    meddled: VecDeque<Value>,
+    writes: Vec<Write>,
     /// What a request has to bring, if it has to bring anything.
     token: Option<String>,
 }
@@ -69,11 +83,8 @@ struct Change {
     object: Value,
 }
 
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-enum Kind {
-    ConfigMap,
-    Identity,
-}
+/// Kind, namespace (empty for none) and name.
+type Key = (Kind, String, String);
 
 /// The ConfigMap of EKSConfigMap.
 const AWS_AUTH: &str = "aws-auth";
@@ -148,6 +159,62 @@ impl Kubernetes {
         self.put(Kind::ConfigMap, AWS_AUTH, json!({ "data": data }));
     }
 
+    /// Has somebody else write `roles` into kube-system/aws-auth just before the next write of anybody arrives; once
+    /// for every call.
+    pub fn meddle(&self, roles: &str) {
+        let object = json!({ "data": { "mapRoles": roles } });
+        self.change(|cluster| cluster.meddled.push_back(object));
+    }
+
+    /// The object as it is now.
+    #[must_use]
+    pub fn object(&self, kind: Kind, name: &str) -> Option<Value> {
+        self.state.lock().objects.get(&kind.key(name)).cloned()
+    }
+
+    /// All objects of a kind as they are now.
+    #[must_use]
+    pub fn objects(&self, kind: Kind) -> Vec<Value> {
+        let cluster = self.state.lock();
+        let of_kind = cluster.objects.iter().filter(|((other, ..), _)| *other == kind);
+        of_kind.map(|(_, object)| object.clone()).collect()
+    }
+
+    /// One text of kube-system/aws-auth as it is now.
+    #[must_use]
+    pub fn aws_auth(&self, key: &str) -> Option<String> {
+        Some(self.object(Kind::ConfigMap, AWS_AUTH)?["data"][key].as_str()?.to_owned())
+    }
+
+    /// Writes a binding of `role` to `subjects`, in a namespace or in none.
+    pub fn put_binding(&self, namespace: Option<&str>, name: &str, role: (&str, &str), subjects: &Value) {
+        let kind = if namespace.is_some() { Kind::RoleBinding } else { Kind::ClusterRoleBinding };
+        let role = json!({ "apiGroup": "rbac.authorization.k8s.io", "kind": role.0, "name": role.1 });
+        let object = json!({ "roleRef": role, "subjects": subjects });
+        self.put_at((kind, namespace.unwrap_or_default().to_owned(), name.to_owned()), object);
+    }
+
+    /// From now on answers 403 to this verb (`get`, `list`, `create` or `patch`) on this kind.
+    pub fn forbid(&self, verb: &'static str, kind: Kind) {
+        self.change(|cluster| cluster.forbidden.extend([(verb, kind)]));
+    }
+
+    /// Ends what [`forbid`](Self::forbid) began.
+    pub fn allow(&self, verb: &'static str, kind: Kind) {
+        self.change(|cluster| cluster.forbidden.retain(|other| *other != (verb, kind)));
+    }
+
+    /// From now on knows no such kind, as before its definition is made.
+    pub fn undefine(&self, kind: Kind) {
+        self.change(|cluster| cluster.unknown.extend([kind]));
+    }
+
+    /// The writes that were answered well, in order.
+    #[must_use]
+    pub fn writes(&self) -> Vec<Write> {
+        self.state.lock().writes.clone()
+    }
+
     /// Deletes kube-system/aws-auth.
     pub fn delete_aws_auth(&self) {
         self.delete(Kind::ConfigMap, AWS_AUTH);
@@ -205,24 +272,17 @@ impl Kubernetes {
         (cluster.lists, cluster.watches)
     }
 
-    fn put(&self, kind: Kind, name: &str, mut object: Value) {
-        self.change(|cluster| {
-            cluster.version += 1;
-            let key = (kind, name.to_owned());
-            let event = if cluster.objects.contains_key(&key) { "MODIFIED" } else { "ADDED" };
-            object["metadata"] = json!({
-                "name": name,
-                "creationTimestamp": "2026-01-01T00:00:00Z",
-                "resourceVersion": cluster.version.to_string(),
-            });
-            cluster.objects.insert(key, object.clone());
-            cluster.history.push(Change { version: cluster.version, kind, event, object });
-        });
+    fn put(&self, kind: Kind, name: &str, object: Value) {
+        self.put_at(kind.key(name), object);
+    }
+
+    fn put_at(&self, key: Key, object: Value) {
+        self.change(|cluster| drop(cluster.put(key, object)));
     }
 
     fn delete(&self, kind: Kind, name: &str) {
         self.change(|cluster| {
-            let Some(mut object) = cluster.objects.remove(&(kind, name.to_owned())) else { return };
+            let Some(mut object) = cluster.objects.remove(&kind.key(name)) else { return };
             cluster.version += 1;
             object["metadata"]["resourceVersion"] = cluster.version.to_string().into();
             cluster.history.push(Change { version: cluster.version, kind, event: "DELETED", object });
@@ -238,6 +298,43 @@ impl Kubernetes {
 impl Drop for Kubernetes {
     fn drop(&mut self) {
         self.task.abort();
+    }
+}
+
+impl Cluster {
+    /// Puts `object` in the place of what is there under `key`, and gives it back as it is kept. What it does not
+    /// say of its metadata is made up, and its status stays.
+    fn put(&mut self, key: Key, mut object: Value) -> Value {
+        self.version += 1;
+        let (kind, namespace, name) = &key;
+        let old = self.objects.get(&key);
+        let event = if old.is_some() { "MODIFIED" } else { "ADDED" };
+        if !object["metadata"].is_object() {
+            object["metadata"] = json!({});
+        }
+        let metadata = &mut object["metadata"];
+        metadata["name"] = name.as_str().into();
+        if !namespace.is_empty() {
+            metadata["namespace"] = namespace.as_str().into();
+        }
+        let kept = |field: &str, new: &str| old.map_or_else(|| new.into(), |old| old["metadata"][field].clone());
+        metadata["creationTimestamp"] = kept("creationTimestamp", "2026-01-01T00:00:00Z");
+        metadata["uid"] = kept("uid", &format!("00000000-0000-4000-8000-{:012}", self.version));
+        metadata["resourceVersion"] = self.version.to_string().into();
+        if *kind == Kind::Identity {
+            let before = old.map_or(0, |old| old["metadata"]["generation"].as_u64().unwrap_or_default());
+            let same = old.is_some_and(|old| old["spec"] == object["spec"]);
+            object["metadata"]["generation"] = (if same { before } else { before + 1 }).into();
+            if let (Some(status), true) = (old.map(|old| old["status"].clone()), object["status"].is_null()) {
+                object["status"] = status;
+            }
+        }
+        object["kind"] = kind.name().into();
+        object["apiVersion"] = kind.api_version().into();
+        let change = Change { version: self.version, kind: *kind, event, object: object.clone() };
+        self.objects.insert(key, object.clone());
+        self.history.push(change);
+        object
     }
 }
 
@@ -265,8 +362,15 @@ async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, state: Arc<Stat
 
 async fn serve(socket: impl AsyncRead + AsyncWrite + Unpin, state: Arc<State>) {
     let service = service_fn(move |request: hyper::Request<Incoming>| {
-        let answer = answer::answer(&state, request.uri(), request.headers());
-        async { Ok::<_, std::convert::Infallible>(answer) }
+        let state = Arc::clone(&state);
+        async move {
+            let (head, body) = request.into_parts();
+            // Who breaks off in the middle of a body has no use for an answer.
+            let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+            let answer = answer::answer(&state, &head, &body);
+            state.changed.send_replace(());
+            Ok::<_, std::convert::Infallible>(answer)
+        }
     });
     // As above.
     let _ = http1::Builder::new().serve_connection(TokioIo::new(socket), service).await;

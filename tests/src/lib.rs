@@ -4,7 +4,7 @@
 //! tokens ──▶ herald (the real process) ──▶ sts (dev STS: real TLS, real SigV4 checks)
 //! forged        started, asked as           reached through production settings only:
 //! with any      kube-apiserver asks,        HTTPS_PROXY and SSL_CERT_FILE
-//! defect        read, stopped          ──▶ kubernetes (fake API: list, watch, outages)
+//! defect        read, stopped          ──▶ kubernetes (fake API: reads, writes, outages)
 //! ```
 //!
 //! Nothing here is in the shipped binary, and nothing here talks to anything but loopback.

@@ -2,8 +2,8 @@
 //! keeps that program's defaults, shapes and exit codes.
 //!
 //! Commands and flags are the same under every name. Under an old one the exit code is 0 or 1, usage
-//! errors too, and no command at all means help. On purpose, a wrong `version -o` is an error here, and
-//! there is no `add`: aws-auth is edited with `kubectl edit`.
+//! errors too, no command at all means help, and `add` asks before it writes. On purpose, a wrong
+//! `version -o` is an error here.
 
 use std::{
     convert::Infallible,

@@ -12,8 +12,9 @@ use std::{
 use anyhow::{Context as _, ensure};
 use serde::Serialize;
 
+use super::cluster::{self, Cluster};
 use crate::config::{
-    CheckedFile, Finding, Severity,
+    CheckedFile, Finding, Severity, live_manifest,
     lockout::{self, Administrators},
 };
 
@@ -24,13 +25,21 @@ mod text;
 ///
 /// Files are Herald's configurations, and manifests as `kubectl get -o yaml` prints them: aws-auth ConfigMaps,
 /// IAMIdentityMappings, and ConfigMaps that hold a configuration. Policies that a configuration names are loaded
-/// too. No cluster and no cloud is asked.
+/// too. With --cluster, what maps callers in a cluster is checked with them: lines are those that `kubectl get -o yaml`
+/// prints. Nothing is written, and no cloud is asked.
 #[derive(clap::Args, Debug)]
 #[command(after_help = AFTER_HELP)]
 pub struct Command {
     /// Files to check; `-` is stdin [default: the file of --config].
     #[arg(value_name = "FILES")]
     pub files: Vec<PathBuf>,
+    /// Check aws-auth, alibabacloud-auth and the IAMIdentityMappings of a cluster too. Any option that names a
+    /// cluster means this as well.
+    #[arg(long = "cluster")]
+    pub live: bool,
+    /// Which cluster.
+    #[command(flatten)]
+    pub cluster: Cluster,
     /// Output format.
     #[arg(short, long, value_enum, default_value_t)]
     pub output: Output,
@@ -107,6 +116,7 @@ Examples:
   herald check-config herald.yaml
   herald check-config --deny-warnings -o sarif herald.yaml > herald.sarif
   herald check-config --admin-group ops:admins herald.yaml aws-auth.yaml
+  herald check-config --cluster herald.yaml
   kubectl get configmap aws-auth -n kube-system -o yaml | herald check-config -";
 
 // === impl Command ===
@@ -116,7 +126,8 @@ impl Command {
     ///
     /// # Errors
     ///
-    /// When there is no file to check, or the output cannot be written. Files that cannot be read are findings.
+    /// When there is nothing to check, no credentials for the cluster are to be had, or the output cannot be written.
+    /// What cannot be read is a finding.
     pub fn run(&self, config: Option<&Path>, stdin: impl Read, out: &mut impl Write) -> anyhow::Result<ExitCode> {
         let files = self.read(config, stdin)?;
         match self.output {
@@ -132,7 +143,8 @@ impl Command {
     fn read(&self, config: Option<&Path>, mut stdin: impl Read) -> anyhow::Result<Vec<Named>> {
         let default = config.map(Path::to_owned).filter(|_| self.files.is_empty());
         let paths: Vec<&PathBuf> = self.files.iter().chain(&default).collect();
-        ensure!(!paths.is_empty(), "which files? Name them, or give --config");
+        let live = self.live || self.cluster.is_named();
+        ensure!(live || !paths.is_empty(), "which files? Name them, or give --config or --cluster");
         let (mut names, mut files) = (Vec::new(), Vec::new());
         for path in paths {
             if path.as_os_str() == STDIN {
@@ -144,6 +156,17 @@ impl Command {
                 names.push(path.display().to_string());
                 files.push(CheckedFile::read(path));
             }
+        }
+        if live {
+            for (name, file) in cluster::run(async { Ok(live_manifest::checked(&self.cluster.client().await?).await) })?
+            {
+                names.push(name);
+                files.push(file);
+            }
+            ensure!(
+                !files.is_empty(),
+                "the cluster has neither aws-auth nor alibabacloud-auth nor an IAMIdentityMapping"
+            );
         }
         if !self.no_policies {
             files.iter_mut().for_each(CheckedFile::try_policies);

@@ -11,24 +11,27 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use anyhow::{Context as _, ensure};
+use anyhow::ensure;
 use serde_json::Value;
 use uuid::Uuid;
 
 use super::{
+    cluster::{self, Cluster},
     made_up,
     verify::{self, Output, Token},
 };
 use crate::{
     authenticator::Authenticator,
     caller::{Arn, Caller, PrincipalKind, arn::ACS_PARTITION},
-    config::{CheckedFile, Config, Shared, Source},
+    config::{CheckedFile, Config, LeftOut, Shared, Source},
+    mapping::Rules,
     observe::Metrics,
     provider::aws::Partition,
     token::BearerToken,
 };
 
 mod advice;
+mod live;
 mod record;
 mod text;
 mod token;
@@ -53,7 +56,7 @@ pub struct Command {
     #[arg(long, value_name = "FILE", requires = "decision")]
     pub audit_log: Option<PathBuf>,
     /// Do not ask STS: only look at what the token itself tells.
-    #[arg(long, conflicts_with_all = ["arn", "decision"])]
+    #[arg(long, conflicts_with_all = ["arn", "decision", "rbac"])]
     pub offline: bool,
     /// Output format.
     #[arg(short, long, value_enum, default_value_t)]
@@ -61,6 +64,13 @@ pub struct Command {
     /// AWS partition of the token [default: the configuration's, else aws].
     #[arg(long, value_name = "PARTITION")]
     pub partition: Option<Partition>,
+    /// Ask the cluster which bindings of RBAC name the user or its groups. Any option that names a cluster means this
+    /// as well, and that live sources are read there.
+    #[arg(long)]
+    pub rbac: bool,
+    /// Which cluster.
+    #[command(flatten)]
+    pub cluster: Cluster,
 }
 
 /// Everything there is to say.
@@ -80,11 +90,16 @@ struct Explanation {
     near: Vec<Near>,
     /// What to do about a denial.
     fix: Option<String>,
+    /// What RBAC has for the user; none if nobody asked.
+    rbac: Option<live::Rbac>,
 }
 
 /// An entry that nearly names the caller.
 #[derive(Debug, serde::Serialize)]
 struct Near {
+    /// The object of the cluster that it stands in; none for the configuration.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    object: Option<String>,
     line: u32,
     difference: &'static str,
     message: String,
@@ -104,6 +119,7 @@ Exit codes:
 Examples:
   herald token -i my-cluster --token-only | herald explain --config herald.yaml -t -
   herald explain --config herald.yaml --arn arn:aws:sts::123456789012:assumed-role/Admin/alice
+  herald explain --config herald.yaml --arn ARN --rbac
   herald explain --config herald.yaml --decision 019f… --audit-log /var/log/herald/audit.log
   herald explain -i my-cluster --offline -t - < token";
 
@@ -125,7 +141,10 @@ impl Command {
         out: &mut impl Write,
     ) -> anyhow::Result<ExitCode> {
         config.partition = self.partition.or(config.client.partition).unwrap_or(config.partition);
-        let explanation = match (&self.token, &self.arn, self.decision, &self.audit_log) {
+        if self.cluster.is_named() {
+            config.kubernetes = self.cluster.access();
+        }
+        let mut explanation = match (&self.token, &self.arn, self.decision, &self.audit_log) {
             (Some(token), ..) => {
                 let token = token.read(stdin)?;
                 self.explain_token(&config, file, &token, now)?
@@ -137,6 +156,9 @@ impl Command {
             }
             _ => anyhow::bail!("nothing to explain"),
         };
+        if !self.offline {
+            self.ask_cluster(&config, &mut explanation)?;
+        }
         match self.output {
             Output::Json => {
                 serde_json::to_writer_pretty(&mut *out, &explanation.json())?;
@@ -159,7 +181,7 @@ impl Command {
         if self.offline {
             asked.sources.retain(|source| !source.is_live());
         }
-        let (mut steps, inspected, decision) = run(async {
+        let (mut steps, inspected, decision) = cluster::run(async {
             let authenticator = build(&asked).await?;
             let (steps, inspected) = token::steps(&authenticator, token, now);
             let decision = if self.offline { None } else { Some(authenticator.decide(token, now).await) };
@@ -190,7 +212,7 @@ fn explain_arn(config: &Config, file: Option<&Path>, arn: &Arn, now: SystemTime)
         config.cluster_id = Some("none".parse()?);
     }
     let caller = Arc::new(made_up::caller(&as_sts_says(arn), now));
-    let decision = run(async { Ok(build(&config).await?.decide_unproven(caller, now).await) })?;
+    let decision = cluster::run(async { Ok(build(&config).await?.decide_unproven(caller, now).await) })?;
     let record = record::without_what_is_made_up(serde_json::to_value(&decision)?);
     Ok(Explanation { made_up: true, ..Explanation::of(record, &config, file, now) })
 }
@@ -212,12 +234,11 @@ fn as_sts_says(arn: &Arn) -> Arn {
 async fn build(config: &Config) -> anyhow::Result<Authenticator> {
     let shared = Shared::new(config, Arc::new(Metrics::default()), None, super::now)?;
     let authenticator = config.build(&shared)?;
-    shared.read_once(None, verify::READ).await?;
+    // The stage itself says so too; what comes before it does not need it.
+    if let Err(error) = shared.read_once(None, verify::READ).await {
+        tracing::warn!("{error}");
+    }
     Ok(authenticator)
-}
-
-fn run<T>(future: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().context("no runtime")?.block_on(future)
 }
 
 // === impl Explanation ===
@@ -265,6 +286,7 @@ impl Explanation {
         set("entry", serde_json::json!(self.entry));
         set("nearMisses", serde_json::json!(self.near));
         set("fix", serde_json::json!(self.fix));
+        set("rbac", serde_json::json!(self.rbac));
         json
     }
 }
@@ -272,15 +294,26 @@ impl Explanation {
 /// Entries that nearly name `caller`: those that are left out first, as their fix is the nearest.
 fn near(config: &Config, file: &Path, caller: &Caller) -> Vec<Near> {
     let parts = CheckedFile::read(file).parts;
-    let left_out = parts.iter().flat_map(|part| &part.left_out).filter(|entry| entry.names(caller));
-    let left_out = left_out.map(|entry| Near {
+    near_in(None, parts.iter().flat_map(|part| &part.left_out), [&config.bootstrap_admins, &config.rules], caller)
+}
+
+/// The same of one place, which is `object` of the cluster or the configuration.
+fn near_in<'a>(
+    object: Option<&str>,
+    left_out: impl Iterator<Item = &'a LeftOut>,
+    rules: impl IntoIterator<Item = &'a Arc<Rules>>,
+    caller: &Caller,
+) -> Vec<Near> {
+    let object = object.map(str::to_owned);
+    let left_out = left_out.filter(|entry| entry.names(caller)).map(|entry| Near {
+        object: object.clone(),
         line: entry.at.line,
         difference: "left_out",
         message: format!("names this caller and is left out: {}", entry.why),
         fix: None,
     });
-    let misses = [&config.bootstrap_admins, &config.rules].into_iter().flat_map(|rules| rules.near_misses(caller));
-    let misses = misses.map(|miss| Near {
+    let misses = rules.into_iter().flat_map(|rules| rules.near_misses(caller)).map(|miss| Near {
+        object: object.clone(),
         line: miss.line,
         difference: miss.difference.label(),
         message: miss.difference.words().to_owned(),

@@ -28,6 +28,9 @@ const FILES: u64 = 8192;
 /// Longest wait for the last audit lines to be written.
 const LAST_LINES: Duration = Duration::from_secs(1);
 
+/// Longest wait for what this process holds in the cluster to be given back.
+const GIVE_BACK: Duration = Duration::from_secs(2);
+
 /// Answer TokenReviews from the Kubernetes API server.
 #[derive(clap::Args, Clone, Debug, Default)]
 pub struct Command {
@@ -92,8 +95,9 @@ impl Command {
         let first = config.build(&shared)?;
         let audit = AuditLog::start(&config.observe.audit, Arc::clone(&metrics))?;
         let settings = config.server.clone();
+        let stopping = shared.stopping();
         runtime.block_on(async {
-            let reloader = Reloader::start(config, shared, first, overrides, super::now);
+            let reloader = Arc::new(Reloader::start(config, shared, first, overrides, super::now));
             let services = Services {
                 authenticator: reloader.current(),
                 audit: Arc::new(audit),
@@ -101,7 +105,12 @@ impl Command {
                 readiness: Arc::default(),
                 reload_error: reloader.last_error(),
             };
-            serve(settings, services, move || reloader.trigger()).await
+            let trigger = Arc::clone(&reloader);
+            let served = serve(settings, services, move || trigger.trigger()).await;
+            stopping.stop(GIVE_BACK).await;
+            // Until here, since with it those end who have something to give back.
+            drop(reloader);
+            served
         })
     }
 
@@ -124,6 +133,7 @@ impl Command {
             config.kubernetes.master = Some(url.clone()).filter(|url| !url.is_empty());
         }
         config.partition = self.partition.unwrap_or(config.partition);
+        config.serving = true;
         self.backend_mode.as_deref().map_or(Ok(()), |modes| config.set_backend_mode(modes))
     }
 

@@ -10,7 +10,10 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use super::{Config, ConfigError, Source, sources::Sources};
+use super::{
+    Config, ConfigError, Source,
+    sources::{Sources, Stopping},
+};
 use crate::{
     authenticator::Authenticator,
     mapping::{BootstrapAdmins, Chain, Guard, MountedFile, PolicyStage, Stage, chain::Link},
@@ -121,6 +124,12 @@ impl Shared {
         let none = Sources::default();
         let before = before.map_or(&none, |before| &before.sources);
         self.sources.read_once(before, limit).await.map_err(|error| ConfigError::Source { what: error.to_string() })
+    }
+
+    /// What tells those who hold something in the cluster that the process stops.
+    #[must_use]
+    pub fn stopping(&self) -> Stopping {
+        self.sources.stopping()
     }
 
     /// Takes the place of `before`, whose other sources nobody reads any more.

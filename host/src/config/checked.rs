@@ -53,15 +53,19 @@ impl CheckedFile {
                     ConfigError::Unreadable { cause, .. } => format!("cannot be read: {cause}"),
                     error => error.to_string(),
                 };
-                let problem = Problem::new(TOP, what).id(CheckId::Unreadable);
-                let finding = Finding { refuses: true, ..Finding::error(problem) };
-                let unread = Checked {
-                    readable: false,
-                    ..Checked::new(Config::default(), Findings::default(), Census::default())
-                };
-                Self { findings: vec![finding], parts: vec![unread], ..Self::default() }
+                Self::unread(what, Severity::Error)
             }
         }
+    }
+
+    /// What cannot be read, with the reason. Nothing is known of what is in it.
+    #[must_use]
+    pub fn unread(what: String, severity: Severity) -> Self {
+        let problem = Problem::new(TOP, what).id(CheckId::Unreadable);
+        let finding = Finding { refuses: severity == Severity::Error, severity, ..Finding::error(problem) };
+        let unread =
+            Checked { readable: false, ..Checked::new(Config::default(), Findings::default(), Census::default()) };
+        Self { findings: vec![finding], parts: vec![unread], ..Self::default() }
     }
 
     /// Reads `text` as what stands in `path`.

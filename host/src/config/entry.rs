@@ -99,6 +99,22 @@ impl<'a> Entries<'a> {
         }
     }
 
+    /// What was said of the last entry that was left out, if that is the last one that was added and it is not of a
+    /// list of users; `in_force` is how many were in force before it.
+    pub(super) fn last_left_out(&self, in_force: usize) -> Option<(CheckId, String)> {
+        if self.rules.len() > in_force {
+            return None;
+        }
+        let last = self.findings.since(self.before_last).iter().rfind(|finding| finding.severity == Severity::Error);
+        let told = last.map(|finding| (finding.id, finding.text()));
+        Some(told.unwrap_or_else(|| (CheckId::More, "left out".to_owned())))
+    }
+
+    /// How many entries are in force so far, those of users left aside.
+    pub(super) fn in_force(&self) -> usize {
+        self.rules.len()
+    }
+
     /// Takes back what was said of the last entry: the document ended in the middle of it.
     pub(super) fn forget_last(&mut self) {
         self.findings.truncate(self.before_last);

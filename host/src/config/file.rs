@@ -39,6 +39,7 @@ pub(super) struct Own {
     #[serde(rename = "dynamicFileUserIDStrict")]
     dynamic_file_user_id_strict: bool,
     dynamic_backend_mode_path: Option<PathBuf>,
+    identity_mapping_status: Option<bool>,
 }
 
 /// One entry of `server.reservedPrefixConfig`.
@@ -160,6 +161,7 @@ impl Reader<'_> {
         let (kubernetes, dynamic_file) = (own.kubernetes(self.file), own.dynamic_file(self.file));
         let backend_mode_file = own.dynamic_backend_mode_path.as_deref().map(|path| beside(self.file, path));
         let dynamic_file_strict = own.dynamic_file_user_id_strict;
+        let identity_mapping_status = own.identity_mapping_status.unwrap_or(true);
         let Own { partition, backend_mode, mut policies, policy_engine, reserved_prefix_config, mut sts, .. } = own;
         for policy in &mut policies {
             policy.component = beside(self.file, &policy.component);
@@ -214,6 +216,7 @@ impl Reader<'_> {
             dynamic_file,
             dynamic_file_strict,
             backend_mode_file,
+            identity_mapping_status,
             policies,
             policy_engine,
             reserved_prefixes,
@@ -311,7 +314,7 @@ impl Own {
     fn kubernetes(&self, file: &Path) -> watch::Access {
         let given = self.kubeconfig.as_deref().filter(|path| !path.as_os_str().is_empty());
         let master = self.master.clone().filter(|url| !url.is_empty());
-        watch::Access { kubeconfig: given.map(|path| beside(file, path)), master }
+        watch::Access { kubeconfig: given.map(|path| beside(file, path)), master, ..watch::Access::default() }
     }
 
     fn dynamic_file(&self, file: &Path) -> Option<PathBuf> {

@@ -273,6 +273,11 @@ impl Findings {
         self.list.len()
     }
 
+    /// Those from the one numbered `first` on.
+    pub(super) fn since(&self, first: usize) -> &[Finding] {
+        self.list.get(first..).unwrap_or_default()
+    }
+
     /// Takes back those from the one numbered `first` on.
     pub(super) fn truncate(&mut self, first: usize) {
         self.list.truncate(first);

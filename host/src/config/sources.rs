@@ -10,7 +10,11 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use tokio::{task::JoinHandle, time::sleep};
+use tokio::{
+    sync::watch::Sender,
+    task::JoinHandle,
+    time::{sleep, timeout},
+};
 
 use super::{Config, Source};
 use crate::{
@@ -23,13 +27,22 @@ pub(super) mod config_map;
 mod dynamic_file;
 pub(super) mod identity_mapping;
 mod keeper;
+mod status;
 
 use config_map::ConfigMap;
 use keeper::Keeper;
+use status::Verdict;
 
 /// Every source of one configuration that is read while Herald runs. Cheap to clone.
-#[derive(Clone, Default)]
-pub(super) struct Sources(BTreeMap<String, Arc<Running>>);
+#[derive(Clone)]
+pub(super) struct Sources {
+    running: BTreeMap<String, Arc<Running>>,
+    stopping: Stopping,
+}
+
+/// Tells those who hold something in the cluster that the process stops. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Stopping(Arc<Sender<bool>>);
 
 /// A source and the task that reads it, which ends with it.
 struct Running {
@@ -43,7 +56,7 @@ struct Running {
 enum Place {
     ConfigMap { access: Access, name: &'static str, object: &'static str },
     File { path: PathBuf, by_user_id: bool },
-    Identities { access: Access },
+    Identities { access: Access, status: bool },
 }
 
 /// A source that has not been read in time.
@@ -66,17 +79,23 @@ impl Sources {
     /// there is a new one.
     pub(super) fn follow(&self, config: &Config, metrics: &Arc<Metrics>, clock: fn() -> SystemTime) -> Self {
         let placed = config.sources.iter().filter_map(|source| Some((source.name(), Place::of(source, config)?)));
-        let kept = |name: &str, place: &Place| self.0.get(name).filter(|running| running.place == *place).cloned();
+        let kept =
+            |name: &str, place: &Place| self.running.get(name).filter(|running| running.place == *place).cloned();
         let running = placed.map(|(name, place)| {
-            let running = kept(&name, &place).unwrap_or_else(|| Arc::new(place.start(metrics, clock)));
+            let running = kept(&name, &place).unwrap_or_else(|| Arc::new(place.start(metrics, clock, &self.stopping)));
             (name, running)
         });
-        Self(running.collect())
+        Self { running: running.collect(), stopping: self.stopping.clone() }
+    }
+
+    /// What tells them that the process stops.
+    pub(super) fn stopping(&self) -> Stopping {
+        self.stopping.clone()
     }
 
     /// The source called `name`.
     pub(super) fn live(&self, name: &str) -> Option<Live> {
-        self.0.get(name).map(|running| running.live.clone())
+        self.running.get(name).map(|running| running.live.clone())
     }
 
     /// Waits until every source that is not in `before` has been read.
@@ -88,7 +107,7 @@ impl Sources {
                 }
             }
         };
-        if tokio::time::timeout(limit, wait).await.is_ok() {
+        if timeout(limit, wait).await.is_ok() {
             return Ok(());
         }
         let missing =
@@ -98,13 +117,30 @@ impl Sources {
 
     /// The names of those that `self` has and `next` has not.
     pub(super) fn gone_in<'a>(&'a self, next: &'a Self) -> impl Iterator<Item = &'static str> + 'a {
-        let gone = self.0.iter().filter(|(name, _)| !next.0.contains_key(*name));
+        let gone = self.running.iter().filter(|(name, _)| !next.running.contains_key(*name));
         gone.map(|(_, running)| running.place.name())
     }
 
     fn new_since<'a>(&'a self, before: &'a Self) -> impl Iterator<Item = &'a Running> {
-        let old = |name: &str, running| before.0.get(name).is_some_and(|old| Arc::ptr_eq(old, running));
-        self.0.iter().filter(move |(name, running)| !old(name, running)).map(|(_, running)| &**running)
+        let old = |name: &str, running| before.running.get(name).is_some_and(|old| Arc::ptr_eq(old, running));
+        self.running.iter().filter(move |(name, running)| !old(name, running)).map(|(_, running)| &**running)
+    }
+}
+
+impl Default for Sources {
+    fn default() -> Self {
+        Self { running: BTreeMap::new(), stopping: Stopping(Arc::new(Sender::new(false))) }
+    }
+}
+
+// === impl Stopping ===
+
+impl Stopping {
+    /// Says so, and waits until everything is given back, at most for `limit`.
+    pub async fn stop(&self, limit: Duration) {
+        self.0.send_replace(true);
+        // What is not given back ends by itself.
+        let _ = timeout(limit, self.0.closed()).await;
     }
 }
 
@@ -125,7 +161,10 @@ impl Place {
                 name: live::ACK_CONFIG_MAP,
                 object: config_map::ALIBABACLOUD_AUTH,
             }),
-            Source::Crd => Some(Self::Identities { access: access() }),
+            Source::Crd => {
+                let status = config.serving && config.identity_mapping_status;
+                Some(Self::Identities { access: access(), status })
+            }
             Source::DynamicFile => {
                 let (path, by_user_id) = (config.dynamic_file.clone()?, config.dynamic_file_strict);
                 Some(Self::File { path, by_user_id })
@@ -145,14 +184,22 @@ impl Place {
         }
     }
 
-    fn start(self, metrics: &Arc<Metrics>, clock: fn() -> SystemTime) -> Running {
+    fn start(self, metrics: &Arc<Metrics>, clock: fn() -> SystemTime, stopping: &Stopping) -> Running {
         let name = self.name();
         let live = Live::new(name);
         let keeper = Keeper::new(name, live.clone(), Arc::clone(metrics), clock);
         let task = match self.clone() {
             Self::ConfigMap { access, object, .. } => tokio::spawn(follow_config_map(access, object, keeper)),
             Self::File { path, by_user_id } => tokio::spawn(dynamic_file::follow(path, by_user_id, keeper)),
-            Self::Identities { access } => tokio::spawn(follow_identities(access, keeper)),
+            Self::Identities { access, status: false } => tokio::spawn(follow_identities(access, keeper, |_| ())),
+            Self::Identities { access, status: true } => {
+                let (sender, verdicts) = tokio::sync::watch::channel(status::Verdicts::default());
+                let writer = status::Writer::new(access.clone(), clock, verdicts, stopping.0.subscribe());
+                tokio::spawn(async move {
+                    let tell = |verdicts| drop(sender.send_replace(Arc::new(verdicts)));
+                    tokio::join!(follow_identities(access, keeper, tell), writer.run());
+                })
+            }
         };
         Running { live, place: self, task }
     }
@@ -180,10 +227,12 @@ async fn follow_config_map(access: Access, object: &'static str, mut keeper: Kee
     match watch::follow(&access, &target, tell).await {}
 }
 
-async fn follow_identities(access: Access, mut keeper: Keeper) {
+async fn follow_identities(access: Access, mut keeper: Keeper, told_of_each: impl Fn(Vec<Verdict>) + Send + Sync) {
     let tell = |told: Told<'_>| match told {
         Told::Objects { objects, resource_version } => {
-            keeper.take(identity_mapping::read(objects), Some(resource_version));
+            let (read, verdicts) = identity_mapping::read(objects);
+            keeper.take(read, Some(resource_version));
+            told_of_each(verdicts);
         }
         Told::InStep => keeper.in_step(),
         Told::Failed(error) => keeper.failed(error.reason(), &super::build::line(error)),

@@ -1,6 +1,6 @@
 //! List and watch: keeps a copy of a few Kubernetes objects in step with the API server.
 //!
-//! The only place that names kube, with the files below it. The steps are those of Kubernetes API Concepts, "Efficient detection of
+//! With the files below it and [`super::client`], the only place that names kube. The steps are those of Kubernetes API Concepts, "Efficient detection of
 //! changes": list, watch from the version of the list, go on from the last version seen when a watch ends, list
 //! anew when that version is gone. A list replaces the copy whole, so that what was deleted while nobody was
 //! watching goes with it. Failure rule: the copy stays, the failure is told, and everything is tried again for
@@ -27,7 +27,7 @@ mod access;
 mod error;
 
 pub use access::Access;
-pub use error::WatchError;
+pub use error::ApiError;
 
 /// Which objects are followed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -47,7 +47,7 @@ pub struct Target {
 }
 
 /// One object, with what this room's users need of it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Object {
     /// `metadata.name`.
     pub name: String,
@@ -55,6 +55,10 @@ pub struct Object {
     pub created: String,
     /// `metadata.resourceVersion`: of its own last change.
     pub resource_version: String,
+    /// `metadata.uid`: another one for another object of the same name.
+    pub uid: String,
+    /// `metadata.generation`: counts the changes of its `spec`.
+    pub generation: i64,
     /// Everything but `metadata`, `kind` and `apiVersion`.
     pub body: serde_json::Value,
 }
@@ -72,7 +76,7 @@ pub enum Told<'a> {
     /// The objects are being watched, and there is nothing new.
     InStep,
     /// The objects may have changed unseen.
-    Failed(&'a WatchError),
+    Failed(&'a ApiError),
 }
 
 /// How a watch ended.
@@ -132,7 +136,7 @@ pub async fn follow(access: &Access, target: &Target, tell: impl FnMut(Told<'_>)
 
 impl<F: FnMut(Told<'_>) + Send> Follower<'_, F> {
     /// One list, and watches from there until everything is to be listed anew.
-    async fn attempt(&mut self) -> Result<(), WatchError> {
+    async fn attempt(&mut self) -> Result<(), ApiError> {
         let api = self.target.api(self.access.client().await?);
         self.list(&api).await?;
         self.tell_objects();
@@ -142,7 +146,7 @@ impl<F: FnMut(Told<'_>) + Send> Follower<'_, F> {
         while Instant::now() < relist {
             let started = Instant::now();
             let stream = match in_time(api.watch(&params, &self.version)).await {
-                Err(WatchError::Request(error)) if is_gone(&error) => return Ok(()),
+                Err(ApiError::Request(error)) if is_gone(&error) => return Ok(()),
                 stream => stream?,
             };
             self.failures = 0;
@@ -155,7 +159,7 @@ impl<F: FnMut(Told<'_>) + Send> Follower<'_, F> {
         Ok(())
     }
 
-    async fn list(&mut self, api: &Api<DynamicObject>) -> Result<(), WatchError> {
+    async fn list(&mut self, api: &Api<DynamicObject>) -> Result<(), ApiError> {
         let mut params = ListParams { field_selector: self.target.selector(), ..ListParams::default() }.limit(PAGE);
         let mut objects = BTreeMap::new();
         loop {
@@ -174,7 +178,7 @@ impl<F: FnMut(Told<'_>) + Send> Follower<'_, F> {
     async fn watch(
         &mut self,
         mut stream: impl Stream<Item = kube::Result<WatchEvent<DynamicObject>>> + Unpin,
-    ) -> Result<Ended, WatchError> {
+    ) -> Result<Ended, ApiError> {
         while let Ok(Some(first)) = timeout(SILENCE, stream.next()).await {
             let (mut changed, mut next) = (false, Some(first));
             // A burst of events is told once.
@@ -191,7 +195,7 @@ impl<F: FnMut(Told<'_>) + Send> Follower<'_, F> {
     }
 
     /// Takes over one event, and says whether objects changed, or that it was the last.
-    fn take(&mut self, event: kube::Result<WatchEvent<DynamicObject>>) -> Result<Result<bool, Ended>, WatchError> {
+    fn take(&mut self, event: kube::Result<WatchEvent<DynamicObject>>) -> Result<Result<bool, Ended>, ApiError> {
         match event {
             Ok(WatchEvent::Added(object) | WatchEvent::Modified(object)) => {
                 self.reached(object.resource_version());
@@ -224,8 +228,8 @@ impl<F: FnMut(Told<'_>) + Send> Follower<'_, F> {
     }
 }
 
-async fn in_time<T>(request: impl Future<Output = kube::Result<T>>) -> Result<T, WatchError> {
-    timeout(ANSWER, request).await.map_err(|_| WatchError::Timeout)?.map_err(WatchError::from)
+pub(super) async fn in_time<T>(request: impl Future<Output = kube::Result<T>>) -> Result<T, ApiError> {
+    timeout(ANSWER, request).await.map_err(|_| ApiError::Timeout)?.map_err(ApiError::from)
 }
 
 fn is_gone(error: &kube::Error) -> bool {
@@ -262,6 +266,8 @@ impl From<DynamicObject> for Object {
     fn from(object: DynamicObject) -> Self {
         let created = object.creation_timestamp().map(|time| time.0.to_string()).unwrap_or_default();
         let resource_version = object.resource_version().unwrap_or_default();
-        Self { name: object.name_any(), created, resource_version, body: object.data }
+        let uid = object.uid().unwrap_or_default();
+        let generation = object.metadata.generation.unwrap_or_default();
+        Self { name: object.name_any(), created, resource_version, uid, generation, body: object.data }
     }
 }

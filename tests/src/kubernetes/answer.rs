@@ -1,4 +1,4 @@
-//! Answers: lists and watches of the two kinds.
+//! Answers: who may ask, single objects, lists and watches. Writes are [`super::write`]'s.
 
 use std::{
     collections::VecDeque,
@@ -9,12 +9,12 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, Response, StatusCode, Uri, header};
+use http::{Method, Response, StatusCode, Uri, header, request::Parts};
 use hyper::body::{Body, Frame};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
-use super::{Change, Cluster, Kind, State};
+use super::{Change, Cluster, Kind, State, write};
 
 /// A body that is sent piece by piece while it is made.
 pub(super) struct Pieces {
@@ -23,27 +23,54 @@ pub(super) struct Pieces {
 }
 
 /// What a URL asks for.
-struct Question {
-    kind: Kind,
+pub(super) struct Question {
+    pub(super) kind: Kind,
+    /// The namespace in the path; of a list without one, every namespace is meant.
+    pub(super) namespace: Option<String>,
+    /// The object in the path.
+    pub(super) object: Option<String>,
+    /// The part of the object that is meant is its `status`.
+    pub(super) status: bool,
     /// From `fieldSelector=metadata.name=…`.
     name: Option<String>,
     watch: bool,
     version: u64,
 }
 
-const CONFIG_MAPS: &str = "/api/v1/namespaces/kube-system/configmaps";
-const IDENTITIES: &str = "/apis/iamauthenticator.k8s.aws/v1alpha1/iamidentitymappings";
-
-pub(super) fn answer(state: &Arc<State>, uri: &Uri, headers: &HeaderMap) -> Response<Pieces> {
-    let Some(question) = Question::of(uri) else { return failure(StatusCode::NOT_FOUND, "not found") };
+pub(super) fn answer(state: &Arc<State>, head: &Parts, body: &[u8]) -> Response<Pieces> {
+    let Some(question) = Question::of(&head.uri) else { return failure(StatusCode::NOT_FOUND, "not found") };
     let mut cluster = state.lock();
     let expected = cluster.token.as_ref().map(|token| format!("Bearer {token}"));
-    let brought = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let brought = head.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     if expected.as_deref().is_some_and(|expected| brought != Some(expected)) {
         return failure(StatusCode::UNAUTHORIZED, "Unauthorized");
     }
     if cluster.down {
         return failure(StatusCode::SERVICE_UNAVAILABLE, "the fake is down");
+    }
+    let verb = match (&head.method, &question.object) {
+        (&Method::GET, Some(_)) => "get",
+        (&Method::GET, None) => "list",
+        (&Method::POST, None) => "create",
+        (&Method::PATCH, Some(_)) => "patch",
+        _ => return failure(StatusCode::METHOD_NOT_ALLOWED, "the fake does not do that"),
+    };
+    let kind = question.kind;
+    if cluster.forbidden.contains(&(verb, kind)) {
+        let what = format!("{} is forbidden: User \"u\" cannot {verb} resource \"{}\"", kind.plural(), kind.plural());
+        return failure(StatusCode::FORBIDDEN, &what);
+    }
+    if cluster.unknown.contains(&kind) {
+        return failure(StatusCode::NOT_FOUND, "the server could not find the requested resource");
+    }
+    match verb {
+        "create" => return write::create(&mut cluster, &question, head, body),
+        "patch" => return write::patch(&mut cluster, &question, head, body),
+        "get" => {
+            let found = question.key().and_then(|key| cluster.objects.get(&key));
+            return found.map_or_else(|| question.not_found(), |object| whole(StatusCode::OK, object));
+        }
+        _ => {}
     }
     if !question.watch {
         cluster.lists += 1;
@@ -94,17 +121,17 @@ async fn watch(state: Arc<State>, question: Question, epoch: u64, sender: mpsc::
 }
 
 fn list(cluster: &Cluster, question: &Question) -> Value {
-    let of_kind = cluster.objects.iter().filter(|((kind, _), _)| *kind == question.kind);
+    let ours = |(kind, namespace, _): &super::Key| {
+        *kind == question.kind && question.namespace.as_ref().is_none_or(|wanted| wanted == namespace)
+    };
+    let of_kind = cluster.objects.iter().filter(|(key, _)| ours(key));
     let items: Vec<&Value> = of_kind.map(|(_, object)| object).filter(|object| question.names(object)).collect();
     let version = cluster.version.to_string();
-    let (kind, api_version) = match question.kind {
-        Kind::ConfigMap => ("ConfigMapList", "v1"),
-        Kind::Identity => ("IAMIdentityMappingList", "iamauthenticator.k8s.aws/v1alpha1"),
-    };
+    let (kind, api_version) = (format!("{}List", question.kind.name()), question.kind.api_version());
     json!({ "kind": kind, "apiVersion": api_version, "metadata": { "resourceVersion": version }, "items": items })
 }
 
-fn failure(status_code: StatusCode, message: &str) -> Response<Pieces> {
+pub(super) fn failure(status_code: StatusCode, message: &str) -> Response<Pieces> {
     whole(status_code, &status(status_code, message))
 }
 
@@ -116,29 +143,46 @@ fn status(code: StatusCode, message: &str) -> Value {
     })
 }
 
-fn whole(status: StatusCode, body: &Value) -> Response<Pieces> {
+pub(super) fn whole(status: StatusCode, body: &Value) -> Response<Pieces> {
     let mut response = Response::new(Pieces { first: VecDeque::from([Bytes::from(body.to_string())]), rest: None });
     *response.status_mut() = status;
     response
+}
+
+fn decoded(part: &str) -> String {
+    percent_encoding::percent_decode_str(part).decode_utf8_lossy().into_owned()
 }
 
 // === impl Question ===
 
 impl Question {
     fn of(uri: &Uri) -> Option<Self> {
-        let kind = match uri.path() {
-            CONFIG_MAPS => Kind::ConfigMap,
-            IDENTITIES => Kind::Identity,
-            _ => return None,
+        let (kind, namespace, rest) = Kind::of(uri.path())?;
+        let mut parts = rest.split('/').filter(|part| !part.is_empty()).map(decoded);
+        let object = parts.next();
+        let status = match parts.next() {
+            None => false,
+            Some(part) if part == "status" && kind.has_status() => true,
+            Some(_) => return None,
         };
         let parameter = |name: &str| {
             let pairs = uri.query().unwrap_or_default().split('&').filter_map(|pair| pair.split_once('='));
-            let value = pairs.filter(|(key, _)| *key == name).map(|(_, value)| value).next()?;
-            Some(percent_encoding::percent_decode_str(value).decode_utf8_lossy().into_owned())
+            pairs.filter(|(key, _)| *key == name).map(|(_, value)| decoded(value)).next()
         };
         let name = parameter("fieldSelector").and_then(|text| Some(text.strip_prefix("metadata.name=")?.to_owned()));
         let version = parameter("resourceVersion").and_then(|text| text.parse().ok()).unwrap_or_default();
-        Some(Self { kind, name, watch: parameter("watch").is_some_and(|value| value == "true"), version })
+        let watch = parameter("watch").is_some_and(|value| value == "true");
+        Some(Self { kind, namespace, object, status, name, watch, version })
+    }
+
+    /// Where the object is kept that is meant.
+    pub(super) fn key(&self) -> Option<super::Key> {
+        Some((self.kind, self.namespace.clone().unwrap_or_default(), self.object.clone()?))
+    }
+
+    pub(super) fn not_found(&self) -> Response<Pieces> {
+        let name = self.object.as_deref().unwrap_or_default();
+        failure(StatusCode::NOT_FOUND, &format!("{} \"{name}\" not found", self.kind.plural()))
     }
 
     fn names(&self, object: &Value) -> bool {

@@ -14,7 +14,8 @@ fn run(command: &Command, texts: &[&str]) -> (String, bool) {
     for (file, text) in files.iter().zip(texts) {
         std::fs::write(file, text).expect("written");
     }
-    let command = Command { files, admin_groups: command.admin_groups.clone(), ..*command };
+    let command =
+        Command { files, admin_groups: command.admin_groups.clone(), cluster: Cluster::default(), ..*command };
     let mut out = Vec::new();
     let code = command.run(None, io::empty(), &mut out).expect("it runs");
     let text = String::from_utf8(out).expect("text").replace(&format!("{}/", folder.path().display()), "");
@@ -23,6 +24,8 @@ fn run(command: &Command, texts: &[&str]) -> (String, bool) {
 
 fn command() -> Command {
     Command {
+        live: false,
+        cluster: Cluster::default(),
         files: Vec::new(),
         output: Output::Text,
         deny_warnings: false,

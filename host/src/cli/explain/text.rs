@@ -42,10 +42,14 @@ pub(super) fn write(explanation: &Explanation, out: &mut impl Write) -> io::Resu
         writeln!(out, "near misses")?;
     }
     for near in &explanation.near {
-        writeln!(out, "  line {}: {}", near.line, Plain(&near.message))?;
+        let object = near.object.as_ref().map_or_else(String::new, |object| format!("{object}, "));
+        writeln!(out, "  {}line {}: {}", Plain(&object), near.line, Plain(&near.message))?;
         if let Some(fix) = &near.fix {
             writeln!(out, "    fix: {}", Plain(fix))?;
         }
+    }
+    if let Some(rbac) = &explanation.rbac {
+        rbac.write(out)?;
     }
     match &explanation.fix {
         Some(fix) => writeln!(out, "what to do\n  {}", Plain(fix)),

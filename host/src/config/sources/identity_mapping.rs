@@ -5,8 +5,12 @@
 
 use std::collections::BTreeMap;
 
-use super::keeper::{self, Read};
+use super::{
+    keeper::{self, Read},
+    status::Verdict,
+};
 use crate::{
+    caller::Arn,
     config::{
         entry::{Entries, Place, Style},
         error::Position,
@@ -27,25 +31,38 @@ pub(in crate::config) const TARGET: Target = Target {
 };
 const STYLE: Style = Style { under: "", shared: true, by_user_id: false };
 
-/// What all `objects` say.
-pub(super) fn read(objects: &BTreeMap<String, Object>) -> Read {
+/// What all `objects` say, and what is to be told of each of them.
+pub(super) fn read(objects: &BTreeMap<String, Object>) -> (Read, Vec<Verdict>) {
     let mut sorted: Vec<&Object> = objects.values().collect();
     sorted.sort_by(|left, right| (&left.created, &left.name).cmp(&(&right.created, &right.name)));
     // JSON is YAML, in which every text has its quotes: the one parser of entries reads both.
     let specs: Vec<String> = sorted.iter().map(|object| object.body["spec"].to_string()).collect();
-    let mut entries = Entries::new("", STYLE);
+    let (mut entries, mut verdicts) = (Entries::new("", STYLE), Vec::new());
     for (object, spec) in sorted.iter().zip(&specs) {
         entries.source = spec;
+        let in_force = entries.in_force();
         match node::read_whole(spec) {
             Ok(node) => entries.add(Section::Identities, Place::Object(object.name.as_str().into()), &node),
             Err(problem) => entries.findings.left_out(problem.under(&object.name, Position::default())),
         }
+        let refused = entries.last_left_out(in_force).map(|(id, text)| (id, without_prefix(&text)));
+        verdicts.push(Verdict::new(object, canonical_arn(&object.body["spec"]), refused));
     }
     let (rules, findings, _) = entries.finish();
     let parts = sorted.iter().zip(&specs).flat_map(|(object, spec)| [object.name.as_bytes(), spec.as_bytes()]);
     let hash = keeper::hash(parts);
     let mappings = Mappings { rules, ..Mappings::default() };
-    Read { mappings, warnings: findings.warnings(), refused: Vec::new(), hash }
+    (Read { mappings, warnings: findings.warnings(), refused: Vec::new(), hash }, verdicts)
+}
+
+/// The form in which existing programs keep the ARN in `status`, and compare it.
+fn canonical_arn(spec: &serde_json::Value) -> Option<String> {
+    let arn: Arn = spec["arn"].as_str()?.parse().ok()?;
+    Some(arn.canonical().to_ascii_lowercase())
+}
+
+fn without_prefix(text: &str) -> String {
+    text.strip_prefix("left out: ").unwrap_or(text).to_owned()
 }
 
 #[cfg(test)]

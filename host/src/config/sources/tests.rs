@@ -33,7 +33,7 @@ async fn a_source_is_kept_as_long_as_nothing_is_new_about_it() {
     assert!(second.live(live::DYNAMIC_FILE).and_then(|live| live.mappings()).is_some(), "it does not start anew");
     let strict = follow(&second, &config(&path, true));
     assert!(strict.live(live::DYNAMIC_FILE).expect("a source").mappings().is_none(), "another place is another source");
-    assert!(follow(&strict, &Config::default()).0.is_empty());
+    assert!(follow(&strict, &Config::default()).running.is_empty());
 }
 
 #[tokio::test]

@@ -1,13 +1,14 @@
-//! Why objects cannot be followed, in words that say each thing once and hold no credential.
+//! Why the API server cannot be asked, in words that say each thing once and hold no credential.
 
 use std::error::Error;
 
 use kube::config::{InClusterError, KubeconfigError};
 
-/// Why objects cannot be followed at the moment. The cluster's or the operator's to mend; tried again for ever.
+/// Why the API server cannot be asked at the moment, or what it answers instead. The cluster's or the operator's to
+/// mend; whoever follows objects tries again for ever.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum WatchError {
+pub enum ApiError {
     /// This is no pod, and no kubeconfig is given.
     #[error("not in a pod, or without a service account: set server.kubeconfig or server.master")]
     InCluster(#[source] InClusterError),
@@ -28,9 +29,21 @@ pub enum WatchError {
 /// Longest message of an API server that an error repeats, in characters.
 const MAX_MESSAGE: usize = 300;
 
-// === impl WatchError ===
+// === impl ApiError ===
 
-impl WatchError {
+impl ApiError {
+    /// The HTTP status of the API server's answer, if there is one.
+    #[must_use]
+    pub fn status(&self) -> Option<u16> {
+        match self {
+            Self::Request(error) => match **error {
+                kube::Error::Api(ref status) => Some(status.code),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
     /// The stable label for metrics and logs.
     #[must_use]
     pub fn reason(&self) -> &'static str {
@@ -47,7 +60,7 @@ impl WatchError {
     }
 }
 
-impl From<kube::Error> for WatchError {
+impl From<kube::Error> for ApiError {
     fn from(error: kube::Error) -> Self {
         Self::Request(Box::new(error))
     }

@@ -14,9 +14,10 @@ const ADMIN: &str = "arn:aws:sts::111122223333:assumed-role/Admin/alice";
 fn check(objects: &[(&str, &str, Value)], admin: Option<&str>, warnings: &[&str]) {
     let object = |(name, created, body): &(&str, &str, Value)| {
         let (name, created) = ((*name).to_owned(), (*created).to_owned());
-        (name.clone(), Object { name, created, resource_version: String::new(), body: body.clone() })
+        (name.clone(), Object { name, created, body: body.clone(), ..Object::default() })
     };
-    let read = read(&objects.iter().map(object).collect());
+    let (read, verdicts) = read(&objects.iter().map(object).collect());
+    assert_eq!(verdicts.len(), objects.len());
     let caller = caller(ADMIN);
     let found = read.mappings.rules.find(&caller, SystemTime::UNIX_EPOCH).map(|rule| rule.render(&caller));
     let name = found.map(|mapping| mapping.map(|mapping| format!("{} {:?}", mapping.username, mapping.groups)));

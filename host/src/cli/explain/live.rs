@@ -1,0 +1,160 @@
+//! What the cluster has to say about a decision: bindings of RBAC, and entries of live sources that nearly match.
+//!
+//! Failure rule: a cluster that cannot be asked is told as that, and the rest of the answer stands.
+
+use std::{
+    io::{self, Write},
+    time::{Duration, SystemTime},
+};
+
+use serde::Serialize;
+
+use super::{Command, Explanation, cluster, made_up, near_in};
+use crate::{
+    caller::Arn,
+    cli::verify::Plain,
+    config::{Config, Source, live_manifest},
+    kubernetes::{
+        Client, UserInfo,
+        rbac::{self, Binding, MASTERS, NODES},
+        watch::Access,
+    },
+};
+
+/// What RBAC has for the user of a decision.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Rbac {
+    /// The bindings that name the user or a group of it.
+    bindings: Vec<Binding>,
+    /// What is true besides, or why nothing is known.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    notes: Vec<String>,
+    /// Whether the cluster could be asked.
+    known: bool,
+}
+
+/// Most bindings that are shown to people.
+const MAX_SHOWN: usize = 50;
+
+// === impl Command ===
+
+impl Command {
+    /// Adds what the cluster knows, as far as it is asked for.
+    pub(super) fn ask_cluster(&self, config: &Config, explanation: &mut Explanation) -> anyhow::Result<()> {
+        let Some(record) = &explanation.record else { return Ok(()) };
+        let asked = self.rbac || self.cluster.is_named();
+        let own = config.kubernetes == Access::default() && !self.is_in_a_pod();
+        let user = record["user"].as_object().filter(|_| asked);
+        let user: Option<UserInfo> = user.and_then(|user| serde_json::from_value(user.clone().into()).ok());
+        let unmapped = record["reason"] == "not_mapped"
+            && (asked || !own)
+            && config.sources.iter().any(|source| object_of(source).is_some());
+        let caller = record["caller"]["arn"].as_str().and_then(|arn| arn.parse::<Arn>().ok()).filter(|_| unmapped);
+        if user.is_none() && caller.is_none() {
+            return Ok(());
+        }
+        let access = if own { self.cluster.access() } else { config.kubernetes.clone() };
+        cluster::run(async {
+            let client = match Client::new(&access).await {
+                Ok(client) => client,
+                Err(error) => {
+                    explanation.rbac = user.map(|_| Rbac::unknown(&error));
+                    return Ok(());
+                }
+            };
+            if let Some(user) = user {
+                explanation.rbac = Some(match rbac::bindings(&client, &user).await {
+                    Ok(bindings) => Rbac::of(bindings, &user),
+                    Err(error) => Rbac::unknown(&error),
+                });
+            }
+            if let Some(arn) = caller {
+                let asked: Vec<_> = config.sources.iter().filter_map(object_of).collect();
+                for (name, file) in live_manifest::checked(&client).await {
+                    if !asked.iter().any(|object| name.ends_with(object)) {
+                        continue;
+                    }
+                    // Entries are told apart by the ARN alone, and when it was made is nothing to them.
+                    let caller = made_up::caller(&arn, SystemTime::UNIX_EPOCH + Duration::from_secs(60));
+                    let left_out = file.parts.iter().flat_map(|part| &part.left_out);
+                    let rules = file.parts.iter().map(|part| &part.config.rules);
+                    explanation.near.extend(near_in(Some(&name), left_out, rules, &caller));
+                }
+                if !explanation.near.is_empty() {
+                    explanation.fix = None;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// The pod's own account is meant where there is no other.
+    fn is_in_a_pod(&self) -> bool {
+        !self.cluster.is_named() && std::env::var_os("KUBERNETES_SERVICE_HOST").is_some()
+    }
+}
+
+/// How the name of what a source reads in the cluster ends.
+fn object_of(source: &Source) -> Option<&'static str> {
+    match source {
+        Source::AckConfigMap => Some("/alibabacloud-auth"),
+        Source::Crd => Some("iamidentitymappings.iamauthenticator.k8s.aws"),
+        Source::EksConfigMap => Some("/aws-auth"),
+        Source::DynamicFile | Source::MountedFile | Source::Policy(_) => None,
+    }
+}
+
+// === impl Rbac ===
+
+impl Rbac {
+    fn of(bindings: Vec<Binding>, user: &UserInfo) -> Self {
+        let mut notes = Vec::new();
+        let is_in = |group: &str| user.groups.iter().any(|other| other == group);
+        if is_in(MASTERS) {
+            notes.push(format!("the group {MASTERS} may do everything, whatever bindings say"));
+        }
+        if is_in(NODES) {
+            notes.push(format!("the Node authorizer judges the group {NODES}, beside RBAC"));
+        }
+        if bindings.is_empty() && notes.is_empty() {
+            notes.push("no binding names this user or its groups: authenticated, but RBAC will answer 403".to_owned());
+        }
+        Self { bindings, notes, known: true }
+    }
+
+    fn unknown(error: &dyn std::error::Error) -> Self {
+        Self { bindings: Vec::new(), notes: vec![format!("not known: {}", causes(error))], known: false }
+    }
+
+    pub(super) fn write(&self, out: &mut impl Write) -> io::Result<()> {
+        writeln!(out, "rbac")?;
+        for binding in self.bindings.iter().take(MAX_SHOWN) {
+            let Binding { kind, namespace, name, role_kind, role, subject } = binding;
+            let place = namespace.as_ref().map_or_else(String::new, |namespace| format!("{namespace}/"));
+            let line = format!("{kind} {place}{name}: {role_kind} {role}, by {subject}");
+            writeln!(out, "  {}", Plain(&line))?;
+        }
+        if self.bindings.len() > MAX_SHOWN {
+            writeln!(out, "  and {} more", self.bindings.len() - MAX_SHOWN)?;
+        }
+        for note in &self.notes {
+            writeln!(out, "  {}", Plain(note))?;
+        }
+        Ok(())
+    }
+}
+
+/// An error and its causes in one line.
+fn causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !text.ends_with(&more) {
+            text.push_str(&format!(": {more}"));
+        }
+        cause = error.source();
+    }
+    text
+}

@@ -1,0 +1,327 @@
+//! Status: tells on each IAMIdentityMapping whether it is in force, for people who look at the object.
+//!
+//! Nothing reads it back: who is let in is decided by `spec` alone, and a status that cannot be written touches no
+//! login. One replica at most writes, the one that holds a Lease; it writes what differs, no object twice for the same
+//! reason, and slowly. A mapping that is refused gets an Event too.
+
+use std::{
+    collections::{HashMap, HashSet},
+    env, fmt,
+    sync::{Arc, OnceLock},
+    time::{Duration, Instant, SystemTime},
+};
+
+use serde_json::{Value, json};
+use tokio::{sync::watch, time::timeout};
+use uuid::Uuid;
+
+use super::{NAMESPACE, identity_mapping::TARGET};
+use crate::{
+    config::{CheckId, build::line},
+    kubernetes::{
+        Client,
+        client::{CONFLICT, NOT_FOUND, Place},
+        lease::{Elector, LASTS, LEADS, PERIOD},
+        watch::{Access, ApiError, Object},
+    },
+};
+
+/// What is to be told of one object.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct Verdict {
+    name: String,
+    uid: String,
+    generation: i64,
+    resource_version: String,
+    /// `status` as it is.
+    status: Value,
+    /// The ARN in the form that existing programs keep in `canonicalARN`; `None` if it is refused.
+    canonical_arn: Option<String>,
+    /// Why it is refused, and by which check.
+    refused: Option<(CheckId, String)>,
+}
+
+/// Every object, as it was judged last.
+pub(super) type Verdicts = Arc<Vec<Verdict>>;
+
+/// Writes statuses while it leads.
+pub(super) struct Writer {
+    access: Access,
+    clock: fn() -> SystemTime,
+    verdicts: watch::Receiver<Verdicts>,
+    stopping: watch::Receiver<bool>,
+    elector: Elector,
+    client: Option<Client>,
+    /// What was written last, by name.
+    written: HashMap<String, Written>,
+    /// The failure that was told last, while it lasts.
+    trouble: Option<String>,
+}
+
+/// What was told of an object, so that it is told once.
+#[derive(Clone, Debug, Eq, PartialEq)]
+struct Written {
+    uid: String,
+    generation: i64,
+    refused: Option<(CheckId, String)>,
+}
+
+/// The Lease in `kube-system`.
+const LEASE: &str = "herald-identity-mapping-status";
+/// The type of the condition.
+const ACCEPTED: &str = "Accepted";
+/// Most objects that are written in one [`PERIOD`].
+const BATCH: usize = 20;
+/// Longest wait for one write: with it, what the leader began is over before anybody else leads.
+const WRITE: Duration = LASTS.saturating_sub(LEADS).saturating_sub(Duration::from_secs(1));
+/// The wait after a failure.
+const AFTER_FAILURE: Duration = Duration::from_secs(15);
+/// Longest message in a status or an Event, in characters (Kubernetes limits those of Events to 1 kB).
+const MAX_MESSAGE: usize = 500;
+/// Where Events of objects without a namespace go.
+const EVENTS: &str = "default";
+
+// === impl Verdict ===
+
+impl Verdict {
+    pub(super) fn new(object: &Object, canonical_arn: Option<String>, refused: Option<(CheckId, String)>) -> Self {
+        Self {
+            name: object.name.clone(),
+            uid: object.uid.clone(),
+            generation: object.generation,
+            resource_version: object.resource_version.clone(),
+            status: object.body["status"].clone(),
+            canonical_arn: canonical_arn.filter(|_| refused.is_none()),
+            refused,
+        }
+    }
+
+    fn told(&self) -> Written {
+        Written { uid: self.uid.clone(), generation: self.generation, refused: self.refused.clone() }
+    }
+
+    fn condition(&self) -> Option<&Value> {
+        let mut conditions = self.status["conditions"].as_array()?.iter();
+        conditions.find(|condition| condition["type"] == ACCEPTED)
+    }
+
+    /// Whether it was refused before, as far as its status tells.
+    fn was_refused(&self) -> bool {
+        self.condition().is_some_and(|condition| condition["status"] == "False")
+    }
+
+    fn words(&self) -> (&'static str, String, String) {
+        match &self.refused {
+            None => ("True", ACCEPTED.to_owned(), "in force".to_owned()),
+            Some((check, message)) => ("False", camel(check.as_str()), message.chars().take(MAX_MESSAGE).collect()),
+        }
+    }
+
+    /// The patch of `status`; `None` if it says so already.
+    fn patch(&self, now: SystemTime) -> Option<Value> {
+        let (status, reason, message) = self.words();
+        let old = self.condition();
+        let since = old.filter(|old| old["status"] == status).map(|old| old["lastTransitionTime"].clone());
+        let condition = json!({
+            "type": ACCEPTED,
+            "status": status,
+            "reason": reason,
+            "message": message,
+            "observedGeneration": self.generation,
+            "lastTransitionTime": since.unwrap_or_else(|| rfc3339(now).into()),
+        });
+        let canonical_arn: Value = self.canonical_arn.clone().into();
+        if old == Some(&condition) && self.status["canonicalARN"] == canonical_arn {
+            return None;
+        }
+        let others = self.status["conditions"].as_array().into_iter().flatten();
+        let others = others.filter(|condition| condition["type"] != ACCEPTED).cloned();
+        let conditions: Vec<Value> = others.chain([condition]).collect();
+        let version = json!({ "resourceVersion": self.resource_version });
+        Some(json!({
+            "metadata": version,
+            "status": { "canonicalARN": canonical_arn, "conditions": conditions },
+        }))
+    }
+
+    fn event(&self, now: SystemTime, reporter: &str) -> Value {
+        let (_, reason, message) = self.words();
+        let (api_version, time) = (format!("{}/{}", TARGET.group, TARGET.version), rfc3339(now));
+        json!({
+            "apiVersion": "v1",
+            "kind": "Event",
+            "metadata": { "generateName": format!("{}.", self.name), "namespace": EVENTS },
+            "involvedObject": {
+                "apiVersion": api_version, "kind": TARGET.kind, "name": self.name, "uid": self.uid,
+                "resourceVersion": self.resource_version,
+            },
+            "type": "Warning",
+            "reason": reason,
+            "message": message,
+            "count": 1,
+            "firstTimestamp": time,
+            "lastTimestamp": time,
+            "source": { "component": "herald" },
+            "reportingComponent": "herald",
+            "reportingInstance": reporter,
+        })
+    }
+}
+
+/// `invalid-arn` as `InvalidArn`: the form of reasons in Kubernetes (API conventions, "Typical status properties").
+fn camel(id: &str) -> String {
+    let word = |word: &str| word[..1].to_ascii_uppercase() + &word[1..];
+    id.split('-').filter(|part| !part.is_empty()).map(word).collect()
+}
+
+fn rfc3339(time: SystemTime) -> String {
+    humantime::format_rfc3339_seconds(time).to_string()
+}
+
+// === impl Writer ===
+
+impl Writer {
+    pub(super) fn new(
+        access: Access,
+        clock: fn() -> SystemTime,
+        verdicts: watch::Receiver<Verdicts>,
+        stopping: watch::Receiver<bool>,
+    ) -> Self {
+        let elector = Elector::new(NAMESPACE, LEASE, identity().to_owned());
+        let (client, written, trouble) = (None, HashMap::new(), None);
+        Self { access, clock, verdicts, stopping, elector, client, written, trouble }
+    }
+
+    /// Runs until the process stops, and then gives the lease back.
+    pub(super) async fn run(mut self) {
+        loop {
+            let pause = match self.pass().await {
+                Ok(()) => {
+                    if self.trouble.take().is_some() {
+                        tracing::info!(lease = LEASE, "statuses of mappings can be written again");
+                    }
+                    PERIOD
+                }
+                Err(error) => {
+                    self.failed(&error);
+                    // Who leads has to renew.
+                    if self.elector.leads(Instant::now()) { PERIOD } else { AFTER_FAILURE }
+                }
+            };
+            // An error: nobody is left to say when to stop, so that is now.
+            if !matches!(timeout(pause, self.stopping.wait_for(|stop| *stop)).await, Err(_elapsed)) {
+                break;
+            }
+        }
+        if let Err(error) = in_time(self.release()).await {
+            tracing::info!(lease = LEASE, "not given back, it ends by itself: {}", line(&error));
+        }
+    }
+
+    async fn release(&mut self) -> Result<(), ApiError> {
+        if !self.elector.leads(Instant::now()) {
+            return Ok(());
+        }
+        let client = match self.client.take() {
+            Some(client) => client,
+            None => Client::new(&self.access).await?,
+        };
+        self.elector.release(&client).await
+    }
+
+    /// Takes or renews the lease, and if this is the leader writes what differs.
+    async fn pass(&mut self) -> Result<(), ApiError> {
+        // Credentials may be others after a failure.
+        let client = match self.client.take() {
+            Some(client) => client,
+            None => Client::new(&self.access).await?,
+        };
+        let led = self.elector.leads(Instant::now());
+        self.elector.step(&client, (self.clock)()).await?;
+        if !led && self.elector.leads(Instant::now()) {
+            tracing::info!(lease = LEASE, identity = identity(), "this replica writes the statuses of mappings");
+            self.written.clear();
+        }
+        let verdicts = Arc::clone(&self.verdicts.borrow());
+        let there: HashSet<&str> = verdicts.iter().map(|verdict| verdict.name.as_str()).collect();
+        self.written.retain(|name, _| there.contains(name.as_str()));
+        let mut left = BATCH;
+        for verdict in verdicts.iter() {
+            if self.written.get(&verdict.name) == Some(&verdict.told()) {
+                continue;
+            }
+            let now = (self.clock)();
+            if let Some(patch) = verdict.patch(now) {
+                if left == 0 || !self.elector.leads(Instant::now()) {
+                    break;
+                }
+                left -= 1;
+                if !tell(&client, verdict, &patch, now).await? {
+                    continue;
+                }
+            }
+            self.written.insert(verdict.name.clone(), verdict.told());
+        }
+        self.client = Some(client);
+        Ok(())
+    }
+
+    /// Told once, however often it is tried.
+    fn failed(&mut self, error: &ApiError) {
+        let why = line(error);
+        if self.trouble.as_ref() != Some(&why) {
+            let hint = "logins go on; see examples/deploy/sources.yaml, or set identityMappingStatus: false";
+            tracing::warn!(reason = error.reason(), "statuses of mappings cannot be written ({hint}): {why}");
+            self.trouble = Some(why);
+        }
+    }
+}
+
+impl fmt::Debug for Writer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Writer").field("elector", &self.elector).finish_non_exhaustive()
+    }
+}
+
+/// Writes the status of one object, and an Event if it is refused from now on. False if the object is of another
+/// version by now: the next verdict is about that.
+async fn tell(client: &Client, verdict: &Verdict, patch: &Value, now: SystemTime) -> Result<bool, ApiError> {
+    let place = Place {
+        group: TARGET.group,
+        version: TARGET.version,
+        plural: TARGET.plural,
+        namespace: None,
+        name: Some(&verdict.name),
+        subresource: Some("status"),
+    };
+    match in_time(client.merge(&place, patch)).await {
+        Ok(_) => {}
+        Err(error) if error.status() == Some(CONFLICT) => return Ok(false),
+        // It is gone, or the definition has no status: nothing would change by trying again.
+        Err(error) if error.status() == Some(NOT_FOUND) => return Ok(true),
+        Err(error) => return Err(error),
+    }
+    if verdict.refused.is_some() && !verdict.was_refused() {
+        let events = Place { version: "v1", plural: "events", namespace: Some(EVENTS), ..Place::default() };
+        if let Err(error) = in_time(client.create(&events, &verdict.event(now, identity()))).await {
+            tracing::warn!(mapping = verdict.name, "no Event can be made: {}", line(&error));
+        }
+    }
+    Ok(true)
+}
+
+async fn in_time<T>(request: impl Future<Output = Result<T, ApiError>>) -> Result<T, ApiError> {
+    timeout(WRITE, request).await.unwrap_or(Err(ApiError::Timeout))
+}
+
+/// What no other process is called, for as long as this one runs.
+fn identity() -> &'static str {
+    static IDENTITY: OnceLock<String> = OnceLock::new();
+    IDENTITY.get_or_init(|| {
+        let pod = ["POD_NAME", "HOSTNAME"].into_iter().find_map(|name| env::var(name).ok());
+        format!("{}_{}", pod.as_deref().unwrap_or("herald"), Uuid::now_v7())
+    })
+}
+
+#[cfg(test)]
+mod tests;

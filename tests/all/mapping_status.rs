@@ -1,0 +1,110 @@
+//! Status of IAMIdentityMappings: one of several servers writes it, and no login depends on it.
+
+use serde_json::Value;
+use tests::{
+    herald::Server,
+    kubernetes::{Kind, Kubernetes, Write},
+    sts::{ALICE, BOB, Running},
+};
+
+use crate::support::{CLUSTER, fresh, setup, sts, until};
+
+async fn start(sts: &Running, kubernetes: &Kubernetes, more: &str) -> Server {
+    let config = format!("clusterID: {CLUSTER}\nserver:\n  backendMode: [CRD]\n{more}");
+    let server = setup(sts, &config).argument("--master").argument(&kubernetes.url()).start().await.expect("a server");
+    until(async || server.get("/readyz").await.expect("an answer").status == 200).await;
+    server
+}
+
+fn condition(kubernetes: &Kubernetes, name: &str) -> Value {
+    let object = kubernetes.object(Kind::Identity, name).unwrap_or_default();
+    let conditions = object["status"]["conditions"].as_array().into_iter().flatten();
+    conditions.into_iter().find(|condition| condition["type"] == "Accepted").cloned().unwrap_or_default()
+}
+
+fn holder(kubernetes: &Kubernetes) -> Option<String> {
+    let lease = kubernetes.object(Kind::Lease, "herald-identity-mapping-status")?;
+    Some(lease["spec"]["holderIdentity"].as_str()?.to_owned())
+}
+
+fn statuses(kubernetes: &Kubernetes) -> Vec<Write> {
+    kubernetes.writes().into_iter().filter(|write| write.status).collect()
+}
+
+fn leads(server: &Server) -> bool {
+    server.stderr.text().contains("this replica writes the statuses of mappings")
+}
+
+async fn name(server: &Server, person: &tests::sts::Person) -> Option<String> {
+    server.review(&fresh(person)).await.expect("an answer").username()
+}
+
+#[tokio::test]
+async fn one_of_two_servers_writes_and_the_other_takes_over() {
+    let (kubernetes, sts) = (Kubernetes::start().await.expect("a fake"), sts().await);
+    kubernetes.put_identity("bob", BOB.arn, "bob", &[]);
+    kubernetes.put_identity("broken", "nonsense", "x", &[]);
+    let first = start(&sts, &kubernetes, "").await;
+    until(async || condition(&kubernetes, "bob")["status"] == "True").await;
+    until(async || kubernetes.objects(Kind::Event).len() == 1).await;
+    let broken = condition(&kubernetes, "broken");
+    assert_eq!((&broken["status"], &broken["reason"]), (&"False".into(), &"InvalidArn".into()), "{broken}");
+    assert_eq!(broken["observedGeneration"], 1);
+    let object = kubernetes.object(Kind::Identity, "bob").expect("it is there");
+    assert_eq!(object["status"]["canonicalARN"], BOB.arn);
+    let event = &kubernetes.objects(Kind::Event)[0];
+    assert_eq!((&event["involvedObject"]["name"], &event["reason"]), (&"broken".into(), &"InvalidArn".into()));
+
+    let second = start(&sts, &kubernetes, "").await;
+    let led_by = holder(&kubernetes).expect("somebody leads");
+    // It has looked at the lease, and at a change of a mapping as well, before the first one wrote.
+    kubernetes.put_identity("alice", "arn:aws:iam::123456789012:role/Developers", "dev:{{SessionName}}", &[]);
+    until(async || condition(&kubernetes, "alice")["status"] == "True").await;
+    until(async || name(&second, &ALICE).await.is_some()).await;
+    assert!(leads(&first) && !leads(&second));
+    assert_eq!(holder(&kubernetes), Some(led_by.clone()));
+    assert_eq!(statuses(&kubernetes).len(), 3, "once an object: {:?}", statuses(&kubernetes));
+
+    first.stop().await.expect("an end");
+    until(async || leads(&second)).await;
+    assert_ne!(holder(&kubernetes), Some(led_by));
+    kubernetes.put_identity("broken", "arn:aws:iam::123456789012:role/Mended", "x", &[]);
+    until(async || condition(&kubernetes, "broken")["status"] == "True").await;
+    assert_eq!(condition(&kubernetes, "broken")["observedGeneration"], 2);
+    assert_eq!(statuses(&kubernetes).len(), 4, "what says so already is not written again");
+    assert_eq!(kubernetes.objects(Kind::Event).len(), 1);
+    assert_eq!(name(&second, &BOB).await.as_deref(), Some("bob"));
+}
+
+#[tokio::test]
+async fn no_login_depends_on_it() {
+    let (kubernetes, sts) = (Kubernetes::start().await.expect("a fake"), sts().await);
+    kubernetes.put_identity("bob", BOB.arn, "bob", &[]);
+    for verb in ["get", "create", "patch"] {
+        kubernetes.forbid(verb, Kind::Lease);
+    }
+    let server = start(&sts, &kubernetes, "").await;
+    let words = "statuses of mappings cannot be written";
+    until(async || server.stderr.text().contains(words)).await;
+    assert_eq!(name(&server, &BOB).await.as_deref(), Some("bob"));
+    assert_eq!(server.get("/readyz").await.expect("an answer").status, 200);
+    kubernetes.delete_identity("bob");
+    until(async || name(&server, &BOB).await.is_none()).await;
+    assert_eq!(server.stderr.text().matches(words).count(), 1);
+    assert!(kubernetes.writes().is_empty());
+}
+
+#[tokio::test]
+async fn whoever_does_not_want_it_has_none_of_it() {
+    let (kubernetes, sts) = (Kubernetes::start().await.expect("a fake"), sts().await);
+    kubernetes.put_identity("bob", BOB.arn, "bob", &[]);
+    let writing = start(&sts, &kubernetes, "").await;
+    until(async || condition(&kubernetes, "bob")["status"] == "True").await;
+    writing.stop().await.expect("an end");
+    let writes = kubernetes.writes().len();
+    let silent = start(&sts, &kubernetes, "  identityMappingStatus: false\n").await;
+    kubernetes.put_identity("alice", "arn:aws:iam::123456789012:role/Developers", "dev:{{SessionName}}", &[]);
+    until(async || name(&silent, &ALICE).await.is_some()).await;
+    silent.stop().await.expect("an end");
+    assert_eq!(kubernetes.writes().len(), writes);
+}
