@@ -23,6 +23,8 @@ use crate::{
     token::BearerToken,
 };
 
+pub mod nodes;
+
 /// The pipeline of one configuration. Immutable: a new configuration makes a new one.
 pub struct Authenticator {
     /// This cluster's id: part of what a token must be signed for.

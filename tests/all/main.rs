@@ -13,6 +13,7 @@ mod explain;
 mod hostile_policies;
 mod lifecycle;
 mod login;
+mod nodes;
 mod refusals;
 mod reload;
 mod secrecy;

@@ -78,7 +78,6 @@ impl Command {
     /// At the start only: a configuration that does not load, a certificate that is not usable, a port that
     /// is taken. Nothing later ends the server.
     pub fn run(&self, globals: &Globals) -> anyhow::Result<()> {
-        self.warn_of_idle();
         let overrides = self.overrides(globals);
         let mut config = globals.load()?;
         overrides(&mut config)?;
@@ -124,6 +123,9 @@ impl Command {
             config.kubernetes.master = Some(url.clone()).filter(|url| !url.is_empty());
         }
         config.partition = self.partition.unwrap_or(config.partition);
+        config.ec2.qps = self.ec2_describe_instances_qps.unwrap_or(config.ec2.qps);
+        config.ec2.burst = self.ec2_describe_instances_burst.unwrap_or(config.ec2.burst);
+        config.check_ec2()?;
         self.backend_mode.as_deref().map_or(Ok(()), |modes| config.set_backend_mode(modes))
     }
 
@@ -133,17 +135,6 @@ impl Command {
             globals.apply(config);
             command.apply(config)
         })
-    }
-
-    /// Options of existing manifests that do nothing here must not stop them from working.
-    fn warn_of_idle(&self) {
-        let idle = [
-            ("--ec2-describeInstances-burst", self.ec2_describe_instances_burst.is_some()),
-            ("--ec2-describeInstances-qps", self.ec2_describe_instances_qps.is_some()),
-        ];
-        for (option, _) in idle.iter().filter(|(_, given)| *given) {
-            tracing::warn!("{option} has no effect: this release makes no EC2 look-ups");
-        }
     }
 }
 

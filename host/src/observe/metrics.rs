@@ -51,6 +51,10 @@ pub struct Metrics {
     connections_closed: Family<Reason, Counter>,
     decision_seconds: Family<Outcome, Histogram, fn() -> Histogram>,
     decisions: Family<Decision, Counter>,
+    ec2_instances: Counter,
+    ec2_look_ups: Family<Ec2LookUp, Counter>,
+    ec2_request_seconds: Histogram,
+    ec2_requests: Family<CacheResult, Counter>,
     in_flight: Gauge,
     policy_evaluations: Family<Evaluation, Counter>,
     policy_fuel: Family<Policy, Counter>,
@@ -75,6 +79,12 @@ struct Decision {
     provider: &'static str,
     outcome: &'static str,
     reason: &'static str,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct Ec2LookUp {
+    source: &'static str,
+    result: &'static str,
 }
 
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
@@ -150,6 +160,10 @@ impl Default for Metrics {
             connections_closed: Family::default(),
             decision_seconds: Family::new_with_constructor(|| Histogram::new(LOGIN_BUCKETS)),
             decisions: Family::default(),
+            ec2_instances: Counter::default(),
+            ec2_look_ups: Family::default(),
+            ec2_request_seconds: Histogram::new(LOGIN_BUCKETS),
+            ec2_requests: Family::default(),
             in_flight: Gauge::default(),
             policy_evaluations: Family::default(),
             policy_fuel: Family::default(),
@@ -205,6 +219,15 @@ impl Metrics {
             Unit::Seconds,
             self.decision_seconds.clone(),
         );
+        own.register("ec2_instances", "Instances asked for in calls to EC2", self.ec2_instances.clone());
+        own.register("ec2_look_ups", "Look-ups of the node behind a caller", self.ec2_look_ups.clone());
+        own.register("ec2_requests", "Calls to EC2", self.ec2_requests.clone());
+        own.register_with_unit(
+            "ec2_request_duration",
+            "Time of one call to EC2, all its pages",
+            Unit::Seconds,
+            self.ec2_request_seconds.clone(),
+        );
         own.register("in_flight", "Token reviews under way", self.in_flight.clone());
         own.register("policy_evaluations", "Answers and faults of policies", self.policy_evaluations.clone());
         own.register("policy_fuel", "Fuel that policies used", self.policy_fuel.clone());
@@ -258,6 +281,18 @@ impl Metrics {
     /// A verified-caller look-up: `hit`, `refused` (a remembered refusal), `joined` (single-flight), `miss`.
     pub fn sts_cache(&self, result: &'static str) {
         self.sts_cache.get_or_create(&CacheResult { result }).inc();
+    }
+
+    /// One call to EC2 ended: result label (`ok` or a reason), instances asked for, time.
+    pub fn ec2_request(&self, result: &'static str, instances: usize, took: Duration) {
+        self.ec2_instances.inc_by(u64::try_from(instances).unwrap_or(u64::MAX));
+        self.ec2_request_seconds.observe(took.as_secs_f64());
+        self.ec2_requests.get_or_create(&CacheResult { result }).inc();
+    }
+
+    /// One look-up of a node: `cache`, `ec2`, `joined`, `stale` or `none`, and `ok` or a reason label.
+    pub fn ec2_look_up(&self, source: &'static str, result: &'static str) {
+        self.ec2_look_ups.get_or_create(&Ec2LookUp { source, result }).inc();
     }
 
     /// One policy evaluation: policy name, verdict or fault label, time, fuel.

@@ -55,6 +55,14 @@ fn text_is_stable() {
         # UNIT herald_decision_duration_seconds seconds
         herald_decision_duration_seconds_sum{outcome="allowed"} 0.0007
         herald_decision_duration_seconds_count{outcome="allowed"} 1
+        # HELP herald_ec2_instances Instances asked for in calls to EC2.
+        # TYPE herald_ec2_instances counter
+        herald_ec2_instances_total 0
+        # HELP herald_ec2_request_duration_seconds Time of one call to EC2, all its pages.
+        # TYPE herald_ec2_request_duration_seconds histogram
+        # UNIT herald_ec2_request_duration_seconds seconds
+        herald_ec2_request_duration_seconds_sum 0.0
+        herald_ec2_request_duration_seconds_count 0
         # HELP herald_in_flight Token reviews under way.
         # TYPE herald_in_flight gauge
         herald_in_flight 1
