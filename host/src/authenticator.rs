@@ -16,7 +16,7 @@ use crate::{
     caller::{AccountId, Caller},
     kubernetes::{Extra, UserInfo},
     mapping::{Chain, Refusal, StageRecord, chain::micros, guard::HOST_EXTRA_PREFIX},
-    observe::Metrics,
+    observe::{Metrics, metrics::OldResult},
     policy::{Mapping, Request},
     provider::{Blame, Provider, VerifyError},
     sts::{Executor, Source},
@@ -229,11 +229,23 @@ impl Authenticator {
             Outcome::Denied(denial) => (denial.class.outcome(), denial.reason),
         };
         self.metrics.decision(decision.provider, outcome, reason, took);
+        self.metrics.old_login(old_result(decision), took);
         for StageRecord { stage, verdict, micros, fuel, .. } in &decision.stages {
             if let Some(fuel) = fuel {
                 self.metrics.policy(stage, verdict, Duration::from_micros(*micros), *fuel);
             }
         }
+    }
+}
+
+/// The decision in the words of the metrics of before.
+fn old_result(decision: &Decision) -> OldResult {
+    match decision.denial() {
+        None => OldResult::Success,
+        Some(_) if decision.verified_by.is_some() => OldResult::NotAllowed,
+        Some(denial) if denial.class == Class::Throttled => OldResult::StsThrottling,
+        Some(denial) if denial.class == Class::Unavailable || denial.reason == "sts_refused" => OldResult::StsError,
+        Some(_) => OldResult::InvalidToken,
     }
 }
 

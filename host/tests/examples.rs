@@ -116,7 +116,9 @@ fn the_manifest_runs_what_its_config_map_says() {
     }
     assert_eq!(arguments[0], "server");
     let config = server::Config::default();
-    assert_eq!(container["livenessProbe"]["httpGet"]["port"], config.port);
+    for probe in ["livenessProbe", "readinessProbe"] {
+        assert_eq!(container[probe]["httpGet"]["port"], config.port);
+    }
     let grace = pod["terminationGracePeriodSeconds"].as_u64().expect("a number");
     assert!(grace > config.shutdown_grace.as_secs());
 }

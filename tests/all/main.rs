@@ -17,6 +17,7 @@ mod nodes;
 mod refusals;
 mod reload;
 mod secrecy;
+mod server_room;
 mod sharing;
 mod sources;
 mod sts_in_trouble;

@@ -182,6 +182,8 @@ impl Config {
             file: self.file.clone(),
             what: "no cluster id: set clusterID here, or --cluster-id on the command line".to_owned(),
         })?;
+        let dynamic_file = self.sources.contains(&Source::DynamicFile);
+        shared.metrics.old_dynamic_file(dynamic_file, dynamic_file && self.sources.len() == 1);
         Ok(Authenticator {
             cluster_id: cluster_id.as_str().to_owned(),
             generation: self.generation.clone(),

@@ -16,7 +16,12 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
+mod old;
 mod process;
+
+pub use old::OldResult;
+
+use old::Old;
 
 /// Media type of [`Metrics::text`] (OpenMetrics 1.0).
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -44,6 +49,7 @@ pub struct Metrics {
     regions: Names,
     audit_dropped: Family<Outcome, Counter>,
     audit_write_errors: Counter,
+    certificate_end: Gauge<f64, AtomicU64>,
     config_info: Family<Generation, Gauge>,
     config_last_reload_success: Gauge,
     config_last_reload_success_time: Gauge<f64, AtomicU64>,
@@ -67,6 +73,8 @@ pub struct Metrics {
     sts_cache: Family<CacheResult, Counter>,
     sts_request_seconds: Family<Region, Histogram, fn() -> Histogram>,
     sts_requests: Family<StsRequest, Counter>,
+    /// Under the names of aws-iam-authenticator, if the operator wants them.
+    old: Option<Old>,
 }
 
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
@@ -147,12 +155,21 @@ struct Names(RwLock<HashSet<Arc<str>>>);
 
 impl Default for Metrics {
     fn default() -> Self {
+        Self::new(false)
+    }
+}
+
+impl Metrics {
+    /// Nothing counted yet. `old_names`: count under the names of aws-iam-authenticator as well.
+    #[must_use]
+    pub fn new(old_names: bool) -> Self {
         let mut metrics = Self {
             registry: Registry::default(),
             policies: Names::default(),
             regions: Names::default(),
             audit_dropped: Family::default(),
             audit_write_errors: Counter::default(),
+            certificate_end: Gauge::default(),
             config_info: Family::default(),
             config_last_reload_success: Gauge::default(),
             config_last_reload_success_time: Gauge::default(),
@@ -176,13 +193,13 @@ impl Default for Metrics {
             sts_cache: Family::default(),
             sts_request_seconds: Family::new_with_constructor(|| Histogram::new(LOGIN_BUCKETS)),
             sts_requests: Family::default(),
+            old: None,
         };
         metrics.register();
+        metrics.old = old_names.then(|| Old::register(&mut metrics.registry));
         metrics
     }
-}
 
-impl Metrics {
     /// Names and help texts: the only place that has them. `_total` and units are appended on the wire.
     fn register(&mut self) {
         self.registry.register_collector(Box::new(process::Process));
@@ -194,6 +211,12 @@ impl Metrics {
             self.audit_dropped.clone(),
         );
         own.register("audit_write_errors", "Failed writes of audit lines", self.audit_write_errors.clone());
+        own.register_with_unit(
+            "certificate_end_timestamp",
+            "When the certificate in force ends; 0 if that is not known",
+            Unit::Seconds,
+            self.certificate_end.clone(),
+        );
         own.register("config_info", "Digest of the configuration in force", self.config_info.clone());
         own.register(
             "config_last_reload_successful",
@@ -278,6 +301,31 @@ impl Metrics {
         self.sts_requests.get_or_create(&StsRequest { region, result }).inc();
     }
 
+    /// One call to STS as the old metrics count it: the status of the answer, if there was one.
+    pub fn sts_answer(&self, region: &str, status: Option<u16>, is_throttled: bool) {
+        let Some(old) = &self.old else { return };
+        let region = self.regions.name(if region.is_empty() { "global" } else { region });
+        old.sts_answer(region, status, is_throttled);
+    }
+
+    /// One login as the old metrics count it.
+    pub fn old_login(&self, result: OldResult, took: Duration) {
+        if let Some(old) = &self.old {
+            old.login(result.label(), took);
+        }
+    }
+
+    /// Whether DynamicFile is asked, and nothing else. As with the old metrics, neither goes back to 0.
+    pub fn old_dynamic_file(&self, is_asked: bool, is_alone: bool) {
+        let Some(old) = &self.old else { return };
+        if is_asked {
+            old.dynamic_file_enabled.set(1);
+        }
+        if is_alone {
+            old.dynamic_file_only.set(1);
+        }
+    }
+
     /// A verified-caller look-up: `hit`, `refused` (a remembered refusal), `joined` (single-flight), `miss`.
     pub fn sts_cache(&self, result: &'static str) {
         self.sts_cache.get_or_create(&CacheResult { result }).inc();
@@ -285,6 +333,9 @@ impl Metrics {
 
     /// One call to EC2 ended: result label (`ok` or a reason), instances asked for, time.
     pub fn ec2_request(&self, result: &'static str, instances: usize, took: Duration) {
+        if let Some(old) = &self.old {
+            old.ec2_calls.inc();
+        }
         self.ec2_instances.inc_by(u64::try_from(instances).unwrap_or(u64::MAX));
         self.ec2_request_seconds.observe(took.as_secs_f64());
         self.ec2_requests.get_or_create(&CacheResult { result }).inc();
@@ -312,6 +363,12 @@ impl Metrics {
     /// Audit lines could not be written; they are kept and written later.
     pub fn audit_write_failed(&self) {
         self.audit_write_errors.inc();
+    }
+
+    /// The certificate in force ends then, as far as that is known.
+    pub fn certificate(&self, end: Option<SystemTime>) {
+        let since = end.and_then(|end| end.duration_since(SystemTime::UNIX_EPOCH).ok()).unwrap_or_default();
+        self.certificate_end.set(since.as_secs_f64());
     }
 
     /// A configuration went live at `now`: its digest.
@@ -350,6 +407,9 @@ impl Metrics {
 
     /// A live source could not be read: its reason label.
     pub fn source_failed(&self, source: &'static str, reason: &'static str) {
+        if let Some(old) = &self.old {
+            old.source_failed(source);
+        }
         self.source_failures.get_or_create(&SourceFailure { source, reason }).inc();
     }
 
@@ -381,6 +441,9 @@ impl Metrics {
 
     /// A request was turned away before, or in spite of, its decision.
     pub fn rejected(&self, reason: &'static str) {
+        if let Some(old) = &self.old {
+            old.rejected(reason);
+        }
         self.rejections.get_or_create(&Reason { reason }).inc();
     }
 }
