@@ -61,6 +61,16 @@ pub struct Pair {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CertificateError {
+    /// The key is of a kind that Herald makes no certificates for.
+    #[error(
+        "{} is not a key that Herald makes certificates for: once every API server trusts ca.pem, stop Herald, remove \
+         cert.pem and key.pem, and start it again",
+        path.display()
+    )]
+    ForeignKey {
+        /// The key.
+        path: PathBuf,
+    },
     /// One file is there without the other.
     #[error(
         "{} is there but {} is missing: put the missing file back, or remove both to have a new pair made \

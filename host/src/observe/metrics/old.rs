@@ -91,16 +91,17 @@ impl Old {
     }
 
     pub(super) fn sts_answer(&self, region: Name, status: Option<u16>, is_throttled: bool) {
-        let region = ("StsRegion", region);
+        let region = [("StsRegion", region)];
         if is_throttled {
-            self.throttling.get_or_create(&[region.clone()]).inc();
+            self.throttling.get_or_create(&region).inc();
         }
         match status {
             Some(code) => {
                 let code = ("ResponseCode", Name(code.to_string().into()));
+                let [region] = region;
                 self.responses.get_or_create(&[code, region]).inc();
             }
-            None => drop(self.connection_failures.get_or_create(&[region]).inc()),
+            None => drop(self.connection_failures.get_or_create(&region).inc()),
         }
     }
 

@@ -6,7 +6,7 @@
 
 use std::{
     net::IpAddr,
-    path::{Path, PathBuf},
+    path::Path,
     time::{Duration, SystemTime},
 };
 
@@ -88,10 +88,10 @@ impl Authority {
 }
 
 /// A key that Herald itself has made.
-pub(super) fn key_pair(path: &PathBuf) -> Result<KeyPair, CertificateError> {
+pub(super) fn key_pair(path: &Path) -> Result<KeyPair, CertificateError> {
     let pem = read_key(path)?;
     let text = std::str::from_utf8(&pem).map_err(|_| not_pem(path, "private key"))?;
-    KeyPair::from_pem(text).map_err(|_| not_pem(path, "private key"))
+    KeyPair::from_pem(text).map_err(|_| CertificateError::ForeignKey { path: path.to_owned() })
 }
 
 /// What is the same whenever it vouches: its name, by which certificates name it, and its powers.

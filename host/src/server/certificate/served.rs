@@ -91,7 +91,7 @@ impl Validity {
     pub(super) fn of(certificate: &CertificateDer<'static>) -> Option<Self> {
         let moment = |time: UnixTime| SystemTime::UNIX_EPOCH + Duration::from_secs(time.as_secs());
         let name = Hostname::default();
-        let at = |time| verify(&[certificate.clone()], certificate, &name, UnixTime::since_unix_epoch(time));
+        let at = |time| verify(std::slice::from_ref(certificate), certificate, &name, UnixTime::since_unix_epoch(time));
         let start = match at(Duration::ZERO) {
             Err(rustls::Error::InvalidCertificate(Invalid::NotValidYetContext { not_before, .. })) => {
                 moment(not_before)

@@ -156,6 +156,22 @@ fn a_pair_without_authority_gets_one_in_two_steps() {
 }
 
 #[test]
+fn a_pair_of_an_older_program_gets_an_authority_and_then_a_successor() {
+    let place = Place::new();
+    fs::create_dir(&place.config.state_dir).unwrap();
+    place.put(CERTIFICATE, RSA.0);
+    place.put(KEY, RSA.1);
+    assert_eq!(rotate(&place.config, now()).unwrap(), Rotated::Staged);
+    let error = rotate(&place.config, now()).unwrap_err().to_string();
+    assert!(error.contains("remove cert.pem and key.pem"), "{error}");
+    assert_eq!((place.file(CERTIFICATE).as_str(), place.file(KEY).as_str()), RSA);
+    let staged = place.bundle();
+    [CERTIFICATE, KEY].iter().for_each(|name| fs::remove_file(place.config.state_dir.join(name)).unwrap());
+    let keeper = place.open();
+    assert!(keeper.is_new() && is_vouched_for(&keeper.pair, &staged, &place.config.hostname));
+}
+
+#[test]
 fn a_mounted_secret_is_read_through_its_links() {
     let place = Place::new();
     let state = &place.config.state_dir;
