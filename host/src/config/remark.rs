@@ -142,7 +142,7 @@ impl Entry<'_> {
         if self.rule.needs_node() {
             let what = "each login asks EC2 for the instance that its session is named after";
             let problem = Problem::new(at, what).id(CheckId::NeedsEc2);
-            let fix = "allow Herald ec2:DescribeInstances, and nobody but EC2 to assume this role: he would choose which node he is";
+            let fix = "allow Herald ec2:DescribeInstances, and let nobody but EC2 assume this role: a session is named by its maker";
             findings.push(self.spot.finding(Severity::Note, problem.fix(fix)));
         }
         if self.gives(NODES) && !username.literal_head().starts_with(NODE_NAME) {
