@@ -17,12 +17,14 @@ use crate::{
     caller::{AccountId, Caller},
     kubernetes::{Extra, UserInfo, Values},
     mapping::{Chain, Refusal, StageRecord, chain::micros},
-    observe::Metrics,
+    observe::{Metrics, metrics::OldResult},
     policy::{Mapping, Request},
     provider::{Blame, Provider, VerifyError},
     sts::{Executor, Source},
     token::BearerToken,
 };
+
+pub mod nodes;
 
 /// The pipeline of one configuration. Immutable: a new configuration makes a new one.
 pub struct Authenticator {
@@ -230,11 +232,23 @@ impl Authenticator {
             Outcome::Denied(denial) => (denial.class.outcome(), denial.reason),
         };
         self.metrics.decision(decision.provider, outcome, reason, took);
+        self.metrics.old_login(old_result(decision), took);
         for StageRecord { stage, verdict, micros, fuel, .. } in &decision.stages {
             if let Some(fuel) = fuel {
                 self.metrics.policy(stage, verdict, Duration::from_micros(*micros), *fuel);
             }
         }
+    }
+}
+
+/// The decision in the words of the metrics of before.
+fn old_result(decision: &Decision) -> OldResult {
+    match decision.denial() {
+        None => OldResult::Success,
+        Some(_) if decision.verified_by.is_some() => OldResult::NotAllowed,
+        Some(denial) if denial.class == Class::Throttled => OldResult::StsThrottling,
+        Some(denial) if denial.class == Class::Unavailable || denial.reason == "sts_refused" => OldResult::StsError,
+        Some(_) => OldResult::InvalidToken,
     }
 }
 

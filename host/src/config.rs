@@ -93,6 +93,8 @@ pub struct Config {
     pub sts_hosts: Vec<aws::ExtraHost>,
     /// `server.backendMode`: who is asked, in order. Default `MountedFile` alone.
     pub sources: Vec<Source>,
+    /// `server.ec2` and the keys of existing files that go with it: how nodes are looked up.
+    pub ec2: aws::ec2::Settings,
     /// `server.bootstrapAdmins`: asked before all of `sources`. Default none.
     pub bootstrap_admins: Arc<Rules>,
     /// `server.kubeconfig` and `server.master`: where the objects of sources are. Default: the pod's own account.
@@ -245,6 +247,21 @@ impl Config {
         Ok(())
     }
 
+    /// Holds the settings of look-ups to their bounds once the command line has had its say.
+    ///
+    /// # Errors
+    ///
+    /// When a rate is out of its bounds, or a role of another partition.
+    pub fn check_ec2(&self) -> Result<(), ConfigError> {
+        let fault = |(key, what)| ConfigError::Build { file: self.file.clone(), what: format!("server.{key}: {what}") };
+        check::ec2_bounds(&self.ec2()).map(fault).map_or(Ok(()), Err)
+    }
+
+    /// How nodes are looked up in the partition that is in force.
+    fn ec2(&self) -> aws::ec2::Settings {
+        aws::ec2::Settings { partition: self.partition, ..self.ec2.clone() }
+    }
+
     /// The sources that `modes` names, or the first thing that is wrong with it, behind the name of `whose` it is.
     fn checked_sources(&self, modes: &BackendMode, whose: &str) -> Result<Vec<Source>, String> {
         let known = check::Known { policies: Some(&self.policies), dynamic_file: self.dynamic_file.is_some() };
@@ -332,6 +349,7 @@ impl Default for Config {
             partition: aws::Partition::default(),
             sts_hosts: Vec::new(),
             sources: vec![Source::MountedFile],
+            ec2: aws::ec2::Settings::default(),
             bootstrap_admins: Arc::default(),
             kubernetes: watch::Access::default(),
             dynamic_file: None,

@@ -19,6 +19,7 @@ pub mod guard;
 pub mod live;
 pub mod mounted_file;
 pub mod near;
+pub mod node;
 pub mod policy_stage;
 pub mod rule;
 pub mod template;
@@ -29,8 +30,11 @@ pub use chain::Chain;
 pub use guard::Guard;
 pub use live::{Live, Mappings};
 pub use mounted_file::MountedFile;
+pub use node::{NodeName, NodeNames};
 pub use policy_stage::PolicyStage;
 pub use rule::Rules;
+
+use rule::Rule;
 
 /// One place that may know who a caller is.
 pub trait Stage: Send + Sync {
@@ -60,12 +64,17 @@ pub struct Answer {
     pub log: Vec<LogLine>,
     /// Fuel a policy used.
     pub fuel: Option<u64>,
+    /// The entry that names the caller and waits for the name of a node; the verdict stands as long as there is none.
+    pub waiting: Option<Rule>,
 }
 
 /// Why a stage gave no verdict. Every one of them refuses the login.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum StageError {
+    /// An entry matched that needs the name of a node, and there is none.
+    #[error(transparent)]
+    Node(#[from] node::NoNode),
     /// The source has not been read yet. Worth a retry.
     #[error("the source is not loaded yet")]
     NotReady,
@@ -122,6 +131,9 @@ pub struct StageRecord {
     /// Fuel it used, if it is a policy.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fuel: Option<u64>,
+    /// How the name of a node was found, if the entry asks for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub node: Option<node::NodeRecord>,
     /// What it logged.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub log: Vec<LogLine>,
@@ -133,7 +145,13 @@ impl Answer {
     /// A verdict that cost nothing worth recording: a static source's.
     #[must_use]
     pub fn plain(verdict: Result<Verdict, StageError>) -> Self {
-        Self { verdict, log: Vec::new(), fuel: None }
+        Self { verdict, log: Vec::new(), fuel: None, waiting: None }
+    }
+
+    /// An entry that names the caller and needs the name of the node that he is. Refuses, unless somebody finds it.
+    #[must_use]
+    pub fn waiting(rule: Rule) -> Self {
+        Self { waiting: Some(rule), ..Self::plain(Err(node::NoNode::not_asked().into())) }
     }
 }
 
@@ -144,6 +162,7 @@ impl StageError {
     #[must_use]
     pub fn reason(&self) -> &'static str {
         match self {
+            Self::Node(none) => none.reason,
             Self::NotReady => "source_not_ready",
             Self::Policy(fault) => fault.reason(),
             Self::Template(_) => "template",
@@ -153,7 +172,10 @@ impl StageError {
     /// Whether asking again later can help.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
-        matches!(self, Self::NotReady | Self::Policy(Fault::Overloaded | Fault::Unavailable(_)))
+        match self {
+            Self::Node(none) => none.is_retryable,
+            error => matches!(error, Self::NotReady | Self::Policy(Fault::Overloaded | Fault::Unavailable(_))),
+        }
     }
 }
 

@@ -14,7 +14,7 @@ use std::{
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use serde::Deserialize;
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, task::JoinSet};
 
 use crate::{
     authenticator::Authenticator,
@@ -28,15 +28,17 @@ mod connection;
 mod files;
 mod hostname;
 mod listen;
+mod plain;
 mod readiness;
 mod rejection;
 mod reply;
 mod routes;
 mod tls;
 
-pub use certificate::{CertificateError, Pair};
+pub use certificate::{CertificateError, Keeper, Pair, Rotated, Served};
 pub use hostname::{Hostname, InvalidHostname};
 pub use listen::Drained;
+pub use plain::{Health, MetricsListener};
 pub use readiness::Readiness;
 pub use tls::UnusablePair;
 
@@ -45,6 +47,8 @@ pub const WEBHOOK_PATH: &str = "/authenticate";
 
 /// Name of the cluster entry in the webhook kubeconfig, and common name of the certificate.
 pub const NAME: &str = "herald";
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// How the webhook is served. Durations are written as `10s` or `3m`.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
@@ -57,12 +61,20 @@ pub struct Config {
     pub port: u16,
     /// Name, or IP, under which the API server reaches the webhook. Default `localhost`.
     pub hostname: Hostname,
-    /// Where `cert.pem` and `key.pem` are kept. Default `/var/herald`.
+    /// Where `cert.pem` and `key.pem` are kept, and the authority that vouches for them. Default `/var/herald`.
     pub state_dir: PathBuf,
     /// Where the webhook kubeconfig is written. Default `/etc/kubernetes/herald/kubeconfig.yaml`.
     pub generate_kubeconfig: PathBuf,
     /// Leave the webhook kubeconfig alone: somebody else has put it in place. Default false.
     pub kubeconfig_pregenerated: bool,
+    /// Where `/healthz` and `/readyz` are told in plain HTTP.
+    pub health: Health,
+    /// Where `/metrics` is told in plain HTTP.
+    pub metrics: MetricsListener,
+    /// How long a certificate of the server's own authority is good; it is renewed after two thirds of that. Default
+    /// 90 days, from 1 h to 825 days.
+    #[serde(with = "crate::config::duration")]
+    pub certificate_lifetime: Duration,
     /// Audiences this server answers for. With some set, a review that asks for none of them is not
     /// authenticated, and the answer names those in common. Default none: the API server then takes
     /// its own.
@@ -160,6 +172,9 @@ impl Default for Config {
             state_dir: "/var/herald".into(),
             generate_kubeconfig: "/etc/kubernetes/herald/kubeconfig.yaml".into(),
             kubeconfig_pregenerated: false,
+            health: Health::default(),
+            metrics: MetricsListener::default(),
+            certificate_lifetime: 90 * DAY,
             audiences: Vec::new(),
             max_body_bytes: 64 * 1024,
             handshake_timeout: Duration::from_secs(10),
@@ -188,6 +203,7 @@ impl Config {
         check_time("headTimeout", self.head_timeout, least, minute)?;
         check_time("bodyTimeout", self.body_timeout, least, minute)?;
         check_time("idleTimeout", self.idle_timeout, least, 60 * minute)?;
+        check_time("certificateLifetime", self.certificate_lifetime, 60 * minute, 825 * DAY)?;
         check_time("shutdownGrace", self.shutdown_grace, Duration::ZERO, 10 * minute)
     }
 
@@ -232,14 +248,14 @@ pub fn load_certificate(config: &Config, now: SystemTime) -> Result<Pair, Error>
     Ok(Pair::load_or_create(&config.state_dir, &config.hostname, config.address, now)?)
 }
 
-/// Writes the webhook kubeconfig to `path`, whole or not at all, unless it is there already word for
-/// word. It holds no secret: mode 0644.
+/// Writes the webhook kubeconfig, which trusts the certificates of `bundle`, to `path`: whole or not at all, unless it is
+/// there already word for word. It holds no secret: mode 0644.
 ///
 /// # Errors
 ///
 /// [`Error::Kubeconfig`].
-pub fn write_kubeconfig(config: &Config, pair: &Pair, path: &Path) -> Result<(), Error> {
-    let yaml = Kubeconfig::webhook(NAME, config.webhook_url(), pair.certificate_pem()).to_yaml();
+pub fn write_kubeconfig(config: &Config, bundle: &str, path: &Path) -> Result<(), Error> {
+    let yaml = Kubeconfig::webhook(NAME, config.webhook_url(), bundle).to_yaml();
     if std::fs::read(path).is_ok_and(|found| found == yaml.as_bytes()) {
         return Ok(());
     }
@@ -263,18 +279,26 @@ pub async fn bind(config: &Config) -> Result<TcpListener, Error> {
 ///
 /// # Errors
 ///
-/// [`Error::Certificate`] when TLS does not take the pair.
+/// [`Error::Certificate`] when TLS cannot be set up.
 pub async fn serve(
     listener: TcpListener,
     config: Config,
-    pair: &Pair,
+    served: Arc<Served>,
     services: Services,
     shutdown: impl Future<Output = ()>,
 ) -> Result<Drained, Error> {
     config.check()?;
-    let tls = tls::acceptor(pair).map_err(CertificateError::from)?;
-    let room = Arc::new(routes::Room::new(&config, services));
-    Ok(listen::Listener::new(config, tls, room).run(listener, shutdown).await)
+    let tls = tls::acceptor(Arc::clone(&served) as _).map_err(CertificateError::from)?;
+    let room = Arc::new(routes::Room::new(&config, services, served));
+    let [health, metrics] =
+        [(config.health.address, config.health.port), (config.metrics.address, config.metrics.port)];
+    let mut others = JoinSet::new();
+    others.spawn(plain::serve("health", health.into(), routes::health(Arc::clone(&room))));
+    others.spawn(plain::serve("metrics", metrics.into(), routes::metrics_alone(Arc::clone(&room))));
+    let drained = listen::Listener::new(config, tls, room).run(listener, shutdown).await;
+    // To the end, so that `/readyz` says that it is near.
+    drop(others);
+    Ok(drained)
 }
 
 #[cfg(test)]

@@ -169,6 +169,12 @@ impl Executor {
             },
         };
         let result = verdict.as_ref().map_or_else(VerifyError::reason, |_| "ok");
+        let is_throttled = matches!(verdict, Err(VerifyError::Throttled { .. }));
+        self.metrics.sts_answer(
+            &answer.call.region,
+            answer.reply.as_ref().ok().map(|reply| reply.status),
+            is_throttled,
+        );
         self.metrics.sts_request(&answer.call.region, result, answer.took);
         verdict
     }

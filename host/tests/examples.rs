@@ -49,11 +49,21 @@ fn the_reference_states_the_defaults() {
     assert_eq!(config.observe, observe::Config::default());
     assert_eq!(config.policy_engine, policy::EngineConfig::default());
     assert_eq!(config.sts, sts::Config::default());
+    assert_eq!(config.ec2, herald::provider::aws::ec2::Settings::default());
     assert_eq!(config.rules.len(), 3);
 }
 
 /// Keys that have no default to show.
-const OPTIONAL: [&str; 4] = ["dynamicBackendModePath: ", "dynamicFilePath: ", "kubeconfig: ", "master: "];
+const OPTIONAL: [&str; 8] = [
+    "dynamicBackendModePath: ",
+    "dynamicFilePath: ",
+    "ec2DescribeInstancesRoleARN: ",
+    "endpoint: ",
+    "kubeconfig: ",
+    "master: ",
+    "region: eu",
+    "sourceARN: ",
+];
 
 /// What is commented out in the reference is no lie either.
 #[test]
@@ -73,6 +83,7 @@ fn the_reference_loads_with_its_comments_taken_away() {
                 keep(line.trim_end_matches(" []"));
             }
             None if bare.starts_with("bootstrapAdmins: []") => keep(&format!("{indent}bootstrapAdmins:")),
+            None if bare.starts_with("roles: []") => keep(&format!("{indent}roles:")),
             Some(rest) if OPTIONAL.iter().any(|key| rest.starts_with(key)) => keep(&format!("{indent}{rest}")),
             _ => keep(line),
         }
@@ -82,6 +93,7 @@ fn the_reference_loads_with_its_comments_taken_away() {
     let config = loads("reference.yaml", &yaml);
     assert_eq!((config.policies.len(), config.sts.endpoints.len(), config.sts_hosts.len()), (1, 1, 1));
     assert_eq!((config.sources.len(), config.bootstrap_admins.len()), (6, 1));
+    assert!(config.ec2.role.is_some() && config.ec2.source_arn.is_some() && config.ec2.config.roles.len() == 1);
     assert!(config.dynamic_file.is_some() && config.backend_mode_file.is_some());
     assert!(config.kubernetes.kubeconfig.is_some() && config.kubernetes.master.is_some());
 }
@@ -104,7 +116,9 @@ fn the_manifest_runs_what_its_config_map_says() {
     }
     assert_eq!(arguments[0], "server");
     let config = server::Config::default();
-    assert_eq!(container["livenessProbe"]["httpGet"]["port"], config.port);
+    for probe in ["livenessProbe", "readinessProbe"] {
+        assert_eq!(container[probe]["httpGet"]["port"], config.port);
+    }
     let grace = pod["terminationGracePeriodSeconds"].as_u64().expect("a number");
     assert!(grace > config.shutdown_grace.as_secs());
 }

@@ -181,7 +181,7 @@ async fn a_restart_keeps_the_certificate() {
     let again = setup(&sts, &config(""));
     let (old, new) = (server.folder().join("state"), again.folder().join("state"));
     std::fs::create_dir(&new).expect("a folder");
-    for name in ["cert.pem", "key.pem"] {
+    for name in ["ca-key.pem", "ca.pem", "cert.pem", "key.pem"] {
         std::fs::copy(old.join(name), new.join(name)).expect("a copy");
     }
     assert_eq!(server.stop().await.expect("an end").code, Some(0));

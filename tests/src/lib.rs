@@ -9,6 +9,7 @@
 //!
 //! Nothing here is in the shipped binary, and nothing here talks to anything but loopback.
 
+pub mod ec2;
 pub mod herald;
 pub mod kubernetes;
 pub mod metadata;

@@ -184,6 +184,20 @@ impl Sts {
         if offset < 0 { now - by } else { now + by }
     }
 
+    /// Finds out whose key signed a request to another service of the same cloud.
+    ///
+    /// # Errors
+    ///
+    /// What the real service answers to such a request.
+    pub fn verify_for(
+        &self,
+        service: &str,
+        wire: &Wire<'_>,
+        parameters: &Parameters<'_>,
+    ) -> Result<Arc<keys::Key>, StsError> {
+        verify::verify_for(service, wire, parameters, &self.keys, self.now())
+    }
+
     /// Serves until the task is dropped.
     pub async fn serve(self: Arc<Self>, listener: TcpListener) {
         loop {

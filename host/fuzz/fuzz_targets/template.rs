@@ -14,7 +14,7 @@ use libfuzzer_sys::fuzz_target;
 fuzz_target!(|text: &str| {
     let (template, session) = text.split_once('\0').unwrap_or((text, "alice"));
     let Ok(parsed) = Template::parse(template) else { return };
-    let Ok(rendered) = parsed.render(&caller(session)) else { return };
+    let Ok(rendered) = parsed.render(&caller(session), None) else { return };
     let system = |text: &str| text.get(..7).is_some_and(|head| head.eq_ignore_ascii_case("system:"));
     assert!(!system(&rendered) || parsed.opens_system_names() || system(template), "{template:?} {session:?}");
     let longest = session.len().max(20);

@@ -58,6 +58,9 @@ pub struct Command {
     /// Do not ask STS: only look at what the token itself tells.
     #[arg(long, conflicts_with_all = ["arn", "decision", "rbac"])]
     pub offline: bool,
+    /// Ask EC2 for the name of the node that a caller is, where an entry needs it.
+    #[arg(long, conflicts_with_all = ["offline", "decision"])]
+    pub ec2: bool,
     /// Output format.
     #[arg(short, long, value_enum, default_value_t)]
     pub output: Output,
@@ -149,7 +152,7 @@ impl Command {
                 let token = token.read(stdin)?;
                 self.explain_token(&config, file, &token, now)?
             }
-            (_, Some(arn), ..) => explain_arn(&config, file, arn, now)?,
+            (_, Some(arn), ..) => self.explain_arn(&config, file, arn, now)?,
             (_, _, Some(id), Some(log)) => {
                 let record = record::find(log, id)?;
                 Explanation::of(record, &config, file, now)
@@ -182,7 +185,7 @@ impl Command {
             asked.sources.retain(|source| !source.is_live());
         }
         let (mut steps, inspected, decision) = cluster::run(async {
-            let authenticator = build(&asked).await?;
+            let authenticator = build(&asked, self.ec2).await?;
             let (steps, inspected) = token::steps(&authenticator, token, now);
             let decision = if self.offline { None } else { Some(authenticator.decide(token, now).await) };
             Ok((steps, inspected, decision))
@@ -202,19 +205,39 @@ impl Command {
         explanation.token = steps;
         Ok(explanation)
     }
+
+    fn explain_arn(
+        &self,
+        config: &Config,
+        file: Option<&Path>,
+        arn: &Arn,
+        now: SystemTime,
+    ) -> anyhow::Result<Explanation> {
+        ensure!(file.is_some(), "by which configuration? Give --config");
+        let mut config = config.clone();
+        if config.cluster_id.is_none() {
+            // No token is looked at, so that any id does.
+            config.cluster_id = Some("none".parse()?);
+        }
+        let caller = Arc::new(made_up::caller(&as_sts_says(arn), now));
+        let decision = cluster::run(async { Ok(build(&config, self.ec2).await?.decide_unproven(caller, now).await) })?;
+        let record = record::without_what_is_made_up(serde_json::to_value(&decision)?);
+        Ok(Explanation { made_up: true, ..Explanation::of(record, &config, file, now) })
+    }
 }
 
-fn explain_arn(config: &Config, file: Option<&Path>, arn: &Arn, now: SystemTime) -> anyhow::Result<Explanation> {
-    ensure!(file.is_some(), "by which configuration? Give --config");
-    let mut config = config.clone();
-    if config.cluster_id.is_none() {
-        // No token is looked at, so that any id does.
-        config.cluster_id = Some("none".parse()?);
+/// The pipeline of `config`, its sources read once. What they say later is nothing to one decision.
+async fn build(config: &Config, with_ec2: bool) -> anyhow::Result<Authenticator> {
+    let shared = Shared::new(config, Arc::new(Metrics::default()), None, super::now)?;
+    let mut authenticator = config.build(&shared)?;
+    if !with_ec2 {
+        authenticator.chain.nodes = None;
     }
-    let caller = Arc::new(made_up::caller(&as_sts_says(arn), now));
-    let decision = cluster::run(async { Ok(build(&config).await?.decide_unproven(caller, now).await) })?;
-    let record = record::without_what_is_made_up(serde_json::to_value(&decision)?);
-    Ok(Explanation { made_up: true, ..Explanation::of(record, &config, file, now) })
+    // The stage itself says so too; what comes before it does not need it.
+    if let Err(error) = shared.read_once(None, verify::READ).await {
+        tracing::warn!("{error}");
+    }
+    Ok(authenticator)
 }
 
 /// STS never names a role, but a session of it, and without its path.
@@ -228,17 +251,6 @@ fn as_sts_says(arn: &Arn) -> Arn {
         PrincipalKind::Role => session.parse().unwrap_or_else(|_| arn.clone()),
         _ => arn.clone(),
     }
-}
-
-/// The pipeline of `config`, its sources read once. What they say later is nothing to one decision.
-async fn build(config: &Config) -> anyhow::Result<Authenticator> {
-    let shared = Shared::new(config, Arc::new(Metrics::default()), None, super::now)?;
-    let authenticator = config.build(&shared)?;
-    // The stage itself says so too; what comes before it does not need it.
-    if let Err(error) = shared.read_once(None, verify::READ).await {
-        tracing::warn!("{error}");
-    }
-    Ok(authenticator)
 }
 
 // === impl Explanation ===

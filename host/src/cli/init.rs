@@ -34,6 +34,11 @@ pub struct Command {
     /// Where to write the webhook kubeconfig [default: herald.kubeconfig in the working directory].
     #[arg(long)]
     generate_kubeconfig: Option<PathBuf>,
+    /// Make the next step to a new certificate instead. Where the server's own authority vouches for the pair, a new
+    /// certificate; else such an authority, which the kubeconfig then trusts beside the pair: restart the API servers,
+    /// and call this once more. A server that runs takes the new certificate up by itself.
+    #[arg(long)]
+    rotate: bool,
 }
 
 // === impl Command ===
@@ -60,8 +65,11 @@ impl Command {
     ) -> anyhow::Result<()> {
         let final_places = (config.state_dir.clone(), config.generate_kubeconfig.clone());
         self.apply(&mut config, name, configured);
+        if self.rotate {
+            return rotate(&config, now, out);
+        }
         let pair = server::load_certificate(&config, now)?;
-        server::write_kubeconfig(&config, &pair, &config.generate_kubeconfig)?;
+        server::write_kubeconfig(&config, pair.certificate_pem(), &config.generate_kubeconfig)?;
         let report = Report { made: pair.is_new(), config: &config, final_places, cluster_id, name };
         Ok(report.print(out)?)
     }
@@ -82,6 +90,22 @@ impl Command {
             config.generate_kubeconfig.clone_from(file);
         }
     }
+}
+
+fn rotate(config: &server::Config, now: SystemTime, out: &mut impl Write) -> anyhow::Result<()> {
+    let kubeconfig = plain(&config.generate_kubeconfig);
+    match server::certificate::keeper::rotate(config, now)? {
+        server::Rotated::Renewed => {
+            writeln!(out, "wrote {}", plain(&config.state_dir.join(server::certificate::CERTIFICATE)))?;
+            writeln!(out, "A server that runs takes it up within seconds; API servers need no restart.")?;
+        }
+        server::Rotated::Staged => {
+            writeln!(out, "wrote {}", plain(&config.state_dir.join(server::certificate::AUTHORITY)))?;
+            writeln!(out, "wrote {kubeconfig}, which trusts it and the certificate in force")?;
+            writeln!(out, "Put that file before each API server and restart them, then run this command once more.")?;
+        }
+    }
+    Ok(())
 }
 
 /// What was done, and what is left to do.
@@ -152,6 +176,7 @@ mod tests {
             address: None,
             state_dir: Some(folder.to_owned()),
             generate_kubeconfig: Some(folder.join(KUBECONFIG)),
+            rotate: false,
         }
     }
 
@@ -200,7 +225,8 @@ mod tests {
         fn check(name: Name, configured: bool, state_dir: &str, kubeconfig: &str) {
             let mut config = server::Config::default();
             name.place(&mut config);
-            let command = Command { hostname: None, address: None, state_dir: None, generate_kubeconfig: None };
+            let command =
+                Command { hostname: None, address: None, state_dir: None, generate_kubeconfig: None, rotate: false };
             command.apply(&mut config, name, configured);
             assert_eq!(plain(&config.state_dir.join("cert.pem")).to_string(), format!("{state_dir}cert.pem"));
             assert_eq!(config.generate_kubeconfig, Path::new(kubeconfig));

@@ -14,12 +14,12 @@ use tokio::{
     signal::unix::{Signal, SignalKind, signal},
 };
 
-use super::{Globals, policy::compile};
+use super::{Globals, called::Name, policy::compile};
 use crate::{
     config::{Config, ConfigError, Reloader, Shared, reload::Overrides},
     observe::{AuditLog, Metrics},
     provider::aws::Partition,
-    server::{self, Pair, Services},
+    server::{self, Keeper, Services},
 };
 
 /// File descriptors that the server asks the system for, if it may have as many.
@@ -58,6 +58,12 @@ pub struct Command {
     /// URL of the API server whose objects are read, over what the kubeconfig says.
     #[arg(long)]
     pub master: Option<String>,
+    /// TCP port of 127.0.0.1 for health in plain HTTP [default: 21363].
+    #[arg(long)]
+    pub health_port: Option<u16>,
+    /// TCP port of 127.0.0.1 for metrics in plain HTTP [default: 21364].
+    #[arg(long)]
+    pub metrics_port: Option<u16>,
     /// AWS partition of this cluster [default: aws].
     #[arg(long)]
     pub partition: Option<Partition>,
@@ -81,12 +87,11 @@ impl Command {
     /// At the start only: a configuration that does not load, a certificate that is not usable, a port that
     /// is taken. Nothing later ends the server.
     pub fn run(&self, globals: &Globals) -> anyhow::Result<()> {
-        self.warn_of_idle();
         let overrides = self.overrides(globals);
         let mut config = globals.load()?;
         overrides(&mut config)?;
         super::cluster_id(&config)?;
-        let metrics = Arc::new(Metrics::default());
+        let metrics = Arc::new(Metrics::new(config.server.metrics.old_names));
         let compiled = config.server.state_dir.join(compile::FOLDER);
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         let entered = runtime.enter();
@@ -106,7 +111,7 @@ impl Command {
                 reload_error: reloader.last_error(),
             };
             let trigger = Arc::clone(&reloader);
-            let served = serve(settings, services, move || trigger.trigger()).await;
+            let served = serve(settings, globals.name, services, move || trigger.trigger()).await;
             stopping.stop(GIVE_BACK).await;
             // Until here, since with it those end who have something to give back.
             drop(reloader);
@@ -119,6 +124,8 @@ impl Command {
         let server = &mut config.server;
         server.address = self.address.unwrap_or(server.address);
         server.port = self.port.unwrap_or(server.port);
+        server.health.port = self.health_port.unwrap_or(server.health.port);
+        server.metrics.port = self.metrics_port.unwrap_or(server.metrics.port);
         server.kubeconfig_pregenerated = self.kubeconfig_pregenerated.unwrap_or(server.kubeconfig_pregenerated);
         if let Some(path) = &self.generate_kubeconfig {
             server.generate_kubeconfig.clone_from(path);
@@ -134,6 +141,9 @@ impl Command {
         }
         config.partition = self.partition.unwrap_or(config.partition);
         config.serving = true;
+        config.ec2.qps = self.ec2_describe_instances_qps.unwrap_or(config.ec2.qps);
+        config.ec2.burst = self.ec2_describe_instances_burst.unwrap_or(config.ec2.burst);
+        config.check_ec2()?;
         self.backend_mode.as_deref().map_or(Ok(()), |modes| config.set_backend_mode(modes))
     }
 
@@ -144,17 +154,6 @@ impl Command {
             command.apply(config)
         })
     }
-
-    /// Options of existing manifests that do nothing here must not stop them from working.
-    fn warn_of_idle(&self) {
-        let idle = [
-            ("--ec2-describeInstances-burst", self.ec2_describe_instances_burst.is_some()),
-            ("--ec2-describeInstances-qps", self.ec2_describe_instances_qps.is_some()),
-        ];
-        for (option, _) in idle.iter().filter(|(_, given)| *given) {
-            tracing::warn!("{option} has no effect: this release makes no EC2 look-ups");
-        }
-    }
 }
 
 /// Existing manifests give an empty path for "none".
@@ -162,15 +161,23 @@ fn path_or_nothing(text: &str) -> Result<PathBuf, Infallible> {
     Ok(text.into())
 }
 
-async fn serve(config: server::Config, services: Services, reload: impl Fn() + Send + 'static) -> anyhow::Result<()> {
+async fn serve(
+    config: server::Config,
+    name: Name,
+    services: Services,
+    reload: impl Fn() + Send + 'static,
+) -> anyhow::Result<()> {
     limit_resources();
-    let (pair, listener, config) = prepare(config, super::now()).await?;
+    let (keeper, listener, config) = prepare(config, name, super::now()).await?;
+    let served = keeper.served();
+    let keeper = tokio::spawn(keeper.run(super::now, Arc::clone(&services.metrics)));
     let audit = Arc::clone(&services.audit);
     let (terminate, interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let hang_up = tokio::spawn(on_hang_up(signal(SignalKind::hangup())?, Arc::clone(&audit), reload));
     let grace = config.shutdown_grace;
-    let drained = server::serve(listener, config, &pair, services, first_signal(terminate, interrupt)).await?;
+    let drained = server::serve(listener, config, served, services, first_signal(terminate, interrupt)).await?;
     hang_up.abort();
+    keeper.abort();
     tokio::task::spawn_blocking(move || audit.flush(LAST_LINES)).await?;
     match drained.cut {
         0 => tracing::info!("stopped"),
@@ -183,33 +190,39 @@ async fn serve(config: server::Config, services: Services, reload: impl Fn() + S
 /// it names the one in use and a second server on the same port does not touch it.
 async fn prepare(
     mut config: server::Config,
+    name: Name,
     now: SystemTime,
-) -> Result<(Pair, TcpListener, server::Config), server::Error> {
-    let pair = server::load_certificate(&config, now)?;
+) -> Result<(Keeper, TcpListener, server::Config), server::Error> {
+    let mut keeper = Keeper::open(&config, now)?;
     let listener = server::bind(&config).await?;
     if let Ok(address) = listener.local_addr() {
         config.port = address.port();
+        keeper.set_port(address.port());
     }
-    if !config.kubeconfig_pregenerated {
-        server::write_kubeconfig(&config, &pair, &config.generate_kubeconfig)?;
-    }
-    announce(&config, pair.is_new());
-    Ok((pair, listener, config))
+    keeper.write_kubeconfig()?;
+    announce(&config, name, &keeper);
+    Ok((keeper, listener, config))
 }
 
-fn announce(config: &server::Config, is_new: bool) {
-    let pair = if is_new { "made a new certificate and key" } else { "using the certificate and key that were there" };
-    tracing::info!(folder = %config.state_dir.display(), "{pair}");
-    tracing::info!("{}", hint(config));
+fn announce(config: &server::Config, name: Name, keeper: &Keeper) {
+    let pair = if keeper.is_new() {
+        "made a new certificate and key"
+    } else {
+        "using the certificate and key that were there"
+    };
+    let end = keeper.served().validity().map(|validity| humantime::format_rfc3339_seconds(validity.end).to_string());
+    tracing::info!(folder = %config.state_dir.display(), end, "{pair}");
+    tracing::info!("{}", hint(config, name));
     tracing::info!(version = env!("CARGO_PKG_VERSION"), url = config.webhook_url(), "listening on {}", address(config));
 }
 
-/// What is left to do for whoever sets the cluster up.
-fn hint(config: &server::Config) -> String {
-    format!(
-        "start kube-apiserver with `--authentication-token-webhook-config-file={}` (assuming default hostPath mounts)",
-        config.generate_kubeconfig.display()
-    )
+/// What is left to do for whoever sets the cluster up. Scripts look for the line of an old name.
+fn hint(config: &server::Config, name: Name) -> String {
+    let flag = format!("`--authentication-token-webhook-config-file={}`", config.generate_kubeconfig.display());
+    if name.is_old() {
+        return format!("reconfigure your apiserver with {flag} to enable (assuming default hostPath mounts)");
+    }
+    format!("start kube-apiserver with {flag} (assuming default hostPath mounts)")
 }
 
 fn address(config: &server::Config) -> std::net::SocketAddr {
@@ -346,18 +359,21 @@ mod tests {
         };
         #[expect(clippy::disallowed_methods, reason = "a test of the edge")]
         let now = SystemTime::now();
-        let (_, listener, prepared) = prepare(config.clone(), now).await.unwrap();
+        let (_, listener, prepared) = prepare(config.clone(), Name::Herald, now).await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let text = std::fs::read_to_string(&prepared.generate_kubeconfig).unwrap();
         assert!(text.contains(&format!("https://localhost:{port}/authenticate")), "{text}");
         let flag = format!("`--authentication-token-webhook-config-file={}`", prepared.generate_kubeconfig.display());
-        assert!(hint(&prepared).contains(&flag));
+        assert!(hint(&prepared, Name::Herald).contains(&flag));
+        let old = hint(&prepared, Name::AwsIamAuthenticator);
+        let expected = format!("reconfigure your apiserver with {flag} to enable (assuming default hostPath mounts)");
+        assert_eq!(old, expected);
 
         std::fs::write(&prepared.generate_kubeconfig, "mine").unwrap();
         let certificate = std::fs::read(prepared.state_dir.join("cert.pem")).unwrap();
         let again = server::Config { kubeconfig_pregenerated: true, ..config };
-        let (pair, ..) = prepare(again, now).await.unwrap();
-        assert!(!pair.is_new());
+        let (keeper, ..) = prepare(again, Name::Herald, now).await.unwrap();
+        assert!(!keeper.is_new());
         assert_eq!(std::fs::read(&prepared.generate_kubeconfig).unwrap(), b"mine");
         assert_eq!(std::fs::read(prepared.state_dir.join("cert.pem")).unwrap(), certificate);
     }
@@ -374,7 +390,7 @@ mod tests {
         let address = address(&config);
         let services = services(Output::File(folder.path().join("audit.log")));
         let (reloaded, mut reloads) = tokio::sync::mpsc::unbounded_channel();
-        let server = tokio::spawn(serve(config, services, move || reloaded.send(()).unwrap()));
+        let server = tokio::spawn(serve(config, Name::Herald, services, move || reloaded.send(()).unwrap()));
         answers(address).await;
         let send = |signal| rustix::process::kill_process(rustix::process::getpid(), signal).unwrap();
         send(rustix::process::Signal::HUP);

@@ -169,7 +169,7 @@ impl Wanted<'_> {
 pub(super) fn parse_role(text: &str) -> anyhow::Result<Role> {
     let arn: Arn = text.parse().with_context(|| format!("role {text}"))?;
     ensure!(arn.kind() == PrincipalKind::Role, "role {text}: not the ARN of a role");
-    Ok(Role { arn, external_id: None, session_name: None, forward_session_name: false })
+    Ok(Role { arn, external_id: None, session_name: None, forward_session_name: false, source_arn: None })
 }
 
 /// The version that is asked for, or v1beta1 if that makes no sense: existing clients count on an answer.

@@ -216,6 +216,10 @@ fn write_stage(out: &mut impl Write, stage: &StageRecord) -> std::io::Result<()>
         Some(fuel) => writeln!(out, ", fuel {fuel}")?,
         None => writeln!(out)?,
     }
+    if let Some(node) = &stage.node {
+        let name = node.name.as_ref().map_or("not found", |name| name.as_str());
+        writeln!(out, "    node: {} (source: {})", Plain(name), node.source)?;
+    }
     for line in &stage.log {
         writeln!(out, "    {}: {}", line.level, Plain(&line.message))?;
     }

@@ -15,8 +15,8 @@ use super::{
     sources::{Sources, Stopping},
 };
 use crate::{
-    authenticator::Authenticator,
-    mapping::{BootstrapAdmins, Chain, Guard, MountedFile, PolicyStage, Stage, chain::Link},
+    authenticator::{Authenticator, nodes::Nodes},
+    mapping::{BootstrapAdmins, Chain, Guard, MountedFile, NodeNames, PolicyStage, Stage, chain::Link},
     observe::Metrics,
     policy::{self, CompiledFolder, Engine, Kind, OnFault, Policy},
     provider::{
@@ -39,6 +39,8 @@ pub struct Shared {
     /// Where compiled policies are kept; `None` compiles them at every load.
     compiled: Option<PathBuf>,
     sources: Sources,
+    /// Knows names for hours, and loads nothing until it is asked for one.
+    nodes: Arc<Nodes>,
     clock: fn() -> SystemTime,
 }
 
@@ -85,6 +87,7 @@ impl Shared {
     ) -> Result<Self, ConfigError> {
         Ok(Self {
             sources: Sources::default().follow(config, &metrics, clock),
+            nodes: Arc::new(Nodes::new(config.ec2(), clock, Arc::clone(&metrics))),
             clock,
             sts: executor(config, &metrics)?,
             sts_for: StsFor::of(config),
@@ -110,6 +113,9 @@ impl Shared {
         if config.policy_engine != self.engine_config || (next.engine.is_none() && !config.policies.is_empty()) {
             next.engine = engine(config)?;
             next.engine_config = config.policy_engine.clone();
+        }
+        if config.ec2() != *self.nodes.settings() {
+            next.nodes = Arc::new(Nodes::new(config.ec2(), self.clock, Arc::clone(&self.metrics)));
         }
         next.sources = self.sources.follow(config, &self.metrics, self.clock);
         Ok(next)
@@ -185,6 +191,8 @@ impl Config {
             file: self.file.clone(),
             what: "no cluster id: set clusterID here, or --cluster-id on the command line".to_owned(),
         })?;
+        let dynamic_file = self.sources.contains(&Source::DynamicFile);
+        shared.metrics.old_dynamic_file(dynamic_file, dynamic_file && self.sources.len() == 1);
         Ok(Authenticator {
             cluster_id: cluster_id.as_str().to_owned(),
             generation: self.generation.clone(),
@@ -228,6 +236,7 @@ impl Config {
             augment: links(Kind::Augment)?,
             guards: links(Kind::Guard)?,
             guard: Guard::new(self.reserved_prefixes.clone()),
+            nodes: Some(Arc::clone(&shared.nodes) as Arc<dyn NodeNames>),
         })
     }
 

@@ -13,6 +13,7 @@ use super::{
 use crate::{
     mapping::{chain::MAP_ACCOUNTS, policy_stage},
     policy::{self, Kind, OnFault},
+    provider::aws,
     server, sts,
 };
 
@@ -177,6 +178,12 @@ pub(super) fn sts_bounds(sts: &sts::Config) -> Option<(String, String)> {
     let error = sts.check().err()?;
     let key = if let sts::ConfigError::Bounds { key, .. } = &error { key } else { "endpoints" };
     Some((format!("sts.{key}"), error.to_string()))
+}
+
+/// The first setting of look-ups that is out of bounds, and why.
+pub(super) fn ec2_bounds(ec2: &aws::ec2::Settings) -> Option<(String, String)> {
+    let error = ec2.check().err()?;
+    Some((error.key.to_owned(), error.to_string()))
 }
 
 /// The first setting of the server itself that is out of bounds, and why.

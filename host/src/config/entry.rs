@@ -15,7 +15,7 @@ use super::{
 use crate::mapping::{
     Rules, bootstrap_admins,
     rule::{GroupLists, Rule, Subject},
-    template::{InvalidTemplate, Template},
+    template::Template,
 };
 
 mod subject;
@@ -269,10 +269,7 @@ pub(super) fn value<'n>(entries: &'n [(Key, Node)], key: &str) -> Option<&'n Nod
 }
 
 fn template(text: &str, at: Position) -> Result<Template, Problem> {
-    Template::parse(text).map_err(|error| {
-        let id = if error == InvalidTemplate::NeedsEc2 { CheckId::NeedsEc2 } else { CheckId::Template };
-        Problem::new(at, error.to_string()).id(id)
-    })
+    Template::parse(text).map_err(|error| Problem::new(at, error.to_string()).id(CheckId::Template))
 }
 
 // === impl Place ===

@@ -39,6 +39,13 @@ pub(super) struct Own {
     #[serde(rename = "dynamicFileUserIDStrict")]
     dynamic_file_user_id_strict: bool,
     dynamic_backend_mode_path: Option<PathBuf>,
+    ec2: aws::ec2::Config,
+    ec2_describe_instances_burst: Option<u32>,
+    ec2_describe_instances_qps: Option<u32>,
+    #[serde(rename = "ec2DescribeInstancesRoleARN")]
+    ec2_describe_instances_role_arn: Option<aws::ec2::RoleArn>,
+    #[serde(rename = "sourceARN")]
+    source_arn: Option<aws::ec2::SourceArn>,
     identity_mapping_status: Option<bool>,
 }
 
@@ -74,14 +81,8 @@ const IDLE_TOP: [(&str, &str); 5] = [
     ("output", "use the command line"),
     ("token", "a token does not belong into a file"),
 ];
-const IDLE_SERVER: [(&str, &str); 6] = [
-    ("bind", "use `address`"),
-    ("ec2DescribeInstancesBurst", "this release makes no EC2 look-ups"),
-    ("ec2DescribeInstancesQps", "this release makes no EC2 look-ups"),
-    ("ec2DescribeInstancesRoleARN", "this release makes no EC2 look-ups"),
-    ("region", "a token names the region of its STS itself"),
-    ("sourceARN", "this release makes no EC2 look-ups"),
-];
+const IDLE_SERVER: [(&str, &str); 2] =
+    [("bind", "use `address`"), ("region", "a token names the region of its STS itself")];
 
 /// Reads a whole file, as far as it can be read.
 pub(super) fn parse(file: &Path, source: &str) -> Checked {
@@ -151,7 +152,9 @@ impl Reader<'_> {
         }
         let places = Places::of(&own);
         let bootstrap_admins = Arc::new(self.bootstrap_admins(&mut lists, at));
-        let own = read_within(&mut own, self.source, |own: &Own| check::sts_bounds(&own.sts));
+        let own = read_within(&mut own, self.source, |own: &Own| {
+            check::sts_bounds(&own.sts).or_else(|| check::ec2_bounds(&own.ec2()))
+        });
         let readable = |key: &str| own.is_whole(key);
         let (policies_read, reserved_read, sts_read) =
             (readable("policies"), readable("reservedPrefixConfig"), readable("sts"));
@@ -159,6 +162,7 @@ impl Reader<'_> {
         let dynamic_file_read = readable("dynamicFilePath");
         let own = own.report(SERVER, self.findings);
         let (kubernetes, dynamic_file) = (own.kubernetes(self.file), own.dynamic_file(self.file));
+        let ec2 = own.ec2();
         let backend_mode_file = own.dynamic_backend_mode_path.as_deref().map(|path| beside(self.file, path));
         let dynamic_file_strict = own.dynamic_file_user_id_strict;
         let identity_mapping_status = own.identity_mapping_status.unwrap_or(true);
@@ -211,6 +215,7 @@ impl Reader<'_> {
             partition,
             sts_hosts,
             sources,
+            ec2,
             bootstrap_admins,
             kubernetes,
             dynamic_file,
@@ -315,6 +320,18 @@ impl Own {
         let given = self.kubeconfig.as_deref().filter(|path| !path.as_os_str().is_empty());
         let master = self.master.clone().filter(|url| !url.is_empty());
         watch::Access { kubeconfig: given.map(|path| beside(file, path)), master, ..watch::Access::default() }
+    }
+
+    fn ec2(&self) -> aws::ec2::Settings {
+        let default = aws::ec2::Settings::default();
+        aws::ec2::Settings {
+            config: self.ec2.clone(),
+            role: self.ec2_describe_instances_role_arn.clone(),
+            source_arn: self.source_arn.clone(),
+            qps: self.ec2_describe_instances_qps.unwrap_or(default.qps),
+            burst: self.ec2_describe_instances_burst.unwrap_or(default.burst),
+            partition: self.partition,
+        }
     }
 
     fn dynamic_file(&self, file: &Path) -> Option<PathBuf> {

@@ -101,7 +101,7 @@ checks! {
     More = "more";
     /// A name of Kubernetes is written in another case, and Kubernetes tells them apart.
     NameCase = "name-case";
-    /// A `{{EC2PrivateDNSName}}` needs look-ups that this release does not make.
+    /// An entry with `{{EC2PrivateDNSName}}` has EC2 asked for the instance, which Herald must be allowed to.
     NeedsEc2 = "needs-ec2";
     /// Nobody becomes an administrator.
     NoAdministrator = "no-administrator";

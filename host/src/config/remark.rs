@@ -139,6 +139,12 @@ impl Entry<'_> {
             let problem = Problem::new(at, what).id(CheckId::SystemName);
             findings.push(self.spot.finding(Severity::Warning, problem));
         }
+        if self.rule.needs_node() {
+            let what = "each login asks EC2 for the instance that its session is named after";
+            let problem = Problem::new(at, what).id(CheckId::NeedsEc2);
+            let fix = "allow Herald ec2:DescribeInstances, and let nobody but EC2 assume this role: a session is named by its maker";
+            findings.push(self.spot.finding(Severity::Note, problem.fix(fix)));
+        }
         if self.gives(NODES) && !username.literal_head().starts_with(NODE_NAME) {
             let what = format!("gives `{NODES}`, and a username that is no node's: it may do nothing that nodes do");
             let problem = Problem::new(at, what).id(CheckId::NodeName);

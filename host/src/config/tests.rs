@@ -27,7 +27,8 @@ fn says(text: &str, expected: &Expect) {
 fn maps(text: &str, arn: &str, expected: &str) {
     let loaded = parse(text).expect("the file loads");
     let caller = caller(arn);
-    let found = loaded.config.rules.find(&caller, std::time::SystemTime::UNIX_EPOCH).map(|rule| rule.render(&caller));
+    let found =
+        loaded.config.rules.find(&caller, std::time::SystemTime::UNIX_EPOCH).map(|rule| rule.render(&caller, None));
     let words = match found {
         None => "nobody".to_owned(),
         Some(Ok(mapping)) => format!("{} [{}]", mapping.username, mapping.groups.join(" ")),
@@ -116,13 +117,12 @@ fn the_documents_of_existing_guides_load() {
     says(ACK_EXAMPLE, &expect![""]);
     maps(ACK_EXAMPLE, "acs:ram::000000000000:assumed-role/KubernetesAdmin/a", "kubernetes-admin [system:masters]");
     maps(ACK_EXAMPLE, "acs:ram::000000000000:user/alice", "alice [system:masters]");
-    says(
+    says(EXTENDED_EXAMPLE, &expect![""]);
+    maps(
         EXTENDED_EXAMPLE,
-        &expect![[r#"
-        line 6: left out: {{EC2PrivateDNSName}} needs EC2 look-ups, which this release does not make yet: keep node roles with the authenticator that makes them (server.mapRoles[0].username)
-    "#]],
+        "arn:aws:sts::123456789012:assumed-role/WorkerNodes/i-0123456789abcdef0",
+        "the mapping's template does not fit this caller: {{EC2PrivateDNSName}} asks for the name of a node, which has not been looked up",
     );
-    maps(EXTENDED_EXAMPLE, "arn:aws:sts::123456789012:assumed-role/WorkerNodes/i-0123456789abcdef0", "nobody");
     maps(EXTENDED_EXAMPLE, "arn:aws:sts::123456789012:assumed-role/Lambda/a", "lambda [system:masters]");
     maps(EXTENDED_EXAMPLE, "arn:aws:iam::123456789012:user/ops/admin", "user [system:masters]");
 }
@@ -292,7 +292,6 @@ fn keys_without_effect_are_warnings() {
         "feature-gates: {SSORoleMatch: true}\nserver:\n  kubeconfig: /k\n  ec2DescribeInstancesQps: 15\n  Bind: 0.0.0.0\n",
         &expect![[r#"
             line 1: has no effect: nothing here is behind a gate (feature-gates)
-            line 4: has no effect: this release makes no EC2 look-ups (server.ec2DescribeInstancesQps)
             line 5: has no effect: use `address` (server.Bind)
         "#]],
     );
@@ -353,8 +352,8 @@ fn a_wrong_entry_is_left_out_and_takes_nobody_with_it() {
     role(
         &with("username: 'a{{Team}}'"),
         &expect![[r#"
-        line 4: left out: unknown template variable {{Team}}; known are {{AccessKeyID}}, {{AccountID}}, {{SessionName}}, {{SessionNameRaw}} (server.mapRoles[1].username)
-    "#]],
+            line 4: left out: unknown template variable {{Team}}; known are {{AccessKeyID}}, {{AccountID}}, {{EC2PrivateDNSName}}, {{SessionName}}, {{SessionNameRaw}} (server.mapRoles[1].username)
+        "#]],
     );
     role(
         &with("username: a, groups: ['{{Team']"),

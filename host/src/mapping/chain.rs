@@ -5,9 +5,18 @@
 //! `mapAccounts` of all of them, then `augment` policies (all see the same mapping, their additions are
 //! united), then `guard` policies (each may only take away), then the [`Guard`].
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use super::{Answer, Guard, Refusal, Stage, StageError, StageRecord, ceiling::Ceiling, guard::GuardError};
+use super::{
+    Answer, Guard, NodeNames, Refusal, Stage, StageError, StageRecord,
+    ceiling::Ceiling,
+    guard::GuardError,
+    node::{NoNode, NodeRecord},
+    rule::Rule,
+};
 use crate::policy::{Fault, Mapping, Request, Verdict};
 
 /// The name under which a source's `mapAccounts` stands in the trail.
@@ -24,6 +33,8 @@ pub struct Chain {
     pub guards: Vec<Link>,
     /// The checks behind every source.
     pub guard: Guard,
+    /// Finds the names of nodes for entries that need them; `None` refuses those logins.
+    pub nodes: Option<Arc<dyn NodeNames>>,
 }
 
 /// A stage and what the operator lets it do.
@@ -51,6 +62,7 @@ pub struct Trace {
 /// A decision under way.
 struct Walk<'a> {
     request: Request<'a>,
+    nodes: Option<&'a dyn NodeNames>,
     trail: Vec<String>,
     stages: Vec<StageRecord>,
 }
@@ -61,7 +73,7 @@ impl Chain {
     /// Asks every stage that has a say about `request.caller`. `request.current` and
     /// `request.trail` are the chain's own to fill.
     pub async fn decide(&self, request: Request<'_>) -> Trace {
-        let mut walk = Walk { request, trail: Vec::new(), stages: Vec::new() };
+        let mut walk = Walk { request, nodes: self.nodes.as_deref(), trail: Vec::new(), stages: Vec::new() };
         let outcome = self.walk(&mut walk).await;
         Trace { outcome, trail: walk.trail, stages: walk.stages }
     }
@@ -154,7 +166,12 @@ impl Walk<'_> {
     ) -> Result<Option<Mapping>, Refusal> {
         let started = Instant::now();
         let request = Request { current, trail, ..self.request };
-        let Answer { verdict, log, fuel } = link.stage.decide(&request).await;
+        let Answer { mut verdict, log, fuel, waiting } = link.stage.decide(&request).await;
+        let mut node = None;
+        if let (Some(rule), Some(nodes)) = (waiting, self.nodes) {
+            let (rendered, record) = self.with_node(&rule, nodes).await;
+            (verdict, node) = (rendered, Some(record));
+        }
         let verdict = verdict.and_then(|verdict| within_ceiling(link, verdict, current));
         let name = link.stage.name();
         self.stages.push(StageRecord {
@@ -162,6 +179,7 @@ impl Walk<'_> {
             verdict: verdict.as_ref().map_or_else(StageError::reason, Verdict::label),
             micros: micros(started.elapsed()),
             fuel,
+            node,
             log,
         });
         match verdict {
@@ -170,6 +188,17 @@ impl Walk<'_> {
             Ok(Verdict::Deny(why)) => Err(Refusal::Denied { stage: name.to_owned(), why }),
             Err(source) => Err(Refusal::Stage { stage: name.to_owned(), source }),
         }
+    }
+
+    /// What `rule` gives, once it is known which node the caller is.
+    async fn with_node(&self, rule: &Rule, nodes: &dyn NodeNames) -> (Result<Verdict, StageError>, NodeRecord) {
+        let started = Instant::now();
+        let found = nodes.find(self.request.caller).await;
+        let (source, took) = (found.source, micros(started.elapsed()));
+        let name = found.name.as_ref().ok().cloned();
+        let verdict = found.name.map_err(|none: NoNode| none.into());
+        let verdict = verdict.and_then(|name| rule.render(self.request.caller, Some(&name)).map(Verdict::Allow));
+        (verdict, NodeRecord { name, source, micros: took })
     }
 
     /// Writes into the last record that the host did not accept the stage's answer.

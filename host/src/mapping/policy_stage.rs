@@ -43,6 +43,7 @@ impl Stage for PolicyStage {
             verdict: evaluation.verdict.map_err(StageError::Policy),
             log: evaluation.log,
             fuel: Some(evaluation.fuel),
+            waiting: None,
         });
         Box::pin(answer)
     }

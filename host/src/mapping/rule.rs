@@ -16,6 +16,7 @@ use std::{
 
 use super::{
     Answer, StageError,
+    node::NodeName,
     template::{RenderError, Template},
 };
 use crate::{
@@ -123,8 +124,11 @@ impl Rules {
     /// What these entries say about the caller of `request`.
     #[must_use]
     pub fn answer(&self, request: &Request<'_>) -> Answer {
-        let rule = self.find(request.caller, request.now);
-        Answer::plain(rule.map_or(Ok(Verdict::Abstain), |rule| rule.render(request.caller).map(Verdict::Allow)))
+        match self.find(request.caller, request.now) {
+            None => Answer::plain(Ok(Verdict::Abstain)),
+            Some(rule) if rule.needs_node() => Answer::waiting(rule.as_written()),
+            Some(rule) => Answer::plain(rule.render(request.caller, None).map(Verdict::Allow)),
+        }
     }
 
     fn find_id(&self, caller: &Caller, now: SystemTime) -> Option<&Rule> {
@@ -339,15 +343,26 @@ impl Rule {
         self.groups.iter().any(|group| group.literal() == Some(name))
     }
 
-    /// The Kubernetes identity that this entry gives `caller`.
+    /// Whether the name of a node has to be found for it.
+    #[must_use]
+    pub fn needs_node(&self) -> bool {
+        self.username.needs_node() || self.groups.iter().any(Template::needs_node)
+    }
+
+    /// What it gives, without whom and until when.
+    fn as_written(&self) -> Self {
+        Self::new(self.username.clone(), Arc::clone(&self.groups), self.line)
+    }
+
+    /// The Kubernetes identity that this entry gives `caller`, who is the node `node` if that is known.
     ///
     /// # Errors
     ///
     /// When a template does not fit the caller. The login is then refused.
-    pub fn render(&self, caller: &Caller) -> Result<Mapping, StageError> {
+    pub fn render(&self, caller: &Caller, node: Option<&NodeName>) -> Result<Mapping, StageError> {
         let misfit = |error: RenderError| StageError::Template(error.to_string());
-        let username = self.username.render(caller).map_err(misfit)?;
-        let groups = self.groups.iter().map(|group| group.render(caller).map_err(misfit));
+        let username = self.username.render(caller, node).map_err(misfit)?;
+        let groups = self.groups.iter().map(|group| group.render(caller, node).map_err(misfit));
         Ok(Mapping { username, groups: groups.collect::<Result<_, _>>()?, ..Mapping::default() })
     }
 }

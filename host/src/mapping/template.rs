@@ -1,12 +1,14 @@
 //! Template: a username or group with `{{Variables}}`, read once at load and filled in per login.
 //!
 //! The variables and their spelling are those of existing mapping files: `{{AccountID}}`,
-//! `{{SessionName}}` (with `@` written `-`), `{{SessionNameRaw}}` and `{{AccessKeyID}}`. Rendering is a
+//! `{{SessionName}}` (with `@` written `-`), `{{SessionNameRaw}}`, `{{AccessKeyID}}`, and `{{EC2PrivateDNSName}}`,
+//! the name of the node that the caller is, which somebody has to find before. Rendering is a
 //! single pass: text that was filled in is never looked at again. Failure rule: what is not understood
 //! is refused at load, and what does not fit a caller refuses the login.
 
 use std::fmt;
 
+use super::node::NodeName;
 use crate::caller::Caller;
 
 /// Literal text, or text with variables between.
@@ -31,6 +33,7 @@ enum Part {
 enum Variable {
     AccessKeyId,
     AccountId,
+    Ec2PrivateDnsName,
     SessionName,
     SessionNameRaw,
 }
@@ -48,18 +51,15 @@ pub enum InvalidTemplate {
     /// Braces that are not closed, or not opened.
     #[error("template braces do not pair up: write {{{{Variable}}}}")]
     Braces,
-    /// `{{EC2PrivateDNSName}}` needs look-ups that this release does not make.
-    #[error(
-        "{{{{EC2PrivateDNSName}}}} needs EC2 look-ups, which this release does not make yet: \
-         keep node roles with the authenticator that makes them"
-    )]
-    NeedsEc2,
 }
 
 /// Why a template does not fit a caller.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RenderError {
+    /// The template asks for the name of a node, and none was found.
+    #[error("{{{{EC2PrivateDNSName}}}} asks for the name of a node, which has not been looked up")]
+    NoNode,
     /// The caller has no session, the template asks for its name.
     #[error("{{{{{0}}}}} asks for a session name, and this caller has no session")]
     NoSession(&'static str),
@@ -69,14 +69,13 @@ pub enum RenderError {
 }
 
 /// Every variable by its name.
-const VARIABLES: [(&str, Variable); 4] = [
+const VARIABLES: [(&str, Variable); 5] = [
     ("AccessKeyID", Variable::AccessKeyId),
     ("AccountID", Variable::AccountId),
+    ("EC2PrivateDNSName", Variable::Ec2PrivateDnsName),
     ("SessionName", Variable::SessionName),
     ("SessionNameRaw", Variable::SessionNameRaw),
 ];
-/// Known, and refused with its own words.
-const EC2_PRIVATE_DNS_NAME: &str = "EC2PrivateDNSName";
 /// Prefix of names that Kubernetes keeps for itself (Kubernetes documentation, "Using RBAC Authorization").
 const SYSTEM: &str = "system:";
 /// Longest part of a wrong name that an error repeats, in characters.
@@ -129,13 +128,20 @@ impl Template {
         is_system(self.literal_head()) && parts.iter().any(chosen)
     }
 
-    /// The name for `caller`.
+    /// Whether the name of a node has to be found before it can be rendered.
+    #[must_use]
+    pub fn needs_node(&self) -> bool {
+        let Form::Parts(parts) = &self.0 else { return false };
+        parts.iter().any(|part| matches!(part, Part::Variable(Variable::Ec2PrivateDnsName)))
+    }
+
+    /// The name for `caller`, who is the node `node` if that is known.
     ///
     /// # Errors
     ///
-    /// A session variable for a caller without a session, and a name under `system:` that only
-    /// the caller's own choice put there.
-    pub fn render(&self, caller: &Caller) -> Result<String, RenderError> {
+    /// A session variable for a caller without a session, a node's name where none was found, and a name under
+    /// `system:` that only the caller's own choice put there.
+    pub fn render(&self, caller: &Caller, node: Option<&NodeName>) -> Result<String, RenderError> {
         let parts = match &self.0 {
             Form::Literal(text) => return Ok(text.clone().into()),
             Form::Parts(parts) => parts,
@@ -144,7 +150,7 @@ impl Template {
         for part in parts {
             match part {
                 Part::Text(text) => name.push_str(text),
-                Part::Variable(variable) => variable.write(&mut name, caller)?,
+                Part::Variable(variable) => variable.write(&mut name, caller, node)?,
             }
         }
         if is_system(&name) && !is_system(self.literal_head()) {
@@ -201,19 +207,17 @@ fn is_system(name: &str) -> bool {
 
 impl Variable {
     fn parse(name: &str) -> Result<Self, InvalidTemplate> {
-        if name == EC2_PRIVATE_DNS_NAME {
-            return Err(InvalidTemplate::NeedsEc2);
-        }
         let known = VARIABLES.iter().find(|(known, _)| *known == name);
         let unknown = || InvalidTemplate::UnknownVariable { name: name.chars().take(MAX_SHOWN).collect() };
         known.map(|(_, variable)| *variable).ok_or_else(unknown)
     }
 
-    fn write(self, name: &mut String, caller: &Caller) -> Result<(), RenderError> {
+    fn write(self, name: &mut String, caller: &Caller, node: Option<&NodeName>) -> Result<(), RenderError> {
         let session = |variable| caller.session_name.as_ref().ok_or(RenderError::NoSession(variable));
         match self {
             Self::AccessKeyId => name.push_str(&caller.access_key_id),
             Self::AccountId => name.push_str(caller.account_id.as_str()),
+            Self::Ec2PrivateDnsName => name.push_str(node.ok_or(RenderError::NoNode)?.as_str()),
             Self::SessionName => {
                 let letters = session("SessionName")?.as_str().chars();
                 name.extend(letters.map(|letter| if letter == '@' { '-' } else { letter }));

@@ -16,7 +16,12 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
+mod old;
 mod process;
+
+pub use old::OldResult;
+
+use old::Old;
 
 /// Media type of [`Metrics::text`] (OpenMetrics 1.0).
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -44,6 +49,7 @@ pub struct Metrics {
     regions: Names,
     audit_dropped: Family<Outcome, Counter>,
     audit_write_errors: Counter,
+    certificate_end: Gauge<f64, AtomicU64>,
     config_info: Family<Generation, Gauge>,
     config_last_reload_success: Gauge,
     config_last_reload_success_time: Gauge<f64, AtomicU64>,
@@ -51,6 +57,10 @@ pub struct Metrics {
     connections_closed: Family<Reason, Counter>,
     decision_seconds: Family<Outcome, Histogram, fn() -> Histogram>,
     decisions: Family<Decision, Counter>,
+    ec2_instances: Counter,
+    ec2_look_ups: Family<Ec2LookUp, Counter>,
+    ec2_request_seconds: Histogram,
+    ec2_requests: Family<CacheResult, Counter>,
     in_flight: Gauge,
     policy_evaluations: Family<Evaluation, Counter>,
     policy_fuel: Family<Policy, Counter>,
@@ -63,6 +73,8 @@ pub struct Metrics {
     sts_cache: Family<CacheResult, Counter>,
     sts_request_seconds: Family<Region, Histogram, fn() -> Histogram>,
     sts_requests: Family<StsRequest, Counter>,
+    /// Under the names of aws-iam-authenticator, if the operator wants them.
+    old: Option<Old>,
 }
 
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
@@ -75,6 +87,12 @@ struct Decision {
     provider: &'static str,
     outcome: &'static str,
     reason: &'static str,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct Ec2LookUp {
+    source: &'static str,
+    result: &'static str,
 }
 
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
@@ -137,12 +155,21 @@ struct Names(RwLock<HashSet<Arc<str>>>);
 
 impl Default for Metrics {
     fn default() -> Self {
+        Self::new(false)
+    }
+}
+
+impl Metrics {
+    /// Nothing counted yet. `old_names`: count under the names of aws-iam-authenticator as well.
+    #[must_use]
+    pub fn new(old_names: bool) -> Self {
         let mut metrics = Self {
             registry: Registry::default(),
             policies: Names::default(),
             regions: Names::default(),
             audit_dropped: Family::default(),
             audit_write_errors: Counter::default(),
+            certificate_end: Gauge::default(),
             config_info: Family::default(),
             config_last_reload_success: Gauge::default(),
             config_last_reload_success_time: Gauge::default(),
@@ -150,6 +177,10 @@ impl Default for Metrics {
             connections_closed: Family::default(),
             decision_seconds: Family::new_with_constructor(|| Histogram::new(LOGIN_BUCKETS)),
             decisions: Family::default(),
+            ec2_instances: Counter::default(),
+            ec2_look_ups: Family::default(),
+            ec2_request_seconds: Histogram::new(LOGIN_BUCKETS),
+            ec2_requests: Family::default(),
             in_flight: Gauge::default(),
             policy_evaluations: Family::default(),
             policy_fuel: Family::default(),
@@ -162,13 +193,13 @@ impl Default for Metrics {
             sts_cache: Family::default(),
             sts_request_seconds: Family::new_with_constructor(|| Histogram::new(LOGIN_BUCKETS)),
             sts_requests: Family::default(),
+            old: None,
         };
         metrics.register();
+        metrics.old = old_names.then(|| Old::register(&mut metrics.registry));
         metrics
     }
-}
 
-impl Metrics {
     /// Names and help texts: the only place that has them. `_total` and units are appended on the wire.
     fn register(&mut self) {
         self.registry.register_collector(Box::new(process::Process));
@@ -180,6 +211,12 @@ impl Metrics {
             self.audit_dropped.clone(),
         );
         own.register("audit_write_errors", "Failed writes of audit lines", self.audit_write_errors.clone());
+        own.register_with_unit(
+            "certificate_end_timestamp",
+            "When the certificate in force ends; 0 if that is not known",
+            Unit::Seconds,
+            self.certificate_end.clone(),
+        );
         own.register("config_info", "Digest of the configuration in force", self.config_info.clone());
         own.register(
             "config_last_reload_successful",
@@ -204,6 +241,15 @@ impl Metrics {
             "Time from a token to its decision",
             Unit::Seconds,
             self.decision_seconds.clone(),
+        );
+        own.register("ec2_instances", "Instances asked for in calls to EC2", self.ec2_instances.clone());
+        own.register("ec2_look_ups", "Look-ups of the node behind a caller", self.ec2_look_ups.clone());
+        own.register("ec2_requests", "Calls to EC2", self.ec2_requests.clone());
+        own.register_with_unit(
+            "ec2_request_duration",
+            "Time of one call to EC2, all its pages",
+            Unit::Seconds,
+            self.ec2_request_seconds.clone(),
         );
         own.register("in_flight", "Token reviews under way", self.in_flight.clone());
         own.register("policy_evaluations", "Answers and faults of policies", self.policy_evaluations.clone());
@@ -255,9 +301,49 @@ impl Metrics {
         self.sts_requests.get_or_create(&StsRequest { region, result }).inc();
     }
 
+    /// One call to STS as the old metrics count it: the status of the answer, if there was one.
+    pub fn sts_answer(&self, region: &str, status: Option<u16>, is_throttled: bool) {
+        let Some(old) = &self.old else { return };
+        let region = self.regions.name(if region.is_empty() { "global" } else { region });
+        old.sts_answer(region, status, is_throttled);
+    }
+
+    /// One login as the old metrics count it.
+    pub fn old_login(&self, result: OldResult, took: Duration) {
+        if let Some(old) = &self.old {
+            old.login(result.label(), took);
+        }
+    }
+
+    /// Whether DynamicFile is asked, and nothing else. As with the old metrics, neither goes back to 0.
+    pub fn old_dynamic_file(&self, is_asked: bool, is_alone: bool) {
+        let Some(old) = &self.old else { return };
+        if is_asked {
+            old.dynamic_file_enabled.set(1);
+        }
+        if is_alone {
+            old.dynamic_file_only.set(1);
+        }
+    }
+
     /// A verified-caller look-up: `hit`, `refused` (a remembered refusal), `joined` (single-flight), `miss`.
     pub fn sts_cache(&self, result: &'static str) {
         self.sts_cache.get_or_create(&CacheResult { result }).inc();
+    }
+
+    /// One call to EC2 ended: result label (`ok` or a reason), instances asked for, time.
+    pub fn ec2_request(&self, result: &'static str, instances: usize, took: Duration) {
+        if let Some(old) = &self.old {
+            old.ec2_calls.inc();
+        }
+        self.ec2_instances.inc_by(u64::try_from(instances).unwrap_or(u64::MAX));
+        self.ec2_request_seconds.observe(took.as_secs_f64());
+        self.ec2_requests.get_or_create(&CacheResult { result }).inc();
+    }
+
+    /// One look-up of a node: `cache`, `ec2`, `joined`, `stale` or `none`, and `ok` or a reason label.
+    pub fn ec2_look_up(&self, source: &'static str, result: &'static str) {
+        self.ec2_look_ups.get_or_create(&Ec2LookUp { source, result }).inc();
     }
 
     /// One policy evaluation: policy name, verdict or fault label, time, fuel.
@@ -277,6 +363,12 @@ impl Metrics {
     /// Audit lines could not be written; they are kept and written later.
     pub fn audit_write_failed(&self) {
         self.audit_write_errors.inc();
+    }
+
+    /// The certificate in force ends then, as far as that is known.
+    pub fn certificate(&self, end: Option<SystemTime>) {
+        let since = end.and_then(|end| end.duration_since(SystemTime::UNIX_EPOCH).ok()).unwrap_or_default();
+        self.certificate_end.set(since.as_secs_f64());
     }
 
     /// A configuration went live at `now`: its digest.
@@ -315,6 +407,9 @@ impl Metrics {
 
     /// A live source could not be read: its reason label.
     pub fn source_failed(&self, source: &'static str, reason: &'static str) {
+        if let Some(old) = &self.old {
+            old.source_failed(source);
+        }
         self.source_failures.get_or_create(&SourceFailure { source, reason }).inc();
     }
 
@@ -346,6 +441,9 @@ impl Metrics {
 
     /// A request was turned away before, or in spite of, its decision.
     pub fn rejected(&self, reason: &'static str) {
+        if let Some(old) = &self.old {
+            old.rejected(reason);
+        }
         self.rejections.get_or_create(&Reason { reason }).inc();
     }
 }

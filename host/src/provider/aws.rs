@@ -25,6 +25,7 @@ use super::{Provider, StsCall, StsReply, VerifyError};
 use crate::{caller::Caller, token::BearerToken};
 
 pub mod credentials;
+pub mod ec2;
 pub mod hosts;
 pub mod presign;
 pub mod reply;

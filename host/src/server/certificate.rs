@@ -1,7 +1,8 @@
 //! The server's certificate and key, kept in the state directory as `cert.pem` and `key.pem`.
 //!
-//! A pair that is there is used as it is, whoever made it and whatever its algorithm. One is made
-//! only where there is neither file; nothing is ever overwritten.
+//! A pair that is there is used as it is, whoever made it and whatever its algorithm. One is made only where there is
+//! neither file. Nothing is overwritten but a certificate of the server's own [`authority`], and that only by a
+//! newer one for the same key; see [`keeper`].
 
 use std::{
     fs::OpenOptions,
@@ -22,6 +23,16 @@ use zeroize::Zeroizing;
 
 use super::{Hostname, NAME, files, tls};
 
+pub mod authority;
+pub mod keeper;
+mod served;
+
+pub use authority::{AUTHORITY, AUTHORITY_KEY};
+pub use keeper::{Keeper, Rotated};
+pub use served::{Served, Validity};
+
+use authority::Authority;
+
 /// File name of the certificate.
 pub const CERTIFICATE: &str = "cert.pem";
 /// File name of the key.
@@ -29,7 +40,7 @@ pub const KEY: &str = "key.pem";
 
 /// The certificate is good from this long before it is made, for clocks that run behind.
 const BACKDATE: Duration = Duration::from_secs(60 * 60);
-/// The certificate is good for ten years from when it is made.
+/// A certificate that vouches for itself is good for ten years from when it is made.
 const VALIDITY: Duration = Duration::from_secs(3652 * 24 * 60 * 60);
 /// Largest file that is read as a certificate or a key, in bytes.
 const MAX_BYTES: u64 = 256 * 1024;
@@ -50,6 +61,16 @@ pub struct Pair {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CertificateError {
+    /// The key is of a kind that Herald makes no certificates for.
+    #[error(
+        "{} is not a key that Herald makes certificates for: once every API server trusts ca.pem, stop Herald, remove \
+         cert.pem and key.pem, and start it again",
+        path.display()
+    )]
+    ForeignKey {
+        /// The key.
+        path: PathBuf,
+    },
     /// One file is there without the other.
     #[error(
         "{} is there but {} is missing: put the missing file back, or remove both to have a new pair made \
@@ -171,18 +192,35 @@ impl Pair {
         now: SystemTime,
     ) -> Result<Self, CertificateError> {
         let key_pair = KeyPair::generate().map_err(CertificateError::Make)?;
-        let signed = params(hostname, address, now)
+        let signed = params(hostname, address, VALIDITY, now)
             .and_then(|params| params.self_signed(&key_pair))
             .map_err(CertificateError::Make)?;
         let key_pem = Zeroizing::new(key_pair.serialize_pem());
         let (pem, der) = (signed.pem(), signed.der().clone());
-        let write = |path: &Path, source| CertificateError::Write { path: path.to_owned(), source };
         let folder = key.parent().unwrap_or_else(|| Path::new("."));
-        files::private_folder(folder).map_err(|source| write(folder, source))?;
-        files::create(key, key_pem.as_bytes(), 0o600).map_err(|source| write(key, source))?;
-        files::create(certificate, pem.as_bytes(), 0o644).map_err(|source| write(certificate, source))?;
+        files::private_folder(folder).map_err(|source| write_error(folder, source))?;
+        files::create(key, key_pem.as_bytes(), 0o600).map_err(|source| write_error(key, source))?;
+        files::create(certificate, pem.as_bytes(), 0o644).map_err(|source| write_error(certificate, source))?;
         let key = PrivateKeyDer::from_pem_slice(key_pem.as_bytes()).map_err(|_| not_pem(key, "private key"))?;
         Self { pem, chain: vec![der], key, made: true }.checked()
+    }
+
+    /// A new pair in `folder`, for which the authority there vouches; the authority is made too if there is none.
+    fn issue(
+        folder: &Path,
+        names: (&Hostname, IpAddr),
+        lifetime: Duration,
+        now: SystemTime,
+    ) -> Result<Self, CertificateError> {
+        let authority = Authority::load_or_create(folder, now)?;
+        let key = KeyPair::generate().map_err(CertificateError::Make)?;
+        let pem = authority.issue(&key, names, lifetime, now)?;
+        let (certificate_file, key_file) = (folder.join(CERTIFICATE), folder.join(KEY));
+        let key_pem = Zeroizing::new(key.serialize_pem());
+        files::create(&key_file, key_pem.as_bytes(), 0o600).map_err(|source| write_error(&key_file, source))?;
+        files::create(&certificate_file, pem.as_bytes(), 0o644)
+            .map_err(|source| write_error(&certificate_file, source))?;
+        Self::load(&certificate_file, &key_file).map(|pair| Self { made: true, ..pair })
     }
 
     /// Lets no pair out that TLS would not take.
@@ -192,14 +230,18 @@ impl Pair {
     }
 }
 
-/// Self-signed, and no authority: clients know the webhook by this certificate itself, so its key need
-/// not be able to vouch for others, and strict clients refuse an authority as a server.
-fn params(hostname: &Hostname, address: IpAddr, now: SystemTime) -> Result<CertificateParams, rcgen::Error> {
+/// No authority: its key need not be able to vouch for others, and strict clients refuse an authority as a server.
+fn params(
+    hostname: &Hostname,
+    address: IpAddr,
+    lifetime: Duration,
+    now: SystemTime,
+) -> Result<CertificateParams, rcgen::Error> {
     let mut params = CertificateParams::default();
     params.distinguished_name = DistinguishedName::new();
     params.distinguished_name.push(DnType::CommonName, NAME);
     params.not_before = (now - BACKDATE).into();
-    params.not_after = (now + VALIDITY).into();
+    params.not_after = (now + lifetime).into();
     params.is_ca = IsCa::ExplicitNoCa;
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
@@ -225,6 +267,10 @@ fn is_there(path: &Path) -> Result<bool, CertificateError> {
 /// Reads the key: a plain file that only its owner can write, opened without following a link.
 fn read_key(path: &Path) -> Result<Zeroizing<Vec<u8>>, CertificateError> {
     let failed = |source| CertificateError::Read { path: path.to_owned(), source };
+    if is_mounted(path) {
+        // Whoever may turn the link that Kubernetes made may as well write the folder.
+        return read(path);
+    }
     if !path.symlink_metadata().map_err(failed)?.is_file() {
         return Err(CertificateError::NotAFile { path: path.to_owned() });
     }
@@ -238,6 +284,18 @@ fn read_key(path: &Path) -> Result<Zeroizing<Vec<u8>>, CertificateError> {
         tracing::warn!(path = %path.display(), mode = format_args!("{mode:04o}"), "others can read the TLS key: chmod 600 it");
     }
     bytes(&mut file).map_err(failed)
+}
+
+/// Whether `path` is a file of a mounted Secret, a link to `..data/<its own name>` (Kubernetes documentation,
+/// "Secrets": mounted Secrets are updated automatically).
+fn is_mounted(path: &Path) -> bool {
+    let target = std::fs::read_link(path).ok();
+    let expected = path.file_name().map(|name| Path::new("..data").join(name));
+    target.is_some() && target == expected
+}
+
+fn write_error(path: &Path, source: io::Error) -> CertificateError {
+    CertificateError::Write { path: path.to_owned(), source }
 }
 
 fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, CertificateError> {

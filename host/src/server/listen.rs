@@ -48,7 +48,7 @@ struct Counted(Arc<Metrics>);
 
 impl Listener {
     pub(super) fn new(config: Config, tls: TlsAcceptor, room: Arc<Room>) -> Self {
-        let router = routes::router(Arc::clone(&room));
+        let router = routes::router(Arc::clone(&room), !config.address.is_loopback());
         let places = Arc::new(Semaphore::new(config.max_connections));
         Self { config: Arc::new(config), tls, room, router, places, phase: watch::Sender::new(Phase::Open) }
     }

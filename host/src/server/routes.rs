@@ -24,7 +24,7 @@ use serde::{Serialize, Serializer};
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
-use super::{Config, Services, WEBHOOK_PATH, body, connection::Connection, rejection::Rejection, reply};
+use super::{Config, Served, Services, WEBHOOK_PATH, body, connection::Connection, rejection::Rejection, reply};
 use crate::{
     authenticator::{Class, Decision},
     kubernetes::{TokenReview, token_review::ApiVersion},
@@ -35,6 +35,7 @@ use crate::{
 /// What all requests share.
 pub(super) struct Room {
     services: Services,
+    served: Arc<Served>,
     audiences: Vec<String>,
     body_timeout: Duration,
     max_body_bytes: usize,
@@ -103,17 +104,34 @@ struct Ready {
     #[serde(skip_serializing_if = "Option::is_none")]
     reload_error: Option<Arc<String>>,
     version: &'static str,
+    /// When the certificate in force ends.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    certificate_end: Option<String>,
 }
 
-/// All routes of the server.
-pub(super) fn router(room: Arc<Room>) -> Router {
-    Router::new()
+/// All routes of the webhook's own listener. Metrics are for whoever is on the machine, and so left out `off_host`.
+pub(super) fn router(room: Arc<Room>, off_host: bool) -> Router {
+    let routes = Router::new()
         .route(WEBHOOK_PATH, post(authenticate).fallback(wrong_method))
         .route("/healthz", get(async || "ok"))
+        .route("/readyz", get(readyz));
+    let routes = if off_host { routes } else { routes.route("/metrics", get(metrics)) };
+    routes.fallback(async || Rejection::NotFound).with_state(room)
+}
+
+/// Routes of the listener for health. `/` is `/healthz`, as probes of existing manifests expect.
+pub(super) fn health(room: Arc<Room>) -> Router {
+    Router::new()
+        .route("/", get(async || "ok"))
+        .route("/healthz", get(async || "ok"))
         .route("/readyz", get(readyz))
-        .route("/metrics", get(metrics))
         .fallback(async || Rejection::NotFound)
         .with_state(room)
+}
+
+/// Routes of the listener for metrics.
+pub(super) fn metrics_alone(room: Arc<Room>) -> Router {
+    Router::new().route("/metrics", get(metrics)).fallback(async || Rejection::NotFound).with_state(room)
 }
 
 async fn authenticate(
@@ -150,9 +168,10 @@ async fn metrics(State(room): State<Arc<Room>>) -> Response {
 // === impl Room ===
 
 impl Room {
-    pub(super) fn new(config: &Config, services: Services) -> Self {
+    pub(super) fn new(config: &Config, services: Services, served: Arc<Served>) -> Self {
         Self {
             services,
+            served,
             audiences: config.audiences.clone(),
             body_timeout: config.body_timeout,
             max_body_bytes: config.max_body_bytes,
@@ -264,6 +283,10 @@ impl Room {
             generation: authenticator.generation.clone(),
             reload_error: self.services.reload_error.load_full(),
             version: env!("CARGO_PKG_VERSION"),
+            certificate_end: self
+                .served
+                .validity()
+                .map(|validity| humantime::format_rfc3339_seconds(validity.end).to_string()),
         }
     }
 }

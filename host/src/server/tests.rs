@@ -56,9 +56,9 @@ impl Running {
         let (stop, stopped) = oneshot::channel::<()>();
         let mut trust = RootCertStore::empty();
         trust.add(CertificateDer::from_pem_slice(pair.certificate_pem().as_bytes()).unwrap()).unwrap();
-        let shared = services.clone();
+        let (shared, served) = (services.clone(), Served::new(&pair).unwrap());
         let task = tokio::spawn(async move {
-            serve(listener, config, &pair, shared, async {
+            serve(listener, config, served, shared, async {
                 // The sender's end is also a stop.
                 let _ = stopped.await;
             })
@@ -488,7 +488,7 @@ async fn errors_name_the_place() {
     let folder = tempfile::tempdir().unwrap();
     let config = Config { state_dir: folder.path().to_owned(), ..Config::default() };
     let pair = load_certificate(&config, SystemTime::UNIX_EPOCH + 3 * Duration::from_secs(86_400)).unwrap();
-    let error = write_kubeconfig(&config, &pair, Path::new("/dev/null/kubeconfig.yaml")).unwrap_err();
+    let error = write_kubeconfig(&config, pair.certificate_pem(), Path::new("/dev/null/kubeconfig.yaml")).unwrap_err();
     assert!(
         error.to_string().starts_with("cannot write the webhook kubeconfig /dev/null/kubeconfig.yaml: "),
         "{error}"

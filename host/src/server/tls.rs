@@ -5,7 +5,8 @@ use std::sync::Arc;
 use rustls::{
     ServerConfig,
     crypto::ring::{Ticketer, default_provider},
-    sign::{CertifiedKey, SingleCertAndKey},
+    server::ResolvesServerCert,
+    sign::CertifiedKey,
 };
 use tokio_rustls::TlsAcceptor;
 
@@ -18,14 +19,13 @@ use super::Pair;
 )]
 pub struct UnusablePair(#[source] rustls::Error);
 
-/// Accepts TLS connections with `pair`.
-pub(super) fn acceptor(pair: &Pair) -> Result<TlsAcceptor, UnusablePair> {
-    let certified = certified(pair)?;
+/// Accepts TLS connections and shows them what `certificate` gives.
+pub(super) fn acceptor(certificate: Arc<dyn ResolvesServerCert>) -> Result<TlsAcceptor, UnusablePair> {
     let mut config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
         .with_safe_default_protocol_versions()
         .map_err(UnusablePair)?
         .with_no_client_auth()
-        .with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
+        .with_cert_resolver(certificate);
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     config.ticketer = Ticketer::new().map_err(UnusablePair)?;
     Ok(Arc::new(config).into())

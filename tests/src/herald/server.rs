@@ -129,7 +129,7 @@ impl Setup {
             .arg(path("state"))
             .arg("--generate-kubeconfig")
             .arg(path("kubeconfig.yaml"))
-            .args(["--port", "0"])
+            .args(["--port", "0", "--health-port", "0", "--metrics-port", "0"])
             .args(&self.arguments)
             .env_clear()
             .env("HOME", self.folder())
@@ -146,6 +146,16 @@ impl Setup {
 // === impl Server ===
 
 impl Server {
+    /// Trusts what [`Self::ca_pem`] says now, as an API server does that has been started again.
+    ///
+    /// # Errors
+    ///
+    /// When there is no certificate in it.
+    pub fn trust_again(&mut self) -> anyhow::Result<()> {
+        self.client = client(&self.ca_pem, &[b"h2", b"http/1.1"])?;
+        Ok(())
+    }
+
     /// Posts a v1 TokenReview as the API server does, over HTTP/2.
     ///
     /// # Errors
@@ -189,6 +199,21 @@ impl Server {
     /// When there is no answer.
     pub async fn get(&self, path: &str) -> anyhow::Result<Answer> {
         Answer::of(self.client.get(self.url.replace("/authenticate", path))).await
+    }
+
+    /// `GET`s a path of the listener for `what`, `health` or `metrics`, in plain HTTP.
+    ///
+    /// # Errors
+    ///
+    /// When the log does not tell where it is, or there is no answer.
+    pub async fn get_plain(&self, what: &str, path: &str) -> anyhow::Result<Answer> {
+        let line = format!("msg=\"{what} is told in plain HTTP\"");
+        let address = |text: &str| {
+            let line = text.lines().find(|text| text.contains(&line))?;
+            line.split("address=\"").nth(1)?.split('"').next().map(str::to_owned)
+        };
+        let address = self.stderr.wait_for(READY, address).await.with_context(|| format!("no listener for {what}"))?;
+        Answer::of(self.client.get(format!("http://{address}{path}"))).await
     }
 
     /// The value of a metric, by its name with its labels as they are written.

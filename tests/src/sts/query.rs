@@ -9,7 +9,7 @@ use super::error::StsError;
 pub struct Parameters<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
 
 /// Most parameters in one request.
-const MAX_PARAMETERS: usize = 64;
+const MAX_PARAMETERS: usize = 256;
 
 // === impl Parameters ===
 

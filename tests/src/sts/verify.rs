@@ -65,6 +65,21 @@ pub fn verify(
     keys: &Keys,
     now: SystemTime,
 ) -> Result<Arc<Key>, StsError> {
+    verify_for("sts", wire, parameters, keys, now)
+}
+
+/// The same for another service of AWS.
+///
+/// # Errors
+///
+/// As [`verify`].
+pub(super) fn verify_for(
+    service: &str,
+    wire: &Wire<'_>,
+    parameters: &Parameters<'_>,
+    keys: &Keys,
+    now: SystemTime,
+) -> Result<Arc<Key>, StsError> {
     let presigned = ["X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Signature"];
     let presigned = presigned.iter().any(|name| parameters.find(name).is_some());
     let claim = match (single_header(wire, "authorization")?, presigned) {
@@ -83,7 +98,7 @@ pub fn verify(
     if key.expires_at.is_some_and(|end| end <= now) {
         return Err(StsError::ExpiredToken);
     }
-    check_scope(&claim, wire.host)?;
+    check_scope(&claim, service, wire.host)?;
     check_window(&claim, signed_at, now)?;
     if claim.recompute(&key.secret, wire, parameters, presigned)? == claim.signature {
         Ok(key)
@@ -211,7 +226,7 @@ fn check_algorithm(algorithm: &str) -> Result<(), StsError> {
     }
 }
 
-fn check_scope(claim: &Claim<'_>, host: &str) -> Result<(), StsError> {
+fn check_scope(claim: &Claim<'_>, expected: &str, host: &str) -> Result<(), StsError> {
     let Scope { date, region, service } = claim.scope;
     let wrong = |text: String| Err(StsError::SignatureDoesNotMatch(text));
     if claim.terminator != TERMINATOR {
@@ -220,8 +235,8 @@ fn check_scope(claim: &Claim<'_>, host: &str) -> Result<(), StsError> {
             claim.terminator
         ));
     }
-    if service != "sts" {
-        return wrong("Credential should be scoped to correct service: 'sts'. ".to_owned());
+    if service != expected {
+        return wrong(format!("Credential should be scoped to correct service: '{expected}'. "));
     }
     let right_region = match host_region(host) {
         Some(HostRegion::Of(expected)) => region == expected,

@@ -48,7 +48,7 @@ fn roles(entries: &str) -> String {
     )
 }
 
-/// An `aws-auth` of a cluster with an administrator; nodes, too, in the days when this release looks them up.
+/// An `aws-auth`.
 fn aws_auth(data: &str) -> String {
     format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: aws-auth, namespace: kube-system}}\ndata:\n{data}")
 }
@@ -59,6 +59,49 @@ fn a_good_file_has_nothing_to_say() {
         &roles("  - {rolearn: 'arn:aws:iam::123456789012:role/Dev', username: 'dev:{{SessionName}}'}\n"),
         &expect![[r#"
             1 file: nothing to say
+        "#]],
+    );
+}
+
+#[test]
+fn nodes_are_looked_up_and_that_is_said() {
+    check(
+        &roles(
+            "  - {rolearn: 'arn:aws:iam::123456789012:role/Nodes', username: 'system:node:{{EC2PrivateDNSName}}', groups: [system:nodes]}\n",
+        ),
+        &expect![[r#"
+            note[needs-ec2]: each login asks EC2 for the instance that its session is named after
+              --> 1.yaml:5:5 (server.mapRoles[0])
+               |
+             5 |   - {rolearn: 'arn:aws:iam::123456789012:role/Nodes', username: 'system:node:{{EC2PrivateDNSName}}', groups: [system:nodes]}
+               |     ^^^^^^^^
+               = fix: allow Herald ec2:DescribeInstances, and let nobody but EC2 assume this role: a session is named by its maker
+
+            1 file: 1 note
+        "#]],
+    );
+    check(
+        "clusterID: c\nserver:\n  ec2DescribeInstancesQps: 0\n  ec2: {roles: ['arn:aws:iam::123456789012:user/a']}\n  sourceARN: nothing\n  bootstrapAdmins: ['arn:aws:iam::123456789012:role/A']\n",
+        &expect![[r#"
+            error[invalid-value]: must be from 1 to 1000
+              --> 1.yaml:3:28 (server.ec2DescribeInstancesQps)
+               |
+             3 |   ec2DescribeInstancesQps: 0
+               |                            ^
+
+            error[invalid-value]: not the ARN of an AWS role, such as arn:aws:iam::123456789012:role/Nodes
+              --> 1.yaml:4:17 (server.ec2.roles[0])
+               |
+             4 |   ec2: {roles: ['arn:aws:iam::123456789012:user/a']}
+               |                 ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+
+            error[invalid-value]: not an ARN with an account, such as arn:aws:eks:eu-west-1:123456789012:cluster/prod
+              --> 1.yaml:5:14 (server.sourceARN)
+               |
+             5 |   sourceARN: nothing
+               |              ^^^^^^^
+
+            1 file: 3 errors
         "#]],
     );
 }

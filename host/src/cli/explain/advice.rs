@@ -6,11 +6,27 @@ use crate::{caller::Caller, config::Config, mapping::near};
 pub(super) fn for_reason(reason: &str, config: &Config) -> Option<String> {
     let id = config.cluster_id.as_ref().map_or("<cluster id>", |id| id.as_str());
     let advice = match reason {
+        "ec2_credentials" => "give Herald AWS credentials, or let it assume the roles of `server.ec2`".to_owned(),
+        "ec2_endpoint" => "set `server.ec2.region` or `server.ec2.endpoint`".to_owned(),
+        "ec2_overloaded" | "ec2_throttled" | "ec2_timeout" | "ec2_unavailable" | "ec2_unintelligible" => {
+            "try again in a moment; the server's log says what keeps EC2 from answering".to_owned()
+        }
+        "ec2_refused" => "allow Herald's role ec2:DescribeInstances".to_owned(),
         "expired" => "make a new token: one is good for 15 minutes".to_owned(),
         "foreign" | "token_prefix" => "make a token with `herald token` or `aws eks get-token`".to_owned(),
         "host_partition" => "use credentials of this cluster's partition, or set `server.partition`".to_owned(),
         "host_region" => "add the host and its region to `server.sts.endpoints`".to_owned(),
         "host_unknown" => "use an STS of AWS, or add its host to `server.sts.endpoints`".to_owned(),
+        "node_name_invalid" => "give the instance a private DNS name that Kubernetes takes".to_owned(),
+        "node_not_an_instance" => {
+            "map this role to people with `{{SessionName}}`; only EC2 instances have a node's name".to_owned()
+        }
+        "node_not_found" => {
+            "set `server.ec2.region`, and a role for the instance's account in `server.ec2.roles`".to_owned()
+        }
+        "node_not_looked_up" => "give --ec2 to have EC2 asked".to_owned(),
+        "node_other_account" => "nobody but EC2 should be allowed to assume the nodes' role".to_owned(),
+        "node_without_name" => "wait until the instance runs".to_owned(),
         "not_yet_valid" => "set the clock of the machine that made the token".to_owned(),
         "policy_denied" => "the policy's words say why; its settings decide".to_owned(),
         "signed_headers_cluster_id" => format!("make the token for this cluster: `herald token -i {id}`"),

@@ -507,7 +507,7 @@ fn explanations_are_the_servers_decisions() {
         let (_, out) = run_with(&["--arn", arn, "-o", "json"], config, "");
         let explained: Value = serde_json::from_str(&out).expect("JSON");
         let loaded = Config::parse(Path::new("config.yaml"), config).expect("it loads").config;
-        let authenticator = cluster::run(build(&loaded)).expect("it builds");
+        let authenticator = cluster::run(build(&loaded, false)).expect("it builds");
         let caller = caller(arn);
         let now = SystemTime::UNIX_EPOCH + NOW;
         let request = crate::policy::Request { caller: &caller, cluster_id: "c", now, current: None, trail: &[] };

@@ -28,7 +28,14 @@ fn identity() -> Identity {
 
 fn decision(outcome: Outcome) -> Decision {
     let log = vec![LogLine { level: "info", message: "on\u{1b}[2Jcall".into() }];
-    let stage = |stage: &str, verdict, fuel, log| StageRecord { stage: stage.into(), verdict, micros: 3, fuel, log };
+    let stage = |stage: &str, verdict, fuel, log| StageRecord {
+        stage: stage.into(),
+        verdict,
+        micros: 3,
+        fuel,
+        node: None,
+        log,
+    };
     Decision {
         decision_id: uuid::Uuid::nil(),
         provider: "aws",

@@ -1,13 +1,17 @@
 //! The chain as a table: stages and what they say, and who gets in.
 
-use std::{collections::BTreeMap, sync::LazyLock, time::SystemTime};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::LazyLock,
+    time::SystemTime,
+};
 
 use futures_util::future::BoxFuture;
 
 use super::*;
 use crate::{
     caller::{Caller, PrincipalId, PrincipalKind},
-    mapping::MountedFile,
+    mapping::{MountedFile, NodeName, Rules, node::Found, rule::Subject, template::Template},
 };
 
 static CALLER: LazyLock<Caller> = LazyLock::new(|| Caller {
@@ -159,8 +163,8 @@ fn skipping_an_augment_policy_only_loses_what_it_would_add() {
 
 #[test]
 fn account_rules_come_after_every_explicit_mapping() {
-    let accounts = std::collections::BTreeSet::from(["123456789012".parse().expect("12 digits")]);
-    let listing = MountedFile::new(std::sync::Arc::default(), accounts);
+    let accounts = BTreeSet::from(["123456789012".parse().expect("12 digits")]);
+    let listing = MountedFile::new(Arc::default(), accounts);
     let with = |later| {
         let mut chain = Chain { map: links(later, false), ..Chain::default() };
         let stage: Box<dyn Stage> = Box::new(listing.clone());
@@ -187,4 +191,50 @@ fn every_stage_that_was_asked_is_on_record() {
     let verdicts: Vec<_> = decide(&chain).stages.iter().map(|record| (record.stage.clone(), record.verdict)).collect();
     let expected = [("no", "abstain"), ("alice", "allow"), ("add-x", "policy_out_of_bounds")];
     assert_eq!(verdicts, expected.map(|(stage, verdict)| (stage.to_owned(), verdict)));
+}
+
+/// Knows one name, or says why not.
+struct Knows(Result<&'static str, &'static str>);
+
+impl NodeNames for Knows {
+    fn find<'a>(&'a self, _: &'a Caller) -> BoxFuture<'a, Found> {
+        let none = |reason| NoNode { reason, message: "no".into(), is_retryable: reason == "later" };
+        let name = self.0.map_err(none).map(|text| NodeName::parse(text).expect("a name"));
+        Box::pin(async { Found { name, source: "test" } })
+    }
+}
+
+#[tokio::test]
+async fn the_name_of_a_node_is_looked_up_for_the_entry_that_asks_for_it() {
+    async fn check(nodes: Option<Knows>, arn: &str, expected: Result<&str, (&str, bool)>, asked: bool) {
+        let mut rules = Rules::default();
+        for (arn, username) in [
+            ("arn:aws:iam::123456789012:role/Node", "system:node:{{EC2PrivateDNSName}}"),
+            ("arn:aws:iam::123456789012:role/Admin", "admin"),
+        ] {
+            let template = Template::parse(username).expect("a template");
+            let subject = Subject::Arn(arn.parse().expect("an ARN"));
+            rules.insert(subject, Rule::new(template, Arc::from([]), 1)).expect("written once");
+        }
+        let stage = MountedFile::new(Arc::new(rules), BTreeSet::new());
+        let mut caller = CALLER.clone();
+        caller.canonical_arn = arn.to_owned();
+        let nodes = nodes.map(|nodes| Arc::new(nodes) as Arc<dyn NodeNames>);
+        let chain = Chain {
+            map: vec![Link { stage: Box::new(stage), ceiling: None, skip_on_fault: false }],
+            nodes,
+            ..Chain::default()
+        };
+        let now = SystemTime::UNIX_EPOCH;
+        let trace = chain.decide(Request { caller: &caller, cluster_id: "c", now, current: None, trail: &[] }).await;
+        let found = trace.outcome.as_ref().map(|mapping| mapping.username.as_str());
+        assert_eq!(found.map_err(|refusal| (refusal.reason(), refusal.is_retryable())), expected);
+        assert_eq!(trace.stages[0].node.is_some(), asked);
+    }
+    let (node, admin) = ("arn:aws:iam::123456789012:role/Node", "arn:aws:iam::123456789012:role/Admin");
+    check(Some(Knows(Ok("a.internal"))), node, Ok("system:node:a.internal"), true).await;
+    check(Some(Knows(Err("never"))), node, Err(("never", false)), true).await;
+    check(Some(Knows(Err("later"))), node, Err(("later", true)), true).await;
+    check(None, node, Err(("node_not_looked_up", false)), false).await;
+    check(Some(Knows(Err("never"))), admin, Ok("admin"), false).await;
 }

@@ -11,7 +11,7 @@ fn render(text: &str, session: Option<&str>) -> Result<String, String> {
     let mut caller = caller("arn:aws:sts::123456789012:assumed-role/Admin/session");
     caller.session_name = session.map(crate::caller::SessionName::new);
     let template = Template::parse(text).map_err(|error| error.to_string())?;
-    template.render(&caller).map_err(|error| error.to_string())
+    template.render(&caller, None).map_err(|error| error.to_string())
 }
 
 #[track_caller]
@@ -51,7 +51,7 @@ fn what_is_not_understood_is_refused_at_load() {
         "{{Nope}}",
         None,
         &expect![
-            "unknown template variable {{Nope}}; known are {{AccessKeyID}}, {{AccountID}}, {{SessionName}}, {{SessionNameRaw}}"
+            "unknown template variable {{Nope}}; known are {{AccessKeyID}}, {{AccountID}}, {{EC2PrivateDNSName}}, {{SessionName}}, {{SessionNameRaw}}"
         ],
     );
     refused(
@@ -67,13 +67,30 @@ fn what_is_not_understood_is_refused_at_load() {
     refused("a:{{AccountID", None, &expect!["template braces do not pair up: write {{Variable}}"]);
     refused("a:{{AccountID}", None, &expect!["template braces do not pair up: write {{Variable}}"]);
     refused("a:{AccountID}}", None, &expect!["template braces do not pair up: write {{Variable}}"]);
-    refused(
-        "system:node:{{EC2PrivateDNSName}}",
-        None,
-        &expect![
-            "{{EC2PrivateDNSName}} needs EC2 look-ups, which this release does not make yet: keep node roles with the authenticator that makes them"
-        ],
+}
+
+#[test]
+fn the_name_of_a_node_is_filled_in_once_it_is_found() {
+    #[track_caller]
+    fn check(text: &str, node: Option<&str>, session: &str, expected: Result<&str, RenderError>) {
+        let mut caller = caller("arn:aws:sts::123456789012:assumed-role/Node/i-0");
+        caller.session_name = Some(crate::caller::SessionName::new(session));
+        let node = node.map(|name| NodeName::parse(name).expect("a name"));
+        let template = Template::parse(text).expect("a template");
+        assert!(template.needs_node());
+        assert_eq!(template.to_string(), text);
+        assert_eq!(template.render(&caller, node.as_ref()).as_deref(), expected.as_ref().copied());
+    }
+    let node = "system:node:{{EC2PrivateDNSName}}";
+    check(node, Some("ip-10-0-0-1.ec2.internal"), "i-0", Ok("system:node:ip-10-0-0-1.ec2.internal"));
+    check(node, None, "i-0", Err(RenderError::NoNode));
+    check(
+        "{{SessionNameRaw}}/{{EC2PrivateDNSName}}",
+        Some("a"),
+        "{{EC2PrivateDNSName}}",
+        Ok("{{EC2PrivateDNSName}}/a"),
     );
+    assert!(!Template::parse("{{SessionName}}").expect("a template").needs_node());
 }
 
 #[test]

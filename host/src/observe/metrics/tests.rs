@@ -31,6 +31,10 @@ fn text_is_stable() {
         # HELP herald_audit_write_errors Failed writes of audit lines.
         # TYPE herald_audit_write_errors counter
         herald_audit_write_errors_total 0
+        # HELP herald_certificate_end_timestamp_seconds When the certificate in force ends; 0 if that is not known.
+        # TYPE herald_certificate_end_timestamp_seconds gauge
+        # UNIT herald_certificate_end_timestamp_seconds seconds
+        herald_certificate_end_timestamp_seconds 0.0
         # HELP herald_config_info Digest of the configuration in force.
         # TYPE herald_config_info gauge
         herald_config_info{generation="0b"} 1
@@ -55,6 +59,14 @@ fn text_is_stable() {
         # UNIT herald_decision_duration_seconds seconds
         herald_decision_duration_seconds_sum{outcome="allowed"} 0.0007
         herald_decision_duration_seconds_count{outcome="allowed"} 1
+        # HELP herald_ec2_instances Instances asked for in calls to EC2.
+        # TYPE herald_ec2_instances counter
+        herald_ec2_instances_total 0
+        # HELP herald_ec2_request_duration_seconds Time of one call to EC2, all its pages.
+        # TYPE herald_ec2_request_duration_seconds histogram
+        # UNIT herald_ec2_request_duration_seconds seconds
+        herald_ec2_request_duration_seconds_sum 0.0
+        herald_ec2_request_duration_seconds_count 0
         # HELP herald_in_flight Token reviews under way.
         # TYPE herald_in_flight gauge
         herald_in_flight 1
@@ -119,4 +131,72 @@ fn names_are_bounded() {
     assert_eq!(&*names.name("0").0, "0");
     assert_eq!(&*names.name("another").0, "other");
     assert!(names.0.read().unwrap().len() <= MAX_NAMES + 1);
+}
+
+#[test]
+fn the_old_names_are_there_for_who_wants_them() {
+    let metrics = Metrics::new(true);
+    let took = Duration::from_millis(20);
+    for result in [
+        OldResult::InvalidToken,
+        OldResult::NotAllowed,
+        OldResult::StsError,
+        OldResult::StsThrottling,
+        OldResult::Success,
+    ] {
+        metrics.old_login(result, took);
+    }
+    metrics.rejected("method");
+    metrics.rejected("busy");
+    metrics.sts_answer("eu-west-1", Some(200), false);
+    metrics.sts_answer("", Some(429), true);
+    metrics.sts_answer("eu-west-1", None, false);
+    metrics.source_failed("EKSConfigMap", "list");
+    metrics.source_failed("DynamicFile", "read");
+    metrics.source_failed("CRD", "list");
+    metrics.ec2_request("ok", 3, took);
+    metrics.old_dynamic_file(true, false);
+    let text = metrics.text();
+    let kept = |line: &&str| {
+        let success = line.contains("success") || !line.contains("_bucket{");
+        line.starts_with("aws_iam_authenticator_") && success
+    };
+    let mut own: Vec<&str> = text.lines().filter(kept).collect();
+    own.sort_unstable();
+    expect![[r#"
+        aws_iam_authenticator_authenticate_latency_seconds_bucket{le="+Inf",result="success"} 1
+        aws_iam_authenticator_authenticate_latency_seconds_bucket{le="0.005",result="success"} 0
+        aws_iam_authenticator_authenticate_latency_seconds_bucket{le="0.01",result="success"} 0
+        aws_iam_authenticator_authenticate_latency_seconds_bucket{le="0.025",result="success"} 1
+        aws_iam_authenticator_authenticate_latency_seconds_bucket{le="0.05",result="success"} 1
+        aws_iam_authenticator_authenticate_latency_seconds_bucket{le="0.1",result="success"} 1
+        aws_iam_authenticator_authenticate_latency_seconds_bucket{le="0.25",result="success"} 1
+        aws_iam_authenticator_authenticate_latency_seconds_bucket{le="0.5",result="success"} 1
+        aws_iam_authenticator_authenticate_latency_seconds_bucket{le="1.0",result="success"} 1
+        aws_iam_authenticator_authenticate_latency_seconds_bucket{le="10.0",result="success"} 1
+        aws_iam_authenticator_authenticate_latency_seconds_bucket{le="2.5",result="success"} 1
+        aws_iam_authenticator_authenticate_latency_seconds_bucket{le="5.0",result="success"} 1
+        aws_iam_authenticator_authenticate_latency_seconds_count{result="invalid_token"} 1
+        aws_iam_authenticator_authenticate_latency_seconds_count{result="malformed_request"} 1
+        aws_iam_authenticator_authenticate_latency_seconds_count{result="sts_error"} 1
+        aws_iam_authenticator_authenticate_latency_seconds_count{result="sts_throttling"} 1
+        aws_iam_authenticator_authenticate_latency_seconds_count{result="success"} 1
+        aws_iam_authenticator_authenticate_latency_seconds_count{result="uknown_user"} 1
+        aws_iam_authenticator_authenticate_latency_seconds_sum{result="invalid_token"} 0.02
+        aws_iam_authenticator_authenticate_latency_seconds_sum{result="malformed_request"} 0.0
+        aws_iam_authenticator_authenticate_latency_seconds_sum{result="sts_error"} 0.02
+        aws_iam_authenticator_authenticate_latency_seconds_sum{result="sts_throttling"} 0.02
+        aws_iam_authenticator_authenticate_latency_seconds_sum{result="success"} 0.02
+        aws_iam_authenticator_authenticate_latency_seconds_sum{result="uknown_user"} 0.02
+        aws_iam_authenticator_configmap_watch_failures_total 1
+        aws_iam_authenticator_dynamic_file_enabled 1
+        aws_iam_authenticator_dynamic_file_only 0
+        aws_iam_authenticator_dynamicfile_failures_total 1
+        aws_iam_authenticator_ec2_describe_instances_calls_total 1
+        aws_iam_authenticator_sts_connection_failures_total{StsRegion="eu-west-1"} 1
+        aws_iam_authenticator_sts_responses_total{ResponseCode="200",StsRegion="eu-west-1"} 1
+        aws_iam_authenticator_sts_responses_total{ResponseCode="429",StsRegion="global"} 1
+        aws_iam_authenticator_sts_throttling_total{StsRegion="global"} 1"#]]
+    .assert_eq(&own.join("\n"));
+    assert!(!Metrics::default().text().contains("aws_iam_authenticator"), "and for nobody else");
 }

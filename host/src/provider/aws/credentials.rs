@@ -29,7 +29,7 @@ use aws_credential_types::{
     provider::{ProvideCredentials as _, error::CredentialsError},
 };
 
-use self::{http::Client, role::Step};
+use self::role::Step;
 use crate::caller::Arn;
 
 mod http;
@@ -37,6 +37,8 @@ mod mfa;
 mod role;
 
 pub use role::AskCode;
+
+pub(super) use http::Client;
 
 /// Region where nobody names one.
 const DEFAULT_REGION: &str = "us-east-1";
@@ -76,6 +78,8 @@ pub struct Role {
     pub session_name: Option<String>,
     /// Take the name of the session that assumes the role, if it is one and `session_name` is none.
     pub forward_session_name: bool,
+    /// ARN and account of the resource on whose behalf the role is assumed, for trust policies that ask for them.
+    pub source_arn: Option<(String, String)>,
 }
 
 /// Credentials, and the settings that go with them.

@@ -16,6 +16,8 @@ mod table;
 const GLOBAL_HOST: &str = "sts.amazonaws.com";
 const GLOBAL_SCOPE: &str = "us-east-1";
 const GLOBAL_REGION: &str = "aws-global";
+/// Regions with `ec2-fips`; in GovCloud the plain endpoint is one (AWS General Reference, "Amazon EC2 endpoints and quotas").
+const EC2_FIPS: [&str; 6] = ["ca-central-1", "ca-west-1", "us-east-1", "us-east-2", "us-west-1", "us-west-2"];
 /// Longest DNS label (RFC 1035, section 2.3.4).
 const MAX_LABEL: usize = 63;
 /// Longest DNS name in text (RFC 1035, section 2.3.4).
@@ -123,6 +125,9 @@ pub enum NoEndpoint {
     /// The text names no region of any partition.
     #[error("{0:?} is not an AWS region: set --region or AWS_REGION to one such as eu-west-1")]
     NotARegion(String),
+    /// FIPS was asked for where EC2 has no FIPS endpoint.
+    #[error("EC2 has no FIPS endpoint in {0}: unset AWS_USE_FIPS_ENDPOINT or set `server.ec2.endpoint`")]
+    NoEc2Fips(String),
     /// FIPS was asked for where STS has no FIPS endpoint.
     #[error("STS has no FIPS endpoint in {0}: unset AWS_USE_FIPS_ENDPOINT or choose another region")]
     NoFips(String),
@@ -228,6 +233,29 @@ impl Target {
     }
 }
 
+impl Target {
+    /// The EC2 endpoint of `region`, in the flavour asked for. New regions are taken by the form of their names, as for
+    /// STS.
+    ///
+    /// # Errors
+    ///
+    /// [`NoEndpoint`].
+    pub fn ec2(region: &str, fips: bool, dual_stack: bool) -> Result<Self, NoEndpoint> {
+        let row = row_of_region(region).ok_or_else(|| NoEndpoint::NotARegion(region.to_owned()))?;
+        let service = match fips && row.partition != Partition::AwsUsGov {
+            false => "ec2",
+            true if EC2_FIPS.contains(&region) && !dual_stack => "ec2-fips",
+            true => return Err(NoEndpoint::NoEc2Fips(region.to_owned())),
+        };
+        let domain = if dual_stack { row.dual_stack } else { row.domain };
+        Ok(Self {
+            host: format!("{service}.{region}.{domain}"),
+            scope_region: region.to_owned(),
+            partition: row.partition,
+        })
+    }
+}
+
 // === impl Partition ===
 
 impl Partition {
@@ -272,6 +300,12 @@ impl TryFrom<String> for HostName {
 }
 
 // === impl RegionName ===
+
+impl fmt::Display for RegionName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
 
 impl TryFrom<String> for RegionName {
     type Error = InvalidName;

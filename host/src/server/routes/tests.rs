@@ -78,7 +78,7 @@ fn line(decision: impl Serialize) -> Value {
 
 #[tokio::test]
 async fn readiness_follows_conditions_and_the_drain() {
-    let room = Room::new(&Config::default(), services(Output::Stderr));
+    let room = Room::new(&Config::default(), services(Output::Stderr), served());
     let reasons =
         || room.ready().reasons.into_iter().map(|(name, reason)| format!("{name}: {reason}")).collect::<Vec<_>>();
     assert!(room.ready().ready);
@@ -96,7 +96,7 @@ async fn readiness_follows_conditions_and_the_drain() {
 async fn a_login_that_cannot_be_recorded_is_not_answered() {
     let mut services = services(Output::Stderr);
     services.audit = Arc::new(AuditLog::stuck_for_test(4096, Arc::default()));
-    let room = Room::new(&Config::default(), services);
+    let room = Room::new(&Config::default(), services, served());
     let question = Question {
         client: "127.0.0.1:1".parse().unwrap(),
         now: SystemTime::UNIX_EPOCH,
@@ -117,7 +117,7 @@ async fn a_login_that_cannot_be_recorded_is_not_answered() {
 async fn strangers_cannot_fill_the_audit_log() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("audit.log");
-    let room = Room::new(&Config::default(), services(Output::File(file.clone())));
+    let room = Room::new(&Config::default(), services(Output::File(file.clone())), served());
     let question = Question {
         client: "127.0.0.1:1".parse().unwrap(),
         now: SystemTime::UNIX_EPOCH,
@@ -135,4 +135,14 @@ async fn strangers_cannot_fill_the_audit_log() {
     let lines = |part: &str| text.lines().filter(|line| line.contains(part)).count();
     assert!((1000..2000).contains(&lines("token_base64")), "{}", lines("token_base64"));
     assert_eq!((lines("not_mapped"), lines(r#""outcome":"allowed""#)), (1, 1));
+}
+
+/// A certificate that nobody is shown.
+fn served() -> Arc<Served> {
+    let folder = tempfile::tempdir().unwrap();
+    let config = Config { state_dir: folder.path().to_owned(), ..Config::default() };
+    Served::new(
+        &crate::server::load_certificate(&config, SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000)).unwrap(),
+    )
+    .unwrap()
 }

@@ -51,6 +51,7 @@ fn everything_that_says_whose_a_token_is_makes_another_file() {
         external_id: Some(external.to_owned()),
         session_name: Some(session.to_owned()),
         forward_session_name: forward,
+        source_arn: None,
     };
     let with_role = |role| Request { role: Some(role), ..Request::default() };
     let named = |profile: Option<&str>, region: Option<&str>| Request {

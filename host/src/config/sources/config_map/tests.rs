@@ -27,7 +27,7 @@ const USERS: &str = "- {userarn: 'arn:aws:iam::111122223333:user/bob', username:
 
 fn names(read: &Read, arn: &str) -> String {
     let caller = caller(arn);
-    match read.mappings.rules.find(&caller, SystemTime::UNIX_EPOCH).map(|rule| rule.render(&caller)) {
+    match read.mappings.rules.find(&caller, SystemTime::UNIX_EPOCH).map(|rule| rule.render(&caller, None)) {
         Some(Ok(mapping)) => format!("{} [{}]", mapping.username, mapping.groups.join(" ")),
         Some(Err(error)) => error.to_string(),
         None => "nobody".to_owned(),

@@ -12,7 +12,7 @@ fn check(text: &str, by_user_id: bool, expected: Result<(Option<&str>, usize), &
     let caller = caller(ADMIN);
     let found = parse(text, by_user_id).map(|read| {
         let rule = read.mappings.rules.find(&caller, SystemTime::UNIX_EPOCH);
-        (rule.map(|rule| rule.render(&caller).unwrap().username), read.warnings.len())
+        (rule.map(|rule| rule.render(&caller, None).unwrap().username), read.warnings.len())
     });
     let words = found.as_ref().map(|(name, warnings)| (name.as_deref(), *warnings)).map_err(ToString::to_string);
     assert_eq!(words.as_ref().map_err(String::as_str), expected.as_ref().map_err(|text| *text), "{text}");

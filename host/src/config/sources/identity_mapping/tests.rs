@@ -19,7 +19,7 @@ fn check(objects: &[(&str, &str, Value)], admin: Option<&str>, warnings: &[&str]
     let (read, verdicts) = read(&objects.iter().map(object).collect());
     assert_eq!(verdicts.len(), objects.len());
     let caller = caller(ADMIN);
-    let found = read.mappings.rules.find(&caller, SystemTime::UNIX_EPOCH).map(|rule| rule.render(&caller));
+    let found = read.mappings.rules.find(&caller, SystemTime::UNIX_EPOCH).map(|rule| rule.render(&caller, None));
     let name = found.map(|mapping| mapping.map(|mapping| format!("{} {:?}", mapping.username, mapping.groups)));
     assert_eq!(name.transpose().unwrap().as_deref(), admin);
     let said: Vec<String> =

@@ -26,7 +26,7 @@ use rustls_pki_types::{CertificateDer, pem::PemObject as _};
 
 /// One client for all links of the chain.
 #[derive(Clone, Debug)]
-pub(super) struct Client(Arc<Mutex<Vec<Pooled>>>);
+pub(in crate::provider::aws) struct Client(Arc<Mutex<Vec<Pooled>>>);
 
 /// Connections with one set of timeouts, to one kind of endpoint.
 #[derive(Clone, Debug)]
@@ -56,13 +56,22 @@ pub(super) enum CaBundleError {
 // === impl Client ===
 
 impl Client {
-    pub(super) fn new() -> Self {
+    pub(in crate::provider::aws) fn new() -> Self {
         Self(Arc::default())
     }
 
     #[cfg(test)]
     pub(super) fn is_unused(&self) -> bool {
         self.0.lock().expect("no panic").is_empty()
+    }
+
+    /// Sends one request that is none of the chain's.
+    pub(in crate::provider::aws) fn send(
+        &self,
+        request: HttpRequest,
+        settings: &HttpConnectorSettings,
+    ) -> HttpConnectorFuture {
+        LazyConnector { settings: settings.clone(), client: self.clone() }.call(request)
     }
 
     fn connector(&self, https: bool, settings: &HttpConnectorSettings) -> Result<SharedHttpConnector, CaBundleError> {

@@ -96,6 +96,7 @@ fn step(profile: &Profile) -> Option<Step> {
         external_id: text("external_id"),
         session_name: text("role_session_name"),
         forward_session_name: false,
+        source_arn: None,
     };
     Some(Step { role, device: text("mfa_serial"), duration })
 }

@@ -53,6 +53,7 @@ impl Step {
             settings.clone().into_builder().credentials_provider(SharedCredentialsProvider::new(base)).build();
         let client = Client::new(&settings);
         let name = self.session_name(&client, now).await.map_err(failed)?;
+        let source = self.role.source_arn.clone();
         let answer = client
             .assume_role()
             .role_arn(self.role.arn.to_string())
@@ -61,6 +62,13 @@ impl Step {
             .set_external_id(self.role.external_id.clone())
             .set_serial_number(self.device.clone())
             .set_token_code(code)
+            .customize()
+            .mutate_request(move |request| {
+                if let Some((arn, account)) = &source {
+                    request.headers_mut().insert("x-amz-source-arn", arn.clone());
+                    request.headers_mut().insert("x-amz-source-account", account.clone());
+                }
+            })
             .send()
             .await;
         let answer = answer.map_err(|error| failed(refused(error)))?;

@@ -166,3 +166,24 @@ fn the_table_is_sorted_and_complete() {
         assert!(crate::caller::arn::AWS_PARTITIONS.contains(&row.name));
     }
 }
+
+#[test]
+fn endpoints_of_ec2() {
+    #[track_caller]
+    fn check(region: &str, fips: bool, dual_stack: bool, expected: Option<(&str, Partition)>) {
+        let found = Target::ec2(region, fips, dual_stack).ok();
+        let found = found.as_ref().map(|target| (target.host.as_str(), target.partition));
+        assert_eq!(found, expected, "{region}");
+    }
+    use Partition::{Aws, AwsCn, AwsEusc, AwsUsGov};
+    check("eu-west-1", false, false, Some(("ec2.eu-west-1.amazonaws.com", Aws)));
+    check("eu-west-1", false, true, Some(("ec2.eu-west-1.api.aws", Aws)));
+    check("eu-west-1", true, false, None);
+    check("us-east-1", true, false, Some(("ec2-fips.us-east-1.amazonaws.com", Aws)));
+    check("us-gov-west-1", true, false, Some(("ec2.us-gov-west-1.amazonaws.com", AwsUsGov)));
+    check("cn-north-1", false, false, Some(("ec2.cn-north-1.amazonaws.com.cn", AwsCn)));
+    check("eusc-de-east-1", false, false, Some(("ec2.eusc-de-east-1.amazonaws.eu", AwsEusc)));
+    check("xx-newplace-7", false, false, Some(("ec2.xx-newplace-7.amazonaws.com", Aws)));
+    check("aws-global", false, false, None);
+    check("example.com", false, false, None);
+}

@@ -1,0 +1,75 @@
+//! Nodes: joins the mapping's question, which node a caller is, to the cloud that can tell.
+
+use std::{sync::Arc, time::Duration};
+
+use futures_util::{FutureExt as _, future::BoxFuture};
+
+use crate::{
+    caller::Caller,
+    mapping::{
+        NodeName, NodeNames,
+        node::{Found, NoNode},
+    },
+    observe::Metrics,
+    provider::aws::ec2::{Ec2, Ec2Error, Observer, Settings},
+};
+
+/// Finds nodes by asking EC2 for the instance that a caller's session is named after.
+pub struct Nodes {
+    ec2: Ec2,
+    metrics: Arc<Metrics>,
+}
+
+/// Counts calls to EC2.
+struct Counted(Arc<Metrics>);
+
+// === impl Nodes ===
+
+impl Nodes {
+    /// Looks up by `settings`, and counts. `clock` dates what is signed.
+    #[must_use]
+    pub fn new(settings: Settings, clock: fn() -> std::time::SystemTime, metrics: Arc<Metrics>) -> Self {
+        let counted = Counted(Arc::clone(&metrics));
+        Self { ec2: Ec2::new(settings, clock, Box::new(counted)), metrics }
+    }
+
+    /// The settings that it looks up by.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        self.ec2.settings()
+    }
+
+    async fn look_up(&self, caller: &Caller) -> Found {
+        let found = self.ec2.look_up(caller).await;
+        let name = found.name.map_err(NoNode::from).and_then(|text| {
+            NodeName::parse(&text).map_err(|error| NoNode {
+                reason: "node_name_invalid",
+                message: format!("the instance's private DNS name is {error}"),
+                is_retryable: false,
+            })
+        });
+        let source = found.source.label();
+        self.metrics.ec2_look_up(source, name.as_ref().map_or_else(|none| none.reason, |_| "ok"));
+        Found { name, source }
+    }
+}
+
+impl NodeNames for Nodes {
+    fn find<'a>(&'a self, caller: &'a Caller) -> BoxFuture<'a, Found> {
+        self.look_up(caller).boxed()
+    }
+}
+
+impl From<Ec2Error> for NoNode {
+    fn from(error: Ec2Error) -> Self {
+        Self { reason: error.reason(), message: error.to_string(), is_retryable: error.is_retryable() }
+    }
+}
+
+// === impl Counted ===
+
+impl Observer for Counted {
+    fn called(&self, result: &'static str, instances: usize, took: Duration) {
+        self.0.ec2_request(result, instances, took);
+    }
+}

@@ -1,0 +1,260 @@
+//! Keeper: has a good certificate in force at any time, without a restart and without a refused connection.
+//!
+//! A certificate that the server's own authority has issued is renewed after two thirds of its life. Files that
+//! somebody else replaces (cert-manager, `herald init --rotate`, an operator) are read again; a pair that is no good
+//! leaves the last good one in force. What the API server has to trust is written into its kubeconfig first, the
+//! old beside the new, and shown to clients only then.
+
+use std::{
+    fs,
+    net::IpAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use super::{
+    AUTHORITY, CERTIFICATE, CertificateError, KEY, Pair,
+    authority::{Authority, key_pair},
+    files, is_there,
+    served::{Served, is_vouched_for},
+    write_error,
+};
+use crate::{
+    observe::Metrics,
+    server::{Config, Error, Hostname, write_kubeconfig},
+};
+
+/// Keeps one server's certificate.
+pub struct Keeper {
+    folder: PathBuf,
+    config: Config,
+    served: Arc<Served>,
+    /// The pair that is shown, and what is known as the one before it.
+    pair: Pair,
+    before: Option<String>,
+    seen: Stamp,
+    /// What was said last about a pair that is no good, so that it is said once.
+    told: Option<String>,
+}
+
+/// What `rotate` did.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Rotated {
+    /// There is an authority now, and the kubeconfig names it beside the certificate in force, which stays.
+    Staged,
+    /// A new certificate is in place.
+    Renewed,
+}
+
+/// What tells one version of the files from the next: time, size and place of each.
+type Stamp = Vec<Option<(SystemTime, u64, PathBuf)>>;
+
+/// How often the files and the clock are looked at.
+const LOOK: Duration = Duration::from_secs(2);
+
+// === impl Keeper ===
+
+impl Keeper {
+    /// The pair in the state directory; if there is none, one is made, with an authority for it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::OutOfBounds`] and [`Error::Certificate`].
+    pub fn open(config: &Config, now: SystemTime) -> Result<Self, Error> {
+        config.check()?;
+        let folder = config.state_dir.clone();
+        let (certificate, key) = (folder.join(CERTIFICATE), folder.join(KEY));
+        let is_empty = !is_there(&certificate)? && !is_there(&key)?;
+        let (hostname, address) = (&config.hostname, config.address);
+        let pair = if is_empty {
+            Pair::issue(&folder, (hostname, address), config.certificate_lifetime, now)?
+        } else {
+            Pair::load_or_create(&folder, hostname, address, now)?
+        };
+        let (served, seen) = (Served::new(&pair)?, stamp(&folder));
+        Ok(Self { folder, config: config.clone(), served, pair, before: None, seen, told: None })
+    }
+
+    /// What clients are shown.
+    #[must_use]
+    pub fn served(&self) -> Arc<Served> {
+        Arc::clone(&self.served)
+    }
+
+    /// Whether the pair was made by this very call.
+    #[must_use]
+    pub fn is_new(&self) -> bool {
+        self.pair.is_new()
+    }
+
+    /// From now on the kubeconfig names this port.
+    pub fn set_port(&mut self, port: u16) {
+        self.config.port = port;
+    }
+
+    /// Writes the kubeconfig, unless somebody else does.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Certificate`] and [`Error::Kubeconfig`].
+    pub fn write_kubeconfig(&self) -> Result<(), Error> {
+        self.announce(&self.pair)
+    }
+
+    /// Looks after the certificate until it is dropped.
+    pub async fn run(mut self, clock: fn() -> SystemTime, metrics: Arc<Metrics>) {
+        loop {
+            metrics.certificate(self.served.validity().map(|validity| validity.end));
+            tokio::time::sleep(LOOK).await;
+            let turn = tokio::task::spawn_blocking(move || {
+                self.look(clock());
+                self
+            });
+            let Ok(keeper) = turn.await else {
+                tracing::error!("certificate: nobody looks after it any more; restart to renew it");
+                return;
+            };
+            self = keeper;
+        }
+    }
+
+    /// One look at the clock and the files.
+    fn look(&mut self, now: SystemTime) {
+        let outcome = self.renew(now).and_then(|()| self.reload());
+        match outcome {
+            Ok(()) => self.told = None,
+            Err(error) => {
+                let text = error.to_string();
+                if self.told.as_ref() != Some(&text) {
+                    tracing::error!("certificate: the last good one stays: {text}");
+                    self.told = Some(text);
+                }
+            }
+        }
+    }
+
+    /// Replaces `cert.pem` if its time has come and it is ours to replace. The key stays: two files cannot be replaced
+    /// at once, and a restart must never find halves of two pairs.
+    fn renew(&self, now: SystemTime) -> Result<(), Error> {
+        let Some(validity) = self.served.validity().filter(|validity| validity.renewal() <= now) else { return Ok(()) };
+        if stamp(&self.folder) != self.seen || !self.is_ours()? {
+            return Ok(());
+        }
+        let end = humantime::format_rfc3339_seconds(validity.end);
+        tracing::info!(%end, "certificate: two thirds of its life are over, renewing it");
+        Ok(issue_again(&self.folder, names(&self.config), self.config.certificate_lifetime, now)?)
+    }
+
+    fn reload(&mut self) -> Result<(), Error> {
+        let now_there = stamp(&self.folder);
+        if now_there == self.seen && self.told.is_none() {
+            return Ok(());
+        }
+        let pair = Pair::load(&self.folder.join(CERTIFICATE), &self.folder.join(KEY))?;
+        if pair.certificate_pem() != self.pair.certificate_pem() {
+            self.before = Some(self.pair.certificate_pem().to_owned());
+        }
+        self.announce(&pair)?;
+        self.served.replace(&pair)?;
+        self.pair = pair;
+        self.seen = now_there;
+        let end = self.served.validity().map(|validity| humantime::format_rfc3339_seconds(validity.end).to_string());
+        tracing::info!(end, "certificate: another one is in force");
+        Ok(())
+    }
+
+    fn announce(&self, pair: &Pair) -> Result<(), Error> {
+        if self.config.kubeconfig_pregenerated {
+            return Ok(());
+        }
+        let bundle = bundle(&self.folder, &self.config.hostname, pair, self.before.as_deref())?;
+        write_kubeconfig(&self.config, &bundle, &self.config.generate_kubeconfig)
+    }
+
+    fn is_ours(&self) -> Result<bool, CertificateError> {
+        let Some(pem) = Authority::certificates(&self.folder)? else { return Ok(false) };
+        let vouched = is_vouched_for(&self.pair, &pem, &self.config.hostname);
+        Ok(vouched && Authority::load(&self.folder)?.is_some())
+    }
+}
+
+/// Makes the next step to a new certificate, beside a server that may be running: where an authority vouches for the
+/// pair, a new certificate; where none does, an authority, and at the next call a certificate of it. In between the API
+/// servers have to be restarted, which then trust both.
+///
+/// # Errors
+///
+/// [`Error::Certificate`] and [`Error::Kubeconfig`]. Nothing is changed that a server could not go on with.
+pub fn rotate(config: &Config, now: SystemTime) -> Result<Rotated, Error> {
+    config.check()?;
+    let folder = &config.state_dir;
+    let pair = Pair::load(&folder.join(CERTIFICATE), &folder.join(KEY))?;
+    let was_there = Authority::load(folder)?.is_some();
+    let rotated = if was_there {
+        issue_again(folder, names(config), config.certificate_lifetime, now)?;
+        Rotated::Renewed
+    } else {
+        Authority::load_or_create(folder, now)?;
+        Rotated::Staged
+    };
+    if !config.kubeconfig_pregenerated {
+        let bundle = bundle(folder, &config.hostname, &pair, None)?;
+        write_kubeconfig(config, &bundle, &config.generate_kubeconfig)?;
+    }
+    Ok(rotated)
+}
+
+/// What a client has to trust for `pair`: the authorities in the state directory, and each certificate that none of
+/// them vouches for.
+pub(in crate::server) fn bundle(
+    folder: &Path,
+    hostname: &Hostname,
+    pair: &Pair,
+    before: Option<&str>,
+) -> Result<String, CertificateError> {
+    let authorities = Authority::certificates(folder)?.unwrap_or_default();
+    let mut bundle = authorities.clone();
+    let mut add = |pem: &str| {
+        if !bundle.contains(pem.trim()) {
+            if !bundle.is_empty() && !bundle.ends_with('\n') {
+                bundle.push('\n');
+            }
+            bundle.push_str(pem);
+        }
+    };
+    if !is_vouched_for(pair, &authorities, hostname) {
+        add(pair.certificate_pem());
+        // Of a pair that an authority vouches for, the one before may be somebody else's: it is shown no more.
+        before.into_iter().for_each(&mut add);
+    }
+    Ok(bundle)
+}
+
+fn issue_again(
+    folder: &Path,
+    names: (&Hostname, IpAddr),
+    lifetime: Duration,
+    now: SystemTime,
+) -> Result<(), CertificateError> {
+    let authority = Authority::load_or_create(folder, now)?;
+    let pem = authority.issue(&key_pair(&folder.join(KEY))?, names, lifetime, now)?;
+    let path = folder.join(CERTIFICATE);
+    files::replace(&path, pem.as_bytes(), 0o644).map_err(|source| write_error(&path, source))
+}
+
+fn names(config: &Config) -> (&Hostname, IpAddr) {
+    (&config.hostname, config.address)
+}
+
+fn stamp(folder: &Path) -> Stamp {
+    let of = |name| {
+        let place = fs::canonicalize(folder.join(name)).ok()?;
+        let about = fs::metadata(&place).ok()?;
+        Some((about.modified().ok()?, about.len(), place))
+    };
+    [CERTIFICATE, KEY, AUTHORITY].map(of).into()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,176 @@
+//! The server itself: listeners for health and metrics, and a certificate that changes under load.
+
+use std::{
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
+    },
+};
+
+use tests::{
+    herald::{self, Server},
+    sts::{BOB, Running},
+};
+
+use crate::support::{CLUSTER, config, fresh, setup, start, sts, until};
+
+/// Runs `herald init --rotate` beside a server.
+async fn rotate(server: &Server) -> String {
+    let port = server.url.rsplit(':').next().and_then(|rest| rest.split('/').next()).expect("a port");
+    let file = server.folder().join("init.yaml");
+    std::fs::write(&file, format!("clusterID: {CLUSTER}\nserver: {{port: {port}}}\n")).expect("a file");
+    let path = |name: &str| server.folder().join(name).display().to_string();
+    let (state, kubeconfig, file) = (path("state"), path("kubeconfig.yaml"), file.display().to_string());
+    let arguments =
+        ["init", "--rotate", "--config", &file, "--state-dir", &state, "--generate-kubeconfig", &kubeconfig];
+    let finished = herald::run(&arguments, [("PATH", std::env::var("PATH").unwrap_or_default())]).await;
+    finished.expect("herald runs").success().expect("rotated").stdout
+}
+
+fn certificate(server: &Server) -> String {
+    std::fs::read_to_string(server.folder().join("state/cert.pem")).expect("a certificate")
+}
+
+/// Logins without a pause, each over a connection of its own, until told to stop.
+fn load(server: &Arc<Server>, stop: &Arc<AtomicBool>, asked: &Arc<AtomicUsize>) -> Vec<tokio::task::JoinHandle<()>> {
+    let one = |fresh_connections: bool| {
+        let (server, stop, asked) = (Arc::clone(server), Arc::clone(stop), Arc::clone(asked));
+        let token = fresh(&BOB);
+        tokio::spawn(async move {
+            while !stop.load(Relaxed) {
+                let answer = if fresh_connections {
+                    let client = server.client(&[b"http/1.1"]).expect("a client");
+                    server.review_by(&client, &token).await
+                } else {
+                    server.review(&token).await
+                };
+                let answer = answer.expect("no request fails");
+                assert_eq!(answer.username().as_deref(), Some("bob"), "{}", answer.text);
+                asked.fetch_add(1, Relaxed);
+            }
+        })
+    };
+    [true, true, false, false].map(one).into()
+}
+
+/// Changes the certificate under load by `steps`: clients trust what the kubeconfig said at the start, as kube-apiserver
+/// does, and not one request may fail.
+async fn changes_under_load(server: Server, steps: usize) -> Arc<Server> {
+    let server = Arc::new(server);
+    let (stop, asked) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+    let tasks = load(&server, &stop, &asked);
+    for step in 1..=steps {
+        let before = certificate(&server);
+        rotate(&server).await;
+        assert_ne!(certificate(&server), before);
+        let told = || server.stderr.text().matches("certificate: another one is in force").count();
+        until(async || told() >= step).await;
+        let so_far = asked.load(Relaxed);
+        until(async || asked.load(Relaxed) > so_far + 8).await;
+    }
+    stop.store(true, Relaxed);
+    for task in tasks {
+        task.await.expect("every request was answered");
+    }
+    server
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_certificate_is_renewed_without_a_failed_request() {
+    let (_sts, server) = start("").await;
+    let bundle = server.ca_pem.clone();
+    let server = changes_under_load(server, 2).await;
+    let authority = std::fs::read_to_string(server.folder().join("state/ca.pem")).expect("an authority");
+    assert_eq!(bundle, authority, "what API servers trust does not change");
+    assert_eq!(trusted(&server), authority);
+}
+
+/// An older installation: a pair that vouches for itself. The bundle has old and new before the new one is shown.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pair_that_vouches_for_itself_is_left_behind_in_two_steps() {
+    let sts = sts().await;
+    let setup = setup(&sts, &config(""));
+    make_pair(setup.folder(), &sts).await;
+    let server = setup.start().await.expect("a server");
+    let old = certificate(&server);
+    assert_eq!(server.ca_pem, old);
+    let text = rotate(&server).await;
+    assert!(text.contains("run this command once more"), "{text}");
+    assert_eq!(certificate(&server), old, "nothing is shown that nobody trusts yet");
+    // The API server is restarted: it reads the bundle of both.
+    let authority = std::fs::read_to_string(server.folder().join("state/ca.pem")).expect("an authority");
+    let mut server = server;
+    server.ca_pem = trusted(&server);
+    assert_eq!(server.ca_pem, format!("{authority}{old}"));
+    server.trust_again().expect("a client");
+    changes_under_load(server, 1).await;
+}
+
+/// `herald init` into the state folder, as its guide says.
+async fn make_pair(folder: &Path, sts: &Running) {
+    let state = folder.join("state").display().to_string();
+    let file = folder.join("init.kubeconfig").display().to_string();
+    let arguments = ["init", "-i", CLUSTER, "--state-dir", &state, "--generate-kubeconfig", &file];
+    herald::run(&arguments, sts.environment()).await.expect("herald runs").success().expect("made");
+}
+
+/// What the kubeconfig tells API servers to trust.
+fn trusted(server: &Server) -> String {
+    let text = std::fs::read_to_string(server.folder().join("kubeconfig.yaml")).expect("a kubeconfig");
+    let config: serde_json::Value = serde_saphyr::from_str(&text).expect("YAML");
+    let data = config["clusters"][0]["cluster"]["certificate-authority-data"].as_str().expect("a text");
+    let pem = base64::Engine::decode(&base64::engine::general_purpose::STANDARD, data).expect("base64");
+    String::from_utf8(pem).expect("PEM")
+}
+
+#[tokio::test]
+async fn a_bad_pair_leaves_the_last_good_one_in_force() {
+    let (_sts, server) = start("").await;
+    std::fs::write(server.folder().join("state/cert.pem"), "broken").expect("written");
+    until(async || server.stderr.text().contains("certificate: the last good one stays")).await;
+    let client = server.client(&[b"http/1.1"]).expect("a client");
+    let answer = server.review_by(&client, &fresh(&BOB)).await.expect("an answer");
+    assert_eq!(answer.username().as_deref(), Some("bob"), "{}", answer.text);
+}
+
+#[tokio::test]
+async fn health_and_metrics_have_listeners_of_their_own() {
+    let (_sts, server) = start("  metrics: {oldNames: true}").await;
+    server.review(&fresh(&BOB)).await.expect("an answer");
+    for (what, path, status) in [
+        ("health", "/", 200),
+        ("health", "/healthz", 200),
+        ("health", "/readyz", 200),
+        ("health", "/metrics", 404),
+        ("health", "/authenticate", 404),
+        ("metrics", "/metrics", 200),
+        ("metrics", "/healthz", 404),
+        ("metrics", "/authenticate", 404),
+    ] {
+        assert_eq!(server.get_plain(what, path).await.expect("an answer").status, status, "{what} {path}");
+    }
+    let ready = server.get_plain("health", "/readyz?verbose").await.expect("an answer").json();
+    assert!(ready["certificateEnd"].as_str().is_some_and(|end| end.ends_with('Z')), "{ready}");
+    let text = server.get_plain("metrics", "/metrics").await.expect("an answer").text;
+    for line in [
+        "aws_iam_authenticator_authenticate_latency_seconds_count{result=\"success\"} 1",
+        "aws_iam_authenticator_sts_responses_total{ResponseCode=\"200\",StsRegion=\"us-east-1\"} 1",
+        "herald_certificate_end_timestamp_seconds ",
+    ] {
+        assert!(text.contains(line), "{line}: {text}");
+    }
+}
+
+#[tokio::test]
+async fn off_the_host_the_webhook_tells_no_metrics() {
+    let sts = sts().await;
+    let setup = setup(&sts, &config("")).argument("--address=0.0.0.0");
+    let server = setup.start().await.expect("a server");
+    assert_eq!(server.get("/healthz").await.expect("an answer").status, 200);
+    assert_eq!(server.get("/metrics").await.expect("an answer").status, 404);
+    assert_eq!(server.get_plain("metrics", "/metrics").await.expect("an answer").status, 200);
+    let text = server.stderr.text();
+    let told = text.lines().filter(|line| line.contains("is told in plain HTTP"));
+    assert!(told.clone().count() == 2 && told.clone().all(|line| line.contains("address=\"127.0.0.1:")), "{text}");
+}
