@@ -56,7 +56,7 @@ async fn an_api_server_starts_before_its_webhook() {
     assert_eq!(bob.name().await, None);
     until(async || cluster.log().contains("connection refused")).await;
     cluster.admin().get(&["get", "namespaces"]).await;
-    let server = setup.argument("--port").argument(&port.to_string()).start().await.expect("a server");
+    let server = setup.port(port).start().await.expect("a server");
     bob.becomes(Some("bob")).await;
     server.stop().await.expect("an end");
     // What is cached goes on; whoever comes anew does not get in, and administrators by certificate do.
@@ -95,6 +95,7 @@ async fn an_api_server_remembers_as_long_as_it_is_told() {
     for _ in 0..3 {
         assert_eq!(status(&long, &token).await, 200);
     }
+    until(async || !server.audit().is_empty()).await;
     assert_eq!(server.audit().len(), 1, "the webhook was asked once");
     assert_eq!(status(&short, &token).await, 200, "it is good at every API server of the cluster");
     server.configure(&format!("clusterID: {CLUSTER}\n")).expect("a file");

@@ -36,7 +36,7 @@ async fn aws_auth_is_edited_without_a_restart() {
     let typo = format!("- {{rolearn: 'arn:aws:iam::12345:role/X', username: x}}\n{DEVELOPERS}");
     admin.apply(&aws_auth(&typo, &bobs)).await;
     bob.becomes(Some("bob")).await;
-    assert_eq!(alice.name().await.as_deref(), Some("dev:alice"));
+    alice.becomes(Some("dev:alice")).await;
     assert!(log_has(&world, &["mapRoles[0]", "left out"]));
     // The document is no YAML: what was good before is in force.
     admin.apply(&aws_auth("- rolearn: {\n", &bobs)).await;

@@ -140,7 +140,7 @@ pub(crate) fn is_unauthorized(finished: &Finished) -> bool {
 
 /// Whether kubectl was told that it may not: HTTP 403.
 pub(crate) fn is_forbidden(finished: &Finished) -> bool {
-    finished.code == Some(1) && finished.stderr.contains("Error from server (Forbidden)")
+    finished.code == Some(1) && finished.stderr.contains(" is forbidden: User ")
 }
 
 /// Makes a script a program.

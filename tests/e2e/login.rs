@@ -96,7 +96,7 @@ async fn the_kubeconfig_of_herald_is_one_of_kubectl() {
     assert_eq!(bob.name().await.as_deref(), Some(BOB.arn));
     let missing = bob.clone().env("PATH", "/nowhere").run(&["auth", "whoami"]).await;
     assert_eq!(missing.code, Some(1));
-    assert!(missing.stderr.contains("herald") && missing.stderr.contains("PATH"), "the hint: {}", missing.stderr);
+    assert!(missing.stderr.contains("Install herald and put it on your PATH."), "the hint: {}", missing.stderr);
 }
 
 /// A user's kubeconfig in the old form: the versions that kubectl speaks, and who is asked by which name.

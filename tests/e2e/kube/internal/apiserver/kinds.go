@@ -3,6 +3,7 @@ package apiserver
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
 	authorizationv1 "k8s.io/api/authorization/v1"
@@ -10,6 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
@@ -54,7 +56,7 @@ var (
 			},
 			{
 				plural: "events", singular: "event", short: []string{"ev"}, namespaced: true,
-				one: of[corev1.Event], many: of[corev1.EventList], validate: event,
+				one: of[corev1.Event], many: of[corev1.EventList], validate: event, fields: involved,
 			},
 			{
 				plural: "namespaces", singular: "namespace", short: []string{"ns"},
@@ -94,6 +96,16 @@ func init() {
 			panic(err)
 		}
 	}
+	known := involved(&corev1.Event{})
+	if err := scheme.AddFieldLabelConversionFunc(corev1.SchemeGroupVersion.WithKind("Event"),
+		func(label, value string) (string, string, error) {
+			if !known.Has(label) && !strings.HasPrefix(label, "metadata.name") {
+				return "", "", fmt.Errorf("field label not supported: %s", label)
+			}
+			return label, value, nil
+		}); err != nil {
+		panic(err)
+	}
 	scheme.AddUnversionedTypes(schema.GroupVersion{Version: "v1"},
 		&metav1.Status{}, &metav1.APIVersions{}, &metav1.APIGroupList{}, &metav1.APIGroup{}, &metav1.APIResourceList{})
 }
@@ -132,4 +144,16 @@ func event(obj runtime.Object) field.ErrorList {
 			fmt.Sprintf("does not match event.namespace %q", e.Namespace))}
 	}
 	return nil
+}
+
+// involved is what an Event can be selected by.
+func involved(obj runtime.Object) fields.Set {
+	about := obj.(*corev1.Event).InvolvedObject
+	return fields.Set{
+		"involvedObject.apiVersion": about.APIVersion,
+		"involvedObject.kind":       about.Kind,
+		"involvedObject.name":       about.Name,
+		"involvedObject.namespace":  about.Namespace,
+		"involvedObject.uid":        string(about.UID),
+	}
 }

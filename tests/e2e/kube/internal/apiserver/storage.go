@@ -3,7 +3,11 @@ package apiserver
 import (
 	"context"
 	"fmt"
+	"maps"
 
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -23,6 +27,7 @@ type kind struct {
 	namespaced       bool
 	one, many        func() runtime.Object
 	validate         func(runtime.Object) field.ErrorList
+	fields           func(runtime.Object) fields.Set // to select by, besides name and namespace
 }
 
 type storage struct {
@@ -45,12 +50,27 @@ func storages(gv schema.GroupVersion, options generic.RESTOptionsGetter) (map[st
 			CreateStrategy:            k, UpdateStrategy: k, DeleteStrategy: k,
 			TableConvertor: rest.NewDefaultTableConvertor(resource),
 		}}
-		if err := s.CompleteWithOptions(&generic.StoreOptions{RESTOptions: options}); err != nil {
+		if err := s.CompleteWithOptions(&generic.StoreOptions{RESTOptions: options, AttrFunc: k.attributes}); err != nil {
 			return nil, fmt.Errorf("%s: %w", k.plural, err)
 		}
 		all[k.plural] = s
 	}
 	return all, nil
+}
+
+func (k kind) attributes(obj runtime.Object) (labels.Set, fields.Set, error) {
+	about, err := meta.Accessor(obj)
+	if err != nil {
+		return nil, nil, err
+	}
+	selectable := fields.Set{"metadata.name": about.GetName()}
+	if k.namespaced {
+		selectable["metadata.namespace"] = about.GetNamespace()
+	}
+	if k.fields != nil {
+		maps.Copy(selectable, k.fields(obj))
+	}
+	return about.GetLabels(), selectable, nil
 }
 
 func (k kind) NamespaceScoped() bool                                            { return k.namespaced }
