@@ -26,11 +26,11 @@ use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
 use crate::{
-    caller::AccountId,
+    caller::{AccountId, arn::ACS_PARTITION},
     kubernetes::watch,
     mapping::{Rules, live},
     observe, policy,
-    provider::aws::{self, ClusterId},
+    provider::{Cloud, ClusterId, alibaba, aws},
     server, sts,
 };
 
@@ -84,6 +84,11 @@ pub struct Config {
     pub sts: sts::Config,
     /// Digest of the CA files that `server.sts.endpoints` names, in hexadecimal.
     pub ca_digest: String,
+    /// `server.providers`: the clouds whose tokens are accepted. Default: that of the name Herald is called by, AWS
+    /// under its own.
+    pub providers: Option<Vec<Cloud>>,
+    /// `server.alibaba`, and `server.region`: which STS of Alibaba Cloud is asked. Default: the global one.
+    pub alibaba: alibaba::Settings,
     /// `server.partition`. Default `aws`.
     pub partition: aws::Partition,
     /// Those of `server.sts.endpoints` that the provider's own table does not know. Default none.
@@ -120,6 +125,8 @@ pub struct Config {
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq)]
 #[serde(deny_unknown_fields, default, rename_all = "camelCase")]
 pub struct ClientSection {
+    /// Cloud whose credentials sign. Default: the only one of `server.providers`, else AWS.
+    pub provider: Option<Cloud>,
     /// Role to assume before signing. Default none. `defaultRole` is the same key.
     #[serde(alias = "defaultRole")]
     pub role: Option<String>,
@@ -208,10 +215,19 @@ impl Config {
         file::parse(path, text)
     }
 
-    /// The partitions of AWS whose tokens are accepted.
+    /// The clouds whose tokens are accepted.
+    #[must_use]
+    pub fn clouds(&self) -> &[Cloud] {
+        self.providers.as_deref().unwrap_or(&[Cloud::Aws])
+    }
+
+    /// The partitions whose tokens are accepted. Without `server.providers`, nobody has said anything about Alibaba
+    /// Cloud.
     fn accepted_partitions(&self) -> Vec<&str> {
         let more = self.sts_hosts.iter().filter_map(|host| host.partition);
         let mut names: Vec<&str> = std::iter::once(self.partition).chain(more).map(aws::Partition::as_str).collect();
+        names.retain(|_| self.clouds().contains(&Cloud::Aws));
+        names.extend(self.clouds().contains(&Cloud::Alibaba).then_some(ACS_PARTITION));
         names.dedup();
         names
     }
@@ -320,6 +336,8 @@ impl Default for Config {
             observe: observe::Config::default(),
             sts: sts::Config::default(),
             ca_digest: String::new(),
+            providers: None,
+            alibaba: alibaba::Settings::default(),
             partition: aws::Partition::default(),
             sts_hosts: Vec::new(),
             sources: vec![Source::MountedFile],

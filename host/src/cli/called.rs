@@ -17,7 +17,7 @@ use std::{
 use clap::builder::Resettable;
 
 use super::verify;
-use crate::{observe::log, server};
+use crate::{observe::log, provider::Cloud, server};
 
 /// What stands in `argv[0]`, without its folder and extension.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -29,6 +29,10 @@ pub enum Name {
     AwsIamAuthenticator,
     /// `heptio-authenticator-aws`, the same program until 2018.
     HeptioAuthenticatorAws,
+    /// `ack-ram-authenticator`.
+    AckRamAuthenticator,
+    /// `ack-ram-tool`, its client.
+    AckRamTool,
 }
 
 /// A switch of `--feature-gates`, as `Name=true`.
@@ -44,7 +48,8 @@ pub struct FeatureGate {
 pub struct InvalidFeatureGate;
 
 /// The switches there are. All but the first switch nothing: what they guard is always there, or never was.
-const GATES: [&str; 5] = [CONFIGURED_INIT, "AllAlpha", "AllBeta", "IAMIdentityMappingCRD", "SSORoleMatch"];
+const GATES: [&str; 6] =
+    [CONFIGURED_INIT, "AllAlpha", "AllBeta", "IAMIdentityMappingCRD", "RAMIdentityMappingCRD", "SSORoleMatch"];
 /// `init` writes where the configuration says instead of into the working directory.
 const CONFIGURED_INIT: &str = "ConfiguredInitDirectories";
 
@@ -54,14 +59,15 @@ const GET_TOKEN: [&str; 2] = ["eks", "get-token"];
 // === impl Name ===
 
 impl Name {
+    /// The names of programs that Herald replaces.
+    pub const OLD: [Self; 4] =
+        [Self::AwsIamAuthenticator, Self::HeptioAuthenticatorAws, Self::AckRamAuthenticator, Self::AckRamTool];
+
     /// The name in `program`.
     #[must_use]
     pub fn of(program: Option<&OsStr>) -> Self {
         let stem = program.and_then(|program| Path::new(program).file_stem()).and_then(OsStr::to_str);
-        [Self::AwsIamAuthenticator, Self::HeptioAuthenticatorAws]
-            .into_iter()
-            .find(|name| stem == Some(name.as_str()))
-            .unwrap_or_default()
+        Self::OLD.into_iter().find(|name| stem == Some(name.as_str())).unwrap_or_default()
     }
 
     /// The name itself.
@@ -71,6 +77,8 @@ impl Name {
             Self::Herald => "herald",
             Self::AwsIamAuthenticator => "aws-iam-authenticator",
             Self::HeptioAuthenticatorAws => "heptio-authenticator-aws",
+            Self::AckRamAuthenticator => "ack-ram-authenticator",
+            Self::AckRamTool => "ack-ram-tool",
         }
     }
 
@@ -78,6 +86,16 @@ impl Name {
     #[must_use]
     pub fn is_old(self) -> bool {
         self != Self::Herald
+    }
+
+    /// The cloud that a program of this name is for, where nobody chooses another; none for Herald's own.
+    #[must_use]
+    pub fn cloud(self) -> Option<Cloud> {
+        match self {
+            Self::Herald => None,
+            Self::AwsIamAuthenticator | Self::HeptioAuthenticatorAws => Some(Cloud::Aws),
+            Self::AckRamAuthenticator | Self::AckRamTool => Some(Cloud::Alibaba),
+        }
     }
 
     /// `code`, or 1 where scripts know no other code for failure.
@@ -107,14 +125,17 @@ impl Name {
     /// Moves the files of `config` to this name's folders, where nobody chose another place.
     pub fn place(self, config: &mut server::Config) {
         let usual = server::Config::default();
-        if !self.is_old() {
-            return;
-        }
+        let folder = match self {
+            Self::Herald => return,
+            // The client has no files of its own.
+            Self::AckRamTool => Self::AckRamAuthenticator.as_str(),
+            name => name.as_str(),
+        };
         if config.state_dir == usual.state_dir {
-            config.state_dir = format!("/var/{}", self.as_str()).into();
+            config.state_dir = format!("/var/{folder}").into();
         }
         if config.generate_kubeconfig == usual.generate_kubeconfig {
-            config.generate_kubeconfig = format!("/etc/kubernetes/{}/kubeconfig.yaml", self.as_str()).into();
+            config.generate_kubeconfig = format!("/etc/kubernetes/{folder}/kubeconfig.yaml").into();
         }
     }
 }
@@ -175,6 +196,8 @@ mod tests {
         check("/usr/local/bin/aws-iam-authenticator", "aws-iam-authenticator", true);
         check("./heptio-authenticator-aws", "heptio-authenticator-aws", true);
         check("aws-iam-authenticator.exe", "aws-iam-authenticator", true);
+        check("/ack-ram-authenticator", "ack-ram-authenticator", true);
+        check("ack-ram-tool", "ack-ram-tool", true);
         check("aws-iam-authenticator-v2", "herald", false);
         check("", "herald", false);
         assert_eq!(Name::of(None), Name::Herald);
@@ -199,6 +222,9 @@ mod tests {
         check(Name::AwsIamAuthenticator, Some("/state"), "/state", theirs);
         let heptio = "/etc/kubernetes/heptio-authenticator-aws/kubeconfig.yaml";
         check(Name::HeptioAuthenticatorAws, None, "/var/heptio-authenticator-aws", heptio);
+        let ack = "/etc/kubernetes/ack-ram-authenticator/kubeconfig.yaml";
+        check(Name::AckRamAuthenticator, None, "/var/ack-ram-authenticator", ack);
+        check(Name::AckRamTool, None, "/var/ack-ram-authenticator", ack);
     }
 
     #[test]
@@ -214,6 +240,7 @@ mod tests {
         check(&["AllAlpha=true", "ConfiguredInitDirectories=False"], Some(false));
         check(&["ConfiguredInitDirectories=true", "ConfiguredInitDirectories=false"], Some(false));
         check(&["SSORoleMatch=true"], Some(false));
+        check(&["RAMIdentityMappingCRD=true"], Some(false));
         check(&["SSORoleMatch"], None);
         check(&["SSORoleMatch=maybe"], None);
         check(&["Typo=true"], None);

@@ -13,6 +13,7 @@ use super::{
 use crate::{
     mapping::{chain::MAP_ACCOUNTS, policy_stage},
     policy::{self, Kind, OnFault},
+    provider::{Cloud, alibaba},
     server, sts,
 };
 
@@ -170,6 +171,24 @@ pub(super) fn reserved_prefixes(
         reserved.entry(name).or_default().extend(prefixes);
     }
     (reserved, problems)
+}
+
+/// What is wrong with the list of clouds, and with the endpoint of one of them.
+pub(super) fn providers(
+    clouds: Option<&[Cloud]>,
+    alibaba: &alibaba::Settings,
+    places: &Places,
+) -> impl Iterator<Item = Problem> {
+    let at = places.providers;
+    let list = clouds.and_then(|clouds| match clouds {
+        [] => Some("names no provider".to_owned()),
+        [first, rest @ ..] => rest.contains(first).then(|| format!("names {} twice", first.name())),
+    });
+    let list = list.map(|what| Problem::new(at, what).under("providers", at));
+    let endpoint = alibaba.host().err();
+    let endpoint =
+        endpoint.map(|error| Problem::new(places.alibaba, error.to_string()).under("alibaba", places.alibaba));
+    list.into_iter().chain(endpoint)
 }
 
 /// The first setting of STS that is out of bounds, and why.

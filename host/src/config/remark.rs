@@ -275,16 +275,21 @@ impl Census {
         }
     }
 
-    /// Entries of partitions whose tokens are not accepted.
-    pub(super) fn partitions(&self, accepted: &[&str], findings: &mut Findings) {
-        let foreign = self.partitions.iter().filter(|(name, _)| *name != ACS_PARTITION);
+    /// Entries of partitions whose tokens are not accepted. Whether those of Alibaba Cloud are is not known without
+    /// `chosen` providers.
+    pub(super) fn partitions(&self, accepted: &[&str], chosen: bool, findings: &mut Findings) {
+        let foreign = self.partitions.iter().filter(|(name, _)| chosen || *name != ACS_PARTITION);
         for (name, places) in foreign.filter(|(name, _)| !accepted.contains(&name.as_str())) {
             for place in places {
                 let what = format!(
                     "never matches: it is of partition {name}, and tokens are accepted from {}",
                     accepted.join(", ")
                 );
-                let fix = "write the partition of your callers, or set `server.partition`";
+                let other_cloud = name == ACS_PARTITION || accepted == [ACS_PARTITION];
+                let fix = match other_cloud {
+                    true => "add its cloud to `server.providers`",
+                    false => "write the partition of your callers, or set `server.partition`",
+                };
                 let problem = Problem::new(place.named_at, what).id(CheckId::WrongPartition).fix(fix);
                 findings.push(place.finding(Severity::Warning, problem));
             }

@@ -29,10 +29,9 @@ use aws_credential_types::{
     provider::{ProvideCredentials as _, error::CredentialsError},
 };
 
-use self::{http::Client, role::Step};
-use crate::caller::Arn;
+use self::role::Step;
+use crate::{caller::Arn, provider::http::Client};
 
-mod http;
 mod mfa;
 mod role;
 
