@@ -1,6 +1,8 @@
 //! Scenarios: real logins through the real `herald` binary. One binary for all of them, so that they
 //! link once; one file a subject, named by what must hold.
 
+mod alibaba;
+mod alibaba_clients;
 mod altered;
 mod check_config;
 mod client_cache;

@@ -53,8 +53,10 @@ const GATES: [&str; 6] =
 /// `init` writes where the configuration says instead of into the working directory.
 const CONFIGURED_INIT: &str = "ConfiguredInitDirectories";
 
-/// The command of the AWS CLI that kubeconfigs run.
-const GET_TOKEN: [&str; 2] = ["eks", "get-token"];
+/// The first word of the commands of ack-ram-tool that kubeconfigs run.
+const CREDENTIAL_PLUGIN: &str = "credential-plugin";
+/// The commands of other tools that kubeconfigs run.
+const COMMANDS: [[&str; 2]; 2] = [["eks", "get-token"], [CREDENTIAL_PLUGIN, "get-token"]];
 
 // === impl Name ===
 
@@ -170,13 +172,21 @@ fn json_or_text(text: &str) -> Result<verify::Output, Infallible> {
     Ok(if text == "json" { verify::Output::Json } else { verify::Output::Text })
 }
 
-/// The arguments in the order that our parser takes: the AWS CLI has its own options before its commands,
-/// as in `--region eu-west-1 eks get-token`.
+/// The arguments in the order and spelling that our parser takes: other tools have their own options before their
+/// commands, as in `--region eu-west-1 eks get-token`, and `-c` of ack-ram-tool is a cluster.
 #[must_use]
 pub fn in_order(mut arguments: Vec<OsString>) -> Vec<OsString> {
-    let starts_with_option = arguments.get(1).is_some_and(|first| first.as_encoded_bytes().starts_with(b"--"));
-    if starts_with_option && let Some(at) = arguments.windows(2).position(|two| two == GET_TOKEN) {
-        arguments[1..at + GET_TOKEN.len()].rotate_right(GET_TOKEN.len());
+    let starts_with_option = arguments.get(1).is_some_and(|first| first.as_encoded_bytes().starts_with(b"-"));
+    let known = |two: &[OsString]| COMMANDS.iter().any(|command| two == command);
+    let found = arguments.windows(2).position(known);
+    if starts_with_option && let Some(at) = found {
+        arguments[1..at + 2].rotate_right(2);
+    }
+    if found.is_some() && arguments.get(1).is_some_and(|first| first == CREDENTIAL_PLUGIN) {
+        arguments
+            .iter_mut()
+            .filter(|argument| *argument == "-c")
+            .for_each(|argument| *argument = "--cluster-id".into());
     }
     arguments
 }
@@ -247,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn options_of_the_aws_cli_come_behind_its_command() {
+    fn options_of_other_tools_come_behind_their_commands() {
         #[track_caller]
         fn check(given: &str, expected: &str) {
             let ordered = in_order(given.split(' ').map(OsString::from).collect());
@@ -259,6 +269,11 @@ mod tests {
         );
         check("herald eks get-token --cluster-name a", "herald eks get-token --cluster-name a");
         check("herald token -i eks", "herald token -i eks");
+        check(
+            "ack-ram-tool --region-id cn-beijing credential-plugin get-token -c a",
+            "ack-ram-tool credential-plugin get-token --region-id cn-beijing --cluster-id a",
+        );
+        check("herald -c file token -i a", "herald -c file token -i a");
         check("herald", "herald");
     }
 }
