@@ -152,7 +152,7 @@ pub struct ClientSection {
 pub enum Source {
     /// `ACKConfigMap`: kube-system/alibabacloud-auth.
     AckConfigMap,
-    /// `CRD`: IAMIdentityMapping objects.
+    /// `CRD`: IAMIdentityMapping objects; RAMIdentityMapping objects where only Alibaba Cloud's tokens are accepted.
     Crd,
     /// `DynamicFile`: a JSON file beside this one.
     DynamicFile,
@@ -162,6 +162,8 @@ pub enum Source {
     MountedFile,
     /// `Policy/<name>`: a policy of kind `map`.
     Policy(String),
+    /// `RAMIdentityMapping`: objects of that kind.
+    RamIdentityMapping,
 }
 
 /// A configuration and what is to be said about it.
@@ -362,7 +364,10 @@ impl Source {
     /// Whether it is read while Herald runs, from outside of the configuration.
     #[must_use]
     pub fn is_live(&self) -> bool {
-        matches!(self, Self::AckConfigMap | Self::Crd | Self::DynamicFile | Self::EksConfigMap)
+        matches!(
+            self,
+            Self::AckConfigMap | Self::Crd | Self::DynamicFile | Self::EksConfigMap | Self::RamIdentityMapping
+        )
     }
 
     /// The name in `server.backendMode`, in the trail, in logs and metrics.
@@ -374,6 +379,7 @@ impl Source {
             Self::DynamicFile => live::DYNAMIC_FILE.to_owned(),
             Self::EksConfigMap => live::EKS_CONFIG_MAP.to_owned(),
             Self::MountedFile => crate::mapping::mounted_file::NAME.to_owned(),
+            Self::RamIdentityMapping => live::RAM_IDENTITY_MAPPING.to_owned(),
             Self::Policy(name) => format!("{}{name}", crate::mapping::policy_stage::PREFIX),
         }
     }

@@ -6,6 +6,7 @@ use expect_test::expect;
 use serde_json::{Value, json};
 use tests::{
     herald::Server,
+    kubernetes::Kubernetes,
     now, policies,
     sts::{
         BOB, Behaviour, Fault, Running,
@@ -16,7 +17,7 @@ use tests::{
 
 use crate::{
     altered::with_another_byte_anywhere,
-    support::{CLUSTER, fresh, start_beside, sts, until},
+    support::{CLUSTER, fresh, setup, start_beside, sts, until},
 };
 
 /// Who is whom, of both clouds.
@@ -325,4 +326,40 @@ async fn nothing_secret_is_written_down() {
     for secret in secrets {
         assert!(!finished.stderr.contains(&secret) && !finished.stdout.contains(&secret), "{secret} was written down");
     }
+}
+
+/// Waits until a login of `person` ends in `expected`: a username, or the reason of a refusal.
+async fn becomes(server: &Server, person: &Person, expected: &str) {
+    let ends_in = async || {
+        let answer = server.review(&draft(person).token()).await.expect("an answer");
+        answer.username().or_else(|| answer.reason()).unwrap_or_default()
+    };
+    until(async || ends_in().await == expected).await;
+}
+
+#[tokio::test]
+async fn mappings_in_the_cluster() {
+    let kubernetes = Kubernetes::start().await.expect("a fake");
+    kubernetes.put_ram_identity("lin", LIN.arn, "lin", &["ops"]);
+    kubernetes.put_ram_identity("roles", "acs:ram::1234567890123456:role/*", "role:{{SessionName}}", &[]);
+    kubernetes.put_identity("bob", "arn:aws:iam::123456789012:user/bob", "bob", &[]);
+    let sts = sts().await;
+    let start = async |providers: &str, modes: &str| {
+        let text = format!("clusterID: {CLUSTER}\nserver: {{providers: [{providers}], backendMode: [{modes}]}}\n");
+        setup(&sts, &text).argument("--master").argument(&kubernetes.url()).start().await.expect("a server")
+    };
+    let server = start("alibaba", "CRD, ACKConfigMap").await;
+    becomes(&server, &LIN, "lin").await;
+    becomes(&server, &MEI, "role:mei").await;
+    kubernetes.put_ram_identity("developers", "acs:ram::1234567890123456:role/Dev*", "dev:{{SessionName}}", &[]);
+    becomes(&server, &MEI, "dev:mei").await;
+    kubernetes.put_ram_identity("exact", "acs:ram::1234567890123456:role/developers", "exact:{{SessionName}}", &[]);
+    becomes(&server, &MEI, "exact:mei").await;
+    becomes(&server, &ZOE, "not_mapped").await;
+    kubernetes.put_alibabacloud_auth("", "- \"6543210987654321\"");
+    becomes(&server, &ZOE, ZOE.arn).await;
+    let both = start("aws, alibaba", "CRD, RAMIdentityMapping").await;
+    becomes(&both, &LIN, "lin").await;
+    let bob = both.review(&fresh(&BOB)).await.expect("an answer");
+    assert_eq!(bob.username().as_deref(), Some("bob"), "{}", bob.text);
 }

@@ -1,4 +1,4 @@
-//! Fake Kubernetes API: ConfigMaps of kube-system and IAMIdentityMappings, on loopback, over plain HTTP or over TLS
+//! Fake Kubernetes API: ConfigMaps of kube-system, IAMIdentityMappings and RAMIdentityMappings, on loopback, over plain HTTP or over TLS
 //! with a bearer token.
 //!
 //! It lists and watches as Kubernetes API Concepts ("Efficient detection of changes") says: versions that only
@@ -73,8 +73,11 @@ struct Change {
 enum Kind {
     ConfigMap,
     Identity,
+    RamIdentity,
 }
 
+/// The ConfigMap of ACKConfigMap.
+const ALIBABACLOUD_AUTH: &str = "alibabacloud-auth";
 /// The ConfigMap of EKSConfigMap.
 const AWS_AUTH: &str = "aws-auth";
 /// The name in the certificate.
@@ -148,6 +151,12 @@ impl Kubernetes {
         self.put(Kind::ConfigMap, AWS_AUTH, json!({ "data": data }));
     }
 
+    /// Writes kube-system/alibabacloud-auth.
+    pub fn put_alibabacloud_auth(&self, roles: &str, accounts: &str) {
+        let data = json!({ "mapRoles": roles, "mapAccounts": accounts });
+        self.put(Kind::ConfigMap, ALIBABACLOUD_AUTH, json!({ "data": data }));
+    }
+
     /// Deletes kube-system/aws-auth.
     pub fn delete_aws_auth(&self) {
         self.delete(Kind::ConfigMap, AWS_AUTH);
@@ -162,6 +171,12 @@ impl Kubernetes {
     /// Deletes an IAMIdentityMapping.
     pub fn delete_identity(&self, name: &str) {
         self.delete(Kind::Identity, name);
+    }
+
+    /// Writes a RAMIdentityMapping.
+    pub fn put_ram_identity(&self, name: &str, arn: &str, username: &str, groups: &[&str]) {
+        let spec = json!({ "arn": arn, "username": username, "groups": groups });
+        self.put(Kind::RamIdentity, name, json!({ "spec": spec }));
     }
 
     /// Breaks all watches off. Their clients may go on where they were.

@@ -18,7 +18,7 @@ use super::{Globals, policy::compile};
 use crate::{
     config::{Config, ConfigError, Reloader, Shared, reload::Overrides},
     observe::{AuditLog, Metrics},
-    provider::aws::Partition,
+    provider::{alibaba::Region, aws::Partition},
     server::{self, Pair, Services},
 };
 
@@ -55,6 +55,9 @@ pub struct Command {
     /// URL of the API server whose objects are read, over what the kubeconfig says.
     #[arg(long)]
     pub master: Option<String>,
+    /// Region whose STS of Alibaba Cloud is asked, inside its own network [default: the global one].
+    #[arg(long, env = "STS_REGION", hide_env_values = true)]
+    pub region: Option<Region>,
     /// AWS partition of this cluster [default: aws].
     #[arg(long)]
     pub partition: Option<Partition>,
@@ -124,6 +127,9 @@ impl Command {
             config.kubernetes.master = Some(url.clone()).filter(|url| !url.is_empty());
         }
         config.partition = self.partition.unwrap_or(config.partition);
+        if let Some(region) = &self.region {
+            config.alibaba.region = Some(region.clone());
+        }
         self.backend_mode.as_deref().map_or(Ok(()), |modes| config.set_backend_mode(modes))
     }
 

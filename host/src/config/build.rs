@@ -263,7 +263,11 @@ impl Config {
         load: impl FnOnce(&'a policy::Config) -> Result<Link, ConfigError>,
     ) -> Result<Link, ConfigError> {
         match source {
-            Source::AckConfigMap | Source::Crd | Source::DynamicFile | Source::EksConfigMap => {
+            Source::AckConfigMap
+            | Source::Crd
+            | Source::DynamicFile
+            | Source::EksConfigMap
+            | Source::RamIdentityMapping => {
                 let live = shared.sources.live(&source.name());
                 Ok(static_link(Box::new(live.expect("these are the sources of this configuration"))))
             }

@@ -18,8 +18,14 @@ use crate::{
 };
 
 /// Every source that is no policy.
-const STATIC: [Source; 5] =
-    [Source::MountedFile, Source::EksConfigMap, Source::AckConfigMap, Source::Crd, Source::DynamicFile];
+const STATIC: [Source; 6] = [
+    Source::MountedFile,
+    Source::EksConfigMap,
+    Source::AckConfigMap,
+    Source::Crd,
+    Source::RamIdentityMapping,
+    Source::DynamicFile,
+];
 /// Old names, and the sources they mean.
 const OLD_NAMES: [(&str, Source); 2] = [("ConfigMap", Source::EksConfigMap), ("File", Source::MountedFile)];
 

@@ -77,7 +77,7 @@ pub(super) struct Places {
 const TOP: [&str; 2] = ["clusterID", "server"];
 const SERVER: &str = "server";
 /// How entries of this file are read and named.
-const STYLE: Style = Style { under: SERVER, shared: false, by_user_id: false };
+const STYLE: Style = Style { under: SERVER, shared: false, by_user_id: false, globs: false };
 /// Keys of existing files that are understood and do nothing, with what to know about them.
 const IDLE_TOP: [(&str, &str); 5] = [
     ("feature-gates", "nothing here is behind a gate"),
@@ -211,11 +211,11 @@ impl Reader<'_> {
             }
             Vec::new()
         });
-        for problem in check::providers(providers.as_deref(), &alibaba, &places) {
-            refuse(self.findings, problem);
-        }
         if let Some(region) = region {
             self.region(&region, region_at, providers.as_deref(), &mut alibaba);
+        }
+        for problem in check::providers(providers.as_deref(), &alibaba, &places) {
+            refuse(self.findings, problem);
         }
         if !switched {
             self.warn_unasked(&lists, &sources);

@@ -79,6 +79,11 @@ impl Entry<'_> {
         if let Subject::Arn(arn) = self.subject {
             self.remark_on_arn(arn, findings);
         }
+        if matches!(self.subject, Subject::Glob(glob) if glob.is_of_many_accounts()) {
+            let what = "names callers of every account that fits, of strangers too";
+            let problem = Problem::new(self.spot.named_at, what).id(CheckId::WildcardArn);
+            findings.push(self.spot.finding(Severity::Warning, problem.fix("write the account's id")));
+        }
         self.remark_on_names(findings);
         if self.gives(MASTERS) {
             self.remark_on_administrator(findings);
@@ -231,6 +236,7 @@ impl Census {
         let partition = match entry.subject {
             Subject::Arn(arn) | Subject::Principal(_, Some(arn)) => arn.partition(),
             Subject::PermissionSet(set) => set.partition(),
+            Subject::Glob(_) => ACS_PARTITION,
             Subject::Principal(_, None) => return,
         };
         let places = self.partitions.entry(partition.to_owned()).or_default();

@@ -17,6 +17,7 @@ use crate::{
     kubernetes::watch::{self, Access, Target, Told},
     mapping::{Live, Stage as _, live},
     observe::Metrics,
+    provider::Cloud,
 };
 
 pub(super) mod config_map;
@@ -43,7 +44,7 @@ struct Running {
 enum Place {
     ConfigMap { access: Access, name: &'static str, object: &'static str },
     File { path: PathBuf, by_user_id: bool },
-    Identities { access: Access },
+    Identities { access: Access, name: &'static str, target: &'static Target },
 }
 
 /// A source that has not been read in time.
@@ -125,7 +126,18 @@ impl Place {
                 name: live::ACK_CONFIG_MAP,
                 object: config_map::ALIBABACLOUD_AUTH,
             }),
-            Source::Crd => Some(Self::Identities { access: access() }),
+            Source::Crd => {
+                let target = match config.clouds() {
+                    [Cloud::Alibaba] => &identity_mapping::RAM_TARGET,
+                    _ => &identity_mapping::TARGET,
+                };
+                Some(Self::Identities { access: access(), name: live::CRD, target })
+            }
+            Source::RamIdentityMapping => Some(Self::Identities {
+                access: access(),
+                name: live::RAM_IDENTITY_MAPPING,
+                target: &identity_mapping::RAM_TARGET,
+            }),
             Source::DynamicFile => {
                 let (path, by_user_id) = (config.dynamic_file.clone()?, config.dynamic_file_strict);
                 Some(Self::File { path, by_user_id })
@@ -141,7 +153,7 @@ impl Place {
         match self {
             Self::ConfigMap { name, .. } => name,
             Self::File { .. } => live::DYNAMIC_FILE,
-            Self::Identities { .. } => live::CRD,
+            Self::Identities { name, .. } => name,
         }
     }
 
@@ -152,7 +164,7 @@ impl Place {
         let task = match self.clone() {
             Self::ConfigMap { access, object, .. } => tokio::spawn(follow_config_map(access, object, keeper)),
             Self::File { path, by_user_id } => tokio::spawn(dynamic_file::follow(path, by_user_id, keeper)),
-            Self::Identities { access } => tokio::spawn(follow_identities(access, keeper)),
+            Self::Identities { access, target, .. } => tokio::spawn(follow_identities(access, target, keeper)),
         };
         Running { live, place: self, task }
     }
@@ -180,15 +192,15 @@ async fn follow_config_map(access: Access, object: &'static str, mut keeper: Kee
     match watch::follow(&access, &target, tell).await {}
 }
 
-async fn follow_identities(access: Access, mut keeper: Keeper) {
+async fn follow_identities(access: Access, target: &'static Target, mut keeper: Keeper) {
     let tell = |told: Told<'_>| match told {
         Told::Objects { objects, resource_version } => {
-            keeper.take(identity_mapping::read(objects), Some(resource_version));
+            keeper.take(identity_mapping::read(target, objects), Some(resource_version));
         }
         Told::InStep => keeper.in_step(),
         Told::Failed(error) => keeper.failed(error.reason(), &super::build::line(error)),
     };
-    match watch::follow(&access, &identity_mapping::TARGET, tell).await {}
+    match watch::follow(&access, target, tell).await {}
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Answers: lists and watches of the two kinds.
+//! Answers: lists and watches of the three kinds.
 
 use std::{
     collections::VecDeque,
@@ -32,6 +32,7 @@ struct Question {
 }
 
 const CONFIG_MAPS: &str = "/api/v1/namespaces/kube-system/configmaps";
+const RAM_IDENTITIES: &str = "/apis/ramauthenticator.k8s.alibabacloud/v1alpha1/ramidentitymappings";
 const IDENTITIES: &str = "/apis/iamauthenticator.k8s.aws/v1alpha1/iamidentitymappings";
 
 pub(super) fn answer(state: &Arc<State>, uri: &Uri, headers: &HeaderMap) -> Response<Pieces> {
@@ -99,6 +100,7 @@ fn list(cluster: &Cluster, question: &Question) -> Value {
     let version = cluster.version.to_string();
     let (kind, api_version) = match question.kind {
         Kind::ConfigMap => ("ConfigMapList", "v1"),
+        Kind::RamIdentity => ("RAMIdentityMappingList", "ramauthenticator.k8s.alibabacloud/v1alpha1"),
         Kind::Identity => ("IAMIdentityMappingList", "iamauthenticator.k8s.aws/v1alpha1"),
     };
     json!({ "kind": kind, "apiVersion": api_version, "metadata": { "resourceVersion": version }, "items": items })
@@ -129,6 +131,7 @@ impl Question {
         let kind = match uri.path() {
             CONFIG_MAPS => Kind::ConfigMap,
             IDENTITIES => Kind::Identity,
+            RAM_IDENTITIES => Kind::RamIdentity,
             _ => return None,
         };
         let parameter = |name: &str| {
