@@ -18,7 +18,7 @@ use super::{Globals, policy::compile};
 use crate::{
     config::{Config, ConfigError, Reloader, Shared, reload::Overrides},
     observe::{AuditLog, Metrics},
-    provider::{alibaba::Region, aws::Partition},
+    provider::{Cloud, alibaba::InvalidName, aws::Partition},
     server::{self, Pair, Services},
 };
 
@@ -57,7 +57,7 @@ pub struct Command {
     pub master: Option<String>,
     /// Region whose STS of Alibaba Cloud is asked, inside its own network [default: the global one].
     #[arg(long, env = "STS_REGION", hide_env_values = true)]
-    pub region: Option<Region>,
+    pub region: Option<String>,
     /// AWS partition of this cluster [default: aws].
     #[arg(long)]
     pub partition: Option<Partition>,
@@ -127,8 +127,9 @@ impl Command {
             config.kubernetes.master = Some(url.clone()).filter(|url| !url.is_empty());
         }
         config.partition = self.partition.unwrap_or(config.partition);
-        if let Some(region) = &self.region {
-            config.alibaba.region = Some(region.clone());
+        if let Some(region) = self.region.as_ref().filter(|_| config.clouds().contains(&Cloud::Alibaba)) {
+            let wrong = |error| ConfigError::Build { file: config.file.clone(), what: format!("--region: {error}") };
+            config.alibaba.region = Some(region.parse().map_err(|error: InvalidName| wrong(error))?);
         }
         self.backend_mode.as_deref().map_or(Ok(()), |modes| config.set_backend_mode(modes))
     }

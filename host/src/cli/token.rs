@@ -114,7 +114,7 @@ impl Command {
             [cloud] => Some(*cloud),
             _ => None,
         };
-        self.provider.or(config.client.provider).or(name.cloud()).or(only).unwrap_or(Cloud::Aws)
+        self.provider.or(config.client.provider).or_else(|| name.cloud()).or(only).unwrap_or(Cloud::Aws)
     }
 
     fn wanted<'a>(&self, config: &'a Config) -> anyhow::Result<Wanted<'a>> {

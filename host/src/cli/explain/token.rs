@@ -49,7 +49,7 @@ pub(super) fn steps(
         Err(VerifyError::Expired { .. } | VerifyError::NotYetValid) => Some(AGE),
         Err(_) => Some(PREFIX),
     };
-    let names = ours.or(authenticator.providers.first()).map_or(&[PREFIX][..], |provider| provider.checks());
+    let names = ours.or_else(|| authenticator.providers.first()).map_or(&[PREFIX][..], |provider| provider.checks());
     let mut steps: Vec<Step> = Vec::new();
     for name in names.iter().copied().chain([AGE]) {
         let over = steps.last().is_some_and(|step| step.verdict != Verdict::Passed);
