@@ -160,6 +160,7 @@ fn run(globals: &Globals, command: &Command) -> anyhow::Result<ExitCode> {
     let out = &mut io::stdout().lock();
     match command {
         Command::CheckConfig(Late(command)) => return command.run(globals.config.as_deref(), io::stdin(), out),
+        Command::CredentialPlugin(Late(ack::Command::GetKubeconfig(command))) => command.run(globals, out)?,
         Command::CredentialPlugin(Late(ack::Command::GetToken(command))) => command.run(globals, out)?,
         Command::Eks(Late(eks::Command::GetToken(command))) => command.run(globals, out)?,
         Command::Explain(Late(command)) => {

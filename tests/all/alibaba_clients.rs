@@ -255,3 +255,28 @@ async fn under_the_name_of_ack_ram_authenticator() {
     let report: Value = serde_json::from_str(&verified.success().expect("a verdict").stdout).expect("JSON");
     assert_eq!((&report["ARN"], &report["AccountID"]), (&LIN.arn.into(), &"1234567890123456".into()));
 }
+
+#[tokio::test]
+async fn a_kubeconfig_of_the_cluster_with_tokens_in_place_of_its_certificate() {
+    let machine = Machine::new().await.of(&LIN);
+    let fixed = ["credential-plugin", "get-kubeconfig", "--cluster-id", CLUSTER, "--region-id", "cn-beijing"];
+    let finished = machine.run_as("ack-ram-tool", &[&fixed[..], &["--private-address"]].concat()).await;
+    let text = finished.success().expect("a kubeconfig").stdout;
+    assert!(!text.contains("client-key") && !text.contains(LIN.access_key_id), "nothing secret: {text}");
+    let config: Value = serde_saphyr::from_str(&text).expect("YAML");
+    assert_eq!(config["clusters"][0]["cluster"]["server"], "https://10.0.0.1:6443");
+    assert_eq!(config["current-context"], format!("2012-{CLUSTER}"));
+    let exec = &config["users"][0]["user"]["exec"];
+    assert_eq!((&exec["command"], &exec["interactiveMode"]), (&"ack-ram-tool".into(), &"Never".into()));
+    let arguments: Vec<&str> = exec["args"].as_array().expect("a list").iter().filter_map(Value::as_str).collect();
+    assert_eq!(arguments[..6], ["credential-plugin", "get-token", "--cluster-id", CLUSTER, "--api-version", "v1beta1"]);
+    let made = machine.run_as("ack-ram-tool", &arguments).await.success().expect("a token");
+    let answer = machine.server().await.review(&made.token().expect("a token")).await.expect("an answer");
+    assert_eq!(answer.username().as_deref(), Some("lin"), "{}", answer.text);
+    let asked = machine.sts.sts.requests();
+    assert_eq!((asked[0].host.as_str(), asked[0].method.as_str()), ("cs.cn-beijing.aliyuncs.com", "GET"));
+    let mei = Machine::new().await.of(&MEI);
+    let refused = mei.run_as("ack-ram-tool", &fixed).await;
+    assert_eq!((refused.code, refused.stdout.as_str()), (Some(1), ""));
+    assert!(refused.stderr.contains("refuses: NoPermission"), "{}", refused.stderr);
+}

@@ -1,5 +1,5 @@
-//! `herald credential-plugin get-token`: what kubeconfigs made by `ack-ram-tool` run, so that in such a file only
-//! `command:` changes. Options, defaults and output are those of that tool.
+//! `herald credential-plugin`: what kubeconfigs made by `ack-ram-tool` run, so that in such a file only `command:`
+//! changes, and what makes such kubeconfigs. Options, defaults and output are those of that tool.
 
 use std::{io::Write, path::PathBuf};
 
@@ -11,14 +11,19 @@ use super::{
 };
 use crate::{
     kubernetes::exec_credential::{ApiVersion, ExecCredential},
-    provider::Token,
+    provider::{ClusterId, Token},
 };
+
+pub mod kubeconfig;
 
 /// Commands of ack-ram-tool that kubeconfigs run.
 #[derive(clap::Subcommand, Debug)]
 pub enum Command {
     /// Print a token for kubectl as `ack-ram-tool credential-plugin get-token` does.
     GetToken(GetToken),
+    /// Print a kubeconfig for a cluster as `ack-ram-tool credential-plugin get-kubeconfig` does, with this program to
+    /// log in.
+    GetKubeconfig(kubeconfig::GetKubeconfig),
 }
 
 /// Options of `ack-ram-tool credential-plugin get-token`.
@@ -27,6 +32,15 @@ pub struct GetToken {
     /// Version of the ExecCredential [default: the one kubectl asks for].
     #[arg(long, value_enum)]
     api_version: Option<Version>,
+    #[command(flatten)]
+    common: Common,
+    #[command(flatten)]
+    cache: CacheSwitch,
+}
+
+/// Options of every command of `ack-ram-tool`: where credentials come from.
+#[derive(clap::Args, Debug)]
+pub(super) struct Common {
     /// ARN of a role to assume first.
     #[arg(long, value_name = "ARN", env = "ACK_RAM_TOOL_ROLE_ARN")]
     role_arn: Option<String>,
@@ -54,8 +68,8 @@ pub struct GetToken {
     /// Of no use here: existing kubeconfigs have it.
     #[arg(long, hide = true, value_name = "LEVEL")]
     log_level: Option<String>,
-    /// Of no use here: existing kubeconfigs have it.
-    #[arg(long, hide = true, value_name = "HOST")]
+    /// Endpoint of Container Service for Kubernetes.
+    #[arg(long, value_name = "HOST", env = "ACK_RAM_TOOL_CS_ENDPOINT")]
     cs_endpoint: Option<String>,
     /// Of no use here: existing kubeconfigs have it.
     #[arg(long, hide = true, value_name = "HOST")]
@@ -63,8 +77,6 @@ pub struct GetToken {
     /// Of no use here: nothing is asked.
     #[arg(short = 'y', long, hide = true)]
     assume_yes: bool,
-    #[command(flatten)]
-    cache: CacheSwitch,
 }
 
 /// Versions of the ExecCredential.
@@ -96,16 +108,7 @@ impl GetToken {
     ///
     /// When no cluster is named or there are no credentials.
     pub fn run(&self, globals: &Globals, out: &mut impl Write) -> anyhow::Result<()> {
-        let cluster_id = globals.cluster_id.as_ref().context("which cluster? Give --cluster-id")?;
-        let mut wanted = WantedOfAlibaba::new(cluster_id, self.sts_endpoint.as_deref(), self.region_id.as_deref())?;
-        let request = &mut wanted.request;
-        request.profile.clone_from(&self.profile_name);
-        request.profile_file.clone_from(&self.profile_file);
-        request.ignore_environment = self.ignore_env_credentials;
-        request.ignore_aliyun_cli = self.ignore_aliyun_cli_credentials;
-        request.metadata_only = self.credential_type == CredentialType::Imds;
-        let role = self.role_arn.as_deref().filter(|arn| !arn.is_empty());
-        request.role = role.map(|arn| role_of_alibaba(&parse_role(arn)?.arn)).transpose()?;
+        let mut wanted = self.common.wanted(globals)?;
         wanted.cache = self.cache.on;
         let Token { token, expires_at } = wanted.token()?;
         let answer = ExecCredential::new(self.version(), token.expose(), expires_at);
@@ -123,4 +126,48 @@ impl GetToken {
             None => forgiving_version(),
         }
     }
+}
+
+// === impl Common ===
+
+impl Common {
+    /// The way to the credentials that these options name.
+    fn wanted<'a>(&self, globals: &'a Globals) -> anyhow::Result<WantedOfAlibaba<'a>> {
+        let mut wanted =
+            WantedOfAlibaba::new(cluster_id(globals)?, self.sts_endpoint.as_deref(), self.region_id.as_deref())?;
+        let request = &mut wanted.request;
+        request.profile.clone_from(&self.profile_name);
+        request.profile_file.clone_from(&self.profile_file);
+        request.ignore_environment = self.ignore_env_credentials;
+        request.ignore_aliyun_cli = self.ignore_aliyun_cli_credentials;
+        request.metadata_only = self.credential_type == CredentialType::Imds;
+        let role = self.role_arn.as_deref().filter(|arn| !arn.is_empty());
+        request.role = role.map(|arn| role_of_alibaba(&parse_role(arn)?.arn)).transpose()?;
+        Ok(wanted)
+    }
+
+    /// The same options for a kubeconfig.
+    fn arguments(&self) -> Vec<String> {
+        let credential_type = (self.credential_type == CredentialType::Imds).then(|| "imds".to_owned());
+        let file = self.profile_file.as_ref().map(|file| file.display().to_string());
+        let named = [
+            ("--profile-file", &file),
+            ("--profile-name", &self.profile_name),
+            ("--role-arn", &self.role_arn),
+            ("--region-id", &self.region_id),
+            ("--sts-endpoint", &self.sts_endpoint),
+            ("--credential-type", &credential_type),
+        ];
+        let named = named.into_iter().filter_map(|(name, value)| Some([name.to_owned(), value.clone()?]));
+        let switches = [
+            (self.ignore_aliyun_cli_credentials, "--ignore-aliyun-cli-credentials"),
+            (self.ignore_env_credentials, "--ignore-env-credentials"),
+        ];
+        let switches = switches.into_iter().filter(|(on, _)| *on).map(|(_, name)| name.to_owned());
+        named.flatten().chain(switches).collect()
+    }
+}
+
+fn cluster_id(globals: &Globals) -> anyhow::Result<&ClusterId> {
+    globals.cluster_id.as_ref().context("which cluster? Give --cluster-id")
 }

@@ -56,7 +56,8 @@ const CONFIGURED_INIT: &str = "ConfiguredInitDirectories";
 /// The first word of the commands of ack-ram-tool that kubeconfigs run.
 const CREDENTIAL_PLUGIN: &str = "credential-plugin";
 /// The commands of other tools that kubeconfigs run.
-const COMMANDS: [[&str; 2]; 2] = [["eks", "get-token"], [CREDENTIAL_PLUGIN, "get-token"]];
+const COMMANDS: [[&str; 2]; 3] =
+    [["eks", "get-token"], [CREDENTIAL_PLUGIN, "get-kubeconfig"], [CREDENTIAL_PLUGIN, "get-token"]];
 
 // === impl Name ===
 

@@ -23,6 +23,7 @@ mod acs3;
 pub mod credentials;
 mod date;
 pub mod endpoint;
+pub mod kubeconfig;
 pub mod mint;
 pub mod reply;
 pub mod request;

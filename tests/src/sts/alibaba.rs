@@ -72,16 +72,14 @@ const VERSION: &str = "2015-04-01";
 const DATE: &[FormatItem<'_>] = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second]Z");
 const MAX_TEMPORARY: usize = 10_000;
 
-/// Whether `host` is one of Alibaba Cloud.
+/// Whether `host` is one of Alibaba Cloud: of STS, or of Container Service.
 #[must_use]
 pub fn is_host(host: &str) -> bool {
     let name = host.rsplit_once(':').map_or(host, |(name, _port)| name);
-    let rest = name.strip_suffix(".aliyuncs.com").unwrap_or_default();
-    rest == "sts"
-        || rest
-            .strip_prefix("sts.")
-            .or_else(|| rest.strip_prefix("sts-vpc."))
-            .is_some_and(|region| !region.contains('.'))
+    let Some(rest) = name.strip_suffix(".aliyuncs.com") else { return false };
+    let (service, region) = rest.split_once('.').unwrap_or((rest, ""));
+    let known = matches!((service, region), ("cs" | "sts", _)) || (service == "sts-vpc" && !region.is_empty());
+    known && !region.contains('.')
 }
 
 /// `2026-01-02T03:04:05Z`.
@@ -119,6 +117,9 @@ impl Service {
             return self.assume(&parameters, None, now, request_id);
         }
         let caller = self.verify(wire, &parameters, now)?;
+        if let Some(cluster) = wire.path.strip_prefix("/k8s/").and_then(|rest| rest.strip_suffix("/user_config")) {
+            return kubeconfig(wire, &parameters, cluster, (&action, &version), &caller);
+        }
         if version != VERSION {
             return Err(Error::InvalidVersion);
         }
@@ -198,6 +199,30 @@ impl Service {
         temporary.insert(key.id.clone(), Arc::clone(&key));
         key
     }
+}
+
+/// `DescribeClusterUserKubeconfig` of Container Service, which [`LIN`] alone may ask.
+fn kubeconfig(
+    wire: &Wire<'_>,
+    parameters: &Parameters<'_>,
+    cluster: &str,
+    asked: (&str, &str),
+    caller: &Key,
+) -> Result<String, Error> {
+    if asked != ("DescribeClusterUserKubeconfig", "2015-12-15") || wire.method != "GET" {
+        return Err(Error::InvalidAction);
+    }
+    if caller.identity.arn != LIN.arn {
+        return Err(Error::NoPermission);
+    }
+    let place = if parameters.find("PrivateIpAddress") == Some("true") { "10.0.0.1" } else { "203.0.113.1" };
+    let config = serde_json::json!({
+        "apiVersion": "v1", "kind": "Config", "preferences": {}, "current-context": format!("2012-{cluster}"),
+        "clusters": [{"name": "kubernetes", "cluster": {"server": format!("https://{place}:6443")}}],
+        "contexts": [{"name": format!("2012-{cluster}"), "context": {"cluster": "kubernetes", "user": "2012"}}],
+        "users": [{"name": "2012", "user": {"client-certificate-data": "Q0VSVA==", "client-key-data": "S0VZ"}}],
+    });
+    Ok(serde_json::json!({"config": config.to_string(), "expiration": "2100-01-01T00:00:00Z"}).to_string())
 }
 
 /// The answer to `GetCallerIdentity`.

@@ -49,6 +49,15 @@ impl<'a> Wanted<'a> {
         Ok(Self { cluster_id, environment, request: Request::new(settings.host()?), cache: None })
     }
 
+    /// The credentials alone.
+    ///
+    /// # Errors
+    ///
+    /// When there are none.
+    pub(in crate::cli) fn credentials(&self) -> anyhow::Result<credentials::Credentials> {
+        Ok(credentials::load(&self.request, &self.environment, crate::cli::now())?)
+    }
+
     /// The token: a kept one, or a new one.
     ///
     /// # Errors

@@ -18,12 +18,17 @@ pub(super) const EMPTY_BODY: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649
 /// RFC 3986, section 2.3: everything else is escaped, by its bytes in UTF-8.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
+/// Method and path of every call of STS.
+pub(super) const CALL: (&str, &str) = ("POST", "/");
+
 /// A header that is signed: its name in lower case, and its value without outer white space.
 pub(super) type Header<'a> = (&'a str, &'a str);
 
-/// What is signed of a `POST /` without a body.
+/// What is signed of a request without a body.
 #[derive(Clone, Copy)]
 pub(super) struct Request<'a> {
+    /// In upper case, and the path as it is sent.
+    pub(super) target: (&'a str, &'a str),
     /// As [`canonical_query`] writes it.
     pub(super) query: &'a str,
     /// By name.
@@ -44,6 +49,11 @@ pub(super) fn canonical_query(pairs: &[(&str, &str)]) -> String {
         text.extend(utf8_percent_encode(value, ENCODED));
     }
     text
+}
+
+/// `text` as one segment of a path.
+pub(super) fn segment(text: &str) -> String {
+    utf8_percent_encode(text, ENCODED).to_string()
 }
 
 // === impl Request ===
@@ -69,7 +79,8 @@ impl Request<'_> {
     }
 
     fn canonical(&self) -> String {
-        let mut text = format!("POST\n/\n{}\n", self.query);
+        let (method, path) = self.target;
+        let mut text = format!("{method}\n{path}\n{}\n", self.query);
         for (name, value) in self.headers {
             text.extend([name, ":", value, "\n"]);
         }
@@ -92,7 +103,7 @@ mod tests {
     #[track_caller]
     fn check(secret: &str, query: &[(&str, &str)], headers: &[Header<'_>], hash: &str, signature: &str) {
         let query = canonical_query(query);
-        let request = Request { query: &query, headers };
+        let request = Request { target: CALL, query: &query, headers };
         assert_eq!(hex(&Sha256::digest(request.canonical())), hash, "{}", request.canonical());
         assert_eq!(request.signature(secret), signature);
     }

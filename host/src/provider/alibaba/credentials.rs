@@ -17,7 +17,7 @@ use crate::{caller::Arn, provider::SecretText};
 mod aliyun;
 mod answer;
 mod environment;
-mod fetch;
+pub(in crate::provider::alibaba) mod fetch;
 mod ini;
 mod process;
 

@@ -13,7 +13,7 @@ use serde::Serialize;
 use zeroize::Zeroizing;
 
 use super::{
-    acs3::Request,
+    acs3::{CALL, Request},
     credentials::Credentials,
     date::AcsDate,
     request::{self, CLUSTER_ID, PREFIX, Signed},
@@ -74,7 +74,7 @@ fn sign(credentials: &Credentials, cluster_id: &str, user_agent: &str, now: Syst
     };
     let (date, query) = (request.date.to_string(), request::query(cluster_id));
     let headers = request.signed_headers(&date);
-    let signed = Request { query: &query, headers: &headers };
+    let signed = Request { target: CALL, query: &query, headers: &headers };
     let signature = Zeroizing::new(signed.signature(credentials.access_key_secret.expose()));
     let authorization = Zeroizing::new(signed.authorization(request.access_key_id, &signature));
     let mut headers: BTreeMap<&str, &str> = headers.iter().copied().collect();

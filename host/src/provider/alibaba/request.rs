@@ -118,7 +118,7 @@ impl<'a> Signed<'a> {
         let query = query(cluster_id.as_str());
         let date = self.date.to_string();
         let signed = self.signed_headers(&date);
-        let request = Request { query: &query, headers: &signed };
+        let request = Request { target: acs3::CALL, query: &query, headers: &signed };
         let authorization = Zeroizing::new(request.authorization(self.access_key_id, self.signature));
         let mut headers = vec![(header::AUTHORIZATION, secret(&authorization))];
         if !signed.iter().any(|(name, _)| *name == Field::Accept.name()) {

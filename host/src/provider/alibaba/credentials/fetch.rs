@@ -18,6 +18,7 @@ use crate::provider::{
     alibaba::{
         acs3::{self, EMPTY_BODY},
         date::AcsDate,
+        endpoint::Host,
         request::{JSON, VERSION},
     },
     http::Client,
@@ -142,26 +143,8 @@ impl<'a> Fetcher<'a> {
         let mut parameters =
             vec![("DurationSeconds", seconds.as_str()), ("RoleArn", &role.arn), ("RoleSessionName", &session_name)];
         parameters.extend(role.external_id.as_deref().map(|id| ("ExternalId", id)));
-        let query = acs3::canonical_query(&parameters);
-        let (date, nonce) = (AcsDate::at(self.now).to_string(), self.nonce());
-        let mut headers = vec![
-            ("host", self.request.sts.as_str()),
-            ("x-acs-action", "AssumeRole"),
-            ("x-acs-content-sha256", EMPTY_BODY),
-            ("x-acs-date", &date),
-            ("x-acs-signature-nonce", &nonce),
-            ("x-acs-version", VERSION),
-        ];
-        headers.extend(base.security_token.as_ref().map(|token| ("x-acs-security-token", token.expose())));
-        headers.sort_unstable();
-        let signed = acs3::Request { query: &query, headers: &headers };
-        let signature = Zeroizing::new(signed.signature(base.access_key_secret.expose()));
-        let authorization = signed.authorization(&base.access_key_id, &signature);
-        let url = format!("https://{}/?{query}", self.request.sts);
-        let mut request = http::Request::post(url).header("accept", JSON).header("authorization", authorization);
-        for (name, value) in headers.iter().filter(|(name, _)| *name != "host") {
-            request = request.header(*name, *value);
-        }
+        let api = Api { host: &self.request.sts, action: "AssumeRole", version: VERSION };
+        let request = signed(&api, acs3::CALL, &parameters, base, self.now);
         self.session_of(role, request, String::new()).await
     }
 
@@ -179,7 +162,7 @@ impl<'a> Fetcher<'a> {
             .header("content-type", "application/x-www-form-urlencoded")
             .header("x-acs-action", "AssumeRoleWithOIDC")
             .header("x-acs-date", AcsDate::at(self.now).to_string())
-            .header("x-acs-signature-nonce", self.nonce())
+            .header("x-acs-signature-nonce", nonce(self.now))
             .header("x-acs-version", VERSION);
         self.session_of(role, request, acs3::canonical_query(&[("OIDCToken", token)])).await
     }
@@ -199,12 +182,6 @@ impl<'a> Fetcher<'a> {
         }
     }
 
-    fn nonce(&self) -> String {
-        let since = self.now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let at = uuid::Timestamp::from_unix(uuid::NoContext, since.as_secs(), since.subsec_nanos());
-        Uuid::new_v7(at).to_string()
-    }
-
     fn session(&self, role: &Role) -> (String, String) {
         let seconds = self.now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
         let name = role.session_name.clone().unwrap_or_else(|| format!("herald-{seconds}"));
@@ -213,13 +190,62 @@ impl<'a> Fetcher<'a> {
     }
 }
 
+/// An operation of one of Alibaba Cloud's services.
+pub(in crate::provider::alibaba) struct Api<'a> {
+    pub(in crate::provider::alibaba) host: &'a Host,
+    pub(in crate::provider::alibaba) action: &'a str,
+    pub(in crate::provider::alibaba) version: &'a str,
+}
+
+/// A request to `api`, signed by `credentials`; without a body.
+pub(in crate::provider::alibaba) fn signed(
+    api: &Api<'_>,
+    target: (&str, &str),
+    parameters: &[(&str, &str)],
+    credentials: &Credentials,
+    now: SystemTime,
+) -> http::request::Builder {
+    let query = acs3::canonical_query(parameters);
+    let (date, nonce) = (AcsDate::at(now).to_string(), nonce(now));
+    let mut headers = vec![
+        ("host", api.host.as_str()),
+        ("x-acs-action", api.action),
+        ("x-acs-content-sha256", EMPTY_BODY),
+        ("x-acs-date", &date),
+        ("x-acs-signature-nonce", &nonce),
+        ("x-acs-version", api.version),
+    ];
+    headers.extend(credentials.security_token.as_ref().map(|token| ("x-acs-security-token", token.expose())));
+    headers.sort_unstable();
+    let request = acs3::Request { target, query: &query, headers: &headers };
+    let signature = Zeroizing::new(request.signature(credentials.access_key_secret.expose()));
+    let authorization = request.authorization(&credentials.access_key_id, &signature);
+    let (method, path) = target;
+    let mut request = http::Request::builder()
+        .method(method)
+        .uri(format!("https://{}{path}?{query}", api.host))
+        .header("accept", JSON)
+        .header("authorization", authorization);
+    for (name, value) in headers.iter().filter(|(name, _)| *name != "host") {
+        request = request.header(*name, *value);
+    }
+    request
+}
+
+/// A text that no other request has.
+fn nonce(now: SystemTime) -> String {
+    let since = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let at = uuid::Timestamp::from_unix(uuid::NoContext, since.as_secs(), since.subsec_nanos());
+    Uuid::new_v7(at).to_string()
+}
+
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct ErrorBody {
     code: String,
 }
 
-fn error_code(body: &[u8]) -> Option<String> {
+pub(in crate::provider::alibaba) fn error_code(body: &[u8]) -> Option<String> {
     let ErrorBody { code } = serde_json::from_slice(body).ok()?;
     let plain = code.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'.');
     (plain && (1..=MAX_CODE).contains(&code.len())).then_some(code)
