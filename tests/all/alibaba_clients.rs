@@ -250,6 +250,12 @@ async fn under_the_name_of_ack_ram_authenticator() {
     let by_file = machine.run_as("ack-ram-authenticator", &["token", "-c", "config.yaml"]).await;
     let answer = machine.server().await.review(&Machine::token(by_file)).await.expect("an answer");
     assert_eq!(answer.username().as_deref(), Some("deploy:shared"), "{}", answer.text);
+    let old = ["explain", "-i", CLUSTER, "--offline", "-t", "k8s-ack-v1.aHR0cHM6Ly9zdHMuYWxpeXVuY3MuY29t"];
+    let explained = machine.run_as("herald", &old).await;
+    assert_eq!(explained.code, Some(1), "{explained:?}");
+    assert!(explained.stdout.contains("make k8s-ack-v2. tokens"), "{}", explained.stdout);
+    let explained = machine.run_as("herald", &["explain", "-i", CLUSTER, "--offline", "-t", &token]).await;
+    assert!(explained.success().expect("a good token").stdout.contains(LIN.access_key_id));
     let verified =
         machine.run_as("ack-ram-authenticator", &["verify", "-i", CLUSTER, "-t", &token, "-o", "json"]).await;
     let report: Value = serde_json::from_str(&verified.success().expect("a verdict").stdout).expect("JSON");

@@ -24,7 +24,7 @@ use crate::{
     caller::{Arn, Caller, PrincipalKind, arn::ACS_PARTITION},
     config::{CheckedFile, Config, Shared, Source},
     observe::Metrics,
-    provider::aws::Partition,
+    provider::{Cloud, aws::Partition},
     token::BearerToken,
 };
 
@@ -125,6 +125,9 @@ impl Command {
         out: &mut impl Write,
     ) -> anyhow::Result<ExitCode> {
         config.partition = self.partition.or(config.client.partition).unwrap_or(config.partition);
+        if file.is_none() {
+            config.providers.get_or_insert_with(|| vec![Cloud::Aws, Cloud::Alibaba]);
+        }
         let explanation = match (&self.token, &self.arn, self.decision, &self.audit_log) {
             (Some(token), ..) => {
                 let token = token.read(stdin)?;

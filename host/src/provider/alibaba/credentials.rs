@@ -1,7 +1,7 @@
 //! Credentials of the person or machine that wants a token: where they are looked for, and in which order.
 //!
 //! Order, variables and files are those of Alibaba Cloud's own tools: environment, `~/.aliyun/config.json`,
-//! `~/.alibabacloud/credentials`, and last `~/.acs/credentials`. Looking is pure and gives a [`Source`]; keys that are
+//! `~/.alibabacloud/credentials`, and last `~/.acs/credentials`. Looking asks nobody; keys that are
 //! written there are taken as they are, and only for other sources is anything started or anybody called. A file
 //! that cannot be read is reported and passed over, so that a good one behind it still counts. Instance metadata is
 //! asked only where something names it: nobody waits for a service that is not there.

@@ -2,7 +2,7 @@
 //!
 //! A token is the prefix and, in padded base64, a JSON object with the query and the headers of a signed
 //! `POST /` to `GetCallerIdentity` (Security Token Service API Reference). Every part is read into a type that has
-//! one spelling for each value; [`Signed::into_call`] writes the request that STS is asked from those types, in a
+//! one spelling for each value; `Signed::into_call` writes the request that STS is asked from those types, in a
 //! fixed order. Whatever is signed is sent as it was signed, or the token is refused here with the reason: STS could
 //! only say that the signature does not match.
 
