@@ -146,8 +146,12 @@ impl Provider for Believer {
         "aws"
     }
 
-    fn prefix(&self) -> &'static str {
-        "bench."
+    fn prefixes(&self) -> &'static [&'static str] {
+        &["bench."]
+    }
+
+    fn checks(&self) -> &'static [&'static str] {
+        &[]
     }
 
     fn inspect(&self, token: &BearerToken, now: SystemTime) -> Result<StsCall, VerifyError> {

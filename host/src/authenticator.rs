@@ -184,7 +184,7 @@ impl Authenticator {
         now: SystemTime,
     ) -> Result<Arc<Caller>, VerifyError> {
         let started = Instant::now();
-        let ours = self.providers.iter().find(|provider| token.expose().starts_with(provider.prefix()));
+        let ours = self.providers.iter().find(|provider| provider.claims(token));
         let provider = ours.ok_or(VerifyError::Foreign)?;
         decision.provider = provider.name();
         let verified = self.sts.verify(provider.as_ref(), token, now).await;

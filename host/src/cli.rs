@@ -23,10 +23,11 @@ use crate::{
     config::{Config, ConfigError},
     observe::{audit::OpenError, log},
     policy::{FolderError, LoadError},
-    provider::aws::ClusterId,
+    provider::ClusterId,
     server::Error as ServerError,
 };
 
+pub mod ack;
 pub mod add;
 mod aws_auth;
 pub mod called;
@@ -85,6 +86,9 @@ enum Command {
     /// Map a role or a user, in the aws-auth ConfigMap of a cluster.
     #[command(subcommand)]
     Add(Late<add::Command>),
+    /// Commands of ack-ram-tool that kubeconfigs run.
+    #[command(subcommand)]
+    CredentialPlugin(Late<ack::Command>),
     /// Say all that is wrong with configuration and mapping files, at once.
     CheckConfig(Late<check_config::Command>),
     /// Commands of the AWS CLI that kubeconfigs run.
@@ -172,6 +176,8 @@ fn run(globals: &Globals, command: &Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Add(Late(command)) => return command.run(globals.name, io::stdin(), out),
         Command::CheckConfig(Late(command)) => return command.run(globals.config.as_deref(), io::stdin(), out),
+        Command::CredentialPlugin(Late(ack::Command::GetKubeconfig(command))) => command.run(globals, out)?,
+        Command::CredentialPlugin(Late(ack::Command::GetToken(command))) => command.run(globals, out)?,
         Command::Eks(Late(eks::Command::GetToken(command))) => command.run(globals, out)?,
         Command::Explain(Late(command)) => {
             return command.run(globals.load()?, globals.config.as_deref(), io::stdin(), now(), out);
@@ -241,6 +247,9 @@ impl Globals {
     /// Puts what the command line says over what the file says.
     pub fn apply(&self, config: &mut Config) {
         self.name.place(&mut config.server);
+        if config.providers.is_none() {
+            config.providers = self.name.cloud().map(|cloud| vec![cloud]);
+        }
         if let Some(id) = &self.cluster_id {
             config.cluster_id = Some(id.clone());
         }
@@ -264,7 +273,7 @@ mod tests {
 
     #[test]
     fn the_command_line_is_consistent() {
-        for name in [Name::Herald, Name::AwsIamAuthenticator, Name::HeptioAuthenticatorAws] {
+        for name in Name::OLD.into_iter().chain([Name::Herald]) {
             name.adapt(Cli::command()).debug_assert();
         }
     }

@@ -26,11 +26,11 @@ use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
 use crate::{
-    caller::AccountId,
+    caller::{AccountId, arn::ACS_PARTITION},
     kubernetes::watch,
     mapping::{Rules, live},
     observe, policy,
-    provider::aws::{self, ClusterId},
+    provider::{Cloud, ClusterId, alibaba, aws},
     server, sts,
 };
 
@@ -87,6 +87,11 @@ pub struct Config {
     pub sts: sts::Config,
     /// Digest of the CA files that `server.sts.endpoints` names, in hexadecimal.
     pub ca_digest: String,
+    /// `server.providers`: the clouds whose tokens are accepted. Default: that of the name Herald is called by, AWS
+    /// under its own.
+    pub providers: Option<Vec<Cloud>>,
+    /// `server.alibaba`, and `server.region`: which STS of Alibaba Cloud is asked. Default: the global one.
+    pub alibaba: alibaba::Settings,
     /// `server.partition`. Default `aws`.
     pub partition: aws::Partition,
     /// Those of `server.sts.endpoints` that the provider's own table does not know. Default none.
@@ -131,6 +136,8 @@ pub struct Config {
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq)]
 #[serde(deny_unknown_fields, default, rename_all = "camelCase")]
 pub struct ClientSection {
+    /// Cloud whose credentials sign. Default: the only one of `server.providers`, else AWS.
+    pub provider: Option<Cloud>,
     /// Role to assume before signing. Default none. `defaultRole` is the same key.
     #[serde(alias = "defaultRole")]
     pub role: Option<String>,
@@ -156,7 +163,7 @@ pub struct ClientSection {
 pub enum Source {
     /// `ACKConfigMap`: kube-system/alibabacloud-auth.
     AckConfigMap,
-    /// `CRD`: IAMIdentityMapping objects.
+    /// `CRD`: IAMIdentityMapping objects; RAMIdentityMapping objects where only Alibaba Cloud's tokens are accepted.
     Crd,
     /// `DynamicFile`: a JSON file beside this one.
     DynamicFile,
@@ -166,6 +173,8 @@ pub enum Source {
     MountedFile,
     /// `Policy/<name>`: a policy of kind `map`.
     Policy(String),
+    /// `RAMIdentityMapping`: objects of that kind.
+    RamIdentityMapping,
 }
 
 /// A configuration and what is to be said about it.
@@ -219,10 +228,19 @@ impl Config {
         file::parse(path, text)
     }
 
-    /// The partitions of AWS whose tokens are accepted.
+    /// The clouds whose tokens are accepted.
+    #[must_use]
+    pub fn clouds(&self) -> &[Cloud] {
+        self.providers.as_deref().unwrap_or(&[Cloud::Aws])
+    }
+
+    /// The partitions whose tokens are accepted. Without `server.providers`, nobody has said anything about Alibaba
+    /// Cloud.
     fn accepted_partitions(&self) -> Vec<&str> {
         let more = self.sts_hosts.iter().filter_map(|host| host.partition);
         let mut names: Vec<&str> = std::iter::once(self.partition).chain(more).map(aws::Partition::as_str).collect();
+        names.retain(|_| self.clouds().contains(&Cloud::Aws));
+        names.extend(self.clouds().contains(&Cloud::Alibaba).then_some(ACS_PARTITION));
         names.dedup();
         names
     }
@@ -346,6 +364,8 @@ impl Default for Config {
             observe: observe::Config::default(),
             sts: sts::Config::default(),
             ca_digest: String::new(),
+            providers: None,
+            alibaba: alibaba::Settings::default(),
             partition: aws::Partition::default(),
             sts_hosts: Vec::new(),
             sources: vec![Source::MountedFile],
@@ -373,7 +393,10 @@ impl Source {
     /// Whether it is read while Herald runs, from outside of the configuration.
     #[must_use]
     pub fn is_live(&self) -> bool {
-        matches!(self, Self::AckConfigMap | Self::Crd | Self::DynamicFile | Self::EksConfigMap)
+        matches!(
+            self,
+            Self::AckConfigMap | Self::Crd | Self::DynamicFile | Self::EksConfigMap | Self::RamIdentityMapping
+        )
     }
 
     /// The name in `server.backendMode`, in the trail, in logs and metrics.
@@ -385,6 +408,7 @@ impl Source {
             Self::DynamicFile => live::DYNAMIC_FILE.to_owned(),
             Self::EksConfigMap => live::EKS_CONFIG_MAP.to_owned(),
             Self::MountedFile => crate::mapping::mounted_file::NAME.to_owned(),
+            Self::RamIdentityMapping => live::RAM_IDENTITY_MAPPING.to_owned(),
             Self::Policy(name) => format!("{}{name}", crate::mapping::policy_stage::PREFIX),
         }
     }

@@ -6,24 +6,55 @@
 
 use std::{
     fmt,
+    str::FromStr,
     sync::Arc,
     time::{Duration, SystemTime},
 };
 
+use ::http::{HeaderName, HeaderValue, Method};
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Method};
+use serde::{Deserialize, Deserializer};
 
 use crate::{caller::Caller, token::BearerToken};
 
+pub mod alibaba;
 pub mod aws;
+mod cluster_id;
+mod http;
+
+pub use cluster_id::{ClusterId, InvalidClusterId};
+
+/// A cloud whose tokens can be taken and made.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "lowercase")]
+pub enum Cloud {
+    /// `alibaba`: Alibaba Cloud.
+    Alibaba,
+    /// `aws`: Amazon Web Services.
+    Aws,
+}
+
+/// Not the name of a cloud.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("no such provider: must be aws or alibaba")]
+pub struct InvalidCloud;
 
 /// One cloud's way to prove who is calling.
 pub trait Provider: Send + Sync {
     /// `aws` or `alibaba`: the name in configuration, logs, metrics and the policy contract.
     fn name(&self) -> &'static str;
 
-    /// What this provider's tokens start with, e.g. `k8s-aws-v1.`.
-    fn prefix(&self) -> &'static str;
+    /// What this provider's tokens start with, e.g. `k8s-aws-v1.`, those included that it reads only to say why they
+    /// are no longer taken.
+    fn prefixes(&self) -> &'static [&'static str];
+
+    /// Whether `token` is this provider's to judge.
+    fn claims(&self, token: &BearerToken) -> bool {
+        self.prefixes().iter().any(|prefix| token.expose().starts_with(prefix))
+    }
+
+    /// The names of the checks that [`inspect`](Self::inspect) makes before that of the clock, in order.
+    fn checks(&self) -> &'static [&'static str];
 
     /// Reads `token` strictly and rebuilds, from typed fields in canonical order, the one request
     /// that STS is to be asked. Pure: no network, no clock but `now`, microseconds.
@@ -40,6 +71,15 @@ pub trait Provider: Send + Sync {
     /// [`VerifyError::Refused`] or [`VerifyError::Throttled`] when STS said so, and
     /// [`VerifyError::Unintelligible`] when its answer names no caller.
     fn interpret(&self, call: &StsCall, reply: &StsReply) -> Result<Caller, VerifyError>;
+}
+
+/// A fresh token, made by a client.
+#[derive(Debug)]
+pub struct Token {
+    /// The token.
+    pub token: BearerToken,
+    /// When its owner should ask for another one.
+    pub expires_at: SystemTime,
 }
 
 /// The request that proves a caller, rebuilt from a token's typed fields.
@@ -63,6 +103,7 @@ pub struct StsCall {
 }
 
 /// Text that holds a signature: wiped when dropped, never printed.
+#[derive(Clone, Default)]
 pub struct SecretText(zeroize::Zeroizing<String>);
 
 /// What STS answered, at most as many bytes as the executor's cap.
@@ -96,6 +137,8 @@ pub enum VerifyError {
     Malformed {
         /// The failed check's stable label.
         reason: &'static str,
+        /// Which of the provider's [`checks`](Provider::checks) it is.
+        check: &'static str,
         /// The failed check. Its text holds no part of the token that could be secret.
         source: Arc<dyn std::error::Error + Send + Sync>,
     },
@@ -144,6 +187,27 @@ pub enum Blame {
     Caller,
     /// Nobody for long: another try may work.
     Retry,
+}
+
+// === impl Cloud ===
+
+impl Cloud {
+    /// The name in configuration, logs, metrics and the policy contract.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Alibaba => alibaba::NAME,
+            Self::Aws => aws::NAME,
+        }
+    }
+}
+
+impl FromStr for Cloud {
+    type Err = InvalidCloud;
+
+    fn from_str(text: &str) -> Result<Self, InvalidCloud> {
+        [Self::Alibaba, Self::Aws].into_iter().find(|cloud| cloud.name() == text).ok_or(InvalidCloud)
+    }
 }
 
 // === impl VerifyError ===
@@ -197,6 +261,12 @@ impl SecretText {
     }
 }
 
+impl<'de> Deserialize<'de> for SecretText {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(Self::new)
+    }
+}
+
 impl fmt::Debug for SecretText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "SecretText({} bytes, hidden)", self.0.len())
@@ -210,6 +280,23 @@ impl fmt::Debug for StsCall {
             .field("region", &self.region)
             .field("access_key_id", &self.access_key_id)
             .finish_non_exhaustive()
+    }
+}
+
+// === impl StsReply ===
+
+impl StsReply {
+    /// Whether it calls itself `application/json`, in UTF-8 if it says more.
+    #[must_use]
+    pub fn is_json(&self) -> bool {
+        let (media, parameter) = self.content_type.as_deref().map_or(("", None), |text| match text.split_once(';') {
+            Some((media, parameter)) => (media.trim_end(), Some(parameter.trim())),
+            None => (text, None),
+        });
+        media.eq_ignore_ascii_case("application/json")
+            && parameter.is_none_or(|text| {
+                text.eq_ignore_ascii_case("charset=utf-8") || text.eq_ignore_ascii_case("charset=\"utf-8\"")
+            })
     }
 }
 

@@ -6,8 +6,10 @@ use std::{
 };
 
 use herald::{
-    config::{Config, Loaded},
-    observe, policy, server, sts,
+    config::{CheckedFile, Config, Loaded},
+    observe, policy,
+    provider::Cloud,
+    server, sts,
 };
 use serde_json::Value;
 
@@ -88,11 +90,11 @@ fn the_reference_loads_with_its_comments_taken_away() {
             _ => keep(line),
         }
     }
-    let sources = "[MountedFile, EKSConfigMap, ACKConfigMap, CRD, DynamicFile, Policy/oncall] #";
+    let sources = "[MountedFile, EKSConfigMap, ACKConfigMap, CRD, RAMIdentityMapping, DynamicFile, Policy/oncall] #";
     let yaml = yaml.replace("[MountedFile]   ", sources).replace("3f1c…", &"ab".repeat(32));
     let config = loads("reference.yaml", &yaml);
     assert_eq!((config.policies.len(), config.sts.endpoints.len(), config.sts_hosts.len()), (1, 1, 1));
-    assert_eq!((config.sources.len(), config.bootstrap_admins.len()), (6, 1));
+    assert_eq!((config.sources.len(), config.bootstrap_admins.len()), (7, 1));
     assert!(config.ec2.role.is_some() && config.ec2.source_arn.is_some() && config.ec2.config.roles.len() == 1);
     assert!(config.dynamic_file.is_some() && config.backend_mode_file.is_some());
     assert!(config.kubernetes.kubeconfig.is_some() && config.kubernetes.master.is_some());
@@ -150,6 +152,66 @@ fn the_rules_let_it_read_its_sources_and_nothing_else() {
     let spec = &version["schema"]["openAPIV3Schema"]["properties"]["spec"];
     let keys: Vec<&String> = spec["properties"].as_object().expect("a map").keys().collect();
     assert_eq!(keys, ["arn", "groups", "notAfter", "username"]);
+}
+
+/// The manifest of a cluster on Alibaba Cloud.
+#[test]
+fn the_manifest_for_alibaba_cloud_makes_what_it_runs_with() {
+    let documents = documents("deploy/ack.yaml");
+    let kind = |kind: &str| documents.iter().find(|document| document["kind"] == kind).expect("there is one");
+    let yaml = kind("ConfigMap")["data"]["config.yaml"].as_str().expect("a text");
+    let config = loads("config.yaml", yaml);
+    assert_eq!((config.clouds(), config.rules.len()), (&[Cloud::Alibaba][..], 1));
+    assert_eq!(config.alibaba.host().expect("an endpoint").as_str(), "sts-vpc.cn-hangzhou.aliyuncs.com");
+    assert_eq!(config.cluster_id.expect("an id").as_str(), "<your-cluster-id>");
+    let pod = &kind("DaemonSet")["spec"]["template"]["spec"];
+    let (init, server) = (&pod["initContainers"][0], &pod["containers"][0]);
+    let arguments = |container: &Value| -> Vec<String> {
+        let list = container["args"].as_array().expect("a list").iter();
+        list.map(|argument| argument.as_str().expect("a text").to_owned()).collect()
+    };
+    assert_eq!((arguments(init)[0].as_str(), arguments(server)[0].as_str()), ("init", "server"));
+    assert_eq!(arguments(init)[1..4], arguments(server)[1..4], "both know the same places");
+    let user = &server["securityContext"];
+    let owner = format!("--owner={}:{}", user["runAsUser"], user["runAsGroup"]);
+    assert_eq!(arguments(init)[4..], [owner]);
+    assert_eq!((&init["volumeMounts"], &init["image"]), (&server["volumeMounts"], &server["image"]));
+    let rules = |name: &str| kind(name)["rules"][0].clone();
+    assert_eq!(rules("Role")["resourceNames"], serde_json::json!(["alibabacloud-auth"]));
+    assert_eq!(rules("ClusterRole")["resources"], serde_json::json!(["ramidentitymappings"]));
+    for name in ["Role", "ClusterRole"] {
+        assert_eq!(rules(name)["verbs"], serde_json::json!(["list", "watch"]));
+    }
+}
+
+#[test]
+fn the_example_mappings_are_bound() {
+    let checked = CheckedFile::read(&example("deploy/example-ramidentitymapping.yaml"));
+    let told: Vec<String> = checked.findings.iter().map(|finding| finding.text()).collect();
+    assert!(checked.is_manifest && told.is_empty(), "{told:?}");
+    let rules = checked.parts.iter().map(|part| part.config.rules.len()).sum::<usize>();
+    let mappings = documents("deploy/example-ramidentitymapping.yaml");
+    assert_eq!(rules, mappings.len());
+    let definition = &documents("deploy/ramidentitymapping.yaml")[0];
+    assert_eq!(definition["metadata"]["name"], "ramidentitymappings.ramauthenticator.k8s.alibabacloud");
+    let (spec, version) = (&definition["spec"], &definition["spec"]["versions"][0]);
+    assert_eq!((&spec["scope"], &spec["names"]["kind"]), (&Value::from("Cluster"), &Value::from("RAMIdentityMapping")));
+    let properties = version["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"].as_object();
+    let properties = properties.expect("a map");
+    let api = format!("{}/{}", spec["group"].as_str().expect("a group"), version["name"].as_str().expect("a version"));
+    let (mut users, mut groups) = (Vec::new(), Vec::new());
+    for mapping in &mappings {
+        assert_eq!((mapping["apiVersion"].as_str(), &mapping["kind"]), (Some(api.as_str()), &spec["names"]["kind"]));
+        let given = mapping["spec"].as_object().expect("a map");
+        assert!(given.keys().all(|key| properties.contains_key(key)), "{given:?}");
+        users.push(given["username"].clone());
+        groups.extend(given.get("groups").and_then(Value::as_array).into_iter().flatten().cloned());
+    }
+    for binding in documents("deploy/example-binding.yaml") {
+        let subject = &binding["subjects"][0];
+        let known = if subject["kind"] == "User" { &users } else { &groups };
+        assert!(known.contains(&subject["name"]), "{} is nobody", subject["name"]);
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tests::{
     herald::Server,
     sts::{ALICE, BOB, Behaviour, Parameters, Running},
-    tokens::{token_of, url_of},
+    tokens::{alibaba, token_of, url_of},
     tools::aws_cli,
 };
 use tokio::task::JoinSet;
@@ -130,6 +130,9 @@ fn with_another_byte(token: &str, at: usize) -> String {
 
 /// What a token's request says, however it is spelt.
 fn meaning(token: &str) -> Option<(String, Vec<(String, String)>)> {
+    if token.starts_with(alibaba::PREFIX) {
+        return meaning_of_alibaba(token);
+    }
     let url = url_of(token)?;
     let (head, query) = url.split_once('?')?;
     let parameters = Parameters::parse(query).ok()?;
@@ -137,4 +140,18 @@ fn meaning(token: &str) -> Option<(String, Vec<(String, String)>)> {
         parameters.iter().map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned())).collect();
     pairs.sort();
     Some((head.to_owned(), pairs))
+}
+
+/// The signed part: what people read in a token, and the client's name, may say anything.
+fn meaning_of_alibaba(token: &str) -> Option<(String, Vec<(String, String)>)> {
+    let json = alibaba::json_of(token)?;
+    let texts = |place: &str| {
+        let entries = json[place].as_object()?.iter();
+        entries.map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned()))).collect::<Option<Vec<_>>>()
+    };
+    let mut headers = texts("headers")?;
+    headers.retain(|(name, _)| !name.eq_ignore_ascii_case("user-agent"));
+    headers.iter_mut().for_each(|(name, _)| name.make_ascii_lowercase());
+    headers.sort();
+    Some((format!("{:?}", texts("query")?), headers))
 }

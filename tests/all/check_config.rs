@@ -148,7 +148,7 @@ async fn a_cluster_is_checked_as_its_manifests_are() {
     let url = kubernetes.url();
     let nothing = check(&["--cluster", "--master", &url]).await;
     assert_eq!(nothing.code, Some(1));
-    expect!["herald: the cluster has neither aws-auth nor alibabacloud-auth nor an IAMIdentityMapping"]
+    expect!["herald: the cluster has neither aws-auth nor alibabacloud-auth, and no IAMIdentityMapping or RAMIdentityMapping"]
         .assert_eq(nothing.complaint().expect("one line"));
     kubernetes.put_aws_auth(ROLES, "");
     kubernetes.put_identity("broken", "arn:aws:iam::123456789012:rule/Admin", "x", &[]);
@@ -240,6 +240,7 @@ async fn what_cannot_be_read_of_a_cluster_is_a_finding() {
     expect![[r#"
         "kube-system/configmaps/aws-auth" "unreadable" "error"
         "kube-system/configmaps/alibabacloud-auth" "unreadable" "warning"
-        "iamidentitymappings.iamauthenticator.k8s.aws" "unreadable" "warning""#]]
+        "iamidentitymappings.iamauthenticator.k8s.aws" "unreadable" "warning"
+        "ramidentitymappings.ramauthenticator.k8s.alibabacloud" "unreadable" "warning""#]]
     .assert_eq(&rows.join("\n"));
 }

@@ -2,6 +2,8 @@
 //! link once; one file a subject, named by what must hold.
 
 mod add_remove;
+mod alibaba;
+mod alibaba_clients;
 mod altered;
 mod check_config;
 mod client_cache;

@@ -86,6 +86,8 @@ struct Change {
 /// Kind, namespace (empty for none) and name.
 type Key = (Kind, String, String);
 
+/// The ConfigMap of ACKConfigMap.
+const ALIBABACLOUD_AUTH: &str = "alibabacloud-auth";
 /// The ConfigMap of EKSConfigMap.
 const AWS_AUTH: &str = "aws-auth";
 /// The name in the certificate.
@@ -215,6 +217,12 @@ impl Kubernetes {
         self.state.lock().writes.clone()
     }
 
+    /// Writes kube-system/alibabacloud-auth.
+    pub fn put_alibabacloud_auth(&self, roles: &str, accounts: &str) {
+        let data = json!({ "mapRoles": roles, "mapAccounts": accounts });
+        self.put(Kind::ConfigMap, ALIBABACLOUD_AUTH, json!({ "data": data }));
+    }
+
     /// Deletes kube-system/aws-auth.
     pub fn delete_aws_auth(&self) {
         self.delete(Kind::ConfigMap, AWS_AUTH);
@@ -229,6 +237,12 @@ impl Kubernetes {
     /// Deletes an IAMIdentityMapping.
     pub fn delete_identity(&self, name: &str) {
         self.delete(Kind::Identity, name);
+    }
+
+    /// Writes a RAMIdentityMapping.
+    pub fn put_ram_identity(&self, name: &str, arn: &str, username: &str, groups: &[&str]) {
+        let spec = json!({ "arn": arn, "username": username, "groups": groups });
+        self.put(Kind::RamIdentity, name, json!({ "spec": spec }));
     }
 
     /// Breaks all watches off. Their clients may go on where they were.

@@ -1,7 +1,7 @@
 //! Fakes and tools for Herald's tests, demo and bench: a cloud on loopback, and a real `herald` beside it.
 //!
 //! ```text
-//! tokens ──▶ herald (the real process) ──▶ sts (dev STS: real TLS, real SigV4 checks)
+//! tokens ──▶ herald (the real process) ──▶ sts (dev STS: real TLS, real SigV4 and ACS3 checks)
 //! forged        started, asked as           reached through production settings only:
 //! with any      kube-apiserver asks,        HTTPS_PROXY and SSL_CERT_FILE
 //! defect        read, stopped          ──▶ kubernetes (fake API: reads, writes, outages)
@@ -9,6 +9,7 @@
 //!
 //! Nothing here is in the shipped binary, and nothing here talks to anything but loopback.
 
+pub mod acs3;
 pub mod ec2;
 pub mod herald;
 pub mod kubernetes;

@@ -1,5 +1,5 @@
 //! The small services that hand out credentials over plain HTTP: instance metadata (Amazon EC2 User Guide,
-//! "Use IMDSv2"), the container endpoint (AWS SDKs and Tools Reference Guide, "Container credential
+//! "Use IMDSv2"; Elastic Compute Service, "Instance metadata"), the container endpoint (AWS SDKs and Tools Reference Guide, "Container credential
 //! provider") and the portal of IAM Identity Center. One fake for all of them, which counts.
 
 use std::{
@@ -14,6 +14,8 @@ use http_body_util::Full;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
+
+use crate::sts::alibaba::MEI;
 
 /// A metadata service in the background of the present tokio runtime.
 pub struct Metadata {
@@ -45,6 +47,7 @@ pub const CONTAINER_TOKEN: &str = "container-token";
 pub const PORTAL_TOKEN: &str = "portal-token";
 
 const SESSION: &str = "imds-session";
+const RAM_ROLES: &str = "/latest/meta-data/ram/security-credentials/";
 const ROLES: &str = "/latest/meta-data/iam/security-credentials/";
 
 // === impl Metadata ===
@@ -96,7 +99,7 @@ async fn serve(listener: TcpListener, manner: Manner, seen: Arc<Mutex<Vec<String
 
 fn answer(request: &Request<Incoming>) -> Response<Full<Bytes>> {
     let has = |name: &str, value: &str| request.headers().get(name).is_some_and(|found| found == value);
-    let with_session = has("x-aws-ec2-metadata-token", SESSION);
+    let with_session = has("x-aws-ec2-metadata-token", SESSION) || has("x-aliyun-ecs-metadata-token", SESSION);
     let (status, body) = match (request.method(), request.uri().path()) {
         (&Method::PUT, "/latest/api/token") => (StatusCode::OK, SESSION.to_owned()),
         (&Method::GET, path) if path.starts_with("/latest/") && !with_session => {
@@ -105,6 +108,10 @@ fn answer(request: &Request<Incoming>) -> Response<Full<Bytes>> {
         (&Method::GET, ROLES) => (StatusCode::OK, "node".to_owned()),
         (&Method::GET, "/latest/meta-data/iam/security-credentials/node") => (StatusCode::OK, keys(INSTANCE_KEY)),
         (&Method::GET, "/latest/meta-data/placement/region") => (StatusCode::OK, INSTANCE_REGION.to_owned()),
+        (&Method::GET, RAM_ROLES) => (StatusCode::OK, "node".to_owned()),
+        (&Method::GET, "/latest/meta-data/ram/security-credentials/node") | (&Method::GET, "/credentials") => {
+            (StatusCode::OK, keys_of_mei())
+        }
         (&Method::GET, "/container") if has("authorization", CONTAINER_TOKEN) => (StatusCode::OK, keys(CONTAINER_KEY)),
         (&Method::GET, "/federation/credentials") if has("x-amz-sso_bearer_token", PORTAL_TOKEN) => {
             let keys = serde_json::json!({"roleCredentials": {
@@ -120,6 +127,16 @@ fn answer(request: &Request<Incoming>) -> Response<Full<Bytes>> {
     let lifetime = http::HeaderValue::from_static("21600");
     response.headers_mut().insert("x-aws-ec2-metadata-token-ttl-seconds", lifetime);
     response
+}
+
+/// Of Alibaba Cloud, where metadata and credentials URIs answer alike.
+fn keys_of_mei() -> String {
+    serde_json::json!({
+        "Code": "Success", "AccessKeyId": MEI.access_key_id, "AccessKeySecret": MEI.access_key_secret,
+        "SecurityToken": MEI.security_token, "LastUpdated": "2026-01-02T03:04:05Z",
+        "Expiration": "2100-01-01T00:00:00Z",
+    })
+    .to_string()
 }
 
 fn keys(id: &str) -> String {

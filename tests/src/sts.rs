@@ -1,4 +1,5 @@
-//! Dev STS: an AWS Security Token Service on loopback that checks requests as strictly as the real one.
+//! Dev STS: an AWS Security Token Service on loopback, and Alibaba Cloud's beside it, that check requests as strictly
+//! as the real ones.
 //!
 //! One port does four things, told apart by the first bytes:
 //!
@@ -27,6 +28,7 @@ use tokio_rustls::TlsAcceptor;
 
 mod actions;
 mod admin;
+pub mod alibaba;
 mod answer;
 mod behaviour;
 mod connection;
@@ -70,6 +72,7 @@ pub struct Sts {
     counters: stats::Counters,
     log: log::RequestLog,
     keys: Keys,
+    alibaba: alibaba::Service,
     clock: Clock,
     authority: Arc<Authority>,
     with_h2: TlsAcceptor,
@@ -113,7 +116,7 @@ impl Sts {
     ///
     /// When no key can be made.
     pub fn new(options: Options) -> anyhow::Result<Arc<Self>> {
-        let authority = Authority::new("Herald dev STS throw-away CA", |host| hosts::region(host).is_some())?;
+        let authority = Authority::new("Herald dev STS throw-away CA", hosts::is_known)?;
         let with_h2 = authority.server_config(&[b"h2", b"http/1.1"])?;
         let without_h2 = authority.server_config(&[b"http/1.1"])?;
         Ok(Arc::new(Self {
@@ -121,6 +124,7 @@ impl Sts {
             counters: stats::Counters::default(),
             log: log::RequestLog::new(options.log_capacity),
             keys: options.keys,
+            alibaba: alibaba::Service::people(),
             clock: options.clock,
             authority,
             with_h2: with_h2.into(),

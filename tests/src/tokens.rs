@@ -15,6 +15,7 @@ use crate::{
     },
 };
 
+pub mod alibaba;
 mod bulk;
 
 pub use bulk::{ACCOUNT, Batch, Kind, Made, Who, derived_key, role_name};

@@ -17,7 +17,7 @@ use std::{
 use clap::builder::Resettable;
 
 use super::verify;
-use crate::{observe::log, server};
+use crate::{observe::log, provider::Cloud, server};
 
 /// What stands in `argv[0]`, without its folder and extension.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -29,6 +29,10 @@ pub enum Name {
     AwsIamAuthenticator,
     /// `heptio-authenticator-aws`, the same program until 2018.
     HeptioAuthenticatorAws,
+    /// `ack-ram-authenticator`.
+    AckRamAuthenticator,
+    /// `ack-ram-tool`, its client.
+    AckRamTool,
 }
 
 /// A switch of `--feature-gates`, as `Name=true`.
@@ -44,24 +48,29 @@ pub struct FeatureGate {
 pub struct InvalidFeatureGate;
 
 /// The switches there are. All but the first switch nothing: what they guard is always there, or never was.
-const GATES: [&str; 5] = [CONFIGURED_INIT, "AllAlpha", "AllBeta", "IAMIdentityMappingCRD", "SSORoleMatch"];
+const GATES: [&str; 6] =
+    [CONFIGURED_INIT, "AllAlpha", "AllBeta", "IAMIdentityMappingCRD", "RAMIdentityMappingCRD", "SSORoleMatch"];
 /// `init` writes where the configuration says instead of into the working directory.
 const CONFIGURED_INIT: &str = "ConfiguredInitDirectories";
 
-/// The command of the AWS CLI that kubeconfigs run.
-const GET_TOKEN: [&str; 2] = ["eks", "get-token"];
+/// The first word of the commands of ack-ram-tool that kubeconfigs run.
+const CREDENTIAL_PLUGIN: &str = "credential-plugin";
+/// The commands of other tools that kubeconfigs run.
+const COMMANDS: [[&str; 2]; 3] =
+    [["eks", "get-token"], [CREDENTIAL_PLUGIN, "get-kubeconfig"], [CREDENTIAL_PLUGIN, "get-token"]];
 
 // === impl Name ===
 
 impl Name {
+    /// The names of programs that Herald replaces.
+    pub const OLD: [Self; 4] =
+        [Self::AwsIamAuthenticator, Self::HeptioAuthenticatorAws, Self::AckRamAuthenticator, Self::AckRamTool];
+
     /// The name in `program`.
     #[must_use]
     pub fn of(program: Option<&OsStr>) -> Self {
         let stem = program.and_then(|program| Path::new(program).file_stem()).and_then(OsStr::to_str);
-        [Self::AwsIamAuthenticator, Self::HeptioAuthenticatorAws]
-            .into_iter()
-            .find(|name| stem == Some(name.as_str()))
-            .unwrap_or_default()
+        Self::OLD.into_iter().find(|name| stem == Some(name.as_str())).unwrap_or_default()
     }
 
     /// The name itself.
@@ -71,6 +80,8 @@ impl Name {
             Self::Herald => "herald",
             Self::AwsIamAuthenticator => "aws-iam-authenticator",
             Self::HeptioAuthenticatorAws => "heptio-authenticator-aws",
+            Self::AckRamAuthenticator => "ack-ram-authenticator",
+            Self::AckRamTool => "ack-ram-tool",
         }
     }
 
@@ -78,6 +89,16 @@ impl Name {
     #[must_use]
     pub fn is_old(self) -> bool {
         self != Self::Herald
+    }
+
+    /// The cloud that a program of this name is for, where nobody chooses another; none for Herald's own.
+    #[must_use]
+    pub fn cloud(self) -> Option<Cloud> {
+        match self {
+            Self::Herald => None,
+            Self::AwsIamAuthenticator | Self::HeptioAuthenticatorAws => Some(Cloud::Aws),
+            Self::AckRamAuthenticator | Self::AckRamTool => Some(Cloud::Alibaba),
+        }
     }
 
     /// `code`, or 1 where scripts know no other code for failure.
@@ -107,14 +128,17 @@ impl Name {
     /// Moves the files of `config` to this name's folders, where nobody chose another place.
     pub fn place(self, config: &mut server::Config) {
         let usual = server::Config::default();
-        if !self.is_old() {
-            return;
-        }
+        let folder = match self {
+            Self::Herald => return,
+            // The client has no files of its own.
+            Self::AckRamTool => Self::AckRamAuthenticator.as_str(),
+            name => name.as_str(),
+        };
         if config.state_dir == usual.state_dir {
-            config.state_dir = format!("/var/{}", self.as_str()).into();
+            config.state_dir = format!("/var/{folder}").into();
         }
         if config.generate_kubeconfig == usual.generate_kubeconfig {
-            config.generate_kubeconfig = format!("/etc/kubernetes/{}/kubeconfig.yaml", self.as_str()).into();
+            config.generate_kubeconfig = format!("/etc/kubernetes/{folder}/kubeconfig.yaml").into();
         }
     }
 }
@@ -149,13 +173,21 @@ fn json_or_text(text: &str) -> Result<verify::Output, Infallible> {
     Ok(if text == "json" { verify::Output::Json } else { verify::Output::Text })
 }
 
-/// The arguments in the order that our parser takes: the AWS CLI has its own options before its commands,
-/// as in `--region eu-west-1 eks get-token`.
+/// The arguments in the order and spelling that our parser takes: other tools have their own options before their
+/// commands, as in `--region eu-west-1 eks get-token`, and `-c` of ack-ram-tool is a cluster.
 #[must_use]
 pub fn in_order(mut arguments: Vec<OsString>) -> Vec<OsString> {
-    let starts_with_option = arguments.get(1).is_some_and(|first| first.as_encoded_bytes().starts_with(b"--"));
-    if starts_with_option && let Some(at) = arguments.windows(2).position(|two| two == GET_TOKEN) {
-        arguments[1..at + GET_TOKEN.len()].rotate_right(GET_TOKEN.len());
+    let starts_with_option = arguments.get(1).is_some_and(|first| first.as_encoded_bytes().starts_with(b"-"));
+    let known = |two: &[OsString]| COMMANDS.iter().any(|command| two == command);
+    let found = arguments.windows(2).position(known);
+    if starts_with_option && let Some(at) = found {
+        arguments[1..at + 2].rotate_right(2);
+    }
+    if found.is_some() && arguments.get(1).is_some_and(|first| first == CREDENTIAL_PLUGIN) {
+        arguments
+            .iter_mut()
+            .filter(|argument| *argument == "-c")
+            .for_each(|argument| *argument = "--cluster-id".into());
     }
     arguments
 }
@@ -175,6 +207,8 @@ mod tests {
         check("/usr/local/bin/aws-iam-authenticator", "aws-iam-authenticator", true);
         check("./heptio-authenticator-aws", "heptio-authenticator-aws", true);
         check("aws-iam-authenticator.exe", "aws-iam-authenticator", true);
+        check("/ack-ram-authenticator", "ack-ram-authenticator", true);
+        check("ack-ram-tool", "ack-ram-tool", true);
         check("aws-iam-authenticator-v2", "herald", false);
         check("", "herald", false);
         assert_eq!(Name::of(None), Name::Herald);
@@ -199,6 +233,9 @@ mod tests {
         check(Name::AwsIamAuthenticator, Some("/state"), "/state", theirs);
         let heptio = "/etc/kubernetes/heptio-authenticator-aws/kubeconfig.yaml";
         check(Name::HeptioAuthenticatorAws, None, "/var/heptio-authenticator-aws", heptio);
+        let ack = "/etc/kubernetes/ack-ram-authenticator/kubeconfig.yaml";
+        check(Name::AckRamAuthenticator, None, "/var/ack-ram-authenticator", ack);
+        check(Name::AckRamTool, None, "/var/ack-ram-authenticator", ack);
     }
 
     #[test]
@@ -214,13 +251,14 @@ mod tests {
         check(&["AllAlpha=true", "ConfiguredInitDirectories=False"], Some(false));
         check(&["ConfiguredInitDirectories=true", "ConfiguredInitDirectories=false"], Some(false));
         check(&["SSORoleMatch=true"], Some(false));
+        check(&["RAMIdentityMappingCRD=true"], Some(false));
         check(&["SSORoleMatch"], None);
         check(&["SSORoleMatch=maybe"], None);
         check(&["Typo=true"], None);
     }
 
     #[test]
-    fn options_of_the_aws_cli_come_behind_its_command() {
+    fn options_of_other_tools_come_behind_their_commands() {
         #[track_caller]
         fn check(given: &str, expected: &str) {
             let ordered = in_order(given.split(' ').map(OsString::from).collect());
@@ -232,6 +270,11 @@ mod tests {
         );
         check("herald eks get-token --cluster-name a", "herald eks get-token --cluster-name a");
         check("herald token -i eks", "herald token -i eks");
+        check(
+            "ack-ram-tool --region-id cn-beijing credential-plugin get-token -c a",
+            "ack-ram-tool credential-plugin get-token --region-id cn-beijing --cluster-id a",
+        );
+        check("herald -c file token -i a", "herald -c file token -i a");
         check("herald", "herald");
     }
 }

@@ -33,7 +33,7 @@ pub struct Command {
     /// Files to check; `-` is stdin [default: the file of --config].
     #[arg(value_name = "FILES")]
     pub files: Vec<PathBuf>,
-    /// Check aws-auth, alibabacloud-auth and the IAMIdentityMappings of a cluster too. Any option that names a
+    /// Check aws-auth, alibabacloud-auth, the IAMIdentityMappings and the RAMIdentityMappings of a cluster too. Any option that names a
     /// cluster means this as well.
     #[arg(long = "cluster")]
     pub live: bool,
@@ -165,7 +165,7 @@ impl Command {
             }
             ensure!(
                 !files.is_empty(),
-                "the cluster has neither aws-auth nor alibabacloud-auth nor an IAMIdentityMapping"
+                "the cluster has neither aws-auth nor alibabacloud-auth, and no IAMIdentityMapping or RAMIdentityMapping"
             );
         }
         if !self.no_policies {

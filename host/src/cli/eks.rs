@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     kubernetes::exec_credential::ExecCredential,
-    provider::aws::{ClusterId, credentials, presign::Token},
+    provider::{ClusterId, Token, aws::credentials},
 };
 
 /// Commands of the AWS CLI that kubeconfigs run.

@@ -26,7 +26,7 @@ use crate::{
     config::{CheckedFile, Config, LeftOut, Shared, Source},
     mapping::Rules,
     observe::Metrics,
-    provider::aws::Partition,
+    provider::{Cloud, aws::Partition},
     token::BearerToken,
 };
 
@@ -146,6 +146,9 @@ impl Command {
         config.partition = self.partition.or(config.client.partition).unwrap_or(config.partition);
         if self.cluster.is_named() {
             config.kubernetes = self.cluster.access();
+        }
+        if file.is_none() {
+            config.providers.get_or_insert_with(|| vec![Cloud::Aws, Cloud::Alibaba]);
         }
         let mut explanation = match (&self.token, &self.arn, self.decision, &self.audit_log) {
             (Some(token), ..) => {

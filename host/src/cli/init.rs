@@ -3,9 +3,13 @@
 use std::{
     io::Write,
     net::IpAddr,
+    os::unix::fs::chown,
     path::{Path, PathBuf},
+    str::FromStr,
     time::SystemTime,
 };
+
+use anyhow::Context as _;
 
 use super::{
     Globals,
@@ -39,7 +43,19 @@ pub struct Command {
     /// and call this once more. A server that runs takes the new certificate up by itself.
     #[arg(long)]
     rotate: bool,
+    /// Give the files and their folders to this user, as an init container that is root does [default: nobody else].
+    #[arg(long, value_name = "UID:GID")]
+    owner: Option<Owner>,
 }
+
+/// A user and a group by their numbers.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+struct Owner(u32, u32);
+
+/// Not a user and a group.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("not UID:GID, such as 65534:65534")]
+struct InvalidOwner;
 
 // === impl Command ===
 
@@ -70,6 +86,9 @@ impl Command {
         }
         let pair = server::load_certificate(&config, now)?;
         server::write_kubeconfig(&config, pair.certificate_pem(), &config.generate_kubeconfig)?;
+        if let Some(owner) = self.owner {
+            owner.take(&config)?;
+        }
         let report = Report { made: pair.is_new(), config: &config, final_places, cluster_id, name };
         Ok(report.print(out)?)
     }
@@ -106,6 +125,32 @@ fn rotate(config: &server::Config, now: SystemTime, out: &mut impl Write) -> any
         }
     }
     Ok(())
+}
+
+// === impl Owner ===
+
+impl Owner {
+    fn take(self, config: &server::Config) -> anyhow::Result<()> {
+        let kubeconfig = &config.generate_kubeconfig;
+        let certificate =
+            [server::certificate::CERTIFICATE, server::certificate::KEY].map(|name| config.state_dir.join(name));
+        let folders = [Some(config.state_dir.as_path()), kubeconfig.parent()].into_iter().flatten();
+        for path in folders.chain(certificate.iter().map(PathBuf::as_path)).chain([kubeconfig.as_path()]) {
+            chown(path, Some(self.0), Some(self.1))
+                .with_context(|| format!("{} cannot be given away", path.display()))?;
+        }
+        Ok(())
+    }
+}
+
+impl FromStr for Owner {
+    type Err = InvalidOwner;
+
+    fn from_str(text: &str) -> Result<Self, InvalidOwner> {
+        let (user, group) = text.split_once(':').ok_or(InvalidOwner)?;
+        let number = |text: &str| text.parse().map_err(|_| InvalidOwner);
+        Ok(Self(number(user)?, number(group)?))
+    }
 }
 
 /// What was done, and what is left to do.
@@ -177,6 +222,7 @@ mod tests {
             state_dir: Some(folder.to_owned()),
             generate_kubeconfig: Some(folder.join(KUBECONFIG)),
             rotate: false,
+            owner: None,
         }
     }
 
@@ -220,13 +266,36 @@ mod tests {
     }
 
     #[test]
+    fn owners() {
+        for (text, expected) in
+            [("65534:65532", Some(Owner(65534, 65532))), ("65534", None), ("nobody:0", None), (":", None)]
+        {
+            assert_eq!(text.parse().ok(), expected, "{text}");
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let me = Owner(rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+        let how = ("prod.example.com", Name::Herald, false);
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+        let command = Command { owner: Some(me), ..command(folder.path()) };
+        command
+            .make(server::Config::default(), how, now, &mut Vec::new())
+            .expect("one's own files can be given to oneself");
+    }
+
+    #[test]
     fn places() {
         #[track_caller]
         fn check(name: Name, configured: bool, state_dir: &str, kubeconfig: &str) {
             let mut config = server::Config::default();
             name.place(&mut config);
-            let command =
-                Command { hostname: None, address: None, state_dir: None, generate_kubeconfig: None, rotate: false };
+            let command = Command {
+                hostname: None,
+                address: None,
+                state_dir: None,
+                generate_kubeconfig: None,
+                rotate: false,
+                owner: None,
+            };
             command.apply(&mut config, name, configured);
             assert_eq!(plain(&config.state_dir.join("cert.pem")).to_string(), format!("{state_dir}cert.pem"));
             assert_eq!(config.generate_kubeconfig, Path::new(kubeconfig));

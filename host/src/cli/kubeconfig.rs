@@ -12,7 +12,7 @@ use anyhow::{Context as _, bail, ensure};
 use rustls_pki_types::{CertificateDer, pem::PemObject as _};
 
 use super::{Globals, token::parse_role};
-use crate::{kubernetes::kubeconfig::client::Entry, provider::aws::ClusterId};
+use crate::{kubernetes::kubeconfig::client::Entry, provider::ClusterId};
 
 /// Put a cluster into your kubeconfig, with `herald token` to log in.
 ///

@@ -18,7 +18,7 @@ use super::{Globals, called::Name, policy::compile};
 use crate::{
     config::{Config, ConfigError, Reloader, Shared, reload::Overrides},
     observe::{AuditLog, Metrics},
-    provider::aws::Partition,
+    provider::{Cloud, alibaba::InvalidName, aws::Partition},
     server::{self, Keeper, Services},
 };
 
@@ -64,6 +64,9 @@ pub struct Command {
     /// TCP port of 127.0.0.1 for metrics in plain HTTP [default: 21364].
     #[arg(long)]
     pub metrics_port: Option<u16>,
+    /// Region whose STS of Alibaba Cloud is asked, inside its own network [default: the global one].
+    #[arg(long, env = "STS_REGION", hide_env_values = true)]
+    pub region: Option<String>,
     /// AWS partition of this cluster [default: aws].
     #[arg(long)]
     pub partition: Option<Partition>,
@@ -144,6 +147,10 @@ impl Command {
         config.ec2.qps = self.ec2_describe_instances_qps.unwrap_or(config.ec2.qps);
         config.ec2.burst = self.ec2_describe_instances_burst.unwrap_or(config.ec2.burst);
         config.check_ec2()?;
+        if let Some(region) = self.region.as_ref().filter(|_| config.clouds().contains(&Cloud::Alibaba)) {
+            let wrong = |error| ConfigError::Build { file: config.file.clone(), what: format!("--region: {error}") };
+            config.alibaba.region = Some(region.parse().map_err(|error: InvalidName| wrong(error))?);
+        }
         self.backend_mode.as_deref().map_or(Ok(()), |modes| config.set_backend_mode(modes))
     }
 

@@ -1,6 +1,6 @@
 //! `herald token`: the kubectl exec plugin.
 //!
-//! Finds AWS credentials, presigns a request with them for one cluster and writes the token to stdout,
+//! Finds the credentials of one cloud, signs a request with them for one cluster and writes the token to stdout,
 //! where nothing else ever goes. What makes a token is here for `herald eks get-token` too; the commands
 //! differ in their options and in what they print.
 
@@ -15,25 +15,37 @@ use crate::{
     caller::{Arn, PrincipalKind},
     config::{ClientSection, Config},
     kubernetes::exec_credential::{ApiVersion, EXEC_INFO, ExecCredential},
-    provider::aws::{
-        ClusterId,
-        credentials::{self, Role, Session},
-        hosts::Target,
-        presign::{self, Token},
+    provider::{
+        Cloud, ClusterId, Token,
+        aws::{
+            credentials::{self, Role, Session},
+            hosts::Target,
+            presign,
+        },
     },
 };
 
+mod alibaba;
 mod cache;
 mod terminal;
+
+pub(super) use alibaba::{Wanted as WantedOfAlibaba, role as role_of_alibaba};
 
 /// Print a token for kubectl.
 #[derive(clap::Args, Debug)]
 pub struct Command {
+    /// Cloud whose credentials sign: aws or alibaba. Default: the only one that the file's server accepts, else aws.
+    #[arg(long, env = "HERALD_PROVIDER", hide_env_values = true)]
+    provider: Option<Cloud>,
+    /// STS that is asked for a role of Alibaba Cloud. Default: that of the region, else the global one.
+    #[arg(long, value_name = "HOST")]
+    sts_endpoint: Option<String>,
     /// Region whose STS is to vouch for you. Default: AWS_REGION, AWS_DEFAULT_REGION, the profile's, the
     /// EC2 instance's, us-east-1.
     #[arg(long)]
     region: Option<String>,
-    /// Profile in ~/.aws/config and ~/.aws/credentials to use instead of all other credentials.
+    /// Profile to use instead of all other credentials: in ~/.aws/config and ~/.aws/credentials, or in
+    /// ~/.aliyun/config.json.
     #[arg(long)]
     profile: Option<String>,
     /// ARN of a role to assume first.
@@ -82,17 +94,10 @@ impl Command {
     /// for something else.
     pub fn run(&self, config: &Config, name: Name, out: &mut impl Write) -> anyhow::Result<()> {
         let version = if name.is_old() { forgiving_version() } else { ApiVersion::requested(exec_info()?.as_deref())? };
-        let wanted = Wanted {
-            cluster_id: super::cluster_id(config)?,
-            request: credentials::Request {
-                profile: self.profile.clone(),
-                region: self.region.clone().or_else(|| config.client.region.clone()),
-                role: self.role(&config.client)?,
-                ..credentials::Request::default()
-            },
-            cache: self.cache.on.or_else(|| config.client.cache.then_some(true)),
+        let made = match self.cloud(config, name) {
+            Cloud::Alibaba => self.wanted_of_alibaba(config)?.token(),
+            Cloud::Aws => self.wanted(config)?.token(),
         };
-        let made = wanted.token();
         let Token { token, expires_at } = if name.is_old() { made.context("could not get token")? } else { made? };
         if self.token_only.unwrap_or(config.client.token_only) {
             writeln!(out, "{}", token.expose())?;
@@ -101,6 +106,52 @@ impl Command {
             writeln!(out)?;
         }
         out.flush().context("the token could not be written")
+    }
+
+    /// The cloud that is asked for, or the one that there is.
+    fn cloud(&self, config: &Config, name: Name) -> Cloud {
+        let only = match config.clouds() {
+            [cloud] => Some(*cloud),
+            _ => None,
+        };
+        self.provider.or(config.client.provider).or_else(|| name.cloud()).or(only).unwrap_or(Cloud::Aws)
+    }
+
+    fn wanted<'a>(&self, config: &'a Config) -> anyhow::Result<Wanted<'a>> {
+        Ok(Wanted {
+            cluster_id: super::cluster_id(config)?,
+            request: credentials::Request {
+                profile: self.profile.clone(),
+                region: self.region.clone().or_else(|| config.client.region.clone()),
+                role: self.role(&config.client)?,
+                ..credentials::Request::default()
+            },
+            cache: self.cache(config),
+        })
+    }
+
+    fn wanted_of_alibaba<'a>(&self, config: &'a Config) -> anyhow::Result<WantedOfAlibaba<'a>> {
+        let cluster_id = super::cluster_id(config)?;
+        let region = self.region.as_deref().or(config.client.region.as_deref());
+        let mut wanted = WantedOfAlibaba::new(cluster_id, self.sts_endpoint.as_deref(), region)?;
+        wanted.request.profile.clone_from(&self.profile);
+        wanted.request.role = self.role_of_alibaba(&config.client)?;
+        wanted.cache = self.cache(config);
+        Ok(wanted)
+    }
+
+    fn cache(&self, config: &Config) -> Option<bool> {
+        self.cache.on.or_else(|| config.client.cache.then_some(true))
+    }
+
+    fn role_of_alibaba(&self, file: &ClientSection) -> anyhow::Result<Option<alibaba::Role>> {
+        let Some(role) = self.role(file)? else { return Ok(None) };
+        ensure!(!role.forward_session_name, "--forward-session-name is for AWS: give a --session-name");
+        Ok(Some(alibaba::Role {
+            external_id: role.external_id,
+            session_name: role.session_name,
+            ..alibaba::role(&role.arn)?
+        }))
     }
 
     fn role(&self, file: &ClientSection) -> anyhow::Result<Option<Role>> {

@@ -21,7 +21,7 @@ use crate::{
     config::{Config, Shared},
     mapping::StageRecord,
     observe::Metrics,
-    provider::aws::Partition,
+    provider::{Cloud, aws::Partition},
     token::BearerToken,
 };
 
@@ -117,6 +117,9 @@ impl Command {
     ) -> anyhow::Result<()> {
         super::cluster_id(&config)?;
         config.partition = self.partition(&config);
+        if globals.config.is_none() {
+            config.providers.get_or_insert_with(|| vec![Cloud::Aws, Cloud::Alibaba]);
+        }
         let token = self.token.read(stdin)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let style = Style {
@@ -161,7 +164,7 @@ async fn verify(
 }
 
 async fn identify(authenticator: &Authenticator, token: &BearerToken, now: SystemTime) -> anyhow::Result<Identity> {
-    let ours = authenticator.providers.iter().find(|provider| token.expose().starts_with(provider.prefix()));
+    let ours = authenticator.providers.iter().find(|provider| provider.claims(token));
     let provider = ours.context("not a token of a configured provider")?;
     let sts_endpoint = provider.inspect(token, now)?.host;
     let verified = authenticator.sts.verify(provider.as_ref(), token, now).await?;

@@ -20,7 +20,8 @@ use crate::{
     observe::Metrics,
     policy::{self, CompiledFolder, Engine, Kind, OnFault, Policy},
     provider::{
-        Provider,
+        Cloud, ClusterId, Provider,
+        alibaba::{self, Alibaba},
         aws::{self, Aws},
     },
     sts::{self, Executor},
@@ -50,7 +51,9 @@ pub struct Shared {
 struct StsFor {
     config: sts::Config,
     ca_digest: String,
-    cluster_id: Option<aws::ClusterId>,
+    cluster_id: Option<ClusterId>,
+    clouds: Vec<Cloud>,
+    alibaba: alibaba::Settings,
     partition: aws::Partition,
     hosts: Vec<aws::ExtraHost>,
 }
@@ -63,6 +66,8 @@ impl StsFor {
             config: config.sts.clone(),
             ca_digest: config.ca_digest.clone(),
             cluster_id: config.cluster_id.clone(),
+            clouds: config.clouds().to_vec(),
+            alibaba: config.alibaba.clone(),
             partition: config.partition,
             hosts: config.sts_hosts.clone(),
         }
@@ -196,7 +201,7 @@ impl Config {
         Ok(Authenticator {
             cluster_id: cluster_id.as_str().to_owned(),
             generation: self.generation.clone(),
-            providers: self.providers(cluster_id),
+            providers: self.providers(cluster_id)?,
             sts: Arc::clone(&shared.sts),
             chain: self.chain(shared)?,
             scrubbed: self.scrubbed_accounts.clone(),
@@ -219,10 +224,22 @@ impl Config {
     }
 
     /// Every cloud whose tokens are accepted.
-    fn providers(&self, cluster_id: &aws::ClusterId) -> Vec<Arc<dyn Provider>> {
-        let aws =
-            aws::Config { cluster_id: cluster_id.clone(), partition: self.partition, hosts: self.sts_hosts.clone() };
-        vec![Arc::new(Aws::new(aws))]
+    fn providers(&self, cluster_id: &ClusterId) -> Result<Vec<Arc<dyn Provider>>, ConfigError> {
+        self.clouds().iter().map(|cloud| self.provider(*cloud, cluster_id.clone())).collect()
+    }
+
+    fn provider(&self, cloud: Cloud, cluster_id: ClusterId) -> Result<Arc<dyn Provider>, ConfigError> {
+        Ok(match cloud {
+            Cloud::Alibaba => {
+                let endpoint = self.alibaba.host().map_err(|error| self.fault("server.alibaba", &error))?;
+                let region = self.alibaba.region.clone();
+                Arc::new(Alibaba::new(alibaba::Config { cluster_id, endpoint, region }))
+            }
+            Cloud::Aws => {
+                let (partition, hosts) = (self.partition, self.sts_hosts.clone());
+                Arc::new(Aws::new(aws::Config { cluster_id, partition, hosts }))
+            }
+        })
     }
 
     fn chain(&self, shared: &Shared) -> Result<Chain, ConfigError> {
@@ -264,7 +281,11 @@ impl Config {
         load: impl FnOnce(&'a policy::Config) -> Result<Link, ConfigError>,
     ) -> Result<Link, ConfigError> {
         match source {
-            Source::AckConfigMap | Source::Crd | Source::DynamicFile | Source::EksConfigMap => {
+            Source::AckConfigMap
+            | Source::Crd
+            | Source::DynamicFile
+            | Source::EksConfigMap
+            | Source::RamIdentityMapping => {
                 let live = shared.sources.live(&source.name());
                 Ok(static_link(Box::new(live.expect("these are the sources of this configuration"))))
             }

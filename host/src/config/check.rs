@@ -13,13 +13,19 @@ use super::{
 use crate::{
     mapping::{chain::MAP_ACCOUNTS, policy_stage},
     policy::{self, Kind, OnFault},
-    provider::aws,
+    provider::{Cloud, alibaba, aws},
     server, sts,
 };
 
 /// Every source that is no policy.
-const STATIC: [Source; 5] =
-    [Source::MountedFile, Source::EksConfigMap, Source::AckConfigMap, Source::Crd, Source::DynamicFile];
+const STATIC: [Source; 6] = [
+    Source::MountedFile,
+    Source::EksConfigMap,
+    Source::AckConfigMap,
+    Source::Crd,
+    Source::RamIdentityMapping,
+    Source::DynamicFile,
+];
 /// Old names, and the sources they mean.
 const OLD_NAMES: [(&str, Source); 2] = [("ConfigMap", Source::EksConfigMap), ("File", Source::MountedFile)];
 
@@ -171,6 +177,24 @@ pub(super) fn reserved_prefixes(
         reserved.entry(name).or_default().extend(prefixes);
     }
     (reserved, problems)
+}
+
+/// What is wrong with the list of clouds, and with the endpoint of one of them.
+pub(super) fn providers(
+    clouds: Option<&[Cloud]>,
+    alibaba: &alibaba::Settings,
+    places: &Places,
+) -> impl Iterator<Item = Problem> {
+    let at = places.providers;
+    let list = clouds.and_then(|clouds| match clouds {
+        [] => Some("names no provider".to_owned()),
+        [first, rest @ ..] => rest.contains(first).then(|| format!("names {} twice", first.name())),
+    });
+    let list = list.map(|what| Problem::new(at, what).under("providers", at));
+    let endpoint = alibaba.host().err();
+    let endpoint =
+        endpoint.map(|error| Problem::new(places.alibaba, error.to_string()).under("alibaba", places.alibaba));
+    list.into_iter().chain(endpoint)
 }
 
 /// The first setting of STS that is out of bounds, and why.

@@ -88,7 +88,7 @@ pub enum EditError {
     Unsafe(&'static str),
 }
 
-const STYLE: Style = Style { under: "", shared: true, by_user_id: false };
+const STYLE: Style = Style { under: "", shared: true, by_user_id: false, globs: false };
 /// What findings about entries that are not in force start with; here they never come in force.
 const LEFT_OUT: &str = "left out: ";
 /// The username of an entry that is only looked for.

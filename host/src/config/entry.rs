@@ -44,6 +44,8 @@ pub(super) struct Style {
     pub(super) shared: bool,
     /// Entries match by `userid`, the unique id of a principal.
     pub(super) by_user_id: bool,
+    /// An `arn` may have wildcards.
+    pub(super) globs: bool,
 }
 
 /// Where an entry stands.

@@ -19,7 +19,14 @@ use super::{
     remark::Census,
     repair::{read, read_within},
 };
-use crate::{kubernetes::watch, mapping::Rules, observe, policy, provider::aws, server, sts};
+use crate::{
+    caller::arn::ACS_PARTITION,
+    kubernetes::watch,
+    mapping::Rules,
+    observe, policy,
+    provider::{Cloud, ClusterId, InvalidClusterId, alibaba, aws},
+    server, sts,
+};
 
 mod lists;
 
@@ -27,6 +34,9 @@ mod lists;
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields, default, rename_all = "camelCase")]
 pub(super) struct Own {
+    providers: Option<Vec<Cloud>>,
+    alibaba: alibaba::Settings,
+    region: Option<String>,
     partition: aws::Partition,
     pub(super) backend_mode: Option<BackendMode>,
     pub(super) policies: Vec<policy::Config>,
@@ -67,12 +77,15 @@ pub(super) struct Places {
     sts: Position,
     pub(super) policies: Vec<Position>,
     pub(super) reserved_prefixes: Vec<Position>,
+    pub(super) providers: Position,
+    pub(super) alibaba: Position,
+    region: Position,
 }
 
 const TOP: [&str; 2] = ["clusterID", "server"];
 const SERVER: &str = "server";
 /// How entries of this file are read and named.
-const STYLE: Style = Style { under: SERVER, shared: false, by_user_id: false };
+const STYLE: Style = Style { under: SERVER, shared: false, by_user_id: false, globs: false };
 /// Keys of existing files that are understood and do nothing, with what to know about them.
 const IDLE_TOP: [(&str, &str); 5] = [
     ("feature-gates", "nothing here is behind a gate"),
@@ -81,8 +94,7 @@ const IDLE_TOP: [(&str, &str); 5] = [
     ("output", "use the command line"),
     ("token", "a token does not belong into a file"),
 ];
-const IDLE_SERVER: [(&str, &str); 2] =
-    [("bind", "use `address`"), ("region", "a token names the region of its STS itself")];
+const IDLE_SERVER: [(&str, &str); 1] = [("bind", "use `address`")];
 
 /// Reads a whole file, as far as it can be read.
 pub(super) fn parse(file: &Path, source: &str) -> Checked {
@@ -99,7 +111,7 @@ pub(super) fn parse(file: &Path, source: &str) -> Checked {
             let config = reader.top(root, Arc::new(rules));
             let Reader { policies_at, admins, .. } = reader;
             for census in [&census, &admins] {
-                census.partitions(&config.accepted_partitions(), &mut findings);
+                census.partitions(&config.accepted_partitions(), config.providers.is_some(), &mut findings);
             }
             (config, policies_at)
         }
@@ -166,7 +178,19 @@ impl Reader<'_> {
         let backend_mode_file = own.dynamic_backend_mode_path.as_deref().map(|path| beside(self.file, path));
         let dynamic_file_strict = own.dynamic_file_user_id_strict;
         let identity_mapping_status = own.identity_mapping_status.unwrap_or(true);
-        let Own { partition, backend_mode, mut policies, policy_engine, reserved_prefix_config, mut sts, .. } = own;
+        let region_at = places.region;
+        let Own {
+            providers,
+            mut alibaba,
+            region,
+            partition,
+            backend_mode,
+            mut policies,
+            policy_engine,
+            reserved_prefix_config,
+            mut sts,
+            ..
+        } = own;
         for policy in &mut policies {
             policy.component = beside(self.file, &policy.component);
         }
@@ -193,6 +217,12 @@ impl Reader<'_> {
             }
             Vec::new()
         });
+        if let Some(region) = region {
+            self.region(&region, region_at, providers.as_deref(), &mut alibaba);
+        }
+        for problem in check::providers(providers.as_deref(), &alibaba, &places) {
+            refuse(self.findings, problem);
+        }
         if !switched {
             self.warn_unasked(&lists, &sources);
         }
@@ -212,6 +242,8 @@ impl Reader<'_> {
             // Leaving one out would put that account into logs, so a wrong one is an error.
             scrubbed_accounts: self.accounts(&lists, "scrubbedAccounts", at, Findings::refuse),
             sts,
+            providers,
+            alibaba,
             partition,
             sts_hosts,
             sources,
@@ -267,15 +299,35 @@ impl Reader<'_> {
         }
     }
 
+    /// `server.region`, which the servers of Alibaba Cloud have; in files for AWS it never counted.
+    fn region(&mut self, region: &str, at: Position, providers: Option<&[Cloud]>, settings: &mut alibaba::Settings) {
+        let key = Key { at, text: "region".into() };
+        if settings.region.is_some() {
+            return self.no_effect(&key, "server.region", "`alibaba.region` counts");
+        }
+        settings.region = region.parse().ok();
+        match providers {
+            Some(clouds) if clouds.contains(&Cloud::Alibaba) && settings.region.is_some() => {}
+            Some(clouds) if clouds.contains(&Cloud::Alibaba) => {
+                self.no_effect(&key, "server.region", "no region of Alibaba Cloud has such a name");
+            }
+            _ => {
+                let what = "counts for Alibaba Cloud alone: a token of AWS names the region of its STS itself";
+                let problem = Problem::new(at, what).id(CheckId::NoEffect).under("server.region", at);
+                self.findings.remark(Severity::Warning, problem);
+            }
+        }
+    }
+
     fn no_effect(&mut self, key: &Key, path: &str, advice: &str) {
         let problem = Problem::new(key.at, "has no effect").id(CheckId::NoEffect).fix(advice).under(path, key.at);
         self.findings.remark(Severity::Warning, problem);
     }
 }
 
-fn cluster_id(top: &[(Key, Node)], source: &str) -> Result<Option<aws::ClusterId>, Problem> {
+fn cluster_id(top: &[(Key, Node)], source: &str) -> Result<Option<ClusterId>, Problem> {
     let Some(node) = value(top, "clusterID") else { return Ok(None) };
-    let bad = |error: aws::InvalidClusterId| Problem::new(node.at, error.to_string());
+    let bad = |error: InvalidClusterId| Problem::new(node.at, error.to_string());
     let parse = |text: &str| text.parse().map_err(bad);
     node.text(source).and_then(parse).map(Some).map_err(|problem| problem.under("clusterID", node.at))
 }
@@ -285,6 +337,10 @@ fn sts_hosts(sts: &sts::Config, partition: aws::Partition) -> Result<Vec<aws::Ex
     let table = aws::Hosts::new(partition, Vec::new());
     let mut hosts = Vec::new();
     for sts::Endpoint { host, region, partition, .. } in &sts.endpoints {
+        // The host that is asked is chosen elsewhere: here it is only said how it is reached.
+        if alibaba::endpoint::is_sts(host) || partition.as_deref() == Some(ACS_PARTITION) {
+            continue;
+        }
         let wrong = |error: &dyn std::fmt::Display| format!("endpoints: {host}: {error}");
         let Some(region) = region else {
             table.find(host).map_err(|_| wrong(&"not a host of server.partition: give its `region`"))?;
@@ -349,10 +405,14 @@ impl Places {
             Some(Value::List(nodes)) => nodes.iter().map(|node| node.at).collect(),
             _ => Vec::new(),
         };
+        let at = |key| value(entries, key).map_or(own.at, |node| node.at);
         Self {
-            backend_mode: value(entries, "backendMode").map_or(own.at, |node| node.at),
+            backend_mode: at("backendMode"),
             modes: items("backendMode"),
-            sts: value(entries, "sts").map_or(own.at, |node| node.at),
+            sts: at("sts"),
+            providers: at("providers"),
+            alibaba: at("alibaba"),
+            region: at("region"),
             policies: items("policies"),
             reserved_prefixes: items("reservedPrefixConfig"),
         }

@@ -13,7 +13,7 @@ use super::{
     edit::AuthMap,
     sources::{NAMESPACE, config_map, identity_mapping},
 };
-use crate::kubernetes::{Client, client::Place};
+use crate::kubernetes::{Client, client::Place, watch::Target};
 
 /// Everything of a cluster that maps callers, each by the name that it has in messages.
 pub async fn checked(client: &Client) -> Vec<(String, CheckedFile)> {
@@ -30,16 +30,17 @@ pub async fn checked(client: &Client) -> Vec<(String, CheckedFile)> {
         };
         found.push((format!("{NAMESPACE}/configmaps/{object}"), file));
     }
-    let target = identity_mapping::TARGET;
-    let place = Place { group: target.group, version: target.version, plural: target.plural, ..Place::default() };
-    let name = format!("{}.{}", target.plural, target.group);
-    let file = match client.list(&place).await {
-        Ok(None) => return found,
-        Ok(Some(objects)) if objects.is_empty() => return found,
-        Ok(Some(objects)) => identity_mappings(Path::new(&name), &objects),
-        Err(error) => CheckedFile::unread(format!("cannot be read: {}", build::line(&error)), Severity::Warning),
-    };
-    found.push((name, file));
+    for target in [identity_mapping::TARGET, identity_mapping::RAM_TARGET] {
+        let place = Place { group: target.group, version: target.version, plural: target.plural, ..Place::default() };
+        let name = format!("{}.{}", target.plural, target.group);
+        let file = match client.list(&place).await {
+            Ok(None) => continue,
+            Ok(Some(objects)) if objects.is_empty() => continue,
+            Ok(Some(objects)) => identity_mappings(&target, Path::new(&name), &objects),
+            Err(error) => CheckedFile::unread(format!("cannot be read: {}", build::line(&error)), Severity::Warning),
+        };
+        found.push((name, file));
+    }
     found
 }
 
@@ -71,13 +72,12 @@ impl AuthMap {
     }
 }
 
-/// IAMIdentityMappings, as the API server lists them, checked as the documents of one file: older ones first, as they
+/// The objects of `target`, as the API server lists them, checked as the documents of one file: older ones first, as they
 /// count.
-fn identity_mappings(file: &Path, objects: &[Value]) -> CheckedFile {
+fn identity_mappings(target: &Target, file: &Path, objects: &[Value]) -> CheckedFile {
     let mut sorted: Vec<&Value> = objects.iter().collect();
     let word = |object: &Value, key: &str| object["metadata"][key].as_str().unwrap_or_default().to_owned();
     sorted.sort_by_key(|object| (word(object, "creationTimestamp"), word(object, "name")));
-    let target = identity_mapping::TARGET;
     let documents = sorted.iter().map(|object| {
         let spec = serde_saphyr::to_string(&object["spec"]).unwrap_or_else(|_| object["spec"].to_string());
         let spec: String = spec.lines().map(|line| format!("  {line}\n")).collect();

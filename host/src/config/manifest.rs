@@ -1,5 +1,5 @@
 //! Manifests: mappings in the shape of Kubernetes objects, as `kubectl get -o yaml` prints them and people keep
-//! them in repositories: `aws-auth` ConfigMaps, IAMIdentityMappings, and ConfigMaps that hold a configuration.
+//! them in repositories: `aws-auth` ConfigMaps, identity mapping objects, and ConfigMaps that hold a configuration.
 //!
 //! A text inside a document (`mapRoles: |`) is read in its place, by blanking what stands before it, so that what
 //! is said of it names the line of the file. Where that cannot be, as in a quoted text, its key is named.
@@ -17,14 +17,14 @@ use super::{
 };
 use crate::caller::AccountId;
 
-/// A kind of another cloud, which no source follows.
-const RAM_IDENTITY_MAPPING: &str = "RAMIdentityMapping";
+/// Kinds of objects that are a mapping each.
+const IDENTITIES: [&str; 2] = [identity_mapping::TARGET.kind, identity_mapping::RAM_TARGET.kind];
 /// ConfigMaps that hold mappings.
 const AUTH_MAPS: [&str; 2] = [config_map::AWS_AUTH, config_map::ALIBABACLOUD_AUTH];
 /// The key of a ConfigMap that its documents stand under.
 const DATA: &str = "data";
 /// How entries are read and named: as the sources do that follow these objects.
-const STYLE: Style = Style { under: DATA, shared: true, by_user_id: false };
+const STYLE: Style = Style { under: DATA, shared: true, by_user_id: false, globs: false };
 /// Most documents in a file.
 const MAX_DOCUMENTS: usize = 1_000;
 
@@ -35,8 +35,8 @@ struct Objects<'a> {
     /// Texts inside documents, each with where it stands.
     lists: Vec<(Section, Inner)>,
     accounts: Vec<Inner>,
-    /// `spec`s and the document that they are of.
-    specs: Vec<(usize, Node)>,
+    /// `spec`s, the document that they are of, and their kind.
+    specs: Vec<(usize, &'static str, Node)>,
     parts: Vec<Checked>,
     /// No part of it is unknown because it could not be read.
     readable: bool,
@@ -157,18 +157,16 @@ impl<'a> Objects<'a> {
                 }
                 self.auth_map(data, source);
             }
-            kind if kind == identity_mapping::TARGET.kind => match take("spec") {
-                Some(spec) => self.specs.push((document, spec)),
+            kind if IDENTITIES.contains(&kind) => match take("spec") {
+                Some(spec) => {
+                    let kind = IDENTITIES.into_iter().find(|known| *known == kind).expect("it is one of them");
+                    self.specs.push((document, kind, spec));
+                }
                 None => self.findings.left_out(Problem::new(at, "the key `spec` is missing").id(CheckId::MissingKey)),
             },
             kind if kind.ends_with("List") => {
                 let Some(Node { value: Value::List(items), .. }) = take("items") else { return };
                 items.into_iter().for_each(|item| self.add(document, item, source));
-            }
-            RAM_IDENTITY_MAPPING => {
-                let problem = Problem::new(at, "has no effect: no source follows a RAMIdentityMapping");
-                let problem = problem.id(CheckId::NoEffect).fix("put the mapping into `alibabacloud-auth`");
-                self.findings.remark(Severity::Warning, problem);
             }
             kind => self.note(at, &format!("a {kind} holds no mappings: not checked")),
         }
@@ -265,13 +263,16 @@ impl<'a> Objects<'a> {
             entries.findings.place_from(before, inner.outside);
         }
         self.part(entries, map_accounts, readable);
-        // Another source, and so nobody's duplicates.
-        let mut entries = Entries::new("", STYLE);
-        for (document, spec) in &specs {
-            entries.source = &documents[*document];
-            entries.add(Section::Identities, Place::Spec, spec);
+        // Other sources, and so nobody's duplicates.
+        for kind in IDENTITIES {
+            let globs = kind == identity_mapping::RAM_TARGET.kind;
+            let mut entries = Entries::new("", Style { globs, ..STYLE });
+            for (document, _, spec) in specs.iter().filter(|(_, of, _)| *of == kind) {
+                entries.source = &documents[*document];
+                entries.add(Section::Identities, Place::Spec, spec);
+            }
+            self.part(entries, BTreeSet::new(), self.readable);
         }
-        self.part(entries, BTreeSet::new(), self.readable);
         (self.findings.finish(), self.parts, is_manifest)
     }
 

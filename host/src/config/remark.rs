@@ -79,6 +79,11 @@ impl Entry<'_> {
         if let Subject::Arn(arn) = self.subject {
             self.remark_on_arn(arn, findings);
         }
+        if matches!(self.subject, Subject::Glob(glob) if glob.is_of_many_accounts()) {
+            let what = "names callers of every account that fits, of strangers too";
+            let problem = Problem::new(self.spot.named_at, what).id(CheckId::WildcardArn);
+            findings.push(self.spot.finding(Severity::Warning, problem.fix("write the account's id")));
+        }
         self.remark_on_names(findings);
         if self.gives(MASTERS) {
             self.remark_on_administrator(findings);
@@ -237,6 +242,7 @@ impl Census {
         let partition = match entry.subject {
             Subject::Arn(arn) | Subject::Principal(_, Some(arn)) => arn.partition(),
             Subject::PermissionSet(set) => set.partition(),
+            Subject::Glob(_) => ACS_PARTITION,
             Subject::Principal(_, None) => return,
         };
         let places = self.partitions.entry(partition.to_owned()).or_default();
@@ -281,16 +287,21 @@ impl Census {
         }
     }
 
-    /// Entries of partitions whose tokens are not accepted.
-    pub(super) fn partitions(&self, accepted: &[&str], findings: &mut Findings) {
-        let foreign = self.partitions.iter().filter(|(name, _)| *name != ACS_PARTITION);
+    /// Entries of partitions whose tokens are not accepted. Whether those of Alibaba Cloud are is not known without
+    /// `chosen` providers.
+    pub(super) fn partitions(&self, accepted: &[&str], chosen: bool, findings: &mut Findings) {
+        let foreign = self.partitions.iter().filter(|(name, _)| chosen || *name != ACS_PARTITION);
         for (name, places) in foreign.filter(|(name, _)| !accepted.contains(&name.as_str())) {
             for place in places {
                 let what = format!(
                     "never matches: it is of partition {name}, and tokens are accepted from {}",
                     accepted.join(", ")
                 );
-                let fix = "write the partition of your callers, or set `server.partition`";
+                let other_cloud = name == ACS_PARTITION || accepted == [ACS_PARTITION];
+                let fix = match other_cloud {
+                    true => "add its cloud to `server.providers`",
+                    false => "write the partition of your callers, or set `server.partition`",
+                };
                 let problem = Problem::new(place.named_at, what).id(CheckId::WrongPartition).fix(fix);
                 findings.push(place.finding(Severity::Warning, problem));
             }

@@ -21,6 +21,7 @@ use crate::{
     kubernetes::watch::{self, Access, Target, Told},
     mapping::{Live, Stage as _, live},
     observe::Metrics,
+    provider::Cloud,
 };
 
 pub(super) mod config_map;
@@ -56,7 +57,7 @@ struct Running {
 enum Place {
     ConfigMap { access: Access, name: &'static str, object: &'static str },
     File { path: PathBuf, by_user_id: bool },
-    Identities { access: Access, status: bool },
+    Identities { access: Access, name: &'static str, target: &'static Target, status: bool },
 }
 
 /// A source that has not been read in time.
@@ -155,6 +156,7 @@ impl Drop for Running {
 impl Place {
     fn of(source: &Source, config: &Config) -> Option<Self> {
         let access = || config.kubernetes.clone();
+        let status = config.serving && config.identity_mapping_status;
         match source {
             Source::AckConfigMap => Some(Self::ConfigMap {
                 access: access(),
@@ -162,8 +164,15 @@ impl Place {
                 object: config_map::ALIBABACLOUD_AUTH,
             }),
             Source::Crd => {
-                let status = config.serving && config.identity_mapping_status;
-                Some(Self::Identities { access: access(), status })
+                let target = match config.clouds() {
+                    [Cloud::Alibaba] => &identity_mapping::RAM_TARGET,
+                    _ => &identity_mapping::TARGET,
+                };
+                Some(Self::Identities { access: access(), name: live::CRD, target, status })
+            }
+            Source::RamIdentityMapping => {
+                let target = &identity_mapping::RAM_TARGET;
+                Some(Self::Identities { access: access(), name: live::RAM_IDENTITY_MAPPING, target, status })
             }
             Source::DynamicFile => {
                 let (path, by_user_id) = (config.dynamic_file.clone()?, config.dynamic_file_strict);
@@ -180,7 +189,7 @@ impl Place {
         match self {
             Self::ConfigMap { name, .. } => name,
             Self::File { .. } => live::DYNAMIC_FILE,
-            Self::Identities { .. } => live::CRD,
+            Self::Identities { name, .. } => name,
         }
     }
 
@@ -191,13 +200,21 @@ impl Place {
         let task = match self.clone() {
             Self::ConfigMap { access, object, .. } => tokio::spawn(follow_config_map(access, object, keeper)),
             Self::File { path, by_user_id } => tokio::spawn(dynamic_file::follow(path, by_user_id, keeper)),
-            Self::Identities { access, status: false } => tokio::spawn(follow_identities(access, keeper, |_| ())),
-            Self::Identities { access, status: true } => {
+            Self::Identities { access, target, status: false, .. } => {
+                tokio::spawn(follow_identities(access, target, keeper, |_| ()))
+            }
+            Self::Identities { access, target, status: true, .. } => {
                 let (sender, verdicts) = tokio::sync::watch::channel(status::Verdicts::default());
-                let writer = status::Writer::new(access.clone(), clock, verdicts, stopping.0.subscribe());
+                let writer = status::Writer::new(
+                    access.clone(),
+                    (target, identity_mapping::lease(target)),
+                    clock,
+                    verdicts,
+                    stopping.0.subscribe(),
+                );
                 tokio::spawn(async move {
                     let tell = |verdicts| drop(sender.send_replace(Arc::new(verdicts)));
-                    tokio::join!(follow_identities(access, keeper, tell), writer.run());
+                    tokio::join!(follow_identities(access, target, keeper, tell), writer.run());
                 })
             }
         };
@@ -227,17 +244,22 @@ async fn follow_config_map(access: Access, object: &'static str, mut keeper: Kee
     match watch::follow(&access, &target, tell).await {}
 }
 
-async fn follow_identities(access: Access, mut keeper: Keeper, told_of_each: impl Fn(Vec<Verdict>) + Send + Sync) {
+async fn follow_identities(
+    access: Access,
+    target: &'static Target,
+    mut keeper: Keeper,
+    told_of_each: impl Fn(Vec<Verdict>) + Send + Sync,
+) {
     let tell = |told: Told<'_>| match told {
         Told::Objects { objects, resource_version } => {
-            let (read, verdicts) = identity_mapping::read(objects);
+            let (read, verdicts) = identity_mapping::read(target, objects);
             keeper.take(read, Some(resource_version));
             told_of_each(verdicts);
         }
         Told::InStep => keeper.in_step(),
         Told::Failed(error) => keeper.failed(error.reason(), &super::build::line(error)),
     };
-    match watch::follow(&access, &identity_mapping::TARGET, tell).await {}
+    match watch::follow(&access, target, tell).await {}
 }
 
 #[cfg(test)]

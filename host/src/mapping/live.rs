@@ -25,6 +25,8 @@ pub const EKS_CONFIG_MAP: &str = "EKSConfigMap";
 pub const ACK_CONFIG_MAP: &str = "ACKConfigMap";
 /// The same of IAMIdentityMapping objects.
 pub const CRD: &str = "CRD";
+/// The same of RAMIdentityMapping objects beside them.
+pub const RAM_IDENTITY_MAPPING: &str = "RAMIdentityMapping";
 /// The same of the file at `server.dynamicFilePath`.
 pub const DYNAMIC_FILE: &str = "DynamicFile";
 

@@ -1,8 +1,9 @@
 //! Rules: the one matcher of all static sources, from a verified caller to the entry that names it.
 //!
-//! An entry names an ARN, an AWS IAM Identity Center permission set, or the unique id of a principal.
-//! Everything is looked up by hash, so 50,000 entries cost a login the same as ten. The order is total: a
-//! unique id before an exact ARN before a permission set, and of two entries for one principal the one
+//! An entry names an ARN, an AWS IAM Identity Center permission set, or the unique id of a principal; entries of
+//! RAMIdentityMapping objects also ARNs with wildcards ([`glob`]), which are looked at one by one if nothing else fits.
+//! Everything else is looked up by hash, so 50,000 entries cost a login the same as ten. The order is total: a
+//! unique id before an exact ARN before a permission set before a glob, and of two entries for one principal the one
 //! written first; never chance. An entry that ends by itself is as good as gone from then on, and the next
 //! one for the same principal takes its place. Comparison of ARNs folds ASCII case, as IAM keeps names
 //! unique without regard to it (IAM User Guide, "IAM and AWS STS quotas"); unique ids are compared as they are.
@@ -24,12 +25,18 @@ use crate::{
     policy::{Mapping, Request, Verdict},
 };
 
+pub mod glob;
+
+pub use glob::ArnGlob;
+
 /// Every entry of one source, indexed. Immutable once it serves.
 #[derive(Debug, Default)]
 pub struct Rules {
     by_arn: HashMap<Box<str>, Rule>,
     by_permission_set: HashMap<PermissionSet, Rule>,
     by_principal_id: HashMap<Box<str>, Rule>,
+    /// The most specific first.
+    globs: Vec<(ArnGlob, Rule)>,
     /// Entries with an end that wait for another one's end.
     waiting: usize,
 }
@@ -39,6 +46,8 @@ pub struct Rules {
 pub enum Subject {
     /// A role, user, federated user or account root.
     Arn(Arn),
+    /// Every principal whose ARN fits.
+    Glob(ArnGlob),
     /// Everyone who comes through one permission set into one account.
     PermissionSet(PermissionSet),
     /// One principal by its unique id, which no later namesake has; with an ARN, only while it has that ARN too.
@@ -106,6 +115,7 @@ impl Rules {
                 rule.arn = (whole != key).then(|| whole.into());
                 insert(&mut self.by_arn, key.to_ascii_lowercase().into(), rule, &mut self.waiting)
             }
+            Subject::Glob(glob) => self.insert_glob(glob, rule),
             Subject::PermissionSet(set) => insert(&mut self.by_permission_set, set, rule, &mut self.waiting),
             Subject::Principal(id, arn) => {
                 rule.arn = arn.map(|arn| matching_form(&arn).into());
@@ -114,11 +124,26 @@ impl Rules {
         }
     }
 
+    fn insert_glob(&mut self, glob: ArnGlob, rule: Rule) -> Result<(), Duplicate> {
+        if let Some((_, first)) = self.globs.iter_mut().find(|(known, _)| *known == glob) {
+            first.wait_for_end(rule)?;
+            self.waiting += 1;
+            return Ok(());
+        }
+        let at = self.globs.partition_point(|(known, _)| known.order() <= glob.order());
+        self.globs.insert(at, (glob, rule));
+        Ok(())
+    }
+
     /// The entry that names `caller` and has not ended.
     #[must_use]
     pub fn find(&self, caller: &Caller, now: SystemTime) -> Option<&Rule> {
         let by_set = || self.by_permission_set.get(&PermissionSet::of(caller)?)?.in_force(now);
-        self.find_id(caller, now).or_else(|| self.find_arn(caller, now)).or_else(by_set)
+        let by_glob = || {
+            let mut fitting = self.globs.iter().filter(|(glob, _)| glob.fits(caller));
+            fitting.find_map(|(_, rule)| rule.in_force(now))
+        };
+        self.find_id(caller, now).or_else(|| self.find_arn(caller, now)).or_else(by_set).or_else(by_glob)
     }
 
     /// What these entries say about the caller of `request`.
@@ -166,13 +191,15 @@ impl Rules {
     /// Every entry, those included that have ended or wait for another one's end. In no order.
     pub fn every(&self) -> impl Iterator<Item = &Rule> {
         let first = self.by_arn.values().chain(self.by_permission_set.values()).chain(self.by_principal_id.values());
-        first.flat_map(|rule| std::iter::once(rule).chain(rule.end.iter().flat_map(|end| &end.next)))
+        let globs = self.globs.iter().map(|(_, rule)| rule);
+        first.chain(globs).flat_map(|rule| std::iter::once(rule).chain(rule.end.iter().flat_map(|end| &end.next)))
     }
 
     /// How many entries there are, those that have ended included.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.by_arn.len() + self.by_permission_set.len() + self.by_principal_id.len() + self.waiting
+        let exact = self.by_arn.len() + self.by_permission_set.len() + self.by_principal_id.len();
+        exact + self.globs.len() + self.waiting
     }
 
     /// Whom each entry is about, and the entry; of several about one principal, the first.
@@ -180,7 +207,8 @@ impl Rules {
         let arns = self.by_arn.iter().map(|(arn, rule)| (arn.to_string(), rule));
         let sets = self.by_permission_set.iter().map(|(set, rule)| (set.to_string(), rule));
         let ids = self.by_principal_id.iter().map(|(id, rule)| (id.to_string(), rule));
-        arns.chain(sets).chain(ids)
+        let globs = self.globs.iter().map(|(glob, rule)| (glob.to_string(), rule));
+        arns.chain(sets).chain(ids).chain(globs)
     }
 
     /// Whether no entry is in force.
@@ -194,6 +222,7 @@ impl Rules {
         self.by_arn.shrink_to_fit();
         self.by_permission_set.shrink_to_fit();
         self.by_principal_id.shrink_to_fit();
+        self.globs.shrink_to_fit();
     }
 }
 

@@ -180,7 +180,8 @@ impl Limits {
         Ok(Self { timeout, memory, fuel })
     }
 
-    /// Longest time a decision may take, waiting for a free instance not counted. Default 50 ms.
+    /// Longest time a decision may run. Waiting for a free instance is not counted, nor, up to ten times this time
+    /// in all, for a processor. Default 50 ms.
     #[must_use]
     pub fn timeout(&self) -> Duration {
         self.timeout

@@ -23,7 +23,7 @@ use wasmtime::{
 use super::{
     Fault, Limits,
     limits::{self, Guest},
-    ticker::{Awake, Ticker},
+    ticker::{Awake, TICK, Ticker},
 };
 
 /// Settings of the engine, `server.policyEngine`.
@@ -74,7 +74,15 @@ pub(super) struct Slot<'a> {
     _permit: Option<SemaphorePermit<'a>>,
 }
 
-/// What a policy does at each tick before its deadline.
+/// The time that a policy still has.
+struct Time {
+    /// Ticks, counted when the policy sees one.
+    ticks: u32,
+    /// When it is over in any case.
+    end: Instant,
+}
+
+/// What a policy does at each tick before its time is over.
 #[derive(Clone, Copy)]
 enum Pace {
     /// Lets other logins use the worker.
@@ -99,6 +107,8 @@ const FEATURES: WasmFeatures = WasmFeatures::MUTABLE_GLOBAL
     .union(WasmFeatures::EXTENDED_CONST)
     .union(WasmFeatures::FUNCTION_REFERENCES)
     .union(WasmFeatures::COMPONENT_MODEL);
+/// A policy that gets too little of a processor may take this many times its time.
+const STARVED: u32 = 10;
 const MAX_WASM_STACK: usize = 512 << 10;
 const FIBER_STACK: usize = 1 << 20;
 /// Memory that a pool slot keeps between two decisions instead of giving it back to the kernel, which would have
@@ -220,14 +230,20 @@ impl<'a> Slot<'a> {
     }
 
     /// A fresh store under `limits`; its time starts now.
+    ///
+    /// The time is counted in ticks that the policy sees. One that waits for a processor sees none, so that a machine
+    /// with too much to do makes logins slow and does not refuse them; how long that may go on has an end too.
     pub(super) fn store(&self, limits: &Limits) -> Store<Guest> {
         let mut store = Store::new(self.engine.wasmtime(), Guest::new(limits));
         store.limiter(|guest| &mut guest.room);
         store.set_fuel(limits.fuel()).expect("this engine counts fuel");
         store.set_hostcall_fuel(limits::MAX_TRANSFER);
         store.set_max_component_handles(limits::MAX_HANDLES);
-        let (pace, deadline) = (self.pace, Instant::now() + limits.timeout());
-        store.epoch_deadline_callback(move |_| Ok(pace.at_tick(deadline)));
+        let mut time = Time::of(limits);
+        let pace = self.pace;
+        store.epoch_deadline_callback(move |_| {
+            Ok(if time.is_over() { UpdateDeadline::Interrupt } else { pace.go_on() })
+        });
         store.set_epoch_deadline(1);
         store
     }
@@ -236,12 +252,28 @@ impl<'a> Slot<'a> {
 // === impl Pace ===
 
 impl Pace {
-    fn at_tick(self, deadline: Instant) -> UpdateDeadline {
+    fn go_on(self) -> UpdateDeadline {
         match self {
-            _ if Instant::now() >= deadline => UpdateDeadline::Interrupt,
             Self::Yields => UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())),
             Self::Blocks => UpdateDeadline::Continue(1),
         }
+    }
+}
+
+// === impl Time ===
+
+impl Time {
+    fn of(limits: &Limits) -> Self {
+        // The first tick may come at once.
+        let ticks = limits.timeout().as_nanos().div_ceil(TICK.as_nanos()) + 1;
+        let end = Instant::now() + limits.timeout() * STARVED;
+        Self { ticks: u32::try_from(ticks).unwrap_or(u32::MAX), end }
+    }
+
+    /// Counts one more tick.
+    fn is_over(&mut self) -> bool {
+        self.ticks -= 1;
+        self.ticks == 0 || Instant::now() >= self.end
     }
 }
 

@@ -156,6 +156,27 @@ fn endless_computing_ends() {
 }
 
 #[test]
+fn waiting_for_a_processor_takes_none_of_the_time() {
+    let work = "(local $i i32) (loop $l (br_if $l (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 1)))
+        (i32.const 20000000))))";
+    let guest = Guest::deciding(format!("{work} {}", answer(&[])));
+    let fixture = Fixture::new(&guest.component()).limited(Duration::from_millis(200), SMALL, Limits::MAX_FUEL);
+    let policy = fixture.load().unwrap();
+    run(async {
+        let hog = tokio::spawn(async {
+            loop {
+                std::thread::sleep(Duration::from_millis(50));
+                tokio::task::yield_now().await;
+            }
+        });
+        let started = Instant::now();
+        let verdict = policy.decide(&request(&caller("a"))).await.verdict;
+        assert_eq!((verdict, started.elapsed() > Duration::from_millis(200)), (Ok(Verdict::Abstain), true));
+        hog.abort();
+    });
+}
+
+#[test]
 fn the_deadline_covers_the_whole_start() {
     #[track_caller]
     fn check(guest: &Guest) {

@@ -11,17 +11,15 @@
 
 use std::{
     fmt,
-    str::FromStr,
     time::{Duration, SystemTime},
 };
 
 use http::HeaderValue;
-use serde::Deserialize;
 
 pub use self::hosts::{ExtraHost, Hosts, Partition};
 
 use self::request::{PREFIX, Presigned};
-use super::{Provider, StsCall, StsReply, VerifyError};
+use super::{ClusterId, Provider, StsCall, StsReply, VerifyError};
 use crate::{caller::Caller, token::BearerToken};
 
 pub mod credentials;
@@ -31,6 +29,8 @@ pub mod presign;
 pub mod reply;
 pub mod request;
 
+/// The name in configuration, logs, metrics and the policy contract.
+pub const NAME: &str = "aws";
 /// How far ahead of our clock a token may be dated; the difference STS itself allows.
 pub const MAX_CLOCK_SKEW: Duration = Duration::from_secs(5 * 60);
 
@@ -45,18 +45,6 @@ pub struct Config {
     pub hosts: Vec<ExtraHost>,
 }
 
-/// The id of a cluster, as tokens are signed with it: 1 to 255 visible ASCII characters.
-///
-/// SigV4 folds runs of spaces and trims, so two ids could become one; there are none in it.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
-#[serde(try_from = "String")]
-pub struct ClusterId(String);
-
-/// Not a cluster id.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("a cluster id must be 1 to 255 visible ASCII characters without spaces")]
-pub struct InvalidClusterId;
-
 /// The AWS provider of one cluster.
 pub struct Aws {
     cluster_id: HeaderValue,
@@ -69,17 +57,21 @@ impl Aws {
     /// A provider for the cluster and partition in `config`.
     #[must_use]
     pub fn new(config: Config) -> Self {
-        Self { cluster_id: config.cluster_id.header(), hosts: Hosts::new(config.partition, config.hosts) }
+        Self { cluster_id: header(&config.cluster_id), hosts: Hosts::new(config.partition, config.hosts) }
     }
 }
 
 impl Provider for Aws {
     fn name(&self) -> &'static str {
-        "aws"
+        NAME
     }
 
-    fn prefix(&self) -> &'static str {
-        PREFIX
+    fn prefixes(&self) -> &'static [&'static str] {
+        &[PREFIX]
+    }
+
+    fn checks(&self) -> &'static [&'static str] {
+        &request::TokenCheck::NAMES
     }
 
     fn inspect(&self, token: &BearerToken, now: SystemTime) -> Result<StsCall, VerifyError> {
@@ -92,6 +84,10 @@ impl Provider for Aws {
     fn interpret(&self, call: &StsCall, reply: &StsReply) -> Result<Caller, VerifyError> {
         reply::interpret(self.hosts.partition(), call, reply)
     }
+}
+
+fn header(cluster_id: &ClusterId) -> HeaderValue {
+    HeaderValue::from_str(cluster_id.as_str()).expect("visible ASCII is a header value")
 }
 
 fn check_age(signed_at: SystemTime, now: SystemTime) -> Result<(), VerifyError> {
@@ -107,37 +103,6 @@ fn check_age(signed_at: SystemTime, now: SystemTime) -> Result<(), VerifyError> 
 impl fmt::Debug for Aws {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Aws").field("cluster_id", &self.cluster_id).field("hosts", &self.hosts).finish()
-    }
-}
-
-// === impl ClusterId ===
-
-impl ClusterId {
-    /// The id's text.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    fn header(&self) -> HeaderValue {
-        HeaderValue::from_str(&self.0).expect("visible ASCII is a header value")
-    }
-}
-
-impl FromStr for ClusterId {
-    type Err = InvalidClusterId;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let visible = text.bytes().all(|byte| byte.is_ascii_graphic());
-        (visible && matches!(text.len(), 1..=255)).then(|| Self(text.to_owned())).ok_or(InvalidClusterId)
-    }
-}
-
-impl TryFrom<String> for ClusterId {
-    type Error = InvalidClusterId;
-
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        text.parse()
     }
 }
 

@@ -65,12 +65,16 @@ impl Provider for Refusing {
         "fake"
     }
 
-    fn prefix(&self) -> &'static str {
-        "k8s-fake-v1."
+    fn prefixes(&self) -> &'static [&'static str] {
+        &["k8s-fake-v1."]
+    }
+
+    fn checks(&self) -> &'static [&'static str] {
+        &[]
     }
 
     fn inspect(&self, token: &BearerToken, _: SystemTime) -> Result<StsCall, VerifyError> {
-        Err(match token.expose().strip_prefix(self.prefix()).unwrap_or_default() {
+        Err(match token.expose().strip_prefix(self.prefixes()[0]).unwrap_or_default() {
             "future" => VerifyError::NotYetValid,
             "throttled" => VerifyError::Throttled { retry_after: Some(Duration::from_secs(7)) },
             "unavailable" => VerifyError::Unavailable { cause: "connect" },
@@ -78,9 +82,11 @@ impl Provider for Refusing {
                 tokio::task::block_in_place(|| self.0.pass());
                 VerifyError::NotYetValid
             }
-            _ => {
-                VerifyError::Malformed { reason: "token_base64", source: Arc::new(std::io::Error::other("not base64")) }
-            }
+            _ => VerifyError::Malformed {
+                reason: "token_base64",
+                check: "encoding",
+                source: Arc::new(std::io::Error::other("not base64")),
+            },
         })
     }
 

@@ -205,8 +205,12 @@ impl Provider for Fake {
         "aws"
     }
 
-    fn prefix(&self) -> &'static str {
-        "fake."
+    fn prefixes(&self) -> &'static [&'static str] {
+        &["fake."]
+    }
+
+    fn checks(&self) -> &'static [&'static str] {
+        &[]
     }
 
     fn inspect(&self, token: &BearerToken, _now: SystemTime) -> Result<StsCall, VerifyError> {

@@ -15,12 +15,21 @@ pub enum Kind {
     Identity,
     /// Who leads.
     Lease,
+    /// `RAMIdentityMapping`.
+    RamIdentity,
     /// RBAC in a namespace.
     RoleBinding,
 }
 
-const ALL: [Kind; 6] =
-    [Kind::ClusterRoleBinding, Kind::ConfigMap, Kind::Event, Kind::Identity, Kind::Lease, Kind::RoleBinding];
+const ALL: [Kind; 7] = [
+    Kind::ClusterRoleBinding,
+    Kind::ConfigMap,
+    Kind::Event,
+    Kind::Identity,
+    Kind::Lease,
+    Kind::RamIdentity,
+    Kind::RoleBinding,
+];
 /// The namespace of what has one and is not told another.
 const NAMESPACE: &str = "kube-system";
 
@@ -36,6 +45,9 @@ impl Kind {
             Self::Event => ("Event", "v1", "events"),
             Self::Identity => ("IAMIdentityMapping", "iamauthenticator.k8s.aws/v1alpha1", "iamidentitymappings"),
             Self::Lease => ("Lease", "coordination.k8s.io/v1", "leases"),
+            Self::RamIdentity => {
+                ("RAMIdentityMapping", "ramauthenticator.k8s.alibabacloud/v1alpha1", "ramidentitymappings")
+            }
             Self::RoleBinding => ("RoleBinding", RBAC, "rolebindings"),
         }
     }
@@ -53,12 +65,12 @@ impl Kind {
     }
 
     pub(super) fn is_namespaced(self) -> bool {
-        !matches!(self, Self::ClusterRoleBinding | Self::Identity)
+        !matches!(self, Self::ClusterRoleBinding | Self::Identity | Self::RamIdentity)
     }
 
     /// Whether `status` is written by itself.
     pub(super) fn has_status(self) -> bool {
-        self == Self::Identity
+        matches!(self, Self::Identity | Self::RamIdentity)
     }
 
     pub(super) fn key(self, name: &str) -> Key {

@@ -154,7 +154,7 @@ fn check(kind: Kind, object: &Value) -> Result<(), Box<Response<Pieces>>> {
             }
             Ok(())
         }
-        Kind::Identity => {
+        Kind::Identity | Kind::RamIdentity => {
             let conditions = object["status"]["conditions"].as_array().into_iter().flatten();
             let whole = |condition: &Value| {
                 let text = |field: &str| condition[field].as_str().is_some_and(|text| !text.is_empty());

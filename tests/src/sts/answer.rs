@@ -13,6 +13,7 @@ use hyper::body::{Body, Frame, SizeHint};
 use tokio::time::{Interval, interval};
 
 use super::{
+    alibaba,
     error::StsError,
     keys::{Identity, Key},
     verify::amz_date,
@@ -66,6 +67,11 @@ impl Style {
             )
         };
         self.answer(error.status(), body)
+    }
+
+    /// What STS of Alibaba Cloud answers when it is `host`.
+    pub(super) fn of_alibaba(self, host: &str, error: alibaba::Error) -> Response<AnswerBody> {
+        Self { json: true, ..self }.answer(error.status(), error.body(host, &self.request_id()))
     }
 
     /// A body of any text, with the content type that belongs to the style.
@@ -127,7 +133,7 @@ impl Style {
         )
     }
 
-    fn request_id(self) -> String {
+    pub(super) fn request_id(self) -> String {
         format!("{:08x}-0000-4000-8000-{:012x}", self.serial >> 32, self.serial)
     }
 }

@@ -61,7 +61,7 @@ async fn greet(sts: &Sts, socket: &mut TcpStream) -> Option<()> {
         return None;
     };
     let host = target.split([':', ' ']).next().unwrap_or_default();
-    if hosts::region(host).is_none() {
+    if !hosts::is_known(host) {
         count(&sts.counters.tunnels_refused);
         let _ = socket.write_all(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").await;
         return None;

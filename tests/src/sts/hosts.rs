@@ -83,6 +83,12 @@ pub fn region(host: &str) -> Option<HostRegion> {
     regions.find(|region| **region == label).map(|region| HostRegion::Of(region))
 }
 
+/// Whether any STS answers under `host`, of AWS or of Alibaba Cloud.
+#[must_use]
+pub fn is_known(host: &str) -> bool {
+    region(host).is_some() || super::alibaba::is_host(host)
+}
+
 /// Whether `region` is in the table at all.
 #[must_use]
 pub fn is_region(region: &str) -> bool {

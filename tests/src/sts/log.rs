@@ -24,7 +24,7 @@ pub struct Logged {
     pub action: String,
     /// Whose key was named.
     pub access_key_id: String,
-    /// The cluster id header, `x-k8s-aws-id`.
+    /// The cluster id: the header `x-k8s-aws-id`, or the parameter `ACKClusterId`.
     pub cluster_id: Option<String>,
     /// Names of all headers, in the order they came.
     pub headers: Vec<String>,

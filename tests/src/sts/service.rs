@@ -14,6 +14,7 @@ use hyper::body::{Body as _, Incoming};
 use super::{
     Logged, Sts, StsError,
     actions::{self, Outcome},
+    alibaba,
     answer::{AnswerBody, Reply, Style},
     behaviour::{Behaviour, Fault},
     connection::Connection,
@@ -83,10 +84,16 @@ impl Sts {
     ) -> (io::Result<Response<AnswerBody>>, Option<&'static str>) {
         if self.over_limit(behaviour.rate_limit) {
             count(&self.counters.throttled);
+            if alibaba::is_host(wire.host) {
+                return (Ok(style.of_alibaba(wire.host, alibaba::Error::Throttling)), Some("Throttling.User"));
+            }
             return (Ok(throttle(style, 400, behaviour)), Some("Throttling"));
         }
         if wire.path == ELSEWHERE_PATH {
             return (Ok(style.reply(&Reply::Identity(&anybody()))), None);
+        }
+        if alibaba::is_host(wire.host) {
+            return self.answer_alibaba(behaviour, style, wire).await;
         }
         if behaviour.strikes(style.serial) {
             count(&self.counters.faults);
@@ -133,6 +140,80 @@ impl Sts {
             parameters.extend(Parameters::parse(form)?)?;
         }
         actions::perform(&parameters, wire.path, caller, &self.keys, now)
+    }
+
+    /// What STS of Alibaba Cloud would do, or the fault in force.
+    async fn answer_alibaba(
+        &self,
+        behaviour: &Behaviour,
+        style: Style,
+        wire: &Wire<'_>,
+    ) -> (io::Result<Response<AnswerBody>>, Option<&'static str>) {
+        if behaviour.strikes(style.serial) {
+            count(&self.counters.faults);
+            return (self.spoil_alibaba(behaviour, style, wire).await, None);
+        }
+        match self.alibaba.answer(wire, self.now(), &style.request_id()) {
+            Ok(body) => {
+                count(&self.counters.ok);
+                (Ok(style.answer(200, body)), None)
+            }
+            Err(error) => {
+                count(&self.counters.refused);
+                if error == alibaba::Error::SignatureDoesNotMatch {
+                    count(&self.counters.bad_signature);
+                }
+                (Ok(style.of_alibaba(wire.host, error)), Some(error.code()))
+            }
+        }
+    }
+
+    async fn spoil_alibaba(
+        &self,
+        behaviour: &Behaviour,
+        style: Style,
+        wire: &Wire<'_>,
+    ) -> io::Result<Response<AnswerBody>> {
+        let identity = alibaba::LIN.key().identity;
+        let changed = |change: fn(&mut alibaba::Identity)| {
+            let mut identity = identity.clone();
+            change(&mut identity);
+            style.answer(200, alibaba::identity(&identity, &style.request_id()))
+        };
+        let good = || changed(|_| {});
+        let refuse = |error| style.of_alibaba(wire.host, error);
+        Ok(match behaviour.fault {
+            Fault::None | Fault::Xml => good(),
+            Fault::Throttle400 => refuse(alibaba::Error::Throttling),
+            Fault::Throttle429 | Fault::Bare429 => {
+                let mut answer = refuse(alibaba::Error::Throttling);
+                *answer.status_mut() = http::StatusCode::TOO_MANY_REQUESTS;
+                answer
+            }
+            Fault::Denied403 => refuse(alibaba::Error::KeyNotFound),
+            Fault::Expired403 => refuse(alibaba::Error::TokenExpired),
+            Fault::E500 => refuse(alibaba::Error::InternalError),
+            Fault::E503 => refuse(alibaba::Error::ServiceUnavailable),
+            Fault::Hang => {
+                tokio::time::sleep(HANG).await;
+                refuse(alibaba::Error::ServiceUnavailable)
+            }
+            Fault::Reset => return Err(io::Error::other("fault: reset")),
+            Fault::Stalled => good().map(AnswerBody::stalled),
+            Fault::Drip => good().map(AnswerBody::dripping),
+            Fault::Garbage => style.answer(200, r#"{"AccountId":["#),
+            Fault::Huge => style.huge(),
+            Fault::Redirect => redirect(style),
+            Fault::Empty => style.answer(200, "{}"),
+            Fault::Trailing => style.answer(200, format!("{}\n{{}}", alibaba::identity(&identity, "R"))),
+            Fault::Duplicate => {
+                let twice = format!(r#","Arn":"{}"}}"#, alibaba::ROOT.arn);
+                style.answer(200, alibaba::identity(&identity, "R").replace('}', &twice))
+            }
+            Fault::AccountMismatch => changed(|identity| identity.account_id = "9999999999999999".to_owned()),
+            Fault::BadArn => changed(|identity| identity.arn = "acs:ecs::1234567890123456:instance/i-0".to_owned()),
+            Fault::BadUserId => changed(|identity| identity.principal_id = String::new()),
+        })
     }
 
     async fn spoil(&self, behaviour: &Behaviour, style: Style, wire: &Wire<'_>) -> io::Result<Response<AnswerBody>> {
@@ -250,16 +331,17 @@ fn logged(
     }
     let text = |name| wire.headers.get(name).and_then(|value| value.to_str().ok());
     let in_header = text("authorization").and_then(|value| value.split("Credential=").nth(1));
-    let credential = parameters.find("X-Amz-Credential").or(in_header).unwrap_or_default();
+    let in_rpc = parameters.find("AccessKeyId");
+    let credential = parameters.find("X-Amz-Credential").or(in_header).or(in_rpc).unwrap_or_default();
     Logged {
         connection: connection.nth,
         protocol: format!("{:?}", head.version),
         host: wire.host.to_owned(),
         method: wire.method.to_owned(),
         path: wire.path.to_owned(),
-        action: parameters.find("Action").unwrap_or_default().to_owned(),
-        access_key_id: credential.split('/').next().unwrap_or_default().to_owned(),
-        cluster_id: text("x-k8s-aws-id").map(str::to_owned),
+        action: parameters.find("Action").or_else(|| text("x-acs-action")).unwrap_or_default().to_owned(),
+        access_key_id: credential.split(['/', ',']).next().unwrap_or_default().to_owned(),
+        cluster_id: text("x-k8s-aws-id").or_else(|| parameters.find("ACKClusterId")).map(str::to_owned),
         headers: wire.headers.keys().map(|name| name.as_str().to_owned()).collect(),
         status,
         code,

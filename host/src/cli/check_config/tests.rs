@@ -762,7 +762,7 @@ fn objects_of_every_kind() {
             "{arn: 'arn:aws:iam::123456789012:user/c', username: c, notAfter: '2026-01-31T18:00:00Z', team: x}",
         ),
         "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: aws-auth, namespace: default}\ndata:\n  mapRoles: |\n    - {rolearn: 'arn:aws:iam::123456789012:role/Admin', username: same}\n",
-        "apiVersion: ramauthenticator.k8s.alibabacloud/v1alpha1\nkind: RAMIdentityMapping\nspec: {}\n",
+        "apiVersion: ramauthenticator.k8s.alibabacloud/v1alpha1\nkind: RAMIdentityMapping\nspec: {arn: 'acs:ram::*:role/dev-*', username: d}\n",
         "apiVersion: apps/v1\nkind: DaemonSet\n",
         "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: herald}\ndata:\n  other: text\n  config.yaml: |\n    clusterID: c\n    server:\n      prot: 1\n",
         "[what, is, this]\n",
@@ -796,12 +796,12 @@ fn objects_of_every_kind() {
              27 | metadata: {name: aws-auth, namespace: default}
                 |                                       ^^^^^^^
 
-            warning[no-effect]: has no effect: no source follows a RAMIdentityMapping
-              --> 1.yaml:31:1
+            warning[wildcard-arn]: names callers of every account that fits, of strangers too
+              --> 1.yaml:34:13 (spec)
                 |
-             31 | ---
-                | ^^^
-                = fix: put the mapping into `alibabacloud-auth`
+             34 | spec: {arn: 'acs:ram::*:role/dev-*', username: d}
+                |             ^^^^^^^^^^^^^^^^^^^^^^^
+                = fix: write the account's id
 
             note[unknown-kind]: a DaemonSet holds no mappings: not checked
               --> 1.yaml:35:1

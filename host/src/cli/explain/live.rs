@@ -101,6 +101,7 @@ fn object_of(source: &Source) -> Option<&'static str> {
         Source::AckConfigMap => Some("/alibabacloud-auth"),
         Source::Crd => Some("iamidentitymappings.iamauthenticator.k8s.aws"),
         Source::EksConfigMap => Some("/aws-auth"),
+        Source::RamIdentityMapping => Some("ramidentitymappings.ramauthenticator.k8s.alibabacloud"),
         Source::DynamicFile | Source::MountedFile | Source::Policy(_) => None,
     }
 }

@@ -2,14 +2,12 @@
 
 use std::time::SystemTime;
 
+use http::Method;
 use serde::Serialize;
 
 use crate::{
     authenticator::{Authenticator, Decision},
-    provider::{
-        StsCall, VerifyError,
-        aws::request::{InvalidToken, TokenCheck},
-    },
+    provider::{StsCall, VerifyError},
     token::BearerToken,
 };
 
@@ -31,6 +29,8 @@ pub(super) enum Verdict {
     NotMade,
 }
 
+/// The first check: whose token it is.
+const PREFIX: &str = "prefix";
 /// The last check, of the clock.
 const AGE: &str = "age";
 const STS: &str = "sts";
@@ -41,19 +41,17 @@ pub(super) fn steps(
     token: &BearerToken,
     now: SystemTime,
 ) -> (Vec<Step>, Result<StsCall, VerifyError>) {
-    let ours = authenticator.providers.iter().find(|provider| token.expose().starts_with(provider.prefix()));
+    let ours = authenticator.providers.iter().find(|provider| provider.claims(token));
     let inspected = ours.map_or(Err(VerifyError::Foreign), |provider| provider.inspect(token, now));
     let failed = match &inspected {
         Ok(_) => None,
-        Err(VerifyError::Malformed { source, .. }) => {
-            source.downcast_ref().map(InvalidToken::check).map(TokenCheck::name)
-        }
+        Err(VerifyError::Malformed { check, .. }) => Some(*check),
         Err(VerifyError::Expired { .. } | VerifyError::NotYetValid) => Some(AGE),
-        Err(_) => Some(TokenCheck::Prefix.name()),
+        Err(_) => Some(PREFIX),
     };
-    let names = TokenCheck::ALL.map(TokenCheck::name);
+    let names = ours.or_else(|| authenticator.providers.first()).map_or(&[PREFIX][..], |provider| provider.checks());
     let mut steps: Vec<Step> = Vec::new();
-    for name in names.into_iter().chain([AGE]) {
+    for name in names.iter().copied().chain([AGE]) {
         let over = steps.last().is_some_and(|step| step.verdict != Verdict::Passed);
         let (verdict, detail) = match &inspected {
             _ if over => (Verdict::NotMade, String::new()),
@@ -82,8 +80,8 @@ fn detail(name: &str, call: &StsCall) -> String {
         "host" if call.region.is_empty() => call.host.clone(),
         "host" => format!("{} ({})", call.host, call.region),
         "date" => format!("signed {}", time(call.signed_at)),
-        "credential" => format!("access key {}", call.access_key_id),
-        "signed headers" => "host and cluster id".to_owned(),
+        "authorization" | "credential" => format!("access key {}", call.access_key_id),
+        "signed headers" if call.method == Method::GET => "host and cluster id".to_owned(),
         AGE => format!("good until {}", time(call.expires_at)),
         _ => String::new(),
     }

@@ -2,14 +2,13 @@
 //!
 //! In `$HERALD_CACHE_DIR`, else in `herald` beside `$AWS_IAM_AUTHENTICATOR_CACHE_FILE`, else in
 //! `~/.kube/cache/herald`, which is made with mode 0700; files have 0600. One file holds one token or one set
-//! of credentials. Its name is a digest of everything that says whose it is: options, all `AWS_` variables
+//! of credentials. Its name is a digest of everything that says whose it is: options, all variables of the cloud
 //! and the contents of the files that they name; for a token the cluster and region as well. A change of
 //! any of these is another name, so nothing has to be invalidated. A file is replaced by renaming a whole
 //! one over it: no locks, and no reader ever sees a half. What cannot be read is as good as absent, and a
 //! folder that cannot be written means that there is no cache.
 
 use std::{
-    env,
     ffi::OsString,
     fs::{self, DirBuilder, File},
     io::{self, Read as _, Write as _},
@@ -21,18 +20,16 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use aws_credential_types::Credentials;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use sha2::{Digest as _, Sha256};
 
 use crate::{
-    provider::aws::{
-        ClusterId,
-        credentials::{Request, Session},
-        presign::Token,
-    },
+    provider::{ClusterId, Token},
     token::BearerToken,
 };
+
+mod alibaba;
+mod aws;
 
 /// The files of one caller.
 pub(super) struct Cache {
@@ -53,27 +50,27 @@ struct KeptToken {
     expires_at: u64,
 }
 
-/// What a session's file holds.
-#[derive(Deserialize, Serialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct KeptSession {
-    access_key_id: String,
-    secret_access_key: String,
-    session_token: String,
-    expires_at: u64,
-    region: String,
-    fips: bool,
-    dual_stack: bool,
-    asked: bool,
+/// Whose tokens and sessions are kept.
+struct Owner<'a> {
+    /// How the names of variables start that say who asks.
+    variables: &'a [&'a str],
+    /// Files whose contents say who asks: the variable that names each, and where it is without that, in the home.
+    files: &'a [(&'a str, Option<&'a str>)],
+    /// Options that say who asks.
+    options: Vec<Option<String>>,
+    /// Counts for a token, but not for a session.
+    region: Option<String>,
 }
 
-/// Files whose contents say who asks: the variable that names each, and where it is without that, in the home.
-const FILES: [(&str, Option<&str>); 4] = [
-    ("AWS_CONFIG_FILE", Some(".aws/config")),
-    ("AWS_SHARED_CREDENTIALS_FILE", Some(".aws/credentials")),
-    ("AWS_WEB_IDENTITY_TOKEN_FILE", None),
-    ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", None),
-];
+/// What a session's file holds.
+trait Kept: DeserializeOwned + Serialize {
+    /// When the session ends, in Unix seconds.
+    fn expires_at(&self) -> u64;
+
+    /// Whether it is kept even where nobody asked for a cache.
+    fn is_always_kept(&self) -> bool;
+}
+
 /// Changes with the meaning of the files.
 const GENERATION: &str = "herald cache 1";
 /// What must be left of a token's time, so that kubectl does not come back at once.
@@ -93,18 +90,7 @@ const MAX_BYTES: u64 = 64 << 10;
 // === impl Cache ===
 
 impl Cache {
-    /// The cache for `request`. `None` when `switch` turns it off, when it could save nothing, and when there
-    /// is no home for it.
-    pub(super) fn new(request: &Request, switch: Option<bool>) -> Option<Self> {
-        // Keys in the environment are at hand already: one look-up of a variable is all that they cost.
-        let at_hand = request.profile.is_none() && env::var_os("AWS_ACCESS_KEY_ID").is_some_and(|key| !key.is_empty());
-        if switch == Some(false) || (switch.is_none() && at_hand) {
-            return None;
-        }
-        Self::of(env::vars_os().collect(), request, switch == Some(true))
-    }
-
-    fn of(mut variables: Vec<(OsString, OsString)>, request: &Request, all: bool) -> Option<Self> {
+    fn open(mut variables: Vec<(OsString, OsString)>, owner: Owner<'_>, all: bool) -> Option<Self> {
         let find = |name: &str| variables.iter().find(|(key, _)| key == name).map(|(_, value)| Path::new(value));
         let find = |name: &str| find(name).filter(|value| !value.as_os_str().is_empty());
         let home = find("HOME");
@@ -120,26 +106,27 @@ impl Cache {
             })
         };
         let usual = |place: Option<&str>| Some(home?.join(place?));
-        let paths = FILES.map(|(name, place)| named(name).or_else(|| usual(place)));
+        let paths: Vec<_> = owner.files.iter().map(|(name, place)| named(name).or_else(|| usual(*place))).collect();
         // A pipe can be read only once, and not by us.
         let is_pipe = |path: &PathBuf| fs::metadata(path).is_ok_and(|metadata| !metadata.is_file());
         if paths.iter().flatten().any(|path| path != Path::new("/dev/null") && is_pipe(path)) {
             return None;
         }
-        let files = paths.map(|path| fs::read(path?).ok());
-        variables.retain(|(name, _)| name.as_bytes().starts_with(b"AWS_"));
+        let files = paths.into_iter().map(|path| fs::read(path?).ok());
+        let counts =
+            |name: &OsString| owner.variables.iter().any(|start| name.as_bytes().starts_with(start.as_bytes()));
+        let files: Vec<_> = files.collect();
+        variables.retain(|(name, _)| counts(name));
         variables.sort();
         let mut caller = Sha256::new();
         add(&mut caller, Some(GENERATION.as_bytes()));
-        add(&mut caller, request.profile.as_ref().map(String::as_bytes));
-        add(&mut caller, request.role.as_ref().map(|role| format!("{role:?}")).as_ref().map(String::as_bytes));
-        add(&mut caller, request.region.as_ref().map(|_| b"named".as_slice()));
+        owner.options.iter().for_each(|option| add(&mut caller, option.as_ref().map(String::as_bytes)));
         for (name, value) in &variables {
             add(&mut caller, Some(name.as_bytes()));
             add(&mut caller, Some(value.as_bytes()));
         }
         files.iter().for_each(|file| add(&mut caller, file.as_deref()));
-        Some(Self { folder, caller, region: request.region.clone(), all })
+        Some(Self { folder, caller, region: owner.region, all })
     }
 
     /// A token for `cluster_id` that kubectl can use for a while.
@@ -154,32 +141,29 @@ impl Cache {
             .then(|| Token { token: BearerToken::new(kept.token), expires_at })
     }
 
-    /// Temporary credentials that are good for a while.
-    pub(super) fn session(&self, now: SystemTime) -> Option<Session> {
-        let kept: KeptSession = read(&self.session_file())?;
-        let end = moment(kept.expires_at)?;
-        if now + SESSION_MARGIN > end || !(self.all || kept.asked) {
-            return None;
-        }
-        let KeptSession { access_key_id, secret_access_key, session_token, .. } = kept;
-        Some(Session {
-            credentials: Credentials::new(access_key_id, secret_access_key, Some(session_token), Some(end), "cache"),
-            region: self.region.clone().unwrap_or(kept.region),
-            fips: kept.fips,
-            dual_stack: kept.dual_stack,
-            asked: kept.asked,
-        })
+    /// A session that is good for a while.
+    fn kept<T: Kept>(&self, now: SystemTime) -> Option<T> {
+        let kept: T = read(&self.session_file())?;
+        let fresh = now + SESSION_MARGIN <= moment(kept.expires_at())?;
+        (fresh && (self.all || kept.is_always_kept())).then_some(kept)
     }
 
     /// Keeps what is worth it. That it could not be kept is nothing that anybody has to know.
-    pub(super) fn keep(&self, cluster_id: &ClusterId, session: &Session, token: &Token, now: SystemTime) {
-        if let Err(error) = self.try_to_keep(cluster_id, session, token, now) {
+    fn store(&self, cluster_id: &ClusterId, session: Option<&impl Kept>, token: &Token, now: SystemTime) {
+        if let Err(error) = self.try_to_store(cluster_id, session, token, now) {
             tracing::debug!(folder = %self.folder.display(), %error, "nothing is kept");
         }
     }
 
-    fn try_to_keep(&self, cluster_id: &ClusterId, session: &Session, token: &Token, now: SystemTime) -> io::Result<()> {
-        if !(self.all || session.asked) {
+    fn try_to_store(
+        &self,
+        cluster_id: &ClusterId,
+        session: Option<&impl Kept>,
+        token: &Token,
+        now: SystemTime,
+    ) -> io::Result<()> {
+        let session = session.filter(|session| self.all || session.is_always_kept());
+        if !self.all && session.is_none() {
             return Ok(());
         }
         DirBuilder::new().recursive(true).mode(0o700).create(&self.folder)?;
@@ -189,21 +173,7 @@ impl Cache {
             let kept = KeptToken { token: token.token.expose().to_owned(), made_at, expires_at };
             write(&self.folder, &self.token_file(cluster_id), &kept)?;
         }
-        let credentials = &session.credentials;
-        let (Some(end), Some(session_token)) = (credentials.expiry(), credentials.session_token()) else {
-            return Ok(());
-        };
-        let kept = KeptSession {
-            access_key_id: credentials.access_key_id().to_owned(),
-            secret_access_key: credentials.secret_access_key().to_owned(),
-            session_token: session_token.to_owned(),
-            expires_at: seconds(end),
-            region: session.region.clone(),
-            fips: session.fips,
-            dual_stack: session.dual_stack,
-            asked: session.asked,
-        };
-        write(&self.folder, &self.session_file(), &kept)
+        session.map_or(Ok(()), |session| write(&self.folder, &self.session_file(), session))
     }
 
     fn token_file(&self, cluster_id: &ClusterId) -> PathBuf {

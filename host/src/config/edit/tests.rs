@@ -68,7 +68,7 @@ fn what_would_not_be_in_force_is_refused() {
         &role(ADMIN, "x{{Nonsense}}", &[]),
         false,
         &expect![
-            "refused: unknown template variable {{Nonsense}}; known are {{AccessKeyID}}, {{AccountID}}, {{SessionName}}, {{SessionNameRaw}}"
+            "refused: unknown template variable {{Nonsense}}; known are {{AccessKeyID}}, {{AccountID}}, {{EC2PrivateDNSName}}, {{SessionName}}, {{SessionNameRaw}}"
         ],
     );
     check_add(LIST, &role(ADMIN, "x", &[""]), false, &expect!["refused: a group is empty"]);

@@ -14,7 +14,7 @@ use crate::{
         AccountId, Arn, InvalidAccountId, PrincipalId,
         arn::{AWS_PARTITIONS, InvalidArn},
     },
-    mapping::rule::{PermissionSet, Subject},
+    mapping::rule::{ArnGlob, PermissionSet, Subject},
 };
 
 const SSO_KEYS: [&str; 3] = ["permissionSetName", "accountID", "partition"];
@@ -42,6 +42,10 @@ impl Entries<'_> {
         let sso = value(entries, "sso").filter(|_| section == Section::Roles);
         let nobody = |what: String| Problem::new(at, what).id(CheckId::MissingKey);
         match (named, sso) {
+            (Some(node), None) if self.is_glob(node) => match self.glob(node) {
+                Ok(glob) => Ok((Subject::Glob(glob), node.at)),
+                Err(problem) => Err(problem.under(key, node.at)),
+            },
             (Some(node), None) => read(node).map(|arn| (Subject::Arn(arn), node.at)),
             (None, Some(node)) => match self.permission_set(node) {
                 Ok(set) => Ok((set, node.at)),
@@ -53,6 +57,15 @@ impl Entries<'_> {
             }
             (None, None) => Err(nobody(format!("has no `{key}`: it names nobody"))),
         }
+    }
+
+    fn is_glob(&self, node: &Node) -> bool {
+        self.style.globs && node.text(self.source).is_ok_and(ArnGlob::is_meant)
+    }
+
+    fn glob(&self, node: &Node) -> Result<ArnGlob, Problem> {
+        let text = node.text(self.source)?;
+        ArnGlob::parse(text).map_err(|error| Problem::new(node.at, error.to_string()).id(CheckId::InvalidArn))
     }
 
     fn arn(&self, node: &Node) -> Result<Arn, Problem> {

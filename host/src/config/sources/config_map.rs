@@ -35,7 +35,7 @@ pub(in crate::config) const ACCOUNTS: &str = "mapAccounts";
 pub(in crate::config) const LISTS: [Section; 2] = [Section::Roles, Section::Users];
 /// Values that stand for nothing, as tools leave them behind.
 const NOTHING: [&str; 4] = ["", "``", "\"\"", "''"];
-const STYLE: Style = Style { under: "", shared: true, by_user_id: false };
+const STYLE: Style = Style { under: "", shared: true, by_user_id: false, globs: false };
 
 // === impl ConfigMap ===
 

@@ -104,7 +104,7 @@ fn read_text(path: &Path) -> io::Result<String> {
 }
 
 fn parse(text: &str, by_user_id: bool) -> Result<Read, Problem> {
-    let mut entries = Entries::new(text, Style { under: "", shared: true, by_user_id });
+    let mut entries = Entries::new(text, Style { under: "", shared: true, by_user_id, globs: false });
     let root = node::read_mappings(text, &mut |section, index, node| {
         entries.add(section, Place::Item(index), &node);
     })?;

@@ -1,4 +1,5 @@
-//! IAMIdentityMapping: one object a mapping, matched by what its `spec` says.
+//! IAMIdentityMapping and RAMIdentityMapping: one object a mapping, matched by what its `spec` says. Those of Alibaba
+//! Cloud may name principals with wildcards.
 //!
 //! `status` is never looked at: whoever may write it could let anybody in, and it may be behind. Of two objects
 //! for one principal the older stays, and of two of the same second the one whose name comes first.
@@ -29,15 +30,31 @@ pub(in crate::config) const TARGET: Target = Target {
     namespace: None,
     name: None,
 };
-const STYLE: Style = Style { under: "", shared: true, by_user_id: false };
+/// The kind for Alibaba Cloud.
+pub(in crate::config) const RAM_TARGET: Target = Target {
+    group: "ramauthenticator.k8s.alibabacloud",
+    kind: "RAMIdentityMapping",
+    plural: "ramidentitymappings",
+    ..TARGET
+};
+/// The Lease of whoever writes the statuses of a kind.
+const LEASE: &str = "herald-identity-mapping-status";
+const RAM_LEASE: &str = "herald-ram-identity-mapping-status";
+const STYLE: Style = Style { under: "", shared: true, by_user_id: false, globs: false };
 
-/// What all `objects` say, and what is to be told of each of them.
-pub(super) fn read(objects: &BTreeMap<String, Object>) -> (Read, Vec<Verdict>) {
+/// The Lease that whoever writes the statuses of `target` holds.
+pub(super) fn lease(target: &Target) -> &'static str {
+    if target.kind == RAM_TARGET.kind { RAM_LEASE } else { LEASE }
+}
+
+/// What all `objects` of `target` say, and what is to be told of each of them.
+pub(super) fn read(target: &Target, objects: &BTreeMap<String, Object>) -> (Read, Vec<Verdict>) {
     let mut sorted: Vec<&Object> = objects.values().collect();
     sorted.sort_by(|left, right| (&left.created, &left.name).cmp(&(&right.created, &right.name)));
     // JSON is YAML, in which every text has its quotes: the one parser of entries reads both.
     let specs: Vec<String> = sorted.iter().map(|object| object.body["spec"].to_string()).collect();
-    let (mut entries, mut verdicts) = (Entries::new("", STYLE), Vec::new());
+    let style = Style { globs: target.kind == RAM_TARGET.kind, ..STYLE };
+    let (mut entries, mut verdicts) = (Entries::new("", style), Vec::new());
     for (object, spec) in sorted.iter().zip(&specs) {
         entries.source = spec;
         let in_force = entries.in_force();

@@ -1,4 +1,4 @@
-//! Status: tells on each IAMIdentityMapping whether it is in force, for people who look at the object.
+//! Status: tells on each IAMIdentityMapping and RAMIdentityMapping whether it is in force, for people who look at the object.
 //!
 //! Nothing reads it back: who is let in is decided by `spec` alone, and a status that cannot be written touches no
 //! login. One replica at most writes, the one that holds a Lease; it writes what differs, no object twice for the same
@@ -15,14 +15,14 @@ use serde_json::{Value, json};
 use tokio::{sync::watch, time::timeout};
 use uuid::Uuid;
 
-use super::{NAMESPACE, identity_mapping::TARGET};
+use super::NAMESPACE;
 use crate::{
     config::{CheckId, build::line},
     kubernetes::{
         Client,
         client::{CONFLICT, NOT_FOUND, Place},
         lease::{Elector, LASTS, LEADS, PERIOD},
-        watch::{Access, ApiError, Object},
+        watch::{Access, ApiError, Object, Target},
     },
 };
 
@@ -47,6 +47,9 @@ pub(super) type Verdicts = Arc<Vec<Verdict>>;
 /// Writes statuses while it leads.
 pub(super) struct Writer {
     access: Access,
+    target: &'static Target,
+    /// The Lease in `kube-system`.
+    lease: &'static str,
     clock: fn() -> SystemTime,
     verdicts: watch::Receiver<Verdicts>,
     stopping: watch::Receiver<bool>,
@@ -66,8 +69,6 @@ struct Written {
     refused: Option<(CheckId, String)>,
 }
 
-/// The Lease in `kube-system`.
-const LEASE: &str = "herald-identity-mapping-status";
 /// The type of the condition.
 const ACCEPTED: &str = "Accepted";
 /// Most objects that are written in one [`PERIOD`].
@@ -144,15 +145,15 @@ impl Verdict {
         }))
     }
 
-    fn event(&self, now: SystemTime, reporter: &str) -> Value {
+    fn event(&self, target: &Target, now: SystemTime, reporter: &str) -> Value {
         let (_, reason, message) = self.words();
-        let (api_version, time) = (format!("{}/{}", TARGET.group, TARGET.version), rfc3339(now));
+        let (api_version, time) = (format!("{}/{}", target.group, target.version), rfc3339(now));
         json!({
             "apiVersion": "v1",
             "kind": "Event",
             "metadata": { "generateName": format!("{}.", self.name), "namespace": EVENTS },
             "involvedObject": {
-                "apiVersion": api_version, "kind": TARGET.kind, "name": self.name, "uid": self.uid,
+                "apiVersion": api_version, "kind": target.kind, "name": self.name, "uid": self.uid,
                 "resourceVersion": self.resource_version,
             },
             "type": "Warning",
@@ -183,13 +184,14 @@ fn rfc3339(time: SystemTime) -> String {
 impl Writer {
     pub(super) fn new(
         access: Access,
+        (target, lease): (&'static Target, &'static str),
         clock: fn() -> SystemTime,
         verdicts: watch::Receiver<Verdicts>,
         stopping: watch::Receiver<bool>,
     ) -> Self {
-        let elector = Elector::new(NAMESPACE, LEASE, identity().to_owned());
+        let elector = Elector::new(NAMESPACE, lease, identity().to_owned());
         let (client, written, trouble) = (None, HashMap::new(), None);
-        Self { access, clock, verdicts, stopping, elector, client, written, trouble }
+        Self { access, target, lease, clock, verdicts, stopping, elector, client, written, trouble }
     }
 
     /// Runs until the process stops, and then gives the lease back.
@@ -198,7 +200,7 @@ impl Writer {
             let pause = match self.pass().await {
                 Ok(()) => {
                     if self.trouble.take().is_some() {
-                        tracing::info!(lease = LEASE, "statuses of mappings can be written again");
+                        tracing::info!(lease = self.lease, "statuses of mappings can be written again");
                     }
                     PERIOD
                 }
@@ -214,7 +216,7 @@ impl Writer {
             }
         }
         if let Err(error) = in_time(self.release()).await {
-            tracing::info!(lease = LEASE, "not given back, it ends by itself: {}", line(&error));
+            tracing::info!(lease = self.lease, "not given back, it ends by itself: {}", line(&error));
         }
     }
 
@@ -239,7 +241,7 @@ impl Writer {
         let led = self.elector.leads(Instant::now());
         self.elector.step(&client, (self.clock)()).await?;
         if !led && self.elector.leads(Instant::now()) {
-            tracing::info!(lease = LEASE, identity = identity(), "this replica writes the statuses of mappings");
+            tracing::info!(lease = self.lease, identity = identity(), "this replica writes the statuses of mappings");
             self.written.clear();
         }
         let verdicts = Arc::clone(&self.verdicts.borrow());
@@ -256,7 +258,7 @@ impl Writer {
                     break;
                 }
                 left -= 1;
-                if !tell(&client, verdict, &patch, now).await? {
+                if !tell(&client, self.target, verdict, &patch, now).await? {
                     continue;
                 }
             }
@@ -285,11 +287,17 @@ impl fmt::Debug for Writer {
 
 /// Writes the status of one object, and an Event if it is refused from now on. False if the object is of another
 /// version by now: the next verdict is about that.
-async fn tell(client: &Client, verdict: &Verdict, patch: &Value, now: SystemTime) -> Result<bool, ApiError> {
+async fn tell(
+    client: &Client,
+    target: &Target,
+    verdict: &Verdict,
+    patch: &Value,
+    now: SystemTime,
+) -> Result<bool, ApiError> {
     let place = Place {
-        group: TARGET.group,
-        version: TARGET.version,
-        plural: TARGET.plural,
+        group: target.group,
+        version: target.version,
+        plural: target.plural,
         namespace: None,
         name: Some(&verdict.name),
         subresource: Some("status"),
@@ -303,7 +311,7 @@ async fn tell(client: &Client, verdict: &Verdict, patch: &Value, now: SystemTime
     }
     if verdict.refused.is_some() && !verdict.was_refused() {
         let events = Place { version: "v1", plural: "events", namespace: Some(EVENTS), ..Place::default() };
-        if let Err(error) = in_time(client.create(&events, &verdict.event(now, identity()))).await {
+        if let Err(error) = in_time(client.create(&events, &verdict.event(target, now, identity()))).await {
             tracing::warn!(mapping = verdict.name, "no Event can be made: {}", line(&error));
         }
     }

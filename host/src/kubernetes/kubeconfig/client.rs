@@ -104,6 +104,24 @@ impl Entry {
     }
 }
 
+/// The text of a kubeconfig that is `existing` with `exec` in place of every user's credentials.
+///
+/// # Errors
+///
+/// [`MergeError`].
+pub fn with_plugin(existing: &str, exec: &Value) -> Result<String, MergeError> {
+    let read = serde_saphyr::from_str(existing).map_err(|error| MergeError::Syntax(Box::new(error)))?;
+    let Value::Object(mut root) = read else { return Err(MergeError::Shape("the whole file must be a map")) };
+    let users = root.get_mut("users").and_then(Value::as_array_mut);
+    let users = users.filter(|users| !users.is_empty()).ok_or(MergeError::Shape("there are no users"))?;
+    for user in users {
+        let user = user.as_object_mut().ok_or(MergeError::Shape("an entry must be a map"))?;
+        user.insert("user".to_owned(), json!({ "exec": exec }));
+    }
+    root.insert("preferences".to_owned(), json!({}));
+    serde_saphyr::to_string(&Value::Object(root)).map_err(|error| MergeError::Syntax(Box::new(error)))
+}
+
 /// What stands under `key` in the entry `name` of `list`, which is made if there is none.
 fn inner<'a>(
     root: &'a mut Map<String, Value>,

@@ -30,15 +30,12 @@ use aws_credential_types::{
 };
 
 use self::role::Step;
-use crate::caller::Arn;
+use crate::{caller::Arn, provider::http::Client};
 
-mod http;
 mod mfa;
 mod role;
 
 pub use role::AskCode;
-
-pub(super) use http::Client;
 
 /// Region where nobody names one.
 const DEFAULT_REGION: &str = "us-east-1";

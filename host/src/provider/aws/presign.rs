@@ -15,11 +15,13 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use zeroize::Zeroizing;
 
 use super::{
-    ClusterId,
     hosts::{Endpoint, Target},
     request::{self, CLUSTER_ID, PREFIX, Presigned, Secret, date::AmzDate},
 };
-use crate::token::BearerToken;
+use crate::{
+    provider::{ClusterId, Token},
+    token::BearerToken,
+};
 
 /// What the token's owner is told to keep it for: a minute less than STS does.
 pub const TOKEN_LIFETIME: Duration = Duration::from_secs(14 * 60);
@@ -27,15 +29,6 @@ pub const TOKEN_LIFETIME: Duration = Duration::from_secs(14 * 60);
 pub const CREDENTIALS_MARGIN: Duration = Duration::from_secs(60);
 /// `X-Amz-Expires`. STS does not look at it; some servers ask for a minute at most.
 const EXPIRES: u16 = 60;
-
-/// A fresh token.
-#[derive(Debug)]
-pub struct Token {
-    /// The token.
-    pub token: BearerToken,
-    /// When its owner should ask for another one.
-    pub expires_at: SystemTime,
-}
 
 /// Why no token was made.
 #[derive(Debug, thiserror::Error)]

@@ -47,24 +47,12 @@ pub(super) fn interpret(partition: Partition, call: &StsCall, reply: &StsReply) 
     if reply.status != 200 {
         return Err(failure::read(reply));
     }
-    if !is_json(reply.content_type.as_deref()) {
+    if !reply.is_json() {
         return Err(VerifyError::Unintelligible("the content type is not application/json"));
     }
     let answer: Answer = serde_json::from_slice(&reply.body)
         .map_err(|_| VerifyError::Unintelligible("the body is not an answer to GetCallerIdentity"))?;
     caller(partition, call, answer.response.result)
-}
-
-/// `application/json`, in UTF-8 if it says more.
-fn is_json(content_type: Option<&str>) -> bool {
-    let (media, parameter) = content_type.map_or(("", None), |text| match text.split_once(';') {
-        Some((media, parameter)) => (media.trim_end(), Some(parameter.trim())),
-        None => (text, None),
-    });
-    media.eq_ignore_ascii_case("application/json")
-        && parameter.is_none_or(|text| {
-            text.eq_ignore_ascii_case("charset=utf-8") || text.eq_ignore_ascii_case("charset=\"utf-8\"")
-        })
 }
 
 #[derive(Deserialize)]

@@ -87,20 +87,3 @@ fn the_global_endpoint_has_no_region() {
     let made = presign::presign(&keys, &target, &"c".parse().unwrap(), now).expect("a token");
     assert_eq!(provider().inspect(&made.token, now).expect("accepted").region, "");
 }
-
-#[test]
-fn cluster_ids() {
-    #[track_caller]
-    fn check(text: &str, good: bool) {
-        assert_eq!(text.parse::<ClusterId>().is_ok(), good, "{text:?}");
-    }
-    check("prod.example.com", true);
-    check("arn:aws:eks:eu-west-1:123456789012:cluster/prod", true);
-    check(&"a".repeat(255), true);
-    check(&"a".repeat(256), false);
-    check("", false);
-    check("a b", false);
-    check(" a", false);
-    check("a\r\nx: y", false);
-    check("ä", false);
-}

@@ -2,8 +2,10 @@
 
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 
+use aws_credential_types::Credentials;
+
 use super::*;
-use crate::provider::aws::credentials::Role;
+use crate::provider::aws::credentials::{Request, Role, Session};
 
 const NOW: u64 = 1_767_323_045;
 const SECRET: &str = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";

@@ -12,13 +12,18 @@ const ADMIN: &str = "arn:aws:sts::111122223333:assumed-role/Admin/alice";
 /// Objects as `(name, created, body)`; who Admin is, and what is said.
 #[track_caller]
 fn check(objects: &[(&str, &str, Value)], admin: Option<&str>, warnings: &[&str]) {
+    check_of(&TARGET, ADMIN, objects, admin, warnings);
+}
+
+#[track_caller]
+fn check_of(target: &Target, arn: &str, objects: &[(&str, &str, Value)], admin: Option<&str>, warnings: &[&str]) {
     let object = |(name, created, body): &(&str, &str, Value)| {
         let (name, created) = ((*name).to_owned(), (*created).to_owned());
         (name.clone(), Object { name, created, body: body.clone(), ..Object::default() })
     };
-    let (read, verdicts) = read(&objects.iter().map(object).collect());
+    let (read, verdicts) = read(target, &objects.iter().map(object).collect());
     assert_eq!(verdicts.len(), objects.len());
-    let caller = caller(ADMIN);
+    let caller = caller(arn);
     let found = read.mappings.rules.find(&caller, SystemTime::UNIX_EPOCH).map(|rule| rule.render(&caller, None));
     let name = found.map(|mapping| mapping.map(|mapping| format!("{} {:?}", mapping.username, mapping.groups)));
     assert_eq!(name.transpose().unwrap().as_deref(), admin);
@@ -75,4 +80,40 @@ fn of_two_objects_for_one_principal_the_older_stays() {
     check(&[old, new], Some(r#"old ["a"]"#), &[&refused("a")]);
     let same = |name, username| (name, "2026-01-01T00:00:00Z", spec(role, username));
     check(&[same("b", "b"), same("a", "a")], Some(r#"a ["a"]"#), &[&refused("b")]);
+}
+
+#[test]
+fn ram_objects_may_have_wildcards() {
+    #[track_caller]
+    fn by(objects: &[(&str, &str, Value)], expected: Option<&str>, warnings: &[&str]) {
+        let dev = "acs:ram::1234567890123456:assumed-role/dev-eu/alice";
+        check_of(&RAM_TARGET, dev, objects, expected, warnings);
+    }
+    let of = |name, arn: &str| (name, "2026-01-01T00:00:00Z", spec(&format!("acs:ram::{arn}"), name));
+    by(&[of("exact", "1234567890123456:role/dev-eu")], Some(r#"exact ["a"]"#), &[]);
+    by(&[of("glob", "1234567890123456:role/dev-*")], Some(r#"glob ["a"]"#), &[]);
+    by(&[of("other", "1234567890123456:role/?")], None, &[]);
+    let all = [
+        of("a-all", "1234567890123456:*"),
+        of("b-roles", "1234567890123456:role/*"),
+        of("c-dev", "1234567890123456:role/dev-*"),
+        of("d-user", "1234567890123456:user/*"),
+    ];
+    by(&all, Some(r#"c-dev ["a"]"#), &[]);
+    by(&[&all[..], &[of("e-exact", "1234567890123456:role/dev-eu")]].concat(), Some(r#"e-exact ["a"]"#), &[]);
+    let strangers = "any: names callers of every account that fits, of strangers too: write the account's id";
+    by(&[of("any", "*:role/dev-eu")], Some(r#"any ["a"]"#), &[strangers]);
+    let what = "not an ARN with wildcards of Alibaba Cloud, such as acs:ram::1234567890123456:role/dev-*";
+    by(
+        &[("bad", "", spec("*", "x")), all[1].clone()],
+        Some(r#"b-roles ["a"]"#),
+        &[&format!("bad.arn: left out: {what}")],
+    );
+    let twice = "two: left out: an older object maps the same principal, which stays in force: keep one entry, with the \
+                 groups of both";
+    by(
+        &[of("one", "1234567890123456:role/dev-*"), of("two", "1234567890123456:role/DEV-*")],
+        Some(r#"one ["a"]"#),
+        &[twice],
+    );
 }

@@ -24,7 +24,7 @@ fn verdicts(objects: &[(&str, &str, &str, Value)]) -> Vec<Verdict> {
         ((*name).to_owned(), object)
     };
     let objects: BTreeMap<String, Object> = objects.iter().map(object).collect();
-    identity_mapping::read(&objects).1
+    identity_mapping::read(&identity_mapping::TARGET, &objects).1
 }
 
 fn one(arn: &str, status: Value) -> Verdict {
@@ -94,7 +94,7 @@ fn what_is_said_already_is_not_written_and_what_others_say_stays() {
 
 #[test]
 fn an_event_names_its_object() {
-    let event = one("nonsense", Value::Null).event(SystemTime::UNIX_EPOCH, "me");
+    let event = one("nonsense", Value::Null).event(&identity_mapping::TARGET, SystemTime::UNIX_EPOCH, "me");
     expect![[r#"
         {
           "apiVersion": "v1",

@@ -50,10 +50,6 @@ fn a_new_file() {
               command: herald
               installHint: Install herald and put it on your PATH.
               interactiveMode: IfAvailable
-    "#]it on your PATH.
-              interactiveMode: IfAvailable
-    "#]it on your PATH.
-              interactiveMode: IfAvailable
     "#]];
     check(&entry(), "", &expected);
     check(&entry(), "# empty\n", &expected);

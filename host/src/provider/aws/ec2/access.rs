@@ -16,10 +16,13 @@ use tokio::sync::Mutex;
 use super::{Ec2Error, Endpoint, Settings, SourceArn};
 use crate::{
     caller::Arn,
-    provider::aws::{
-        Partition,
-        credentials::{self, Client, Role},
-        hosts::Target,
+    provider::{
+        aws::{
+            Partition,
+            credentials::{self, Role},
+            hosts::Target,
+        },
+        http::Client,
     },
 };
 

@@ -77,7 +77,7 @@ fn form(ids: &[InstanceId], next: Option<&str>) -> String {
 async fn ask(access: &Access, ready: &Loaded, body: &str) -> Result<Bytes, Ec2Error> {
     let request = request(ready, body, access.now()).map_err(|_| Ec2Error::Unavailable { cause: "request" })?;
     let settings = HttpConnectorSettings::builder().connect_timeout(CONNECT).read_timeout(READ).build();
-    let response = access.http.send(request, &settings).await;
+    let response = access.http.call(request, &settings).await;
     let response = response.map_err(|error| Ec2Error::Unavailable {
         cause: if error.is_timeout() {
             "timeout"

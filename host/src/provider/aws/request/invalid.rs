@@ -219,37 +219,25 @@ pub enum TokenCheck {
 }
 
 impl TokenCheck {
-    /// All of them, in order.
-    pub const ALL: [Self; 11] = [
-        Self::Prefix,
-        Self::Encoding,
-        Self::Url,
-        Self::Host,
-        Self::Query,
-        Self::Request,
-        Self::Date,
-        Self::Credential,
-        Self::Expires,
-        Self::SignedHeaders,
-        Self::Signature,
+    /// The names of all of them in explanations, in order.
+    pub const NAMES: [&str; 11] = [
+        "prefix",
+        "encoding",
+        "url",
+        "host",
+        "query",
+        "request",
+        "date",
+        "credential",
+        "expires",
+        "signed headers",
+        "signature",
     ];
 
     /// The name in explanations.
     #[must_use]
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Prefix => "prefix",
-            Self::Encoding => "encoding",
-            Self::Url => "url",
-            Self::Host => "host",
-            Self::Query => "query",
-            Self::Request => "request",
-            Self::Date => "date",
-            Self::Credential => "credential",
-            Self::Expires => "expires",
-            Self::SignedHeaders => "signed headers",
-            Self::Signature => "signature",
-        }
+        Self::NAMES[self as usize]
     }
 
     fn of(parameter: Parameter) -> Self {
@@ -306,6 +294,6 @@ impl InvalidToken {
 
 impl From<InvalidToken> for VerifyError {
     fn from(invalid: InvalidToken) -> Self {
-        Self::Malformed { reason: invalid.reason(), source: Arc::new(invalid) }
+        Self::Malformed { reason: invalid.reason(), check: invalid.check().name(), source: Arc::new(invalid) }
     }
 }

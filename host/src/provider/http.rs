@@ -1,4 +1,4 @@
-//! HTTP for the credential chain: nothing of it exists before a link of the chain calls somebody.
+//! HTTP for the clients' credentials: nothing of it exists before somebody is called.
 //!
 //! Plain `http` is for metadata services and for endpoints that the user overrides: it never touches TLS
 //! and never a proxy. `https` honours `HTTPS_PROXY` and trusts `AWS_CA_BUNDLE`, or else the system's roots,
@@ -22,11 +22,13 @@ use aws_smithy_runtime_api::client::{
     result::ConnectorError,
     runtime_components::RuntimeComponents,
 };
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Limited};
 use rustls_pki_types::{CertificateDer, pem::PemObject as _};
 
 /// One client for all links of the chain.
 #[derive(Clone, Debug)]
-pub(in crate::provider::aws) struct Client(Arc<Mutex<Vec<Pooled>>>);
+pub(in crate::provider) struct Client(Arc<Mutex<Vec<Pooled>>>);
 
 /// Connections with one set of timeouts, to one kind of endpoint.
 #[derive(Clone, Debug)]
@@ -42,9 +44,31 @@ struct LazyConnector {
     client: Client,
 }
 
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub(in crate::provider) enum SendError {
+    /// The trusted certificates cannot be read.
+    #[error("no certificate authority to trust")]
+    CaBundle(#[from] CaBundleError),
+    /// No connection, or one that broke.
+    #[error("no whole answer")]
+    Connector(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// No URL to send to.
+    #[error("the request cannot be sent")]
+    Request,
+    /// Too slow.
+    #[error("no answer in time")]
+    Timeout,
+}
+
+/// Longest wait for a connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// Largest answer that is read, in bytes.
+const MAX_ANSWER: usize = 64 << 10;
+
 /// `AWS_CA_BUNDLE` is of no use.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum CaBundleError {
+pub(in crate::provider) enum CaBundleError {
     /// The file holds something else.
     #[error("AWS_CA_BUNDLE: {0} holds no usable certificate")]
     Certificate(PathBuf),
@@ -56,22 +80,47 @@ pub(super) enum CaBundleError {
 // === impl Client ===
 
 impl Client {
-    pub(in crate::provider::aws) fn new() -> Self {
+    pub(in crate::provider) fn new() -> Self {
         Self(Arc::default())
     }
 
     #[cfg(test)]
-    pub(super) fn is_unused(&self) -> bool {
+    pub(in crate::provider) fn is_unused(&self) -> bool {
         self.0.lock().expect("no panic").is_empty()
     }
 
-    /// Sends one request that is none of the chain's.
-    pub(in crate::provider::aws) fn send(
+    /// Sends one request by `settings`, and gives the answer as it comes.
+    pub(in crate::provider) fn call(
         &self,
         request: HttpRequest,
         settings: &HttpConnectorSettings,
     ) -> HttpConnectorFuture {
         LazyConnector { settings: settings.clone(), client: self.clone() }.call(request)
+    }
+
+    /// Sends one request and reads the whole answer: its status and body.
+    ///
+    /// # Errors
+    ///
+    /// When there is no answer within `limit`, or one of more than [`MAX_ANSWER`] bytes. No text of an error holds
+    /// the URL: it may be signed.
+    pub(in crate::provider) async fn send(
+        &self,
+        request: http::Request<String>,
+        limit: Duration,
+    ) -> Result<(u16, Bytes), SendError> {
+        let connect = limit.min(CONNECT_TIMEOUT);
+        let settings = HttpConnectorSettings::builder().connect_timeout(connect).read_timeout(limit).build();
+        let https = request.uri().scheme_str() == Some("https");
+        let connector = self.connector(https, &settings)?;
+        let request = HttpRequest::try_from(request.map(Into::into)).map_err(|_| SendError::Request)?;
+        let exchange = async {
+            let response = connector.call(request).await.map_err(|error| SendError::Connector(error.into()))?;
+            let status = response.status().as_u16();
+            let body = Limited::new(response.into_body(), MAX_ANSWER).collect().await.map_err(SendError::Connector)?;
+            Ok((status, body.to_bytes()))
+        };
+        tokio::time::timeout(limit, exchange).await.unwrap_or(Err(SendError::Timeout))
     }
 
     fn connector(&self, https: bool, settings: &HttpConnectorSettings) -> Result<SharedHttpConnector, CaBundleError> {

@@ -1,0 +1,83 @@
+//! `herald credential-plugin get-kubeconfig`: a cluster's own kubeconfig, with tokens in place of its certificate.
+
+use std::io::Write;
+
+use anyhow::Context as _;
+use serde_json::json;
+
+use super::{Common, Version, cluster_id};
+use crate::{
+    cli::Globals,
+    kubernetes::kubeconfig::client::with_plugin,
+    provider::alibaba::{Host, Region, kubeconfig::fetch},
+};
+
+/// Options of `ack-ram-tool credential-plugin get-kubeconfig`.
+#[derive(clap::Args, Debug)]
+pub struct GetKubeconfig {
+    /// How kubectl logs in.
+    #[arg(short, long, value_enum, default_value_t)]
+    mode: Mode,
+    /// Take the API server's address inside the VPC.
+    #[arg(long)]
+    private_address: bool,
+    /// Version of the ExecCredential.
+    #[arg(long, value_enum, default_value = "v1beta1")]
+    api_version: Version,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// How kubectl logs in.
+#[derive(clap::ValueEnum, Clone, Copy, Debug, Default, Eq, PartialEq)]
+enum Mode {
+    /// By tokens that this program makes. Certificates of Container Service are ack-ram-tool's own to fetch.
+    #[default]
+    #[value(alias = "ram-authenticator-token")]
+    Token,
+}
+
+/// The endpoint for whoever names no region.
+const CENTRAL: &str = "cs.aliyuncs.com";
+
+// === impl GetKubeconfig ===
+
+impl GetKubeconfig {
+    /// Writes the kubeconfig to `out`.
+    ///
+    /// # Errors
+    ///
+    /// When no cluster is named, there are no credentials, or they may not ask.
+    pub fn run(&self, globals: &Globals, out: &mut impl Write) -> anyhow::Result<()> {
+        let Mode::Token = self.mode;
+        let (id, host) = (cluster_id(globals)?, self.host()?);
+        let credentials = self.common.wanted(globals)?.credentials()?;
+        let given = fetch(&credentials, &host, id, self.private_address, crate::cli::now())?;
+        let version = match self.api_version {
+            Version::V1 => "v1",
+            Version::V1beta1 => "v1beta1",
+        };
+        let fixed = ["credential-plugin", "get-token", "--cluster-id", id.as_str(), "--api-version", version];
+        let mut arguments: Vec<String> = fixed.map(str::to_owned).into();
+        arguments.extend(self.common.arguments());
+        arguments.extend(["--log-level", "error"].map(str::to_owned));
+        let exec = json!({
+            "apiVersion": format!("client.authentication.k8s.io/{version}"),
+            "command": globals.name.as_str(),
+            "args": arguments,
+            "provideClusterInfo": false,
+            "interactiveMode": "Never",
+        });
+        out.write_all(with_plugin(&given, &exec)?.as_bytes())?;
+        out.flush().context("the kubeconfig could not be written")
+    }
+
+    fn host(&self) -> anyhow::Result<Host> {
+        if let Some(endpoint) = self.common.cs_endpoint.as_deref().filter(|text| !text.is_empty()) {
+            return endpoint.parse().with_context(|| format!("--cs-endpoint {endpoint}"));
+        }
+        let Some(region) = &self.common.region_id else { return Ok(CENTRAL.parse()?) };
+        let region: Region = region.parse().with_context(|| format!("--region-id {region}"))?;
+        Ok(format!("cs.{}.aliyuncs.com", region.as_str()).parse()?)
+    }
+}

@@ -1,0 +1,133 @@
+//! `~/.aliyun/config.json`: the profiles of Alibaba Cloud's CLI, and what a credential program prints.
+
+use std::path::Path;
+
+use serde::Deserialize;
+use zeroize::Zeroizing;
+
+use super::{Credentials, LoadError, Role, Source, answer::described, read_file};
+use crate::provider::SecretText;
+
+#[derive(Deserialize)]
+struct File {
+    #[serde(default)]
+    current: String,
+    #[serde(default)]
+    profiles: Vec<Profile>,
+}
+
+/// A profile. What other modes need is left out.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Profile {
+    pub(super) name: String,
+    pub(super) mode: String,
+    pub(super) access_key_id: String,
+    pub(super) access_key_secret: SecretText,
+    pub(super) sts_token: SecretText,
+    pub(super) ram_role_arn: String,
+    pub(super) ram_session_name: String,
+    pub(super) ram_role_name: String,
+    pub(super) external_id: String,
+    pub(super) source_profile: String,
+    pub(super) process_command: String,
+    pub(super) credentials_uri: String,
+    pub(super) oidc_provider_arn: String,
+    pub(super) oidc_token_file: String,
+    pub(super) expired_seconds: Option<u32>,
+}
+
+/// Most profiles that refer to each other.
+const MAX_CHAIN: usize = 8;
+
+/// The source of the profile `name`, or of the current one; `None` if the file or the current profile is not there.
+pub(super) fn read(file: &Path, name: Option<&str>) -> Result<Option<Source>, LoadError> {
+    let Some(text) = read_file(file)?.map(Zeroizing::new) else { return Ok(None) };
+    let wrong = |what: String| LoadError::file(file, what);
+    let parsed: File = serde_json::from_str(&text).map_err(|error| wrong(described(&error)))?;
+    let wanted = name.unwrap_or(&parsed.current);
+    match parsed.find(wanted) {
+        Some(profile) => parsed.source(profile, MAX_CHAIN).map(Some).map_err(wrong),
+        None if name.is_some() => Err(wrong(format!("has no profile {wanted:?}"))),
+        None => Ok(None),
+    }
+}
+
+// === impl File ===
+
+impl File {
+    fn find(&self, name: &str) -> Option<&Profile> {
+        self.profiles.iter().find(|profile| profile.name == name)
+    }
+
+    fn source(&self, profile: &Profile, depth: usize) -> Result<Source, String> {
+        if profile.mode != "ChainableRamRoleArn" {
+            return profile.source();
+        }
+        let name = &profile.source_profile;
+        let base = self.find(name).ok_or_else(|| format!("has no profile {name:?}"))?;
+        let depth = depth.checked_sub(1).ok_or("has profiles that refer to each other in a circle")?;
+        let base = Box::new(self.source(base, depth)?);
+        Ok(Source::Assume { base, role: profile.role()? })
+    }
+}
+
+// === impl Profile ===
+
+impl Profile {
+    /// The source that this profile is by itself.
+    pub(super) fn source(&self) -> Result<Source, String> {
+        match self.mode.as_str() {
+            "AK" => self.keys(None),
+            "StsToken" if self.sts_token.expose().is_empty() => {
+                Err("a profile of mode StsToken has no sts_token".to_owned())
+            }
+            "StsToken" => self.keys(Some(self.sts_token.expose())),
+            "RamRoleArn" => {
+                let token = Some(self.sts_token.expose()).filter(|token| !token.is_empty());
+                Ok(Source::Assume { base: Box::new(self.keys(token)?), role: self.role()? })
+            }
+            "EcsRamRole" => Ok(Source::Metadata { role: some(&self.ram_role_name) }),
+            "RamRoleArnWithRoleName" => {
+                let base = Box::new(Source::Metadata { role: some(&self.ram_role_name) });
+                Ok(Source::Assume { base, role: self.role()? })
+            }
+            "OIDC" => Ok(Source::Oidc {
+                provider_arn: needed("oidc_provider_arn", &self.oidc_provider_arn)?,
+                token_file: needed("oidc_token_file", &self.oidc_token_file)?.into(),
+                role: self.role()?,
+            }),
+            "External" => Ok(Source::Process(needed("process_command", &self.process_command)?)),
+            "CredentialsURI" => Ok(Source::Uri(needed("credentials_uri", &self.credentials_uri)?)),
+            other => Err(format!(
+                "has a profile of mode {other:?}: known are AK, StsToken, RamRoleArn, EcsRamRole, \
+                 RamRoleArnWithRoleName, ChainableRamRoleArn, OIDC, External and CredentialsURI; for others use \
+                 External with a program that prints credentials"
+            )),
+        }
+    }
+
+    fn keys(&self, token: Option<&str>) -> Result<Source, String> {
+        if self.access_key_id.is_empty() || self.access_key_secret.expose().is_empty() {
+            return Err("has a profile without access_key_id or access_key_secret".to_owned());
+        }
+        Ok(Source::Keys(Credentials::new(&self.access_key_id, self.access_key_secret.expose(), token)))
+    }
+
+    fn role(&self) -> Result<Role, String> {
+        Ok(Role {
+            external_id: some(&self.external_id),
+            session_name: some(&self.ram_session_name),
+            seconds: self.expired_seconds.filter(|seconds| *seconds > 0),
+            ..Role::of(needed("ram_role_arn", &self.ram_role_arn)?)
+        })
+    }
+}
+
+fn some(text: &str) -> Option<String> {
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+fn needed(key: &str, text: &str) -> Result<String, String> {
+    some(text).ok_or_else(|| format!("has a profile without {key}"))
+}

@@ -1,0 +1,130 @@
+//! Variables that Alibaba Cloud's tools read, with every name that they have had.
+
+use std::{env, ffi::OsString, path::PathBuf};
+
+use super::{Credentials, Role, Source};
+
+/// The environment, read once.
+#[derive(Clone, Default)]
+pub struct Environment(Vec<(OsString, OsString)>);
+
+/// Names of one value: the first that is set and not empty counts.
+type Names = &'static [&'static str];
+
+const KEY_ID: Names = &[
+    "ALIBABA_CLOUD_ACCESS_KEY_ID",
+    "ALICLOUD_ACCESS_KEY",
+    "ALIBABACLOUD_ACCESS_KEY_ID",
+    "ALICLOUD_ACCESS_KEY_ID",
+    "ACCESS_KEY_ID",
+];
+const SECRET: Names = &[
+    "ALIBABA_CLOUD_ACCESS_KEY_SECRET",
+    "ALICLOUD_SECRET_KEY",
+    "ALIBABACLOUD_ACCESS_KEY_SECRET",
+    "ALICLOUD_ACCESS_KEY_SECRET",
+    "ACCESS_KEY_SECRET",
+];
+const SECURITY_TOKEN: Names = &[
+    "ALIBABA_CLOUD_SECURITY_TOKEN",
+    "ALICLOUD_ACCESS_KEY_STS_TOKEN",
+    "ALIBABACLOUD_SECURITY_TOKEN",
+    "ALICLOUD_SECURITY_TOKEN",
+    "SECURITY_TOKEN",
+];
+const ROLE_ARN: Names = &["ALIBABA_CLOUD_ROLE_ARN"];
+const SESSION_NAME: Names = &["ALIBABA_CLOUD_ROLE_SESSION_NAME", "ALICLOUD_ROLE_SESSION_NAME"];
+const OIDC_PROVIDER: Names = &["ALIBABA_CLOUD_OIDC_PROVIDER_ARN"];
+const OIDC_TOKEN_FILE: Names = &["ALIBABA_CLOUD_OIDC_TOKEN_FILE"];
+const URI: Names = &["ALIBABA_CLOUD_CREDENTIALS_URI"];
+const METADATA_ROLE: Names = &["ALIBABA_CLOUD_ECS_METADATA"];
+const METADATA_ENDPOINT: Names = &["ALIBABA_CLOUD_IMDS_ENDPOINT"];
+const METADATA_V2_DISABLED: Names = &["ALIBABA_CLOUD_IMDSV2_DISABLED"];
+const PROFILE: Names = &["ALIBABA_CLOUD_PROFILE"];
+const CREDENTIALS_FILE: Names = &["ALIBABA_CLOUD_CREDENTIALS_FILE"];
+const STS_ENDPOINT: Names = &["ACK_RAM_TOOL_STS_ENDPOINT", "ALIBABA_CLOUD_STS_ENDPOINT"];
+const REGION: Names = &["ACK_RAM_TOOL_REGION_ID", "ALIBABA_CLOUD_REGION_ID"];
+
+/// Where an instance asks for its metadata (Elastic Compute Service, "Instance metadata").
+const METADATA: &str = "100.100.100.200";
+
+// === impl Environment ===
+
+impl Environment {
+    /// This process's.
+    #[must_use]
+    pub fn of_process() -> Self {
+        Self(env::vars_os().collect())
+    }
+
+    /// The credentials that variables name.
+    pub(super) fn source(&self) -> Option<Source> {
+        let keys = self.find(KEY_ID).zip(self.find(SECRET));
+        let keys = keys.map(|(id, secret)| Credentials::new(&id, &secret, self.find(SECURITY_TOKEN).as_deref()));
+        let role = self.find(ROLE_ARN).map(|arn| Role { session_name: self.find(SESSION_NAME), ..Role::of(arn) });
+        let oidc = self.find(OIDC_PROVIDER).zip(self.find(OIDC_TOKEN_FILE));
+        match (keys, role, oidc) {
+            (Some(keys), _, _) if keys.security_token.is_some() => Some(Source::Keys(keys)),
+            (_, Some(role), Some((provider_arn, file))) => {
+                Some(Source::Oidc { provider_arn, token_file: file.into(), role })
+            }
+            (Some(keys), Some(role), None) => Some(Source::Assume { base: Box::new(Source::Keys(keys)), role }),
+            (Some(keys), None, _) => Some(Source::Keys(keys)),
+            (None, ..) => {
+                let uri = self.find(URI).map(Source::Uri);
+                uri.or_else(|| self.find(METADATA_ROLE).map(|role| Source::Metadata { role: Some(role) }))
+            }
+        }
+    }
+
+    pub(super) fn metadata_role(&self) -> Option<String> {
+        self.find(METADATA_ROLE)
+    }
+
+    /// Base of the metadata's URLs.
+    pub(super) fn metadata_endpoint(&self) -> String {
+        let host = self.find(METADATA_ENDPOINT).unwrap_or_else(|| METADATA.to_owned());
+        if host.contains("://") { host } else { format!("http://{host}") }
+    }
+
+    pub(super) fn metadata_v2(&self) -> bool {
+        self.find(METADATA_V2_DISABLED).is_none_or(|value| !value.eq_ignore_ascii_case("true"))
+    }
+
+    pub(super) fn profile(&self) -> Option<String> {
+        self.find(PROFILE)
+    }
+
+    /// The file with sections: the one that a variable names, or that in the home.
+    pub(super) fn credentials_file(&self) -> Option<PathBuf> {
+        self.find(CREDENTIALS_FILE).map(PathBuf::from).or_else(|| self.home(".alibabacloud/credentials"))
+    }
+
+    /// `path` in the home.
+    pub(super) fn home(&self, path: &str) -> Option<PathBuf> {
+        self.find(&["HOME"]).map(|home| PathBuf::from(home).join(path))
+    }
+
+    /// The host of STS that a variable names, if one does.
+    #[must_use]
+    pub fn sts_endpoint(&self) -> Option<String> {
+        self.find(STS_ENDPOINT)
+    }
+
+    /// The region that a variable names, if one does.
+    #[must_use]
+    pub fn region(&self) -> Option<String> {
+        self.find(REGION)
+    }
+
+    fn find(&self, names: Names) -> Option<String> {
+        let value = |name: &str| self.0.iter().find(|(key, _)| key == name)?.1.to_str().map(str::to_owned);
+        names.iter().find_map(|name| value(name).filter(|value| !value.is_empty()))
+    }
+}
+
+impl<N: Into<OsString>, V: Into<OsString>> FromIterator<(N, V)> for Environment {
+    fn from_iter<I: IntoIterator<Item = (N, V)>>(variables: I) -> Self {
+        Self(variables.into_iter().map(|(name, value)| (name.into(), value.into())).collect())
+    }
+}

@@ -1,0 +1,189 @@
+//! Where credentials are found, and which of two places counts.
+
+use std::fs;
+
+use super::*;
+
+/// What is found, in words.
+fn words(source: &Source) -> String {
+    let role = |role: &Role| {
+        let more = [role.session_name.as_deref(), role.external_id.as_deref()];
+        more.into_iter().flatten().fold(role.arn.clone(), |text, word| format!("{text} {word}"))
+    };
+    match source {
+        Source::Keys(keys) => {
+            let token = keys.security_token.as_ref().map_or(String::new(), |token| format!(" {}", token.expose()));
+            format!("{} {}{token}", keys.access_key_id, keys.access_key_secret.expose())
+        }
+        Source::Assume { base, role: assumed } => format!("{} as {}", words(base), role(assumed)),
+        Source::Oidc { provider_arn, token_file, role: assumed } => {
+            format!("oidc {provider_arn} {} as {}", token_file.display(), role(assumed))
+        }
+        Source::Uri(uri) => format!("uri {uri}"),
+        Source::Metadata { role } => format!("metadata {}", role.as_deref().unwrap_or("any")),
+        Source::Process(command) => format!("process {command}"),
+    }
+}
+
+fn request() -> Request {
+    Request::new("sts.aliyuncs.com".parse().expect("a host"))
+}
+
+/// What `variables` and `files` in the home give.
+#[track_caller]
+fn check(request: &Request, variables: &[(&str, &str)], files: &[(&str, &str)], expected: Result<&str, &str>) {
+    let home = tempfile::tempdir().expect("a folder");
+    for (name, text) in files {
+        let path = home.path().join(name);
+        fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+        fs::write(path, text).expect("written");
+    }
+    let folder = home.path().to_str().expect("UTF-8");
+    let home_is = [("HOME", folder)];
+    let variables = variables.iter().chain(&home_is).copied();
+    let found = find(request, &Environment::from_iter(variables));
+    let found = found.map(|source| words(&source)).map_err(|error| error.to_string().replace(folder, "~"));
+    assert_eq!(found.as_deref().map_err(String::as_str), expected, "{files:?}");
+}
+
+const CONFIG: &str = ".aliyun/config.json";
+const INI: &str = ".alibabacloud/credentials";
+const ACS: &str = ".acs/credentials";
+const ROLE: &str = "acs:ram::1234567890123456:role/Deployer";
+
+#[test]
+fn variables() {
+    #[track_caller]
+    fn by(variables: &[(&str, &str)], expected: &str) {
+        check(&request(), variables, &[], Ok(expected));
+    }
+    for prefix in ["ALIBABA_CLOUD_", "ALIBABACLOUD_", "ALICLOUD_", ""] {
+        let [id, secret, token] =
+            ["ACCESS_KEY_ID", "ACCESS_KEY_SECRET", "SECURITY_TOKEN"].map(|name| format!("{prefix}{name}"));
+        by(&[(&id, "i"), (&secret, "s")], "i s");
+        by(&[(&id, "i"), (&secret, "s"), (&token, "t")], "i s t");
+    }
+    by(&[("ALICLOUD_ACCESS_KEY", "i"), ("ALICLOUD_SECRET_KEY", "s"), ("ALICLOUD_ACCESS_KEY_STS_TOKEN", "t")], "i s t");
+    by(&[("ALIBABA_CLOUD_ACCESS_KEY_ID", ""), ("ACCESS_KEY_ID", "i"), ("ACCESS_KEY_SECRET", "s")], "i s");
+    let keys = [("ALIBABA_CLOUD_ACCESS_KEY_ID", "i"), ("ALIBABA_CLOUD_ACCESS_KEY_SECRET", "s")];
+    let role = [("ALIBABA_CLOUD_ROLE_ARN", ROLE), ("ALICLOUD_ROLE_SESSION_NAME", "n")];
+    let assumed = format!("i s as {ROLE} n");
+    by(&[&keys[..], &role].concat(), &assumed);
+    let token = [("ALIBABA_CLOUD_SECURITY_TOKEN", "t")];
+    by(&[&keys[..], &role, &token].concat(), "i s t");
+    let oidc = [("ALIBABA_CLOUD_OIDC_PROVIDER_ARN", "p"), ("ALIBABA_CLOUD_OIDC_TOKEN_FILE", "/f")];
+    by(&[&oidc[..], &role].concat(), &format!("oidc p /f as {ROLE} n"));
+    by(&[("ALIBABA_CLOUD_CREDENTIALS_URI", "http://127.0.0.1/c")], "uri http://127.0.0.1/c");
+    by(&[("ALIBABA_CLOUD_ECS_METADATA", "node")], "metadata node");
+}
+
+#[test]
+fn profiles() {
+    #[track_caller]
+    fn by(profile: &str, expected: Result<&str, &str>) {
+        let file = format!(
+            r#"{{"current":"now","profiles":[{{"name":"now",{profile}}},{{"name":"keys","mode":"AK","access_key_id":"i","access_key_secret":"s"}}],"meta_path":""}}"#
+        );
+        check(&request(), &[], &[(CONFIG, &file)], expected);
+    }
+    let keys = r#""access_key_id":"i","access_key_secret":"s""#;
+    let role = format!(r#""ram_role_arn":"{ROLE}","ram_session_name":"n""#);
+    by(&format!(r#""mode":"AK",{keys},"region_id":"cn-hangzhou""#), Ok("i s"));
+    by(&format!(r#""mode":"StsToken",{keys},"sts_token":"t""#), Ok("i s t"));
+    by(&format!(r#""mode":"RamRoleArn",{keys},{role},"external_id":"x""#), Ok(&format!("i s as {ROLE} n x")));
+    by(r#""mode":"EcsRamRole","ram_role_name":"node""#, Ok("metadata node"));
+    by(r#""mode":"EcsRamRole""#, Ok("metadata any"));
+    by(
+        &format!(r#""mode":"RamRoleArnWithRoleName","ram_role_name":"node",{role}"#),
+        Ok(&format!("metadata node as {ROLE} n")),
+    );
+    by(&format!(r#""mode":"ChainableRamRoleArn","source_profile":"keys",{role}"#), Ok(&format!("i s as {ROLE} n")));
+    by(r#""mode":"External","process_command":"get keys""#, Ok("process get keys"));
+    by(r#""mode":"CredentialsURI","credentials_uri":"http://127.0.0.1/""#, Ok("uri http://127.0.0.1/"));
+    by(
+        &format!(r#""mode":"OIDC","oidc_provider_arn":"p","oidc_token_file":"/f",{role}"#),
+        Ok(&format!("oidc p /f as {ROLE} n")),
+    );
+    by(r#""mode":"AK""#, Err("~/.aliyun/config.json: has a profile without access_key_id or access_key_secret"));
+    by(&format!(r#""mode":"RamRoleArn",{keys}"#), Err("~/.aliyun/config.json: has a profile without ram_role_arn"));
+    by(
+        &format!(r#""mode":"ChainableRamRoleArn","source_profile":"now",{role}"#),
+        Err("~/.aliyun/config.json: has profiles that refer to each other in a circle"),
+    );
+    by(
+        &format!(r#""mode":"ChainableRamRoleArn","source_profile":"gone",{role}"#),
+        Err("~/.aliyun/config.json: has no profile \"gone\""),
+    );
+    check(&request(), &[], &[(CONFIG, "{")], Err("~/.aliyun/config.json: is not JSON (line 1, column 1)"));
+    let named = Request { profile: Some("gone".to_owned()), ..request() };
+    check(&named, &[], &[(CONFIG, "{}")], Err("~/.aliyun/config.json: has no profile \"gone\""));
+}
+
+#[test]
+fn sections() {
+    #[track_caller]
+    fn by(section: &str, expected: Result<&str, &str>) {
+        let file = format!("# a comment\n[other]\ntype = sts\n\n[default]\n{section}\n[last]\n");
+        check(&request(), &[], &[(INI, &file)], expected);
+    }
+    by("type = access_key\naccess_key_id = i\naccess_key_secret = s#;[x]", Ok("i s#;[x]"));
+    by("access_key_id=\"i\"\naccess_key_secret='s=s'", Ok("i s=s"));
+    by("type=sts\naccess_key_id=i\naccess_key_secret=s\nsts_token=t", Ok("i s t"));
+    by("type=sts\naccess_key_id=i\naccess_key_secret=s\nsecurity_token=t", Ok("i s t"));
+    let role = format!("type=ram_role_arn\naccess_key_id=i\naccess_key_secret=s\nrole_arn={ROLE}\nrole_session_name=n");
+    by(&role, Ok(&format!("i s as {ROLE} n")));
+    by("type=ecs_ram_role\nrole_name=node", Ok("metadata node"));
+    by("type=credentials_uri\ncredentials_uri=http://127.0.0.1/", Ok("uri http://127.0.0.1/"));
+    by("type=external\nprocess_command=get keys", Ok("process get keys"));
+    by(
+        "type=rsa_key_pair",
+        Err("~/.alibabacloud/credentials: has a section of type \"rsa_key_pair\", which is not known"),
+    );
+    let file = [(INI, "[prod]\naccess_key_id=i\naccess_key_secret=s\n")];
+    check(&request(), &[("ALIBABA_CLOUD_PROFILE", "prod")], &file, Ok("i s"));
+    let elsewhere = [("ALIBABA_CLOUD_CREDENTIALS_FILE", "/nowhere/at/all")];
+    let none = LoadError::NotFound.to_string().replace(['\n'], "");
+    check(&request(), &elsewhere, &file, Err(&none));
+}
+
+#[test]
+fn the_oldest_file() {
+    let check_acs = |text: &str, expected| check(&request(), &[], &[(ACS, text)], expected);
+    check_acs(r#"{"AcsAccessKeyId": "i", "AcsAccessKeySecret": "s"}"#, Ok("i s"));
+    check_acs(r#"{"AcsAccessKeyId": "i", "AcsAccessKeySecret": "s", "AcsAccessSecurityToken": "t"}"#, Ok("i s t"));
+    let bad = "~/.acs/credentials: is not of the shape it should have (line 1, column 23)";
+    check_acs(r#"{"AcsAccessKeyId": "i"}"#, Err(bad));
+    let empty = r#"{"AcsAccessKeyId": "", "AcsAccessKeySecret": "s"}"#;
+    check_acs(empty, Err("~/.acs/credentials: AcsAccessKeyId or AcsAccessKeySecret is empty"));
+}
+
+#[test]
+fn the_first_place_counts_and_a_broken_file_does_not_hide_the_next() {
+    let config =
+        r#"{"current":"a","profiles":[{"name":"a","mode":"AK","access_key_id":"of-config","access_key_secret":"s"}]}"#;
+    let ini = "[default]\naccess_key_id=of-ini\naccess_key_secret=s\n";
+    let acs = r#"{"AcsAccessKeyId": "of-acs", "AcsAccessKeySecret": "s"}"#;
+    let all = [(CONFIG, config), (INI, ini), (ACS, acs)];
+    let keys = [("ALIBABA_CLOUD_ACCESS_KEY_ID", "of-variables"), ("ALIBABA_CLOUD_ACCESS_KEY_SECRET", "s")];
+    check(&request(), &keys, &all, Ok("of-variables s"));
+    check(&request(), &[], &all, Ok("of-config s"));
+    check(&Request { ignore_environment: true, ..request() }, &keys, &all, Ok("of-config s"));
+    check(&Request { ignore_aliyun_cli: true, ..request() }, &[], &all, Ok("of-ini s"));
+    check(&request(), &[], &all[1..], Ok("of-ini s"));
+    check(&request(), &[], &all[2..], Ok("of-acs s"));
+    check(&request(), &[], &[(CONFIG, "{"), (INI, ini)], Ok("of-ini s"));
+    check(&Request { metadata_only: true, ..request() }, &keys, &all, Ok("metadata any"));
+}
+
+#[test]
+fn no_error_repeats_what_a_file_holds() {
+    let secret = "secretSECRETsecret";
+    for text in [format!(r#"{{"profiles":"{secret}"}}"#), format!(r#"{{"profiles":[{{"mode":["{secret}"]}}]}}"#)] {
+        let home = tempfile::tempdir().expect("a folder");
+        fs::create_dir_all(home.path().join(".aliyun")).expect("a folder");
+        fs::write(home.path().join(CONFIG), &text).expect("written");
+        let environment = Environment::from_iter([("HOME", home.path())]);
+        let error = find(&request(), &environment).expect_err("broken");
+        assert!(!error.to_string().contains(secret) && !format!("{error:?}").contains(secret), "{error:?}");
+    }
+}
