@@ -3,6 +3,7 @@
 //!
 //! API server and kubectl are built from the libraries of Kubernetes by `tests/tools/kubernetes`, which needs Go.
 
+mod alibaba;
 mod cluster;
 mod commands;
 mod control_plane;

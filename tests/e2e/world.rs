@@ -24,8 +24,6 @@ pub(crate) const CLUSTER: &str = "prod.example.com";
 pub(crate) const ACCOUNT: &str = "123456789012";
 /// Longest wait for what must happen by itself.
 pub(crate) const SOON: Duration = Duration::from_secs(45);
-/// What Herald needs in a cluster, as it is shipped.
-const DEPLOY: &str = "examples/deploy/sources.yaml";
 
 /// All of it. Dropping it ends all of it.
 pub(crate) struct World {
@@ -77,7 +75,12 @@ pub(crate) fn webhook(server: &Server) -> PathBuf {
 
 /// Gives Herald its rights in a cluster, and the cluster the custom resource.
 pub(crate) async fn deploy(cluster: &Cluster) {
-    let manifest = herald::repository().join(DEPLOY).display().to_string();
+    apply(cluster, "sources.yaml").await;
+}
+
+/// Applies a manifest as it is shipped.
+pub(crate) async fn apply(cluster: &Cluster, manifest: &str) {
+    let manifest = herald::repository().join("examples/deploy").join(manifest).display().to_string();
     cluster.admin().get(&["apply", "-f", &manifest]).await;
 }
 
@@ -92,8 +95,13 @@ pub(crate) async fn sts() -> Running {
 
 /// Herald beside that API server, with its own rights there.
 pub(crate) fn setup(sts: &Running, cluster: &Cluster, server: &str) -> Setup {
+    setup_as("herald", sts, cluster, server)
+}
+
+/// The same as another service account.
+pub(crate) fn setup_as(account: &str, sts: &Running, cluster: &Cluster, server: &str) -> Setup {
     let setup = Setup::new(&format!("clusterID: {CLUSTER}\nserver:\n{server}\n")).expect("a folder").with_sts(sts);
-    let kubeconfig = cluster.file("herald.kubeconfig").display().to_string();
+    let kubeconfig = cluster.file(&format!("{account}.kubeconfig")).display().to_string();
     // The way to STS is a proxy here; the one to the API server is not.
     let setup = setup.env("NO_PROXY", "127.0.0.1").env("no_proxy", "127.0.0.1");
     setup.argument("--kubeconfig").argument(&kubeconfig)
@@ -102,6 +110,11 @@ pub(crate) fn setup(sts: &Running, cluster: &Cluster, server: &str) -> Setup {
 /// Somebody with a key at a terminal: the kubeconfig is that of `herald kubeconfig` with `more`, and `herald` on PATH
 /// counts how often kubectl runs it ([`runs`]).
 pub(crate) async fn person(cluster: &Cluster, key: &Key, more: &[&str]) -> Kubectl {
+    person_with(cluster, &environment(key), more).await
+}
+
+/// The same with credentials of any kind.
+pub(crate) async fn person_with<V: AsRef<str>>(cluster: &Cluster, environment: &[(&str, V)], more: &[&str]) -> Kubectl {
     let mut kubectl = Kubectl::new(cluster.program("kubectl"), None);
     let bin = kubectl.home().join("bin");
     std::fs::create_dir(&bin).expect("a folder");
@@ -111,8 +124,8 @@ pub(crate) async fn person(cluster: &Cluster, key: &Key, more: &[&str]) -> Kubec
     executable(&bin.join("herald"));
     let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap_or_default());
     kubectl = kubectl.env("PATH", &path);
-    for (name, value) in environment(key) {
-        kubectl = kubectl.env(name, &value);
+    for (name, value) in environment {
+        kubectl = kubectl.env(name, value.as_ref());
     }
     let (file, ca) = (kubectl.kubeconfig().display().to_string(), cluster.file("ca.crt").display().to_string());
     let url = cluster.url();

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	appsv1 "k8s.io/api/apps/v1"
 	authenticationv1 "k8s.io/api/authentication/v1"
 	authorizationv1 "k8s.io/api/authorization/v1"
 	coordinationv1 "k8s.io/api/coordination/v1"
@@ -32,7 +33,9 @@ var (
 			&corev1.Namespace{}, &corev1.NamespaceList{},
 			&corev1.Node{}, &corev1.NodeList{},
 			&corev1.Secret{}, &corev1.SecretList{},
+			&corev1.ServiceAccount{}, &corev1.ServiceAccountList{},
 		},
+		appsv1.SchemeGroupVersion:         {&appsv1.DaemonSet{}, &appsv1.DaemonSetList{}},
 		coordinationv1.SchemeGroupVersion: {&coordinationv1.Lease{}, &coordinationv1.LeaseList{}},
 		rbacv1.SchemeGroupVersion: {
 			&rbacv1.ClusterRole{}, &rbacv1.ClusterRoleList{},
@@ -68,6 +71,13 @@ var (
 				one: of[corev1.Secret], many: of[corev1.SecretList],
 				validate: func(obj runtime.Object) field.ErrorList { return keys(obj.(*corev1.Secret).Data) },
 			},
+			{
+				plural: "serviceaccounts", singular: "serviceaccount", short: []string{"sa"}, namespaced: true,
+				one: of[corev1.ServiceAccount], many: of[corev1.ServiceAccountList],
+			},
+		},
+		appsv1.SchemeGroupVersion: {
+			{plural: "daemonsets", singular: "daemonset", short: []string{"ds"}, namespaced: true, one: of[appsv1.DaemonSet], many: of[appsv1.DaemonSetList]},
 		},
 		coordinationv1.SchemeGroupVersion: {
 			{plural: "leases", singular: "lease", namespaced: true, one: of[coordinationv1.Lease], many: of[coordinationv1.LeaseList]},

@@ -18,9 +18,27 @@ import (
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 )
 
-// pki is what a cluster has from its first day: a CA, the server's certificate, and client certificates for an
-// administrator and for Herald under the name of its service account.
-type pki struct{ CA, ServerCert, ServerKey, AdminCert, AdminKey, HeraldCert, HeraldKey []byte }
+// pki is what a cluster has from its first day: a CA, the server's certificate, and one for each of its first clients.
+type pki struct {
+	CA, ServerCert, ServerKey []byte
+	Clients                   map[string]client
+}
+
+type client struct{ Cert, Key []byte }
+
+// clients are an administrator, and Herald under the names of the service accounts that it is shipped with.
+var clients = map[string]pkix.Name{
+	"admin":                 {CommonName: "kubernetes-admin", Organization: []string{"system:masters"}},
+	"herald":                serviceAccount("herald"),
+	"ack-ram-authenticator": serviceAccount("ack-ram-authenticator"),
+}
+
+func serviceAccount(name string) pkix.Name {
+	return pkix.Name{
+		CommonName:   "system:serviceaccount:kube-system:" + name,
+		Organization: []string{"system:serviceaccounts", "system:serviceaccounts:kube-system"},
+	}
+}
 
 // keptPKI is the pki in file, made when it is not there.
 func keptPKI(file string) (*pki, error) {
@@ -73,20 +91,20 @@ func newPKI() (*pki, error) {
 		keyDER, err := x509.MarshalPKCS8PrivateKey(k)
 		return armour("CERTIFICATE", der), armour("PRIVATE KEY", keyDER), err
 	}
-	p := &pki{CA: armour("CERTIFICATE", caDER)}
+	p := &pki{CA: armour("CERTIFICATE", caDER), Clients: map[string]client{}}
 	if p.ServerCert, p.ServerKey, err = leaf(2, pkix.Name{CommonName: "kube-apiserver"}, x509.ExtKeyUsageServerAuth); err != nil {
 		return nil, err
 	}
-	admin := pkix.Name{CommonName: "kubernetes-admin", Organization: []string{"system:masters"}}
-	if p.AdminCert, p.AdminKey, err = leaf(3, admin, x509.ExtKeyUsageClientAuth); err != nil {
-		return nil, err
+	serial := int64(3)
+	for name, subject := range clients {
+		cert, key, err := leaf(serial, subject, x509.ExtKeyUsageClientAuth)
+		if err != nil {
+			return nil, err
+		}
+		p.Clients[name] = client{cert, key}
+		serial++
 	}
-	herald := pkix.Name{
-		CommonName:   "system:serviceaccount:kube-system:herald",
-		Organization: []string{"system:serviceaccounts", "system:serviceaccounts:kube-system"},
-	}
-	p.HeraldCert, p.HeraldKey, err = leaf(4, herald, x509.ExtKeyUsageClientAuth)
-	return p, err
+	return p, nil
 }
 
 func armour(kind string, der []byte) []byte {
@@ -98,10 +116,9 @@ func (p *pki) write(dir, server string) error {
 	if err := os.WriteFile(filepath.Join(dir, "ca.crt"), p.CA, 0o644); err != nil {
 		return err
 	}
-	people := map[string]*clientcmdapi.AuthInfo{
-		"admin":  {ClientCertificateData: p.AdminCert, ClientKeyData: p.AdminKey},
-		"herald": {ClientCertificateData: p.HeraldCert, ClientKeyData: p.HeraldKey},
-		"bare":   {},
+	people := map[string]*clientcmdapi.AuthInfo{"bare": {}}
+	for name, c := range p.Clients {
+		people[name] = &clientcmdapi.AuthInfo{ClientCertificateData: c.Cert, ClientKeyData: c.Key}
 	}
 	for name, credentials := range people {
 		config := clientcmdapi.NewConfig()

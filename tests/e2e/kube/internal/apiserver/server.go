@@ -15,6 +15,7 @@ import (
 	"time"
 
 	nooptrace "go.opentelemetry.io/otel/trace/noop"
+	appsv1 "k8s.io/api/apps/v1"
 	authenticationv1 "k8s.io/api/authentication/v1"
 	authorizationv1 "k8s.io/api/authorization/v1"
 	coordinationv1 "k8s.io/api/coordination/v1"
@@ -164,7 +165,7 @@ func (o Options) build(p *pki, etcdURL string, listener net.Listener) (runner, e
 		return nil, err
 	}
 	server := crds.GenericAPIServer
-	builtins := storage(codecs.LegacyCodec(corev1.SchemeGroupVersion, coordinationv1.SchemeGroupVersion, rbacv1.SchemeGroupVersion))
+	builtins := storage(codecs.LegacyCodec(corev1.SchemeGroupVersion, appsv1.SchemeGroupVersion, coordinationv1.SchemeGroupVersion, rbacv1.SchemeGroupVersion))
 	if err := o.installBuiltins(server, builtins, token, authz); err != nil {
 		return nil, err
 	}
