@@ -59,6 +59,15 @@ async fn people_of_alibaba_cloud_log_in() {
     lin.get(&["get", "configmaps"]).await;
     assert!(is_forbidden(&mei.run(&["get", "configmaps"]).await));
 
+    // With the rights that are shipped, statuses are written.
+    admin.apply(&mapping("broken", "nonsense", "x")).await;
+    for (name, accepted) in [("developers", "True"), ("broken", "False")] {
+        let status = "jsonpath={.status.conditions[?(@.type==\"Accepted\")].status}";
+        until(async || admin.get(&["get", "ramidentitymapping", name, "-o", status]).await == accepted).await;
+    }
+    let events = ["get", "events", "--field-selector", "involvedObject.kind=RAMIdentityMapping", "-o", "name"];
+    until(async || admin.get(&events).await.lines().count() == 1).await;
+
     admin.edit(&["ramidentitymapping", "developers"], "s/dev:/engineer:/").await;
     mei.becomes(Some("engineer:mei")).await;
     admin.get(&["delete", "ramidentitymapping", "developers"]).await;
