@@ -83,15 +83,12 @@ async fn the_kubeconfig_of_the_old_tool_logs_in() {
     let mei = person(&world.cluster, &MEI).await.without("HERALD_PROVIDER");
     let tool = mei.home().join("bin/ack-ram-tool");
     std::os::unix::fs::symlink(tests::herald::binary().expect("herald"), &tool).expect("a link");
-    let kubeconfig = serde_json::json!({
-        "apiVersion": "v1", "kind": "Config", "current-context": "ack", "preferences": {},
-        "clusters": [{ "name": "ack", "cluster": { "server": world.cluster.url(), "certificate-authority": world.cluster.file("ca.crt") } }],
-        "contexts": [{ "name": "ack", "context": { "cluster": "ack", "user": "me" } }],
-        "users": [{ "name": "me", "user": { "exec": {
-            "apiVersion": "client.authentication.k8s.io/v1beta1", "command": "ack-ram-tool",
-            "args": ["credential-plugin", "get-token", "--cluster-id", CLUSTER, "--api-version", "v1beta1", "--log-level", "error"],
-            "provideClusterInfo": false, "interactiveMode": "Never",
-        } } }],
-    });
-    assert_eq!(mei.with_kubeconfig(&kubeconfig.to_string()).name().await.as_deref(), Some("dev:mei"));
+    let arguments = ["credential-plugin", "get-token", "--cluster-id", CLUSTER, "--api-version", "v1beta1"];
+    let arguments = [&arguments[..], &["--log-level", "error"]].concat();
+    let kubeconfig = world.kubeconfig(&serde_json::json!({
+        "apiVersion": "client.authentication.k8s.io/v1beta1", "command": "ack-ram-tool",
+        "args": arguments,
+        "provideClusterInfo": false, "interactiveMode": "Never",
+    }));
+    assert_eq!(mei.with_kubeconfig(&kubeconfig).name().await.as_deref(), Some("dev:mei"));
 }

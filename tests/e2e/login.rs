@@ -1,16 +1,13 @@
 //! The first login: kubectl runs the plugin, the API server asks the webhook, and `kubectl auth whoami` tells who one is.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tests::{
     policies,
     sts::{ALICE, BOB, EVE, keys},
     tools::aws_cli,
 };
 
-use crate::{
-    kubectl::Kubectl,
-    world::{CLUSTER, World, aws_auth, mapping, person, runs, session},
-};
+use crate::world::{CLUSTER, World, aws_auth, mapping, person, runs, session};
 
 /// One principal in each source.
 const SOURCES: &str = r#"
@@ -99,20 +96,6 @@ async fn the_kubeconfig_of_herald_is_one_of_kubectl() {
     assert!(missing.stderr.contains("Install herald and put it on your PATH."), "the hint: {}", missing.stderr);
 }
 
-/// A user's kubeconfig in the old form: the versions that kubectl speaks, and who is asked by which name.
-fn kubeconfig(world: &World, version: &str, command: &str, arguments: &[&str]) -> String {
-    serde_json::json!({
-        "apiVersion": "v1", "kind": "Config", "current-context": "c",
-        "clusters": [{ "name": "c", "cluster": { "server": world.cluster.url(), "certificate-authority": world.cluster.file("ca.crt") } }],
-        "contexts": [{ "name": "c", "context": { "cluster": "c", "user": "u" } }],
-        "users": [{ "name": "u", "user": { "exec": {
-            "apiVersion": format!("client.authentication.k8s.io/{version}"), "command": command, "args": arguments,
-            "interactiveMode": "Never", "provideClusterInfo": true,
-        } } }],
-    })
-    .to_string()
-}
-
 #[tokio::test]
 async fn kubeconfigs_of_other_programs_log_in() {
     let Some(world) = World::start("  mapAccounts: ['123456789012']").await else { return };
@@ -133,7 +116,10 @@ async fn kubeconfigs_of_other_programs_log_in() {
     rows.extend(aws.as_deref().into_iter().flat_map(|aws| [("v1beta1", aws, &eks[..]), ("v1", aws, &eks)]));
     let bob = world.person(&BOB.key()).await;
     for (version, command, arguments) in rows {
-        let text = kubeconfig(&world, version, command, arguments);
+        let text = world.kubeconfig(&json!({
+            "apiVersion": format!("client.authentication.k8s.io/{version}"), "command": command, "args": arguments,
+            "interactiveMode": "Never", "provideClusterInfo": true,
+        }));
         let name = bob.clone().with_kubeconfig(&text).name().await;
         assert_eq!(name.as_deref(), Some(BOB.arn), "{version} {command} {arguments:?}");
     }
@@ -145,17 +131,11 @@ async fn a_role_is_assumed_on_the_way() {
         format!("  mapRoles:\n  - {{roleARN: '{}', username: 'deploy:{{{{SessionName}}}}'}}", keys::DEPLOYER_ROLE);
     let Some(world) = World::start(&role).await else { return };
     let bob = person(&world.cluster, &BOB.key(), &["--role-arn", keys::DEPLOYER_ROLE]).await;
-    let bob = at_sts(bob, &world);
+    let bob = world.at_sts(bob);
     let name = bob.name().await.expect("a name");
     assert!(name.starts_with("deploy:"), "{name}");
     let assumed = world.sts.sts.requests().iter().filter(|request| request.action == "AssumeRole").count();
     assert_eq!(assumed, 1);
-}
-
-/// A terminal whose STS calls go to the dev STS.
-fn at_sts(kubectl: Kubectl, world: &World) -> Kubectl {
-    let ca = world.sts.ca_file().display().to_string();
-    kubectl.env("AWS_ENDPOINT_URL_STS", &world.sts.endpoint()).env("AWS_CA_BUNDLE", &ca)
 }
 
 /// `curl` with a bare token, as people try it by hand.

@@ -7,15 +7,9 @@ use tests::{
 use tokio::{process::Command, task::JoinSet};
 
 use crate::{
-    kubectl::{Kubectl, is_unauthorized},
+    kubectl::is_unauthorized,
     world::{CLUSTER, World, person, runs},
 };
-
-/// A terminal whose own calls of STS go to the dev STS.
-fn at_sts(kubectl: Kubectl, world: &World) -> Kubectl {
-    let ca = world.sts.ca_file().display().to_string();
-    kubectl.env("AWS_ENDPOINT_URL_STS", &world.sts.endpoint()).env("AWS_CA_BUNDLE", &ca)
-}
 
 fn asked(world: &World, action: &str) -> usize {
     world.sts.sts.requests().iter().filter(|request| request.action == action).count()
@@ -38,16 +32,11 @@ async fn as_a_kubelet_runs_it() {
     ];
     let variables: Vec<_> =
         variables.iter().map(|(name, value)| serde_json::json!({ "name": name, "value": value })).collect();
-    let kubeconfig = serde_json::json!({
-        "apiVersion": "v1", "kind": "Config", "current-context": "default",
-        "clusters": [{ "name": "default", "cluster": { "server": world.cluster.url(), "certificate-authority": world.cluster.file("ca.crt") } }],
-        "contexts": [{ "name": "default", "context": { "cluster": "default", "user": "kubelet" } }],
-        "users": [{ "name": "kubelet", "user": { "exec": {
-            "apiVersion": "client.authentication.k8s.io/v1", "command": tests::herald::binary().expect("herald"),
-            "args": ["token", "-i", CLUSTER], "env": variables, "interactiveMode": "Never",
-        } } }],
-    });
-    let kubectl = kubectl.with_kubeconfig(&kubeconfig.to_string());
+    let kubeconfig = world.kubeconfig(&serde_json::json!({
+        "apiVersion": "client.authentication.k8s.io/v1", "command": tests::herald::binary().expect("herald"),
+        "args": ["token", "-i", CLUSTER], "env": variables, "interactiveMode": "Never",
+    }));
+    let kubectl = kubectl.with_kubeconfig(&kubeconfig);
     let mut command = Command::new("setsid");
     command.arg("--wait").arg(world.cluster.program("kubectl")).arg("--kubeconfig").arg(kubectl.kubeconfig());
     command.args(["auth", "whoami", "-o", "jsonpath={.status.userInfo.username}"]).env_clear().current_dir("/");
@@ -61,7 +50,7 @@ async fn fifty_at_once_share_one_token() {
     let role = format!("  mapRoles:\n  - {{roleARN: '{}', username: deployer}}", keys::DEPLOYER_ROLE);
     let Some(world) = World::start(&role).await else { return };
     let bob = person(&world.cluster, &BOB.key(), &["--role-arn", keys::DEPLOYER_ROLE, "--cache"]).await;
-    let bob = at_sts(bob, &world);
+    let bob = world.at_sts(bob);
     assert_eq!(bob.name().await.as_deref(), Some("deployer"));
     let mut all: JoinSet<Option<String>> = (0..50)
         .map(|_| {

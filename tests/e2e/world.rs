@@ -5,6 +5,7 @@ use std::{
     time::Duration,
 };
 
+use serde_json::{Value, json};
 use tests::{
     herald::{self, Server, Setup},
     sts::{
@@ -60,6 +61,24 @@ impl World {
 
     pub(crate) fn admin(&self) -> Kubectl {
         self.cluster.admin()
+    }
+
+    /// A kubeconfig as people have it from elsewhere, with that `exec` block.
+    pub(crate) fn kubeconfig(&self, exec: &Value) -> String {
+        let cluster = json!({ "server": self.cluster.url(), "certificate-authority": self.cluster.file("ca.crt") });
+        json!({
+            "apiVersion": "v1", "kind": "Config", "preferences": {}, "current-context": "c",
+            "clusters": [{ "name": "c", "cluster": cluster }],
+            "contexts": [{ "name": "c", "context": { "cluster": "c", "user": "u" } }],
+            "users": [{ "name": "u", "user": { "exec": exec } }],
+        })
+        .to_string()
+    }
+
+    /// With its own calls of STS going to the dev STS.
+    pub(crate) fn at_sts(&self, kubectl: Kubectl) -> Kubectl {
+        let ca = self.sts.ca_file().display().to_string();
+        kubectl.env("AWS_ENDPOINT_URL_STS", &self.sts.endpoint()).env("AWS_CA_BUNDLE", &ca)
     }
 
     /// kubectl of whoever has that key.
@@ -171,7 +190,7 @@ pub(crate) fn session(role: &str, name: &str) -> Key {
 
 /// An aws-auth ConfigMap.
 pub(crate) fn aws_auth(roles: &str, users: &str) -> String {
-    serde_json::json!({
+    json!({
         "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "aws-auth", "namespace": "kube-system" },
         "data": { "mapRoles": roles, "mapUsers": users },
     })
@@ -180,7 +199,7 @@ pub(crate) fn aws_auth(roles: &str, users: &str) -> String {
 
 /// An IAMIdentityMapping.
 pub(crate) fn mapping(name: &str, arn: &str, username: &str, groups: &[&str]) -> String {
-    serde_json::json!({
+    json!({
         "apiVersion": "iamauthenticator.k8s.aws/v1alpha1", "kind": "IAMIdentityMapping", "metadata": { "name": name },
         "spec": { "arn": arn, "username": username, "groups": groups },
     })
