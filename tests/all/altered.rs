@@ -6,11 +6,12 @@ use tests::{
     herald::Server,
     sts::{ALICE, BOB, Behaviour, Parameters, Running},
     tokens::{alibaba, token_of, url_of},
+    tools::aws_cli,
 };
 use tokio::task::JoinSet;
 
 use crate::{
-    clients::{aws_cli, aws_token},
+    clients::aws_token,
     support::{CLUSTER, config, decisions, herald_token, start_beside, sts, terminal},
 };
 

@@ -176,7 +176,7 @@ async fn a_cluster_is_checked_as_its_manifests_are() {
            = fix: write it in quotes
 
         error[invalid-arn]: left out: not the ARN of a principal: bad resource
-          --> iamidentitymappings.iamauthenticator.k8s.aws:6:8 (spec.arn)
+          --> iamidentitymappings.iamauthenticator.k8s.aws:6:8 (broken.spec.arn)
            |
          6 |   arn: arn:aws:iam::123456789012:rule/Admin
            |        ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^

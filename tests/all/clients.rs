@@ -1,15 +1,12 @@
 //! Tokens of real clients: `herald token` with each way to get credentials, and the unmodified AWS CLI.
 
-use std::{
-    path::{Path, PathBuf},
-    process::Stdio,
-    sync::OnceLock,
-};
+use std::path::Path;
 
 use tests::{
-    herald::{Server, finish, repository},
+    herald::{Server, finish},
     sts::{ALICE, BOB, Person, Running, keys},
     tokens::url_of,
+    tools::aws_cli,
 };
 
 use crate::support::{CLUSTER, config, herald_token, start, start_beside, terminal};
@@ -129,27 +126,6 @@ async fn the_name_of_the_session_goes_on() {
         ["AssumeRole", "GetCallerIdentity", "AssumeRole", "GetCallerIdentity"],
         "the last is the server's"
     );
-}
-
-/// The AWS CLI, installed by `tests/tools/aws-cli` when a scenario first asks for it. Where that fails,
-/// the scenario says so and holds for nothing, unless `HERALD_REQUIRE_TOOLS` is set, as it is in CI.
-pub(crate) fn aws_cli() -> Option<PathBuf> {
-    static INSTALLED: OnceLock<Result<(), String>> = OnceLock::new();
-    if let Err(why) = INSTALLED.get_or_init(install_aws_cli) {
-        assert!(std::env::var_os("HERALD_REQUIRE_TOOLS").is_none(), "no AWS CLI: {why}");
-        eprintln!("skipped: no AWS CLI here, as tests/tools/aws-cli failed: {why}");
-        return None;
-    }
-    Some(repository().join("target/tools/aws-cli/bin/aws"))
-}
-
-fn install_aws_cli() -> Result<(), String> {
-    let script = repository().join("tests/tools/aws-cli");
-    // Without a network, pip gives up soon.
-    let patience = [("PIP_RETRIES", "1"), ("PIP_DEFAULT_TIMEOUT", "15")];
-    let output = std::process::Command::new(script).envs(patience).stdin(Stdio::null()).output();
-    let output = output.map_err(|error| error.to_string())?;
-    if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).trim().to_owned()) }
 }
 
 pub(crate) async fn aws_token(

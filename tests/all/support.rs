@@ -1,8 +1,11 @@
 //! What scenarios share: the cluster, its mappings, and short words for common steps.
 
 use std::{
-    sync::atomic::{AtomicU64, Ordering::Relaxed},
-    time::Duration,
+    sync::{
+        OnceLock,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::{Duration, SystemTime},
 };
 
 use tests::{
@@ -72,11 +75,13 @@ pub(crate) fn fresh(person: &Person) -> String {
     draft(person).token()
 }
 
-/// A good token of `person` before it is signed; every call gives another one.
+/// A good token of `person` before it is signed; every call gives another one. Seconds are counted back from one moment:
+/// counted from the present, two calls a second apart would give the same token.
 pub(crate) fn draft(person: &Person) -> Draft {
-    static EARLIER: AtomicU64 = AtomicU64::new(1);
-    let earlier = Duration::from_secs(EARLIER.fetch_add(1, Relaxed) % 600);
-    Draft::new(person, CLUSTER, now() - earlier)
+    static FIRST: OnceLock<SystemTime> = OnceLock::new();
+    static EARLIER: AtomicU64 = AtomicU64::new(0);
+    let earlier = Duration::from_secs(EARLIER.fetch_add(1, Relaxed) % 300);
+    Draft::new(person, CLUSTER, *FIRST.get_or_init(now) - earlier)
 }
 
 /// Turns the knobs of `sts` for one login of `person`, then turns them back.

@@ -19,6 +19,7 @@ pub mod sigv4;
 pub mod sts;
 pub mod tls;
 pub mod tokens;
+pub mod tools;
 
 /// The present time. Tests stand at the edge: they may read the clock.
 #[must_use]

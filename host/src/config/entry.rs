@@ -55,8 +55,9 @@ pub(super) enum Place {
     Item(usize),
     /// In an object of a cluster, known by its name. Others are older, and none has lines.
     Object(Box<str>),
-    /// In an object that stands in a file.
-    Spec,
+    /// In an object that stands in a file, by its name if it has one: a file may hold many, and with those of a cluster
+    /// nobody has the lines at hand.
+    Spec(Box<str>),
 }
 
 /// What one entry says.
@@ -142,7 +143,7 @@ impl<'a> Entries<'a> {
         if let Err(duplicate) = self.rules.insert(subject, rule) {
             let what = match spot.place {
                 Place::Object(_) => "an older object maps the same principal, which stays in force".to_owned(),
-                Place::Item(_) | Place::Spec => duplicate.to_string(),
+                Place::Item(_) | Place::Spec(_) => duplicate.to_string(),
             };
             let problem = Problem::new(named_at, what).id(CheckId::DuplicatePrincipal);
             self.lose(section, spot.of(problem.fix("keep one entry, with the groups of both")));
@@ -281,7 +282,8 @@ impl Place {
     pub(super) fn of(&self, problem: Problem, section: Section, under: &str, at: Position) -> Problem {
         let problem = match self {
             Self::Object(name) => return problem.under(name, at),
-            Self::Spec => return problem.under(section.key(), at),
+            Self::Spec(name) if name.is_empty() => return problem.under(section.key(), at),
+            Self::Spec(name) => return problem.under(section.key(), at).under(name, at),
             Self::Item(index) => problem.within(*index, at).under(section.key(), at),
         };
         if under.is_empty() { problem } else { problem.under(under, at) }

@@ -35,11 +35,21 @@ struct Objects<'a> {
     /// Texts inside documents, each with where it stands.
     lists: Vec<(Section, Inner)>,
     accounts: Vec<Inner>,
-    /// `spec`s, the document that they are of, and their kind.
-    specs: Vec<(usize, &'static str, Node)>,
+    /// Those of identity mappings.
+    specs: Vec<Spec>,
     parts: Vec<Checked>,
     /// No part of it is unknown because it could not be read.
     readable: bool,
+}
+
+/// The `spec` of an object.
+struct Spec {
+    /// Which document it is of.
+    document: usize,
+    kind: &'static str,
+    /// The object's name, if it is told.
+    name: Box<str>,
+    node: Node,
 }
 
 /// A text inside a document.
@@ -160,7 +170,12 @@ impl<'a> Objects<'a> {
             kind if IDENTITIES.contains(&kind) => match take("spec") {
                 Some(spec) => {
                     let kind = IDENTITIES.into_iter().find(|known| *known == kind).expect("it is one of them");
-                    self.specs.push((document, kind, spec));
+                    let metadata = take("metadata").map(|metadata| metadata.value);
+                    let name = match &metadata {
+                        Some(Value::Map(entries)) => exact(entries, "name").and_then(Node::plain).unwrap_or_default(),
+                        _ => "",
+                    };
+                    self.specs.push(Spec { document, kind, name: name.into(), node: spec });
                 }
                 None => self.findings.left_out(Problem::new(at, "the key `spec` is missing").id(CheckId::MissingKey)),
             },
@@ -267,9 +282,9 @@ impl<'a> Objects<'a> {
         for kind in IDENTITIES {
             let globs = kind == identity_mapping::RAM_TARGET.kind;
             let mut entries = Entries::new("", Style { globs, ..STYLE });
-            for (document, _, spec) in specs.iter().filter(|(_, of, _)| *of == kind) {
-                entries.source = &documents[*document];
-                entries.add(Section::Identities, Place::Spec, spec);
+            for spec in specs.iter().filter(|spec| spec.kind == kind) {
+                entries.source = &documents[spec.document];
+                entries.add(Section::Identities, Place::Spec(spec.name.clone()), &spec.node);
             }
             self.part(entries, BTreeSet::new(), self.readable);
         }

@@ -21,7 +21,7 @@ const LOOK: Duration = Duration::from_millis(2);
 
 impl Output {
     /// Reads `stream` in the background, to its end.
-    pub(super) fn collect(mut stream: impl AsyncRead + Send + Unpin + 'static) -> Self {
+    pub fn collect(mut stream: impl AsyncRead + Send + Unpin + 'static) -> Self {
         let output = Self::default();
         let text = output.clone();
         tokio::spawn(async move {

@@ -19,6 +19,7 @@ pub struct Setup {
     folder: tempfile::TempDir,
     environment: Vec<(String, String)>,
     arguments: Vec<String>,
+    port: u16,
 }
 
 /// A server that is ready. Killed when it is dropped; [`Server::stop`] ends it well.
@@ -57,7 +58,7 @@ impl Setup {
         let folder = tempfile::Builder::new().prefix("herald-").tempdir()?;
         std::fs::write(folder.path().join("config.yaml"), config)?;
         let environment = std::env::var("PATH").map(|path| ("PATH".to_owned(), path)).into_iter().collect();
-        Ok(Self { folder, environment, arguments: Vec::new() })
+        Ok(Self { folder, environment, arguments: Vec::new(), port: 0 })
     }
 
     /// Sends its STS calls to `sts`, by environment variables alone.
@@ -70,6 +71,13 @@ impl Setup {
     #[must_use]
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// On a port of one's choice instead of one that the system picks.
+    #[must_use]
+    pub fn port(mut self, port: u16) -> Self {
+        self.port = port;
         self
     }
 
@@ -129,7 +137,7 @@ impl Setup {
             .arg(path("state"))
             .arg("--generate-kubeconfig")
             .arg(path("kubeconfig.yaml"))
-            .args(["--port", "0", "--health-port", "0", "--metrics-port", "0"])
+            .args(["--port", &self.port.to_string(), "--health-port", "0", "--metrics-port", "0"])
             .args(&self.arguments)
             .env_clear()
             .env("HOME", self.folder())

@@ -771,7 +771,7 @@ fn objects_of_every_kind() {
         &file.join("---\n"),
         &expect![[r#"
             error[unknown-key]: left out: unknown key `usernam`
-              --> 1.yaml:9:51 (spec)
+              --> 1.yaml:9:51 (b.spec)
                |
              9 | spec: {arn: 'arn:aws:iam::123456789012:role/Dev', usernam: b}
                |                                                   ^^^^^^^
@@ -785,7 +785,7 @@ fn objects_of_every_kind() {
                 = fix: keep one entry, with the groups of both
 
             warning[no-effect]: the key `team` is none of ours and has no effect
-              --> 1.yaml:23:96 (spec)
+              --> 1.yaml:23:96 (c.spec)
                 |
              23 | spec: {arn: 'arn:aws:iam::123456789012:user/c', username: c, notAfter: '2026-01-31T18:00:00Z', team: x}
                 |                                                                                                ^^^^

@@ -97,6 +97,7 @@ impl Entry {
             "apiVersion": EXEC_VERSION,
             "command": self.command,
             "args": self.args,
+            "installHint": "Install herald and put it on your PATH.",
             "interactiveMode": "IfAvailable",
         });
         Map::from_iter([("exec".to_owned(), exec)])

@@ -48,6 +48,7 @@ fn a_new_file() {
               - -i
               - prod
               command: herald
+              installHint: Install herald and put it on your PATH.
               interactiveMode: IfAvailable
     "#]];
     check(&entry(), "", &expected);

@@ -1,0 +1,91 @@
+//! How kubectl and kubelets run the plugin, and how often.
+
+use tests::{
+    herald::finish,
+    sts::{BOB, EVE, keys},
+};
+use tokio::{process::Command, task::JoinSet};
+
+use crate::{
+    kubectl::{Kubectl, is_unauthorized},
+    world::{CLUSTER, World, person, runs},
+};
+
+/// A terminal whose own calls of STS go to the dev STS.
+fn at_sts(kubectl: Kubectl, world: &World) -> Kubectl {
+    let ca = world.sts.ca_file().display().to_string();
+    kubectl.env("AWS_ENDPOINT_URL_STS", &world.sts.endpoint()).env("AWS_CA_BUNDLE", &ca)
+}
+
+fn asked(world: &World, action: &str) -> usize {
+    world.sts.sts.requests().iter().filter(|request| request.action == action).count()
+}
+
+/// No home, no terminal, no stdin, nothing in the environment: all that the plugin needs is in the kubeconfig.
+#[tokio::test]
+async fn as_a_kubelet_runs_it() {
+    let Some(world) = World::start("  mapAccounts: ['123456789012']").await else { return };
+    let kubectl = world.admin();
+    let token_file = kubectl.home().join("web-identity");
+    std::fs::write(&token_file, keys::WEB_IDENTITY).expect("written");
+    let variables = [
+        ("AWS_ROLE_ARN", keys::POD_ROLE.to_owned()),
+        ("AWS_WEB_IDENTITY_TOKEN_FILE", token_file.display().to_string()),
+        ("AWS_REGION", "us-east-1".to_owned()),
+        ("AWS_ENDPOINT_URL_STS", world.sts.endpoint()),
+        ("AWS_CA_BUNDLE", world.sts.ca_file().display().to_string()),
+        ("AWS_EC2_METADATA_DISABLED", "true".to_owned()),
+    ];
+    let variables: Vec<_> =
+        variables.iter().map(|(name, value)| serde_json::json!({ "name": name, "value": value })).collect();
+    let kubeconfig = serde_json::json!({
+        "apiVersion": "v1", "kind": "Config", "current-context": "default",
+        "clusters": [{ "name": "default", "cluster": { "server": world.cluster.url(), "certificate-authority": world.cluster.file("ca.crt") } }],
+        "contexts": [{ "name": "default", "context": { "cluster": "default", "user": "kubelet" } }],
+        "users": [{ "name": "kubelet", "user": { "exec": {
+            "apiVersion": "client.authentication.k8s.io/v1", "command": tests::herald::binary().expect("herald"),
+            "args": ["token", "-i", CLUSTER], "env": variables, "interactiveMode": "Never",
+        } } }],
+    });
+    let kubectl = kubectl.with_kubeconfig(&kubeconfig.to_string());
+    let mut command = Command::new("setsid");
+    command.arg("--wait").arg(world.cluster.program("kubectl")).arg("--kubeconfig").arg(kubectl.kubeconfig());
+    command.args(["auth", "whoami", "-o", "jsonpath={.status.userInfo.username}"]).env_clear().current_dir("/");
+    let finished = finish(command).await.expect("kubectl runs").success().expect("a name");
+    assert_eq!(finished.stdout, keys::POD_ROLE);
+    assert_eq!(asked(&world, "AssumeRoleWithWebIdentity"), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fifty_at_once_share_one_token() {
+    let role = format!("  mapRoles:\n  - {{roleARN: '{}', username: deployer}}", keys::DEPLOYER_ROLE);
+    let Some(world) = World::start(&role).await else { return };
+    let bob = person(&world.cluster, &BOB.key(), &["--role-arn", keys::DEPLOYER_ROLE, "--cache"]).await;
+    let bob = at_sts(bob, &world);
+    assert_eq!(bob.name().await.as_deref(), Some("deployer"));
+    let mut all: JoinSet<Option<String>> = (0..50)
+        .map(|_| {
+            let bob = bob.clone();
+            async move { bob.name().await }
+        })
+        .collect();
+    while let Some(name) = all.join_next().await {
+        assert_eq!(name.expect("kubectl runs").as_deref(), Some("deployer"));
+    }
+    assert_eq!(runs(&bob), 51);
+    assert_eq!((asked(&world, "AssumeRole"), asked(&world, "GetCallerIdentity")), (1, 1));
+}
+
+/// client-go runs the plugin again on each 401. What is refused costs STS one call all the same.
+#[tokio::test]
+async fn whoever_is_refused_asks_a_few_times() {
+    let Some(world) = World::start("  backendMode: [MountedFile]").await else { return };
+    let eve = person(&world.cluster, &EVE.key(), &["--cache"]).await;
+    for (arguments, most) in [(&["auth", "whoami"][..], 2), (&["get", "configmaps"], 6)] {
+        let before = runs(&eve);
+        assert!(is_unauthorized(&eve.run(arguments).await));
+        let count = runs(&eve) - before;
+        assert!((1..=most).contains(&count), "{arguments:?}: {count}");
+    }
+    assert_eq!(asked(&world, "GetCallerIdentity"), 1, "one token, vouched for once");
+}

@@ -1,0 +1,50 @@
+//! Programs of others that scenarios run as they are, each installed by a script in `tests/tools` when it is first asked for.
+//!
+//! Where that fails, the scenario says so and holds for nothing, unless `HERALD_REQUIRE_TOOLS` is set, as it is in CI.
+
+use std::{
+    path::PathBuf,
+    process::{Command, Stdio},
+    sync::OnceLock,
+};
+
+use crate::herald::repository;
+
+type Installed = OnceLock<Result<(), String>>;
+
+/// The AWS CLI.
+///
+/// # Panics
+///
+/// When it cannot be had where it must be.
+#[must_use]
+pub fn aws_cli() -> Option<PathBuf> {
+    static INSTALLED: Installed = OnceLock::new();
+    installed("aws-cli", &INSTALLED).then(|| repository().join("target/tools/aws-cli/bin/aws"))
+}
+
+/// The folder of `apiserver` and `kubectl`, made of Kubernetes' own libraries.
+///
+/// # Panics
+///
+/// When they cannot be had where they must be.
+#[must_use]
+pub fn kubernetes() -> Option<PathBuf> {
+    static INSTALLED: Installed = OnceLock::new();
+    installed("kubernetes", &INSTALLED).then(|| repository().join("target/e2e"))
+}
+
+fn installed(name: &str, once: &Installed) -> bool {
+    let Err(why) = once.get_or_init(|| run(name)) else { return true };
+    assert!(std::env::var_os("HERALD_REQUIRE_TOOLS").is_none(), "tests/tools/{name} failed: {why}");
+    eprintln!("skipped: tests/tools/{name} failed here: {why}");
+    false
+}
+
+fn run(name: &str) -> Result<(), String> {
+    let mut script = Command::new(repository().join("tests/tools").join(name));
+    // Without a network, pip gives up soon.
+    script.envs([("PIP_RETRIES", "1"), ("PIP_DEFAULT_TIMEOUT", "15")]).stdin(Stdio::null());
+    let output = script.output().map_err(|error| error.to_string())?;
+    if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).trim().to_owned()) }
+}
