@@ -55,6 +55,7 @@ pub mod reload;
 mod remark;
 mod repair;
 mod sources;
+pub mod static_pod;
 mod yaml_error;
 
 use backend_mode::BackendMode;
