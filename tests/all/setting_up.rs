@@ -109,7 +109,7 @@ async fn an_api_server_is_pointed_at_the_webhook_and_away_again() {
     assert_eq!(text(), patched);
     assert_eq!(fs::read_to_string(place("webhook/kube-apiserver.yaml.before")).expect("a copy"), MANIFEST);
     let left: Vec<PathBuf> = fs::read_dir(&manifests).expect("a folder").flatten().map(|entry| entry.path()).collect();
-    assert_eq!(left, [manifest.clone()], "the kubelet would run a second file as well");
+    assert_eq!(left, std::slice::from_ref(&manifest), "the kubelet would run a second file as well");
 
     let undo = [&patch[..], &["--undo"]].concat();
     herald("herald", node.path(), &undo).await.success().expect("it is undone");

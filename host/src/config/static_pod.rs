@@ -166,7 +166,7 @@ impl Pod {
         let words = ["command", "args"].map(|key| self.json.pointer(&self.pointer(key)).and_then(Json::as_array));
         let words: Vec<&str> = words.into_iter().flatten().flatten().filter_map(Json::as_str).collect();
         let Some(at) = words.iter().position(|word| word.split('=').next() == Some(FLAG)) else { return Ok(false) };
-        let value = words[at].split_once('=').map(|(_, value)| value).or(words.get(at + 1).copied());
+        let value = words[at].split_once('=').map(|(_, value)| value).or_else(|| words.get(at + 1).copied());
         if value == Some(path) { Ok(true) } else { Err(StaticPodError::Other(words[at].to_owned())) }
     }
 
