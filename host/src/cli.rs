@@ -127,6 +127,7 @@ Examples:
   herald add role --rolearn ARN --username admin:{{SessionName}} --groups system:masters
                                                    map a role in the cluster's aws-auth; `herald list` shows it
   herald init -i my-cluster                        certificate, key and webhook kubeconfig, before the first start
+  herald init -i my-cluster --emit daemonset       a file for the cluster's set-up, with your values
   herald policy build policies/session-groups      a policy's crate becomes a component";
 
 /// `EX_CONFIG`: something is wrong with the configuration.

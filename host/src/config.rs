@@ -20,6 +20,7 @@ use std::{
     io::{BufRead as _, BufReader, Read as _},
     path::{Path, PathBuf},
     sync::Arc,
+    time::SystemTime,
 };
 
 use serde::Deserialize;
@@ -55,9 +56,10 @@ pub mod reload;
 mod remark;
 mod repair;
 mod sources;
+pub mod static_pod;
 mod yaml_error;
 
-use backend_mode::BackendMode;
+use backend_mode::{BackendMode, Written};
 use file::Places;
 
 pub use build::Shared;
@@ -110,6 +112,8 @@ pub struct Config {
     pub dynamic_file_strict: bool,
     /// `server.dynamicBackendModePath`: a file that names the sources instead, while it is there. Default none.
     pub backend_mode_file: Option<PathBuf>,
+    /// When that file was written, by its own word.
+    pub backend_mode_written: Option<SystemTime>,
     /// `server.identityMappingStatus`: one replica writes the status of IAMIdentityMappings, with CRD among `sources`.
     /// Default true.
     pub identity_mapping_status: bool,
@@ -290,7 +294,8 @@ impl Config {
     /// Puts the sources of `server.dynamicBackendModePath` in place, and gives the text that says so.
     fn read_backend_mode(&mut self) -> Result<String, ConfigError> {
         let Some(file) = &self.backend_mode_file else { return Ok(String::new()) };
-        let Some((modes, text)) = backend_mode::read(file)? else { return Ok(String::new()) };
+        let Some(Written { modes, text, at }) = backend_mode::read(file)? else { return Ok(String::new()) };
+        self.backend_mode_written = at;
         let file = file.clone();
         let fault = |what| ConfigError::Build { file, what };
         self.sources = self.checked_sources(&modes, "backendMode").map_err(fault)?;
@@ -375,6 +380,7 @@ impl Default for Config {
             dynamic_file: None,
             dynamic_file_strict: false,
             backend_mode_file: None,
+            backend_mode_written: None,
             identity_mapping_status: true,
             serving: false,
             policies: Vec::new(),

@@ -221,3 +221,165 @@ fn the_kubeconfig_runs_the_plugin() {
     assert_eq!(exec["apiVersion"], "client.authentication.k8s.io/v1");
     assert_eq!((exec["command"].as_str(), exec["args"][0].as_str()), (Some("herald"), Some("token")));
 }
+
+// === Files of kops, kubeadm and of older guides ===
+
+fn one<'a>(documents: &'a [Value], kind: &str) -> &'a Value {
+    documents.iter().find(|document| document["kind"] == kind).expect("there is one")
+}
+
+fn config_map(documents: &[Value]) -> Config {
+    loads("config.yaml", one(documents, "ConfigMap")["data"]["config.yaml"].as_str().expect("a text"))
+}
+
+/// Where the container's `path` is on the machine.
+fn on_the_machine(pod: &Value, path: &str) -> String {
+    let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
+    let mounts = list(&pod["containers"][0]["volumeMounts"]);
+    let folder = |mount: &Value| mount["mountPath"].as_str().expect("a path").trim_end_matches('/').to_owned();
+    let mount = mounts.iter().find(|mount| Path::new(path).starts_with(folder(mount))).expect("it is mounted");
+    let volumes = list(&pod["volumes"]);
+    let volume = volumes.iter().find(|volume| volume["name"] == mount["name"]).expect("a volume");
+    let host = volume["hostPath"]["path"].as_str().expect("of the machine").trim_end_matches('/');
+    path.replace(&folder(mount), host)
+}
+
+/// The flags of the pod's server by their names.
+fn flag<'a>(pod: &'a Value, name: &str) -> &'a str {
+    let words = pod["containers"][0]["args"].as_array().expect("a list").iter().filter_map(Value::as_str);
+    words.filter_map(|word| word.split_once('=')).find(|(flag, _)| *flag == name).expect("it is given").1
+}
+
+#[test]
+fn the_hooks_of_kops_bring_what_api_server_and_daemon_set_look_for() {
+    let by = |name: &str| documents(name).remove(0);
+    let (with_cli, with_docker) = (by("deploy/kops-hook.yaml"), by("deploy/kops-hook-docker.yaml"));
+    let pods = documents("deploy/herald-kops.yaml");
+    let pod = &one(&pods, "DaemonSet")["spec"]["template"]["spec"];
+    let pregenerated = pod["containers"][0]["args"].as_array().expect("a list");
+    assert!(pregenerated.contains(&"--kubeconfig-pregenerated".into()));
+    assert_eq!(config_map(&pods).rules.len(), 1);
+    for spec in [&with_cli, &with_docker] {
+        let kubeconfig = spec["kubeAPIServer"]["authenticationTokenWebhookConfigFile"].as_str().expect("a path");
+        assert_eq!(on_the_machine(pod, flag(pod, "--generate-kubeconfig")), kubeconfig);
+        assert!(kubeconfig.starts_with(&on_the_machine(pod, flag(pod, "--state-dir"))), "one folder for all three");
+        let hook = &spec["hooks"][0];
+        assert_eq!(hook["name"], "kops-hook-authenticator-config.service");
+        assert_eq!((&hook["before"][0], &hook["roles"][0]), (&"kubelet.service".into(), &"Master".into()));
+        let unit = hook["manifest"].as_str().expect("a unit of systemd");
+        assert!(unit.contains("\nType=oneshot\n"), "{unit}");
+        let steps: Vec<&str> = unit.lines().filter_map(|line| line.strip_prefix("ExecStart=")).collect();
+        let folder = kubeconfig.trim_end_matches("/kubeconfig.yaml");
+        assert_eq!((steps.len(), steps[0]), (2, format!("/bin/mkdir -p {folder}").as_str()));
+        let store = "s3://my-state-store/my-cluster.example.com/addons/authenticator";
+        assert!(steps[1].ends_with(&format!("aws s3 cp --recursive {store} {folder}/")), "{unit}");
+    }
+    let docker = with_docker["hooks"][0]["manifest"].as_str().expect("a unit");
+    let digest = docker.split("@sha256:").nth(1).expect("pinned").split(' ').next().expect("a digest");
+    assert!(digest.len() == 64 && digest.bytes().all(|byte| byte.is_ascii_hexdigit()), "{digest}");
+    assert!(docker.contains("docker run --net=host --rm -v /srv/kubernetes/herald:/srv/kubernetes/herald "));
+}
+
+#[test]
+fn daemon_sets_run_on_control_planes_of_before_and_of_today() {
+    let old = documents("deploy/old/authenticator.yaml");
+    let (set, config) = (one(&old, "DaemonSet"), config_map(&old));
+    assert_eq!(config.cluster_id.expect("an id").as_str(), "authenticator.abcdefghij.k8s.local");
+    assert_eq!(set["apiVersion"], "extensions/v1beta1");
+    let template = &set["spec"]["template"];
+    assert_eq!(template["metadata"]["annotations"]["scheduler.alpha.kubernetes.io/critical-pod"], "");
+    let pod = &template["spec"];
+    assert_eq!((&pod["hostNetwork"], &set["spec"]["updateStrategy"]["type"]), (&true.into(), &"RollingUpdate".into()));
+    assert_eq!(pod["nodeSelector"]["node-role.kubernetes.io/master"], "");
+    assert_eq!(pod["containers"][0]["resources"]["limits"], serde_json::json!({"memory": "20Mi", "cpu": "100m"}));
+    let place = "/srv/kubernetes/heptio-authenticator-aws";
+    assert_eq!(on_the_machine(pod, flag(pod, "--state-dir")), place);
+    assert_eq!(on_the_machine(pod, flag(pod, "--generate-kubeconfig")), format!("{place}/kubeconfig.yaml"));
+
+    for name in ["deploy/herald-kops.yaml", "deploy/herald.yaml", "deploy/ack.yaml"] {
+        let documents = documents(name);
+        let set = one(&documents, "DaemonSet");
+        let (labels, pod) = (&set["spec"]["template"]["metadata"]["labels"], &set["spec"]["template"]["spec"]);
+        assert_eq!(set["apiVersion"], "apps/v1", "{name}");
+        assert_eq!(&set["spec"]["selector"]["matchLabels"], labels, "{name}");
+        assert_eq!((&pod["hostNetwork"], &set["metadata"]["namespace"]), (&true.into(), &"kube-system".into()));
+        let critical = pod["priorityClassName"].as_str().expect("a class");
+        assert!(critical.starts_with("system-") && critical.ends_with("-critical"), "{name}: {critical}");
+        let tolerated = pod["tolerations"].to_string();
+        assert!(tolerated.contains("node-role.kubernetes.io/control-plane"), "{name}");
+        assert!(tolerated.contains("CriticalAddonsOnly"), "{name}");
+    }
+    let kops = documents("deploy/herald-kops.yaml");
+    let pod = &one(&kops, "DaemonSet")["spec"]["template"]["spec"];
+    let required = &pod["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"];
+    let terms: Vec<&str> = required["nodeSelectorTerms"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .filter_map(|term| term["matchExpressions"][0]["key"].as_str())
+        .collect();
+    assert_eq!(terms, ["node-role.kubernetes.io/control-plane", "node-role.kubernetes.io/master"]);
+}
+
+#[test]
+fn kubeadm_mounts_the_folder_of_the_flag() {
+    for version in ["v1beta3", "v1beta4"] {
+        let document = documents(&format!("deploy/kubeadm-{version}.yaml")).remove(0);
+        assert_eq!(document["apiVersion"], format!("kubeadm.k8s.io/{version}"));
+        let server = &document["apiServer"];
+        let flag = "authentication-token-webhook-config-file";
+        let arguments = &server["extraArgs"];
+        let value = if version == "v1beta3" {
+            &arguments[flag]
+        } else {
+            assert_eq!(arguments[0]["name"], flag);
+            &arguments[0]["value"]
+        };
+        let path = Path::new(value.as_str().expect("a path"));
+        assert_eq!(path, server::Config::default().generate_kubeconfig);
+        let (volume, folder) = (&server["extraVolumes"][0], path.parent().and_then(Path::to_str));
+        assert_eq!((volume["mountPath"].as_str(), volume["hostPath"].as_str()), (folder, folder));
+    }
+}
+
+#[test]
+fn the_mappings_of_eks_are_in_force_as_they_are_written() {
+    let checked = CheckedFile::read(&example("deploy/aws-auth.yaml"));
+    let told: Vec<String> = checked.findings.iter().map(|finding| finding.text()).collect();
+    let rules = checked.parts.iter().map(|part| part.config.rules.len()).sum::<usize>();
+    assert!(checked.is_manifest);
+    assert_eq!(rules, 3, "{told:?}");
+    let text = text("deploy/aws-auth.yaml");
+    assert!(text.contains("\n    - groups:\n"), "groups first, as eksctl writes it");
+}
+
+#[test]
+fn a_role_for_people_lets_its_account_alone_assume_it() {
+    let read = |name| serde_json::from_str::<Value>(&text(name)).expect("JSON");
+    let (aws, alibaba) = (read("deploy/iam-role.json"), read("deploy/ram-role.json"));
+    let only = |policy: &Value| -> Value {
+        let statements = policy["Statement"].as_array().expect("a list");
+        assert_eq!(statements.len(), 1);
+        statements[0].clone()
+    };
+    assert_eq!((&aws["Version"], &alibaba["Version"]), (&"2012-10-17".into(), &"1".into()));
+    assert_eq!(only(&aws)["Principal"], serde_json::json!({"AWS": "arn:aws:iam::111122223333:root"}));
+    assert_eq!(only(&aws)["Condition"], serde_json::json!({}));
+    assert_eq!(only(&alibaba)["Principal"], serde_json::json!({"RAM": ["acs:ram::1234567890123456:root"]}));
+    for policy in [&aws, &alibaba] {
+        assert_eq!((&only(policy)["Effect"], &only(policy)["Action"]), (&"Allow".into(), &"sts:AssumeRole".into()));
+    }
+}
+
+#[test]
+fn kubeconfigs_of_older_guides_run_the_plugin_under_its_old_name() {
+    let config = documents("kubeconfig/old.yaml").remove(0);
+    let (name, user) = ("authenticator.abcdefghij.k8s.local", &config["users"][0]);
+    assert_eq!(user["name"], format!("{name}.exec"));
+    assert_eq!(config["contexts"][0]["context"]["user"], user["name"]);
+    let exec = &user["user"]["exec"];
+    assert_eq!(exec["apiVersion"], "client.authentication.k8s.io/v1alpha1");
+    assert_eq!(exec["command"], "heptio-authenticator-aws");
+    let role = "arn:aws:iam::111122223333:role/KubernetesAdmin";
+    assert_eq!(exec["args"], serde_json::json!(["token", "-i", name, "-r", role]));
+}

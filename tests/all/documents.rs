@@ -1,10 +1,28 @@
-//! What the documents say about the repository is there.
+//! What the documents say about the repository and about Herald is there.
 
-use std::path::Path;
+use std::{collections::BTreeSet, path::Path};
 
-use tests::herald::repository;
+use tests::{
+    herald::{Finished, finish, repository, run},
+    sts::{ALICE, BOB, EVE},
+};
 
-const DOCUMENTS: [&str; 5] = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md", "tests/README.md"];
+use crate::support::{CLUSTER, config, draft, fresh, setup, sts, until};
+
+const DOCUMENTS: [&str; 10] = [
+    "README.md",
+    "ARCHITECTURE.md",
+    "CONTRIBUTING.md",
+    "SECURITY.md",
+    "tests/README.md",
+    PROOF,
+    "examples/deploy/README.md",
+    "examples/deploy/from-aws-iam-authenticator.md",
+    "examples/deploy/from-ack-ram-authenticator.md",
+    LOGS,
+];
+const PROOF: &str = "tests/PROOF.md";
+const LOGS: &str = "examples/deploy/logs.md";
 /// What a path from the repository's root starts with.
 const ROOMS: [&str; 6] = ["examples/", "host/", "policies/", "sdk/", "tests/", "wit/"];
 /// What a path from a folder of its own ends with.
@@ -59,4 +77,191 @@ fn links(text: &str) -> impl Iterator<Item = &str> {
         .filter(|target| !target.contains(':'))
         .filter_map(|target| target.split('#').next())
         .filter(|it| !it.is_empty())
+}
+
+fn read(document: &str) -> String {
+    std::fs::read_to_string(repository().join(document)).unwrap_or_else(|error| panic!("{document}: {error}"))
+}
+
+// === tests/PROOF.md ===
+
+/// Every row that the tables have to have: a prefix, and how many.
+const ROWS: [(&str, usize); 5] = [("S0-", 23), ("S1-", 14), ("S2-", 25), ("S3-", 22), ("N", 28)];
+
+#[test]
+fn every_row_has_its_proof() {
+    let table = read(PROOF);
+    let mut missing: BTreeSet<String> =
+        ROWS.iter().flat_map(|(prefix, count)| (1..=*count).map(move |number| format!("{prefix}{number}"))).collect();
+    let mut wrong = Vec::new();
+    for line in table.lines().filter(|line| line.starts_with("| S") || line.starts_with("| N")) {
+        let cells: Vec<&str> = line.trim_matches('|').split(" | ").map(str::trim).collect();
+        let [row, what, proof] = cells[..] else { panic!("three cells: {line}") };
+        if !missing.remove(row) {
+            wrong.push(format!("{row}: there is no such row, or it is there twice"));
+        }
+        let proofs: Vec<&str> = proof.split(", ").collect();
+        assert!(!what.is_empty() && !proofs.is_empty(), "{line}");
+        wrong.extend(proofs.iter().filter_map(|proof| Some(format!("{row}: {}", unproven(proof)?))));
+    }
+    assert_eq!((wrong, missing), (Vec::new(), BTreeSet::new()));
+}
+
+#[test]
+fn proofs_that_are_none_are_told() {
+    for (proof, expected) in [
+        ("`tests/all/documents.rs::every_row_has_its_proof`", None),
+        ("`tests/all/login.rs::a_token_of_herald_becomes_a_user`", None),
+        ("`tests/all/documents.rs::unproven`", Some("no test unproven in tests/all/documents.rs")),
+        ("`tests/all/documents.rs::every_row`", Some("no test every_row in tests/all/documents.rs")),
+        ("`tests/all/gone.rs::a`", Some("no file tests/all/gone.rs")),
+        ("[here](README.md#scenarios-all)", None),
+        ("[here](README.md#gone)", Some("no heading gone in README.md")),
+        ("[here](gone.md#scenarios)", Some("no file gone.md")),
+        ("[here](README.md)", Some("neither a test nor a heading: [here](README.md)")),
+        ("by hand", Some("neither a test nor a heading: by hand")),
+    ] {
+        assert_eq!(unproven(proof).as_deref(), expected, "{proof}");
+    }
+}
+
+/// Why a cell of the table proves nothing.
+fn unproven(proof: &str) -> Option<String> {
+    let quoted = proof.strip_prefix('`').and_then(|rest| rest.strip_suffix('`'));
+    if let Some((file, test)) = quoted.and_then(|quoted| quoted.split_once("::")) {
+        let Ok(text) = std::fs::read_to_string(repository().join(file)) else { return Some(format!("no file {file}")) };
+        return (!has_test(&text, test)).then(|| format!("no test {test} in {file}"));
+    }
+    let linked = proof.split_once("](").and_then(|(_, rest)| rest.strip_suffix(')')?.split_once('#'));
+    let Some((file, anchor)) = linked else { return Some(format!("neither a test nor a heading: {proof}")) };
+    let path = if file.is_empty() { repository().join(PROOF) } else { repository().join("tests").join(file) };
+    let Ok(text) = std::fs::read_to_string(path) else { return Some(format!("no file {file}")) };
+    let found = text
+        .lines()
+        .filter_map(|line| line.trim_start_matches('#').strip_prefix(' ').filter(|_| line.starts_with('#')));
+    (!found.map(slug).any(|slug| slug == anchor)).then(|| format!("no heading {anchor} in {file}"))
+}
+
+/// Whether a function of that name is a test, and one that runs.
+fn has_test(text: &str, name: &str) -> bool {
+    let lines: Vec<&str> = text.lines().map(str::trim).collect();
+    let is_it = |line: &str| {
+        let line = line.strip_prefix("async ").unwrap_or(line);
+        line.strip_prefix("fn ").and_then(|rest| rest.strip_prefix(name)).is_some_and(|rest| rest.starts_with('('))
+    };
+    let attributes = |at: usize| lines[..at].iter().rev().take_while(|line| line.starts_with('#')).copied();
+    (0..lines.len()).filter(|at| is_it(lines[*at])).any(|at| {
+        let attributes: Vec<&str> = attributes(at).collect();
+        let is_test = |line: &&str| line.starts_with("#[test]") || line.starts_with("#[tokio::test");
+        attributes.iter().any(is_test) && !attributes.iter().any(|line| line.contains("ignore"))
+    })
+}
+
+/// A heading as the anchor that readers of Markdown make of it.
+fn slug(heading: &str) -> String {
+    let kept = heading.trim().chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+    kept.flat_map(char::to_lowercase).map(|c| if c == ' ' { '-' } else { c }).collect()
+}
+
+// === Commands ===
+
+#[test]
+fn the_readme_has_five_steps() {
+    let readme = read("README.md");
+    let section = readme.split("## Use it in five steps\n").nth(1).and_then(|rest| rest.split("\n## ").next());
+    let section = section.expect("the steps");
+    let steps: Vec<&str> = section
+        .lines()
+        .filter(|line| line.starts_with(|c: char| c.is_ascii_digit()))
+        .map(|line| line.split("**").nth(1).expect("a title"))
+        .collect();
+    let titles = ["An IAM role", "Herald as a DaemonSet", "The API server's flag", "Who is who", "kubectl"];
+    assert_eq!(steps.len(), titles.len());
+    for (step, title) in steps.iter().zip(titles) {
+        assert!(step.starts_with(title), "{step}");
+    }
+    let flag = "--authentication-token-webhook-config-file=/etc/kubernetes/herald/kubeconfig.yaml";
+    for needed in ["sts:AssumeRole", "kubectl apply -f herald.yaml", flag, "mapRoles:", "args: [token, -i,"] {
+        assert!(section.contains(needed), "{needed}");
+    }
+    let alibaba = read("examples/deploy/from-ack-ram-authenticator.md");
+    let section = alibaba.split("## From nothing\n").nth(1).and_then(|rest| rest.split("\n## ").next());
+    let steps = section.expect("the steps").lines().filter(|line| line.starts_with(|c: char| c.is_ascii_digit()));
+    assert_eq!(steps.count(), 6);
+}
+
+/// Commands that have commands of their own.
+const WITH_COMMANDS: [&str; 5] = ["add", "credential-plugin", "eks", "policy", "remove"];
+
+/// Every command and every option that a document shows is there.
+#[tokio::test]
+async fn commands_in_them_are_understood() {
+    let mut seen = 0;
+    for document in DOCUMENTS {
+        let text = read(document);
+        for line in commands(&text) {
+            let words: Vec<&str> = line.split_whitespace().skip(1).collect();
+            let depth = if words.first().is_some_and(|word| WITH_COMMANDS.contains(word)) { 2 } else { 1 };
+            let arguments = [&words[..depth.min(words.len())], &["--help"]].concat();
+            let help = run(&arguments, [("HOME", "/")]).await.and_then(Finished::success);
+            let help = help.unwrap_or_else(|error| panic!("{document}: {line}: {error}")).stdout;
+            for option in words.iter().filter(|word| word.starts_with("--")) {
+                let option = option.split('=').next().unwrap_or_default();
+                assert!(help.contains(option), "{document}: {line}: there is no {option}");
+            }
+            seen += 1;
+        }
+    }
+    assert!(seen > 12, "the documents have been read: {seen}");
+}
+
+/// The commands of Herald in fences and in code, up to the pipe or the remark behind them.
+fn commands(text: &str) -> Vec<&str> {
+    let fenced = text.split("```").skip(1).step_by(2).flat_map(str::lines);
+    let spans = text.split("```").step_by(2).flat_map(|text| text.split('`').skip(1).step_by(2));
+    let starts =
+        |line: &&str| line.starts_with("herald ") && line.split(' ').nth(1).is_some_and(|word| !word.is_empty());
+    let pieces = fenced.flat_map(|line| line.split(" | ")).chain(spans);
+    let trimmed = pieces.map(|line| line.trim().split(" # ").next().unwrap_or_default().trim_end());
+    trimmed.filter(starts).collect()
+}
+
+#[tokio::test]
+async fn the_log_page_finds_its_lines() {
+    let page = read(LOGS);
+    let searches: Vec<&str> = page
+        .lines()
+        .filter_map(|line| line.strip_prefix("grep -F '")?.split_once("' herald.log"))
+        .map(|(words, _)| words)
+        .collect();
+    assert!(searches.len() > 5, "{searches:?}");
+    let sts = sts().await;
+    let server = setup(&sts, &config("")).start().await.expect("a server");
+    let old = tests::tokens::Draft::new(&BOB, CLUSTER, tests::now() - std::time::Duration::from_secs(3600));
+    for token in [fresh(&BOB), draft(&EVE).token(), fresh(&ALICE), old.token()] {
+        server.review(&token).await.expect("an answer");
+    }
+    server.configure(&config("").replace("bob", "robert")).expect("a file");
+    let log = server.stderr.text();
+    let found = |words: &str| server.stderr.text().lines().any(|line| line.contains(words));
+    until(async || server.audit().len() >= 4 && found("configuration")).await;
+    let none: Vec<&str> = searches.into_iter().filter(|words| !found(words)).collect();
+    assert_eq!(none, [""; 0], "{log}");
+
+    // The same under an old name, in the words that scripts look for.
+    let folder = tempfile::tempdir().expect("a folder");
+    let link = folder.path().join("aws-iam-authenticator");
+    std::os::unix::fs::symlink(tests::herald::binary().expect("herald"), &link).expect("a link");
+    std::fs::write(folder.path().join("config.yaml"), config("")).expect("a file");
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let mut command = tokio::process::Command::new("timeout");
+    command.args(["--signal=TERM", "2", &link.display().to_string(), "server", "--port", "0", "--config"]);
+    command.arg(path("config.yaml")).arg(format!("--state-dir={}", path("state")));
+    command.arg(format!("--generate-kubeconfig={}", path("kubeconfig.yaml"))).args(["--health-port", "0"]);
+    let log = finish(command).await.expect("it runs").stderr;
+    let line = format!(
+        "level=info msg=\"reconfigure your apiserver with `--authentication-token-webhook-config-file={}` to enable (assuming default hostPath mounts)\"",
+        path("kubeconfig.yaml")
+    );
+    assert!(log.contains(&line), "{log}");
 }

@@ -148,3 +148,19 @@ async fn verify_shows_the_caller_and_the_decision() {
     assert_ne!(unmapped.code, Some(0));
     assert!(format!("{}{}", unmapped.stdout, unmapped.stderr).contains("not_mapped"), "{unmapped:?}");
 }
+
+/// They share no state: what one has never seen is as good there.
+#[tokio::test]
+async fn a_token_is_good_at_every_copy_of_the_webhook() {
+    let (sts, first) = start("").await;
+    let second = start_beside(&sts, &config("")).await;
+    let token = fresh(&ALICE);
+    for server in [&first, &second, &first] {
+        let answer = server.review(&token).await.expect("an answer");
+        assert_eq!(answer.username().as_deref(), Some("dev:alice"), "{}", answer.text);
+    }
+    assert_ne!(first.ca_pem, second.ca_pem, "not even a certificate");
+    first.stop().await.expect("an end");
+    let answer = second.review(&token).await.expect("an answer");
+    assert_eq!(answer.username().as_deref(), Some("dev:alice"), "{}", answer.text);
+}

@@ -22,6 +22,7 @@ mod refusals;
 mod reload;
 mod secrecy;
 mod server_room;
+mod setting_up;
 mod sharing;
 mod sources;
 mod sts_in_trouble;

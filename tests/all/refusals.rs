@@ -10,7 +10,7 @@ use tests::{
 
 use crate::{
     altered::with_another_byte_anywhere,
-    support::{CLUSTER, decisions, draft, fresh, login_with, start},
+    support::{CLUSTER, decisions, draft, fresh, login_with, start, until},
 };
 
 /// A token that somebody published, long expired.
@@ -76,6 +76,22 @@ async fn what_sts_refuses_is_refused() {
         assert!(answer.is_plain_refusal(), "{fault:?}: {}", answer.text);
     }
     assert_eq!(decisions(&server, "denied", "sts_refused").await, 6.0);
+}
+
+/// No stage is asked about a caller whom STS does not vouch for, whatever a mapping would say.
+#[tokio::test]
+async fn whoever_is_refused_by_sts_is_never_mapped() {
+    let (_sts, server) = start("").await;
+    let answer = server.review(&Draft { secret: "another".to_owned(), ..draft(&BOB) }.token()).await;
+    assert!(answer.expect("an answer").is_plain_refusal());
+    let good = server.review(&fresh(&BOB)).await.expect("an answer");
+    assert_eq!(good.username().as_deref(), Some("bob"));
+    until(async || server.audit().len() == 2).await;
+    let [refused, allowed] = &server.audit()[..] else { panic!("two lines: {}", server.stderr.text()) };
+    assert_eq!(refused["reason"], "sts_refused");
+    assert!(refused["stages"].as_array().is_none_or(Vec::is_empty), "{refused}");
+    assert!(refused["user"].is_null() && refused["caller"].is_null(), "{refused}");
+    assert_eq!(allowed["stages"].as_array().map(Vec::len), Some(1), "{allowed}");
 }
 
 #[tokio::test]

@@ -20,6 +20,9 @@ use crate::{
     server::{self, Hostname},
 };
 
+mod emit;
+mod static_pod;
+
 /// Make the certificate, its key and the webhook kubeconfig before the server runs.
 ///
 /// Writes `cert.pem`, `key.pem` and `herald.kubeconfig` into the working directory, or where the
@@ -46,6 +49,18 @@ pub struct Command {
     /// Give the files and their folders to this user, as an init container that is root does [default: nobody else].
     #[arg(long, value_name = "UID:GID")]
     owner: Option<Owner>,
+    /// Print a file for a cluster's set-up instead, with your values in it; no file is made.
+    #[arg(long, value_enum, value_name = "WHAT", conflicts_with_all = ["rotate", "owner", "patch_static_pod"])]
+    emit: Option<emit::What>,
+    #[command(flatten)]
+    values: emit::Values,
+    /// Make the files in their final places, then put the flag and the mount into this manifest of an API server, once.
+    /// The manifest before is kept beside the kubeconfig.
+    #[arg(long, value_name = "FILE", conflicts_with = "rotate")]
+    patch_static_pod: Option<PathBuf>,
+    /// Take the flag and the mount out of the manifest again, and make no files.
+    #[arg(long, requires = "patch_static_pod", conflicts_with = "owner")]
+    undo: bool,
 }
 
 /// A user and a group by their numbers.
@@ -66,9 +81,21 @@ impl Command {
     ///
     /// Any [`server::Error`].
     pub fn run(&self, config: &Config, globals: &Globals, now: SystemTime, out: &mut impl Write) -> anyhow::Result<()> {
+        if let Some(what) = self.emit {
+            return Ok(out.write_all(self.values.render(what, config, globals.name)?.as_bytes())?);
+        }
+        let configured = FeatureGate::configured_init(&globals.feature_gates) || self.patch_static_pod.is_some();
+        let mut places = config.server.clone();
+        self.apply(&mut places, globals.name, configured);
+        if let (Some(manifest), true) = (&self.patch_static_pod, self.undo) {
+            return static_pod::undo(manifest, &places.generate_kubeconfig, out);
+        }
         let cluster_id = super::cluster_id(config)?.as_str();
-        let configured = FeatureGate::configured_init(&globals.feature_gates);
-        self.make(config.server.clone(), (cluster_id, globals.name, configured), now, out)
+        self.make(config.server.clone(), (cluster_id, globals.name, configured), now, out)?;
+        match &self.patch_static_pod {
+            Some(manifest) => static_pod::patch(manifest, &places.generate_kubeconfig, out),
+            None => Ok(()),
+        }
     }
 
     /// `configured`: places that no option gives are the configuration's, not the working directory.
@@ -89,7 +116,8 @@ impl Command {
         if let Some(owner) = self.owner {
             owner.take(&config)?;
         }
-        let report = Report { made: pair.is_new(), config: &config, final_places, cluster_id, name };
+        let in_place = self.patch_static_pod.is_some();
+        let report = Report { made: pair.is_new(), config: &config, final_places, cluster_id, name, in_place };
         Ok(report.print(out)?)
     }
 
@@ -161,6 +189,8 @@ struct Report<'a> {
     final_places: (PathBuf, PathBuf),
     cluster_id: &'a str,
     name: Name,
+    /// Whether nothing is left to do by hand.
+    in_place: bool,
 }
 
 // === impl Report ===
@@ -173,7 +203,7 @@ impl Report<'_> {
         writeln!(out, "{verb} {}", plain(&certificate))?;
         writeln!(out, "{verb} {}", plain(&key))?;
         writeln!(out, "wrote {}", plain(&self.config.generate_kubeconfig))?;
-        self.next_steps(&certificate, &key, out)
+        if self.in_place { Ok(()) } else { self.next_steps(&certificate, &key, out) }
     }
 
     fn next_steps(&self, certificate: &Path, key: &Path, out: &mut impl Write) -> std::io::Result<()> {
@@ -223,6 +253,10 @@ mod tests {
             generate_kubeconfig: Some(folder.join(KUBECONFIG)),
             rotate: false,
             owner: None,
+            emit: None,
+            values: emit::Values::default(),
+            patch_static_pod: None,
+            undo: false,
         }
     }
 
@@ -288,14 +322,7 @@ mod tests {
         fn check(name: Name, configured: bool, state_dir: &str, kubeconfig: &str) {
             let mut config = server::Config::default();
             name.place(&mut config);
-            let command = Command {
-                hostname: None,
-                address: None,
-                state_dir: None,
-                generate_kubeconfig: None,
-                rotate: false,
-                owner: None,
-            };
+            let command = Command { state_dir: None, generate_kubeconfig: None, ..command(Path::new("")) };
             command.apply(&mut config, name, configured);
             assert_eq!(plain(&config.state_dir.join("cert.pem")).to_string(), format!("{state_dir}cert.pem"));
             assert_eq!(config.generate_kubeconfig, Path::new(kubeconfig));

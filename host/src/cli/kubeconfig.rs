@@ -12,7 +12,11 @@ use anyhow::{Context as _, bail, ensure};
 use rustls_pki_types::{CertificateDer, pem::PemObject as _};
 
 use super::{Globals, token::parse_role};
-use crate::{kubernetes::kubeconfig::client::Entry, provider::ClusterId};
+use crate::{
+    caller::arn::ACS_PARTITION,
+    kubernetes::kubeconfig::client::Entry,
+    provider::{Cloud, ClusterId},
+};
 
 /// Put a cluster into your kubeconfig, with `herald token` to log in.
 ///
@@ -29,6 +33,9 @@ pub struct Command {
     /// system's.
     #[arg(long, value_name = "FILE")]
     certificate_authority: Option<PathBuf>,
+    /// Cloud whose credentials sign: aws or alibaba. Default: as `herald token` finds it.
+    #[arg(long)]
+    provider: Option<Cloud>,
     /// ARN of a role to assume for this cluster.
     #[arg(short, long, visible_alias = "role", value_name = "ARN")]
     role_arn: Option<String>,
@@ -92,11 +99,16 @@ impl Command {
         if let Some(server) = &self.server {
             ensure!(server.starts_with("https://"), "--server {server}: must start with https://");
         }
+        let cloud = self.provider.or_else(|| globals.name.cloud()).unwrap_or(Cloud::Aws);
         if let Some(role) = &self.role_arn {
-            parse_role(role)?;
+            let is_alibabas = parse_role(role)?.arn.partition() == ACS_PARTITION;
+            ensure!(is_alibabas == (cloud == Cloud::Alibaba), "role {role}: of another cloud, see --provider");
         }
         let name = self.name.as_str();
         let mut args = vec!["token", "-i", globals.cluster_id.as_ref().map_or(name, ClusterId::as_str)];
+        if let Some(cloud) = self.provider {
+            args.extend(["--provider", cloud.name()]);
+        }
         let options = [("--region", &self.region), ("--profile", &self.profile), ("--role", &self.role_arn)];
         for (option, value) in options {
             args.extend(value.iter().flat_map(|value| [option, value]));

@@ -3,7 +3,12 @@
 //! The file of its own is JSON, `{"LastUpdatedDateTime": "…", "Version": "…", "backendMode": "MountedFile
 //! DynamicFile"}`, and goes over both others while it is there.
 
-use std::{fs, io::ErrorKind, path::Path};
+use std::{
+    fs,
+    io::ErrorKind,
+    path::Path,
+    time::{Duration, SystemTime},
+};
 
 use serde::{
     Deserialize, Deserializer,
@@ -21,19 +26,36 @@ pub(super) struct BackendMode(pub(super) Vec<String>);
 struct Document {
     #[serde(rename = "backendMode", alias = "BackendMode", alias = "backendmode")]
     backend_mode: BackendMode,
+    #[serde(rename = "LastUpdatedDateTime", default)]
+    last_updated: serde_json::Value,
+}
+
+/// What a file of its own says.
+pub(super) struct Written {
+    pub(super) modes: BackendMode,
+    /// The whole of it.
+    pub(super) text: String,
+    /// When its writer wrote it, by his own word.
+    pub(super) at: Option<SystemTime>,
 }
 
 /// What the file at `path` says; `None` if there is no such file.
-pub(super) fn read(path: &Path) -> Result<Option<(BackendMode, String)>, ConfigError> {
+pub(super) fn read(path: &Path) -> Result<Option<Written>, ConfigError> {
     let text = match fs::read_to_string(path) {
         Ok(text) => text,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         Err(cause) => return Err(ConfigError::Unreadable { file: path.to_owned(), cause }),
     };
     let document: Result<Document, _> = serde_json::from_str(&text);
-    let Document { backend_mode } =
+    let Document { backend_mode: modes, last_updated } =
         document.map_err(|error| ConfigError::Build { file: path.to_owned(), what: error.to_string() })?;
-    Ok(Some((backend_mode, text)))
+    let at = last_updated.as_str().and_then(moment);
+    Ok(Some(Written { modes, text, at }))
+}
+
+/// The moment of `LastUpdatedDateTime`: whole seconds since 1970, as text.
+pub(super) fn moment(text: &str) -> Option<SystemTime> {
+    SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(text.parse().ok()?))
 }
 
 // === impl BackendMode ===

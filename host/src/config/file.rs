@@ -253,6 +253,7 @@ impl Reader<'_> {
             dynamic_file,
             dynamic_file_strict,
             backend_mode_file,
+            backend_mode_written: None,
             identity_mapping_status,
             policies,
             policy_engine,

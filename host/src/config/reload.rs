@@ -179,6 +179,11 @@ impl Worker {
         loaded.log();
         self.warn_of_restart(&loaded.config);
         self.current.store(Arc::new(next));
+        if let Some(written) = loaded.config.backend_mode_written
+            && self.config.backend_mode_written != Some(written)
+        {
+            self.metrics().old_dynamic_latency("dynamic_backend_mode", written, (self.clock)());
+        }
         shared.replace(&mut self.shared);
         self.config = loaded.config;
         self.watcher.follow(self.config.files());

@@ -27,8 +27,7 @@ fn says(text: &str, expected: &Expect) {
 fn maps(text: &str, arn: &str, expected: &str) {
     let loaded = parse(text).expect("the file loads");
     let caller = caller(arn);
-    let found =
-        loaded.config.rules.find(&caller, std::time::SystemTime::UNIX_EPOCH).map(|rule| rule.render(&caller, None));
+    let found = loaded.config.rules.find(&caller, SystemTime::UNIX_EPOCH).map(|rule| rule.render(&caller, None));
     let words = match found {
         None => "nobody".to_owned(),
         Some(Ok(mapping)) => format!("{} [{}]", mapping.username, mapping.groups.join(" ")),
@@ -899,7 +898,7 @@ fn bootstrap_admins_are_arns_or_whole_entries() {
     fn check(list: &str, arn: &str, expected: Result<&str, &str>) {
         let found = parse(&format!("server:\n  bootstrapAdmins: {list}\n")).map(|loaded| {
             let caller = caller(arn);
-            let rule = loaded.config.bootstrap_admins.find(&caller, std::time::SystemTime::UNIX_EPOCH);
+            let rule = loaded.config.bootstrap_admins.find(&caller, SystemTime::UNIX_EPOCH);
             rule.map_or_else(|| "nobody".to_owned(), |rule| rule.to_string())
         });
         let words = found.map_err(|error| error.to_string());

@@ -2,7 +2,7 @@
 
 use super::{
     Rules,
-    rule::{PermissionSet, Rule},
+    rule::{ArnGlob, PermissionSet, Rule},
 };
 use crate::caller::{Arn, Caller};
 
@@ -58,7 +58,11 @@ impl Rules {
             let fix = if difference == Difference::Ended { PROLONG.to_owned() } else { sso(caller)? };
             Some(NearMiss { line: rule.line, difference, fix })
         });
-        let mut near: Vec<NearMiss> = roles.chain(sets).collect();
+        let globs = self.globs().filter_map(|(glob, rule)| {
+            let difference = glob_difference(glob, rule, caller)?;
+            Some(NearMiss { line: rule.line, difference, fix: fix(difference, caller, &arn) })
+        });
+        let mut near: Vec<NearMiss> = roles.chain(sets).chain(globs).collect();
         near.sort_by_key(|miss| (miss.difference, miss.line));
         near.truncate(MAX_NEAR);
         near
@@ -102,6 +106,21 @@ fn set_difference(entry: &PermissionSet, rule: &Rule, caller: &Caller) -> Option
         (true, true, false) if alike(entry.name(), &name) => Some(Difference::Name),
         (true, true, true) => ended(rule),
         _ => None,
+    }
+}
+
+/// A glob that fits but for the account, or but for a letter or two in front of its first wildcard.
+fn glob_difference(glob: &ArnGlob, rule: &Rule, caller: &Caller) -> Option<Difference> {
+    let resource = caller.canonical_arn.rsplit(':').next()?.to_ascii_lowercase();
+    match (glob.fits_account(caller), glob.fits_resource(caller)) {
+        (true, true) => ended(rule),
+        (false, true) => Some(Difference::Account),
+        (true, false) => {
+            let (kind, name) = resource.split_once('/')?;
+            let head = name.get(..glob.stem().len()).unwrap_or(name);
+            (glob.is_of_kind(kind) && !glob.stem().is_empty() && alike(glob.stem(), head)).then_some(Difference::Name)
+        }
+        (false, false) => None,
     }
 }
 
@@ -230,6 +249,29 @@ mod tests {
             "arn:aws:iam::123456789012:user/alice",
             Some(("path", "write `arn:aws:iam::123456789012:user/alice`")),
         );
+    }
+
+    #[test]
+    fn globs() {
+        #[track_caller]
+        fn check(glob: &str, change: fn(Rule) -> Rule, expected: Option<&str>) {
+            const ARN: &str = "acs:ram::1234567890123456:assumed-role/dev-eu/alice";
+            let fix = match expected {
+                Some("ended") => "give it a later `notAfter`, or take it out",
+                _ => "write `acs:ram::1234567890123456:role/dev-eu`",
+            };
+            let subject = Subject::Glob(ArnGlob::parse(glob).expect("a glob"));
+            check_rule(subject, change, ARN, expected.map(|label| (label, fix)));
+        }
+        let ended = |rule: Rule| rule.ending(SystemTime::UNIX_EPOCH - Duration::from_secs(1));
+        check("acs:ram::1234567890123456:role/dev-*", ended, Some("ended"));
+        check("acs:ram::6543210987654321:role/dev-*", |rule| rule, Some("account"));
+        check("acs:ram::1234567890123456:role/devops-*", |rule| rule, None);
+        check("acs:ram::1234567890123456:role/dev-ue*", |rule| rule, Some("name"));
+        check("acs:ram::1234567890123456:user/dev-*", |rule| rule, None);
+        check("acs:ram::1234567890123456:role/ops-*", |rule| rule, None);
+        check("acs:ram::6543210987654321:role/ops-*", |rule| rule, None);
+        check("acs:ram::1234567890123456:role/*-us", |rule| rule, None);
     }
 
     #[test]

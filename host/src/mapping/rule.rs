@@ -188,6 +188,11 @@ impl Rules {
         self.by_permission_set.iter()
     }
 
+    /// Every glob, and its entry. The most specific first.
+    pub(super) fn globs(&self) -> impl Iterator<Item = (&ArnGlob, &Rule)> {
+        self.globs.iter().map(|(glob, rule)| (glob, rule))
+    }
+
     /// Every entry, those included that have ended or wait for another one's end. In no order.
     pub fn every(&self) -> impl Iterator<Item = &Rule> {
         let first = self.by_arn.values().chain(self.by_permission_set.values()).chain(self.by_principal_id.values());

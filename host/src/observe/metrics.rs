@@ -326,6 +326,13 @@ impl Metrics {
         }
     }
 
+    /// What was written at `written`, by its writer's word, is in force at `now`: `dynamic_file` or `dynamic_backend_mode`.
+    pub fn old_dynamic_latency(&self, kind: &'static str, written: SystemTime, now: SystemTime) {
+        if let Some(old) = &self.old {
+            old.dynamic_latency(kind, now.duration_since(written).unwrap_or_default());
+        }
+    }
+
     /// A verified-caller look-up: `hit`, `refused` (a remembered refusal), `joined` (single-flight), `miss`.
     pub fn sts_cache(&self, result: &'static str) {
         self.sts_cache.get_or_create(&CacheResult { result }).inc();

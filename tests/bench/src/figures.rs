@@ -19,6 +19,7 @@ use crate::{
 mod cache;
 mod exec;
 mod logins;
+mod mappings;
 mod policy;
 mod process;
 mod report;
@@ -56,6 +57,8 @@ enum Part {
     LoginsH2,
     /// Repeated tokens, and equal tokens at once.
     Cache,
+    /// Large mapping tables.
+    Mappings,
     /// A policy in the path.
     Policy,
     /// The exec plugin's cold starts.
@@ -113,6 +116,7 @@ impl Part {
             Self::Logins => logins::measure(binaries, scale, logins::Protocol::H1).await,
             Self::LoginsH2 => logins::measure(binaries, scale, logins::Protocol::H2).await,
             Self::Cache => cache::measure(binaries, scale).await,
+            Self::Mappings => mappings::measure(binaries, scale).await,
             Self::Policy => policy::measure(binaries, scale).await,
             Self::Exec => exec::measure(binaries, scale),
             Self::Process => process::measure(binaries, scale).await,
@@ -122,11 +126,21 @@ impl Part {
 
 /// A world for these targets, with ten role mappings.
 async fn world(binaries: &Binaries, targets: &[Target], sts_h2: bool) -> anyhow::Result<World> {
+    world_with(binaries, targets, sts_h2, (MapKind::Role, 10, 0)).await
+}
+
+/// A world for these targets, with a table of this kind and size, and tokens spread over so many roles.
+async fn world_with(
+    binaries: &Binaries,
+    targets: &[Target],
+    sts_h2: bool,
+    (map_kind, entries, roles): (MapKind, u64, u64),
+) -> anyhow::Result<World> {
     let arguments = world::Arguments {
         targets: targets.to_vec(),
-        entries: 10,
-        map_kind: MapKind::Role,
-        roles: 0,
+        entries,
+        map_kind,
+        roles,
         server_cpus: Vec::new(),
         sts_h2,
         verify: false,

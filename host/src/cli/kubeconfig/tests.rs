@@ -32,6 +32,18 @@ fn arguments_of_the_plugin() {
         &format!("--name prod --role-arn {role} --profile work --region eu-west-1"),
         &format!("token -i prod --region eu-west-1 --profile work --role {role}"),
     );
+    let ram_role = "acs:ram::1111222233334444:role/Admin";
+    check(
+        &format!("--name c5d2a --provider alibaba --region cn-hangzhou --role-arn {ram_role}"),
+        &format!("token -i c5d2a --provider alibaba --region cn-hangzhou --role {ram_role}"),
+    );
+    for wrong in [
+        format!("--name a --role-arn {ram_role}"),
+        format!("--name a --provider alibaba --role-arn {role}"),
+        "--name a --provider azure".to_owned(),
+    ] {
+        assert!(entry(&wrong).is_err(), "{wrong}");
+    }
     for wrong in
         ["", "--name prod --server http://x", "--name prod -r Admin", "--name prod --certificate-authority /dev/null"]
     {

@@ -65,7 +65,7 @@ impl ConfigMap {
         let accounts = account_list(list, &[ACCOUNTS]).read(&items, &mut entries.findings);
         let (rules, findings, _) = entries.finish();
         let hash = keeper::hash(texts.iter().map(|text| text.as_bytes()));
-        Read { mappings: Mappings { rules, accounts }, warnings: findings.warnings(), refused, hash }
+        Read { mappings: Mappings { rules, accounts }, warnings: findings.warnings(), refused, hash, written: None }
     }
 }
 

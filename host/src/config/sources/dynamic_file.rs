@@ -19,6 +19,7 @@ use super::keeper::{self, Keeper, Read};
 use crate::{
     config::{
         accounts::{self, Accounts, Numbers},
+        backend_mode,
         entry::{Entries, Place, Style, value},
         error::Problem,
         files::{Stamp, Watcher},
@@ -37,6 +38,7 @@ const WATCH_ANEW: u64 = 30;
 /// Lists of a file, which must be lists.
 const LISTS: [&str; 2] = ["mapRoles", "mapUsers"];
 const ACCOUNTS: &str = "mapAccounts";
+const LAST_UPDATED: &str = "LastUpdatedDateTime";
 
 /// Keeps `keeper` in step with the file at `path`, for ever.
 pub(super) async fn follow(path: PathBuf, by_user_id: bool, mut keeper: Keeper) {
@@ -84,6 +86,7 @@ fn load(path: &Path, by_user_id: bool) -> Result<Read, String> {
                 warnings: Vec::new(),
                 refused: Vec::new(),
                 hash: keeper::hash(std::iter::empty()),
+                written: None,
             });
         }
         Err(error) => return Err(format!("{}: {error}", path.display())),
@@ -121,7 +124,9 @@ fn parse(text: &str, by_user_id: bool) -> Result<Read, Problem> {
     let accounts = list.read(items, &mut entries.findings);
     let (rules, findings, _) = entries.finish();
     let hash = keeper::hash([text.as_bytes()].into_iter());
-    Ok(Read { mappings: Mappings { rules, accounts }, warnings: findings.warnings(), refused: Vec::new(), hash })
+    let written = value(keys, LAST_UPDATED).and_then(node::Node::plain).and_then(backend_mode::moment);
+    let mappings = Mappings { rules, accounts };
+    Ok(Read { mappings, warnings: findings.warnings(), refused: Vec::new(), hash, written })
 }
 
 #[cfg(test)]

@@ -69,7 +69,7 @@ pub(super) fn read(target: &Target, objects: &BTreeMap<String, Object>) -> (Read
     let parts = sorted.iter().zip(&specs).flat_map(|(object, spec)| [object.name.as_bytes(), spec.as_bytes()]);
     let hash = keeper::hash(parts);
     let mappings = Mappings { rules, ..Mappings::default() };
-    (Read { mappings, warnings: findings.warnings(), refused: Vec::new(), hash }, verdicts)
+    (Read { mappings, warnings: findings.warnings(), refused: Vec::new(), hash, written: None }, verdicts)
 }
 
 /// The form in which existing programs keep the ARN in `status`, and compare it.

@@ -31,6 +31,8 @@ pub(super) struct Read {
     pub(super) refused: Vec<String>,
     /// Digest of the text it was read from.
     pub(super) hash: String,
+    /// When it was written, by its writer's word, where there is such a word.
+    pub(super) written: Option<SystemTime>,
 }
 
 /// Changes of one set that get a line of their own.
@@ -61,6 +63,9 @@ impl Keeper {
             tracing::warn!(source = self.name, line = at.line, key = path, check = %id, "{}", warning.text());
         }
         let left_out = read.warnings.iter().filter(|finding| finding.severity == Severity::Error).count();
+        if let (Some(written), true) = (read.written, self.hash.is_some()) {
+            self.metrics.old_dynamic_latency("dynamic_file", written, (self.clock)());
+        }
         self.metrics.source_loaded(self.name, read.mappings.len(), left_out + read.refused.len());
         self.replace(&Arc::new(read.mappings), resource_version, &read.hash);
         self.hash = Some(read.hash);

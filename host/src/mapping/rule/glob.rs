@@ -72,10 +72,29 @@ impl ArnGlob {
 
     /// Whether it names `caller`.
     pub(super) fn fits(&self, caller: &Caller) -> bool {
+        self.fits_account(caller) && self.fits_resource(caller)
+    }
+
+    /// Whether it names callers of this one's account.
+    pub(in crate::mapping) fn fits_account(&self, caller: &Caller) -> bool {
+        caller.partition == ACS_PARTITION && is_match(self.account.as_bytes(), caller.account_id.as_str().as_bytes())
+    }
+
+    /// Whether it names callers of this one's kind and name.
+    pub(in crate::mapping) fn fits_resource(&self, caller: &Caller) -> bool {
         let resource = caller.canonical_arn.rsplit(':').next().unwrap_or_default().to_ascii_lowercase();
-        caller.partition == ACS_PARTITION
-            && is_match(self.account.as_bytes(), caller.account_id.as_str().as_bytes())
-            && is_match(self.resource.as_bytes(), resource.as_bytes())
+        caller.partition == ACS_PARTITION && is_match(self.resource.as_bytes(), resource.as_bytes())
+    }
+
+    /// The text in front of its first wildcard, behind the kind: `dev-` of `role/dev-*`.
+    pub(in crate::mapping) fn stem(&self) -> &str {
+        let name = self.resource.split_once('/').map_or("", |(_, name)| name);
+        name.split(WILDCARDS).next().unwrap_or_default()
+    }
+
+    /// Whether it names callers whose resource is `role/…`, `user/…` or the like.
+    pub(in crate::mapping) fn is_of_kind(&self, kind: &str) -> bool {
+        self.resource.split_once('/').is_some_and(|(own, _)| own == kind)
     }
 
     /// By what globs are ordered, the most specific first.

@@ -19,6 +19,9 @@ const PREFIX: &str = "aws_iam_authenticator";
 /// Upper bounds in seconds: those of the Go client library where nobody gives others.
 const BUCKETS: [f64; 11] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
+/// Upper bounds in seconds of what files of other programs take to be in force.
+const DYNAMIC_BUCKETS: [f64; 8] = [1.0, 3.0, 5.0, 10.0, 15.0, 20.0, 30.0, 60.0];
+
 /// Rejections that say that a request is no TokenReview.
 const MALFORMED: [&str; 6] = ["broken_body", "media_type", "method", "not_a_token_review", "slow_body", "too_large"];
 
@@ -45,6 +48,7 @@ pub(super) struct Old {
     responses: Family<Labels<2>, Counter>,
     config_map_failures: Counter,
     dynamic_file_failures: Counter,
+    dynamic_latency: Family<Kind, Histogram, fn() -> Histogram>,
     pub(super) ec2_calls: Counter,
     pub(super) dynamic_file_enabled: Gauge,
     pub(super) dynamic_file_only: Gauge,
@@ -53,6 +57,11 @@ pub(super) struct Old {
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
 pub(super) struct Result {
     result: &'static str,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+pub(super) struct Kind {
+    r#type: &'static str,
 }
 
 /// Labels whose names are not those of fields in Rust.
@@ -69,6 +78,7 @@ impl Old {
             responses: Family::default(),
             config_map_failures: Counter::default(),
             dynamic_file_failures: Counter::default(),
+            dynamic_latency: Family::new_with_constructor(|| Histogram::new(DYNAMIC_BUCKETS)),
             ec2_calls: Counter::default(),
             dynamic_file_enabled: Gauge::default(),
             dynamic_file_only: Gauge::default(),
@@ -76,6 +86,8 @@ impl Old {
         let all = registry.sub_registry_with_prefix(PREFIX);
         all.register("authenticate_latency_seconds", "Time of a login, by its end", old.latency.clone());
         all.register("configmap_watch_failures", "Failed reads of aws-auth", old.config_map_failures.clone());
+        let since = "Time from LastUpdatedDateTime until a file is in force";
+        all.register("dynamic_e2e_latency_seconds", since, old.dynamic_latency.clone());
         all.register("dynamic_file_enabled", "1 if DynamicFile is asked", old.dynamic_file_enabled.clone());
         all.register("dynamic_file_only", "1 if nothing but DynamicFile is asked", old.dynamic_file_only.clone());
         all.register("dynamicfile_failures", "Failed reads of DynamicFile", old.dynamic_file_failures.clone());
@@ -88,6 +100,10 @@ impl Old {
 
     pub(super) fn login(&self, result: &'static str, took: Duration) {
         self.latency.get_or_create(&Result { result }).observe(took.as_secs_f64());
+    }
+
+    pub(super) fn dynamic_latency(&self, kind: &'static str, took: Duration) {
+        self.dynamic_latency.get_or_create(&Kind { r#type: kind }).observe(took.as_secs_f64());
     }
 
     pub(super) fn sts_answer(&self, region: Name, status: Option<u16>, is_throttled: bool) {

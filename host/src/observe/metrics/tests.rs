@@ -156,6 +156,9 @@ fn the_old_names_are_there_for_who_wants_them() {
     metrics.source_failed("CRD", "list");
     metrics.ec2_request("ok", 3, took);
     metrics.old_dynamic_file(true, false);
+    let written = SystemTime::UNIX_EPOCH + Duration::from_secs(100);
+    metrics.old_dynamic_latency("dynamic_file", written, written + Duration::from_secs(4));
+    metrics.old_dynamic_latency("dynamic_backend_mode", written, SystemTime::UNIX_EPOCH);
     let text = metrics.text();
     let kept = |line: &&str| {
         let success = line.contains("success") || !line.contains("_bucket{");
@@ -189,6 +192,10 @@ fn the_old_names_are_there_for_who_wants_them() {
         aws_iam_authenticator_authenticate_latency_seconds_sum{result="success"} 0.02
         aws_iam_authenticator_authenticate_latency_seconds_sum{result="uknown_user"} 0.02
         aws_iam_authenticator_configmap_watch_failures_total 1
+        aws_iam_authenticator_dynamic_e2e_latency_seconds_count{type="dynamic_backend_mode"} 1
+        aws_iam_authenticator_dynamic_e2e_latency_seconds_count{type="dynamic_file"} 1
+        aws_iam_authenticator_dynamic_e2e_latency_seconds_sum{type="dynamic_backend_mode"} 0.0
+        aws_iam_authenticator_dynamic_e2e_latency_seconds_sum{type="dynamic_file"} 4.0
         aws_iam_authenticator_dynamic_file_enabled 1
         aws_iam_authenticator_dynamic_file_only 0
         aws_iam_authenticator_dynamicfile_failures_total 1

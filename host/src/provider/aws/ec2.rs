@@ -89,6 +89,21 @@ struct Shared {
     observer: Box<dyn Observer>,
 }
 
+/// What a page of `DescribeInstances` says of `id`, its private DNS name, and the token of the next page: what a look-up makes
+/// of an answer, for whoever tries answers out.
+///
+/// # Errors
+///
+/// [`Ec2Error`].
+pub fn read_page(status: u16, body: &[u8], id: &InstanceId) -> Result<(String, Option<String>), Ec2Error> {
+    if status != 200 {
+        return Err(answer::failure(status, body));
+    }
+    let mut found = answer::Found::in_region("");
+    let next = found.read(body)?;
+    Ok((found.of(id)?.private_dns_name, next))
+}
+
 /// Longest wait of one login, well inside the 30 s after which kube-apiserver gives up on a webhook.
 const DEADLINE: Duration = Duration::from_secs(6);
 

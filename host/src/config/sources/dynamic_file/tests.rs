@@ -28,6 +28,22 @@ fn file(more: &str) -> String {
 }
 
 #[test]
+fn its_writer_may_say_when() {
+    for (written, expected) in [
+        ("\"1700000000\"", Some(1_700_000_000)),
+        ("1700000000", None),
+        ("\"yesterday\"", None),
+        ("\"-1\"", None),
+        ("\"18446744073709551615\"", None),
+    ] {
+        let text = format!("{{\"LastUpdatedDateTime\": {written}}}");
+        let found = parse(&text, false).expect("a file").written;
+        let seconds = found.map(|at| at.duration_since(SystemTime::UNIX_EPOCH).expect("later").as_secs());
+        assert_eq!(seconds, expected, "{written}");
+    }
+}
+
+#[test]
 fn entries_match_by_arn() {
     let role = r#""rolearn": "arn:aws:iam::111122223333:role/Admin""#;
     check(&file(role), false, Ok((Some("admin"), 0)));

@@ -1,0 +1,234 @@
+//! What is printed, with values and without.
+
+use expect_test::{Expect, expect};
+
+use super::*;
+
+fn config(cluster_id: &str, cloud: Cloud) -> Config {
+    Config { cluster_id: cluster_id.parse().ok(), providers: Some(vec![cloud]), ..Config::default() }
+}
+
+const KOPS_ID: &str = "authenticator.abcdefghij.k8s.local";
+
+fn values() -> Values {
+    Values {
+        role_arn: Some("arn:aws:iam::123456789012:role/KubernetesAdmin".to_owned()),
+        image: Some("registry.test/herald@sha256:0123".to_owned()),
+        state_store: Some("s3://authenticator.abcdefghij.k8s.local".to_owned()),
+        server: Some("https://api.authenticator.abcdefghij.k8s.local".to_owned()),
+    }
+}
+
+#[track_caller]
+fn render(what: What, name: Name) -> String {
+    let mut config = config(KOPS_ID, Cloud::Aws);
+    name.place(&mut config.server);
+    values().render(what, &config, name).expect("a text")
+}
+
+/// Without the comment on top, which is the example's.
+#[track_caller]
+fn check(what: What, name: Name, expected: &Expect) {
+    let text = render(what, name);
+    let body = text.lines().skip_while(|line| line.starts_with('#'));
+    expected.assert_eq(&body.map(|line| format!("{line}\n")).collect::<String>());
+}
+
+#[test]
+fn a_hook_of_kops() {
+    check(
+        What::KopsHook,
+        Name::HeptioAuthenticatorAws,
+        &expect![[r#"
+        kubeAPIServer:
+          authenticationTokenWebhookConfigFile: /srv/kubernetes/heptio-authenticator-aws/kubeconfig.yaml
+        hooks:
+        - name: kops-hook-authenticator-config.service
+          before:
+          - kubelet.service
+          roles: [Master]         # kops 1.26 and newer take ControlPlane as well
+          manifest: |
+            [Unit]
+            Description=Fetch the files of the token webhook
+            [Service]
+            Type=oneshot
+            ExecStart=/bin/mkdir -p /srv/kubernetes/heptio-authenticator-aws
+            ExecStart=/usr/local/bin/aws s3 cp --recursive s3://authenticator.abcdefghij.k8s.local/authenticator.abcdefghij.k8s.local/addons/authenticator /srv/kubernetes/heptio-authenticator-aws/
+    "#]],
+    );
+    check(
+        What::KopsHookDocker,
+        Name::Herald,
+        &expect![[r#"
+        kubeAPIServer:
+          authenticationTokenWebhookConfigFile: /srv/kubernetes/herald/kubeconfig.yaml
+        hooks:
+        - name: kops-hook-authenticator-config.service
+          before:
+          - kubelet.service
+          roles: [Master]         # kops 1.26 and newer take ControlPlane as well
+          manifest: |
+            [Unit]
+            Description=Fetch the files of the token webhook
+            [Service]
+            Type=oneshot
+            ExecStart=/bin/mkdir -p /srv/kubernetes/herald
+            ExecStart=/usr/bin/docker run --net=host --rm -v /srv/kubernetes/herald:/srv/kubernetes/herald quay.io/coreos/awscli@sha256:7b893bfb22ac582587798b011024f40871cd7424b9026595fd99c2b69492791d aws s3 cp --recursive s3://authenticator.abcdefghij.k8s.local/authenticator.abcdefghij.k8s.local/addons/authenticator /srv/kubernetes/herald/
+    "#]],
+    );
+}
+
+#[test]
+fn flags_by_kubeadm() {
+    check(
+        What::Kubeadm,
+        Name::Herald,
+        &expect![[r#"
+        apiVersion: kubeadm.k8s.io/v1beta4
+        kind: ClusterConfiguration
+        apiServer:
+          extraArgs:
+          - name: authentication-token-webhook-config-file
+            value: /etc/kubernetes/herald/kubeconfig.yaml
+          extraVolumes:
+          - name: herald-webhook
+            hostPath: /etc/kubernetes/herald
+            mountPath: /etc/kubernetes/herald
+            readOnly: true
+            pathType: DirectoryOrCreate
+    "#]],
+    );
+    check(
+        What::KubeadmV1beta3,
+        Name::AwsIamAuthenticator,
+        &expect![[r#"
+        apiVersion: kubeadm.k8s.io/v1beta3
+        kind: ClusterConfiguration
+        apiServer:
+          extraArgs:
+            authentication-token-webhook-config-file: /etc/kubernetes/aws-iam-authenticator/kubeconfig.yaml
+          extraVolumes:
+          - name: herald-webhook
+            hostPath: /etc/kubernetes/aws-iam-authenticator
+            mountPath: /etc/kubernetes/aws-iam-authenticator
+            readOnly: true
+            pathType: DirectoryOrCreate
+    "#]],
+    );
+}
+
+#[test]
+fn the_role_that_people_assume() {
+    check(
+        What::IamRole,
+        Name::Herald,
+        &expect![[r#"
+        {
+          "Version": "2012-10-17",
+          "Statement": [
+            {
+              "Effect": "Allow",
+              "Principal": {
+                "AWS": "arn:aws:iam::123456789012:root"
+              },
+              "Action": "sts:AssumeRole",
+              "Condition": {}
+            }
+          ]
+        }
+    "#]],
+    );
+    let china = Some("arn:aws-cn:iam::123456789012:role/KubernetesAdmin".to_owned());
+    let text = Values { role_arn: china, ..values() }.render(What::IamRole, &config("c", Cloud::Aws), Name::Herald);
+    assert!(text.expect("a text").contains("\"arn:aws-cn:iam::123456789012:root\""));
+    let role = Some("acs:ram::1111222233334444:role/KubernetesAdmin".to_owned());
+    let text = Values { role_arn: role, ..values() }.render(What::IamRole, &config("c", Cloud::Alibaba), Name::Herald);
+    assert!(text.expect("a text").contains("\"acs:ram::1111222233334444:root\""));
+}
+
+#[test]
+fn a_kubeconfig_for_a_person() {
+    check(
+        What::Kubeconfig,
+        Name::HeptioAuthenticatorAws,
+        &expect![[r#"
+        apiVersion: v1
+        clusters:
+        - cluster:
+            server: https://api.authenticator.abcdefghij.k8s.local
+          name: authenticator.abcdefghij.k8s.local
+        contexts:
+        - context:
+            cluster: authenticator.abcdefghij.k8s.local
+            user: authenticator.abcdefghij.k8s.local.exec
+          name: authenticator.abcdefghij.k8s.local
+        current-context: authenticator.abcdefghij.k8s.local
+        kind: Config
+        users:
+        - name: authenticator.abcdefghij.k8s.local.exec
+          user:
+            exec:
+              apiVersion: client.authentication.k8s.io/v1
+              args:
+              - token
+              - -i
+              - authenticator.abcdefghij.k8s.local
+              - -r
+              - arn:aws:iam::123456789012:role/KubernetesAdmin
+              command: heptio-authenticator-aws
+              interactiveMode: IfAvailable
+    "#]],
+    );
+    let role = Values { role_arn: None, ..values() };
+    let text = role.render(What::Kubeconfig, &config("c", Cloud::Alibaba), Name::Herald).expect("a text");
+    assert!(text.contains("- --provider\n      - alibaba\n"), "{text}");
+    let nowhere = Values { server: None, ..values() }.render(What::Kubeconfig, &config("c", Cloud::Aws), Name::Herald);
+    assert_eq!(nowhere.expect_err("no place").to_string(), "where is the API server? Give --server");
+}
+
+/// What a DaemonSet is made of is the example's, which a test of its own reads.
+#[test]
+fn a_daemon_set_has_the_values_and_nothing_of_the_example() {
+    let text = render(What::Daemonset, Name::Herald);
+    for value in [KOPS_ID, "image: registry.test/herald@sha256:0123\n", "roleARN: arn:aws:iam::123456789012:role/"] {
+        assert!(text.contains(value), "{value}: {text}");
+    }
+    for example in ["example.com", "111122223333"] {
+        assert!(!text.contains(example), "{example}: {text}");
+    }
+    let role = Some("acs:ram::1111222233334444:role/KubernetesAdmin".to_owned());
+    let text = Values { role_arn: role, ..values() }.render(
+        What::Daemonset,
+        &config("c5d2a", Cloud::Alibaba),
+        Name::AckRamAuthenticator,
+    );
+    let text = text.expect("a text");
+    assert!(text.contains("clusterID: c5d2a\n") && text.contains("1111222233334444"), "{text}");
+}
+
+#[test]
+fn definitions_of_mapping_objects() {
+    for (cloud, name) in [
+        (Cloud::Aws, "iamidentitymappings.iamauthenticator.k8s.aws"),
+        (Cloud::Alibaba, "ramidentitymappings.ramauthenticator.k8s.alibabacloud"),
+    ] {
+        let text = values().render(What::Crd, &config("c", cloud), Name::Herald).expect("a text");
+        let crd: serde_json::Value = serde_saphyr::from_str(&text).expect("one document");
+        assert_eq!((&crd["kind"], &crd["metadata"]["name"]), (&"CustomResourceDefinition".into(), &name.into()));
+    }
+}
+
+#[test]
+fn values_that_would_mean_something_else_are_refused() {
+    for image in ["a b", "a\nb", "{x}", "a'b", "", "a;b", "a #b"] {
+        let values = Values { image: Some(image.to_owned()), ..values() };
+        let refused = values.render(What::Daemonset, &config("c", Cloud::Aws), Name::Herald);
+        let expected = "--image: letters, digits and ._:/@- are all that these files take";
+        assert_eq!(refused.expect_err(image).to_string(), expected);
+    }
+    let id = values().render(What::Daemonset, &config("{{id}}", Cloud::Aws), Name::Herald);
+    assert!(id.is_err());
+    let user = Some("arn:aws:iam::123456789012:user/bob".to_owned());
+    let user = Values { role_arn: user, ..values() }.render(What::IamRole, &config("c", Cloud::Aws), Name::Herald);
+    assert!(user.expect_err("a user").to_string().contains("not the ARN of a role"));
+}

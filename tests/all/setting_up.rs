@@ -1,0 +1,146 @@
+//! A cluster is set up by hand, by kops or by kubeadm: files made beforehand, where they end up, and the API server's manifest.
+
+use std::{
+    fs,
+    os::unix::fs::{PermissionsExt as _, symlink},
+    path::{Path, PathBuf},
+};
+
+use tests::{
+    herald::{Finished, binary, finish, repository},
+    sts::BOB,
+};
+use tokio::process::Command;
+
+use crate::support::{CLUSTER, config, fresh, setup, sts};
+
+async fn herald(name: &str, folder: &Path, arguments: &[&str]) -> Finished {
+    let link = folder.join(name);
+    if !link.exists() {
+        symlink(binary().expect("herald"), &link).expect("a link");
+    }
+    let mut command = Command::new(link);
+    command.args(arguments).env_clear().current_dir(folder);
+    finish(command).await.expect("it runs")
+}
+
+/// `init` on one machine, three uploads, and the hook's `aws s3 cp --recursive` on each control-plane node; the server then
+/// has one folder for its state and its output, both of which are there.
+#[tokio::test]
+async fn files_made_beforehand_come_by_the_hook_of_kops_and_stay_as_they_are() {
+    let (laptop, store) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+    herald("heptio-authenticator-aws", laptop.path(), &["init", "-i", CLUSTER]).await.success().expect("files");
+    let kubeconfig = "heptio-authenticator-aws.kubeconfig";
+    for (name, key) in [("cert.pem", "cert.pem"), ("key.pem", "key.pem"), (kubeconfig, "kubeconfig.yaml")] {
+        fs::copy(laptop.path().join(name), store.path().join(key)).expect("an upload");
+    }
+    assert!(!fs::read_to_string(store.path().join("kubeconfig.yaml")).expect("a file").contains("PRIVATE"));
+
+    let sts = sts().await;
+    let node = setup(&sts, &config("  kubeconfigPregenerated: true"));
+    let folder = node.folder().to_owned();
+    fs::create_dir(folder.join("state")).expect("a folder");
+    let places = [("cert.pem", "state/cert.pem"), ("key.pem", "state/key.pem"), ("kubeconfig.yaml", "kubeconfig.yaml")];
+    for (key, place) in places {
+        fs::copy(store.path().join(key), folder.join(place)).expect("a download");
+    }
+    let files = || places.map(|(_, place)| fs::read(folder.join(place)).expect("a file"));
+    let before = files();
+    let mut server = node.start().await.expect("a server");
+    assert_eq!(server.url, "https://localhost:21362/authenticate", "as `init` wrote it");
+    // The harness lets the system pick a port.
+    let log = server.stderr.text();
+    let port =
+        log.split("listening on ").nth(1).and_then(|rest| rest.split([' ', '/', '"']).next()).expect("an address");
+    server.url = server.url.replace("localhost:21362", &port.replace("127.0.0.1", "localhost"));
+    let answer = server.review(&fresh(&BOB)).await.expect("TLS with the pair that was brought");
+    assert_eq!(answer.username().as_deref(), Some("bob"));
+    assert_eq!(files(), before, "nothing was made anew");
+}
+
+/// kubeadm's manifest, shortened.
+const MANIFEST: &str = "\
+apiVersion: v1
+kind: Pod
+metadata: {name: kube-apiserver, namespace: kube-system}
+spec:
+  containers:
+  - command:
+    - kube-apiserver
+    - --secure-port=6443 # behind the balancer
+    name: kube-apiserver
+    volumeMounts:
+    - mountPath: /etc/kubernetes/pki
+      name: k8s-certs
+  volumes:
+  - hostPath: {path: /etc/kubernetes/pki}
+    name: k8s-certs
+";
+
+#[tokio::test]
+async fn an_api_server_is_pointed_at_the_webhook_and_away_again() {
+    let node = tempfile::tempdir().expect("a folder");
+    let manifests = node.path().join("manifests");
+    fs::create_dir(&manifests).expect("a folder");
+    let manifest = manifests.join("kube-apiserver.yaml");
+    fs::write(&manifest, MANIFEST).expect("a manifest");
+    fs::set_permissions(&manifest, fs::Permissions::from_mode(0o600)).expect("a mode");
+    let place = |name: &str| node.path().join(name).display().to_string();
+    let state_dir = format!("--state-dir={}", place("state"));
+    let kubeconfig = format!("--generate-kubeconfig={}", place("webhook/kubeconfig.yaml"));
+    let manifest_path = manifest.display().to_string();
+    let patch = ["init", "-i", CLUSTER, &state_dir, &kubeconfig, "--patch-static-pod", &manifest_path];
+    let text = || fs::read_to_string(&manifest).expect("a manifest");
+
+    let said = herald("herald", node.path(), &patch).await.success().expect("it is patched").stdout;
+    assert!(said.contains("changed ") && said.contains("kube-apiserver.yaml.before"), "{said}");
+    let patched = text();
+    let flag = format!("    - --authentication-token-webhook-config-file={}\n", place("webhook/kubeconfig.yaml"));
+    assert_eq!(patched.matches(&flag).count(), 1, "{patched}");
+    assert_eq!(patched.matches(&format!("mountPath: {}\n", place("webhook"))).count(), 1, "{patched}");
+    assert!(patched.contains("--secure-port=6443 # behind the balancer\n"), "comments stay");
+    assert!(Path::new(&place("webhook/kubeconfig.yaml")).exists(), "an API server would not start without it");
+    assert_eq!(fs::read_to_string(place("webhook/kube-apiserver.yaml.before")).expect("a copy"), MANIFEST);
+    assert_eq!(fs::metadata(&manifest).expect("a file").permissions().mode() & 0o777, 0o600);
+
+    // After a restart, and with the certificate as it is, there is nothing to do again.
+    let said = herald("herald", node.path(), &patch).await.success().expect("it is patched").stdout;
+    assert!(said.contains("there is nothing to change"), "{said}");
+    assert_eq!(text(), patched);
+    assert_eq!(fs::read_to_string(place("webhook/kube-apiserver.yaml.before")).expect("a copy"), MANIFEST);
+    let left: Vec<PathBuf> = fs::read_dir(&manifests).expect("a folder").flatten().map(|entry| entry.path()).collect();
+    assert_eq!(left, std::slice::from_ref(&manifest), "the kubelet would run a second file as well");
+
+    let undo = [&patch[..], &["--undo"]].concat();
+    herald("herald", node.path(), &undo).await.success().expect("it is undone");
+    assert_eq!(text(), MANIFEST);
+    fs::write(&manifest, "kind: Deployment\n").expect("another file");
+    let refused = herald("herald", node.path(), &patch).await;
+    assert_eq!(refused.code, Some(1));
+    assert!(refused.complaint().expect("a line").contains("is as it was: no container"), "{}", refused.stderr);
+}
+
+/// What is printed for a cluster with its values is, with the examples' values, the examples.
+#[tokio::test]
+async fn files_of_the_set_up_are_printed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let rows: [(&[&str], &str); 6] = [
+        (&["kops-hook"], "kops-hook.yaml"),
+        (&["kops-hook-docker"], "kops-hook-docker.yaml"),
+        (&["kubeadm"], "kubeadm-v1beta4.yaml"),
+        (&["kubeadm-v1beta3"], "kubeadm-v1beta3.yaml"),
+        (&["daemonset"], "herald.yaml"),
+        (&["iam-role", "--role-arn", "arn:aws:iam::111122223333:role/KubernetesAdmin"], "iam-role.json"),
+    ];
+    for (arguments, example) in rows {
+        let arguments = [&["init", "-i", "my-cluster.example.com", "--emit"], arguments].concat();
+        let printed = herald("herald", folder.path(), &arguments).await.success().expect("a text").stdout;
+        let example = repository().join("examples/deploy").join(example);
+        assert_eq!(printed, fs::read_to_string(&example).expect("a file"), "{}", example.display());
+    }
+    let left: Vec<_> =
+        fs::read_dir(folder.path()).expect("a folder").flatten().map(|entry| entry.file_name()).collect();
+    assert_eq!(left, ["herald"], "no file is made");
+    let nowhere = herald("herald", folder.path(), &["init", "-i", "c", "--emit", "kubeconfig"]).await;
+    assert!(nowhere.complaint().expect("a line").contains("Give --server"), "{}", nowhere.stderr);
+}
