@@ -39,7 +39,6 @@ pub mod init;
 pub mod kubeconfig;
 mod late;
 pub mod list;
-mod made_up;
 pub mod policy;
 pub mod remove;
 pub mod server;

@@ -18,13 +18,17 @@ use serde::{Deserialize, Serialize};
 
 use crate::caller::Caller;
 
+pub mod cases;
 pub mod ceiling;
 mod compiled;
 mod config;
 mod engine;
+mod examples;
 mod limits;
 mod loader;
 mod log;
+pub mod schema;
+pub mod sections;
 mod since_v0_1;
 mod snapshot;
 mod text;

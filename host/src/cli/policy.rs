@@ -7,7 +7,6 @@ use clap::Subcommand;
 use super::Globals;
 
 pub mod build;
-pub mod cases;
 pub mod compile;
 mod encode;
 pub mod test;

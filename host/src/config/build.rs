@@ -18,7 +18,7 @@ use crate::{
     authenticator::{Authenticator, nodes::Nodes},
     mapping::{BootstrapAdmins, Chain, Guard, MountedFile, NodeNames, PolicyStage, Stage, chain::Link},
     observe::Metrics,
-    policy::{self, CompiledFolder, Engine, Kind, OnFault, Policy},
+    policy::{self, CompiledFolder, Engine, Kind, LoadProblem, OnFault, Policy, schema::Violation},
     provider::{
         Cloud, ClusterId, Provider,
         alibaba::{self, Alibaba},
@@ -219,8 +219,11 @@ impl Config {
             Ok(shared) => shared,
             Err(error) => return vec![(None, error)],
         };
-        let load = |(index, policy)| self.policy(policy, &shared, None).err().map(|error| (Some(index), error));
-        self.policies.iter().enumerate().filter_map(load).collect()
+        let load = |(index, policy)| {
+            let failed = Self::load_policy(policy, &shared, None).err();
+            failed.map(|error| self.unloadable(policy, &error)).unwrap_or_default().into_iter().map(move |e| (Some(index), e))
+        };
+        self.policies.iter().enumerate().flat_map(load).collect()
     }
 
     /// Every cloud whose tokens are accepted.
@@ -309,14 +312,55 @@ impl Config {
         shared: &Shared,
         compiled: Option<&CompiledFolder>,
     ) -> Result<Link, ConfigError> {
-        let failed = |error| self.fault(&format!("policy {}", config.name.as_str()), &error);
-        let engine = shared.engine.as_ref().expect("a configuration with policies has made it");
-        let policy = Policy::load(engine, config, compiled).map_err(failed)?;
+        let policy = Self::load_policy(config, shared, compiled).map_err(|error| {
+            let mut errors = self.unloadable(config, &error);
+            let more = errors.len() - 1;
+            let mut first = errors.swap_remove(0);
+            if let ConfigError::Invalid { what, .. } = &mut first
+                && more > 0
+            {
+                what.push_str(&format!(", and {more} more: `herald check-config` lists them"));
+            }
+            first
+        })?;
         Ok(Link {
             stage: Box::new(PolicyStage::new(Arc::new(policy))),
             ceiling: Some(config.ceiling.clone()),
             skip_on_fault: config.on_fault == OnFault::Skip,
         })
+    }
+
+    fn load_policy(
+        config: &policy::Config,
+        shared: &Shared,
+        compiled: Option<&CompiledFolder>,
+    ) -> Result<Policy, policy::LoadError> {
+        let engine = shared.engine.as_ref().expect("a configuration with policies has made it");
+        Policy::load(engine, config, compiled)
+    }
+
+    /// Why a policy does not load: each violation of its schema at its own place, or one error. Never empty.
+    fn unloadable(&self, config: &policy::Config, error: &policy::LoadError) -> Vec<ConfigError> {
+        let name = config.name.as_str();
+        let index = self.policies.iter().position(|policy| policy.name == config.name).unwrap_or_default();
+        let LoadProblem::Schema(violations) = &error.problem else {
+            return vec![self.fault(&format!("policy {name}"), error)];
+        };
+        let places = self.settings_at.get(index);
+        let invalid = |violation: &Violation| {
+            let settings = format!("server.policies[{index}].settings");
+            let path = match violation.place() {
+                place if place.is_empty() => settings,
+                place if place.starts_with('[') => settings + &place,
+                place => format!("{settings}.{place}"),
+            };
+            let what = format!("policy {name}: {}", violation.what);
+            match places.and_then(|places| places.find(&violation.path)) {
+                Some(at) => ConfigError::Invalid { file: self.file.clone(), at, path, what },
+                None => ConfigError::Build { file: self.file.clone(), what: format!("{what} ({path})") },
+            }
+        };
+        violations.iter().map(invalid).collect()
     }
 
     /// That `part` does not work, with the whole chain of causes in one line.

@@ -1,8 +1,13 @@
 //! A core WebAssembly module becomes a component, and what a component asks for is read from it.
 
+use std::borrow::Cow;
+
+use wasm_encoder::{CustomSection, Section as _};
 use wasm_metadata::{AddMetadata, AddMetadataField};
 use wit_component::{ComponentEncoder, DecodedWasm};
 use wit_parser::{Resolve, WorldItem, WorldKey};
+
+use crate::policy::sections::{EXAMPLES, SETTINGS_SCHEMA, SectionError, Sections};
 
 /// A policy's component.
 #[derive(Debug)]
@@ -35,6 +40,9 @@ pub enum EncodeError {
     /// It does not export the contract.
     #[error("it does not export herald:policy/mapper: is herald_policy::export! missing?")]
     NoMapper,
+    /// What it carries about itself would keep it from loading.
+    #[error(transparent)]
+    Sections(#[from] SectionError),
     /// It is not a module that a component can be made of. Imports that no component knows end here.
     #[error("no component can be made of it")]
     Module(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -43,11 +51,20 @@ pub enum EncodeError {
 const PACKAGE: &str = "herald:policy/";
 const MAPPER: &str = "herald:policy/mapper@";
 
-/// Wraps a module, checks that it is a policy and writes into it what it is.
-pub(super) fn component(module: &[u8], about: &About<'_>) -> Result<Component, EncodeError> {
+/// Wraps a module, checks that it is a policy and writes into it what it is and what `sections` say.
+pub(super) fn component(module: &[u8], about: &About<'_>, sections: &Sections<'_>) -> Result<Component, EncodeError> {
     let bytes = wrap(module).map_err(broken)?;
     let imports = check(&bytes)?;
-    let bytes = about.add_to(&bytes).map_err(broken)?;
+    let mut bytes = about.add_to(&bytes).map_err(broken)?;
+    for (name, data) in [(SETTINGS_SCHEMA, sections.schema), (EXAMPLES, sections.examples)] {
+        if let Some(data) = data {
+            CustomSection { name: Cow::from(name), data: Cow::from(data) }.append_to(&mut bytes);
+        }
+    }
+    // Read back as the server will: what it would refuse is refused here.
+    let sections = Sections::of(&bytes)?;
+    sections.schema()?;
+    sections.examples()?;
     Ok(Component { bytes, imports })
 }
 

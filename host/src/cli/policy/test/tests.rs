@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 use expect_test::{Expect, expect};
 
 use super::*;
+use crate::policy::{Fault, Mapping, Verdict};
 
 fn role(expect: &str) -> String {
     format!(

@@ -1,4 +1,5 @@
-//! Cases for a policy, in YAML: settings, a caller, and the decision that is expected.
+//! Cases for a policy: settings, a caller, and the decision that is expected. Authors write them in YAML, for
+//! `herald policy test` and as the examples that a component carries.
 //!
 //! ```yaml
 //! settings: {…}                     # for all cases; default {}
@@ -24,11 +25,12 @@ use std::{
 use serde::{Deserialize, Deserializer, de::Error as _};
 use serde_json::Value;
 
-use crate::{
-    caller::{Arn, Caller, PrincipalId},
-    cli::made_up,
-    policy::{Mapping, Request},
-};
+use super::{Mapping, Request};
+use crate::caller::{Arn, Caller, PrincipalId, made_up};
+
+mod outcome;
+
+pub use outcome::{Outcome, difference};
 
 /// A file of cases.
 #[derive(Debug, Deserialize)]
@@ -139,6 +141,18 @@ const DEFAULT_NOW: Duration = Duration::from_secs(1_767_225_600);
 // === impl Document ===
 
 impl Document {
+    /// How many cases there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.cases.len()
+    }
+
+    /// Whether there is no case at all, which is a mistake.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.cases.is_empty()
+    }
+
     /// The cases in order.
     #[must_use]
     pub fn into_cases(self) -> Vec<Case> {
