@@ -38,7 +38,8 @@ mod track;
 pub use ceiling::Ceiling;
 pub use compiled::{Compiled, CompiledFolder, FolderError};
 pub use config::{
-    ByteSize, Config, Digest, InvalidByteSize, InvalidDigest, InvalidLimit, InvalidName, Kind, Limits, Name, OnFault,
+    ByteSize, Config, Digest, InvalidByteSize, InvalidDigest, InvalidLimit, InvalidName, Kind, Limits, Mode, Name,
+    OnFault,
 };
 pub use engine::{Engine, EngineConfig, EngineError};
 pub use loader::{LoadError, LoadProblem, compile, compile_configured};
@@ -177,6 +178,15 @@ impl Policy {
             Ok(slot) => slot,
             Err(fault) => return Evaluation { verdict: Err(fault), log: Vec::new(), fuel: 0 },
         };
+        self.decide_in(&slot, request).await
+    }
+
+    /// The same in the one instance that no login uses, however long it takes to be free.
+    pub async fn decide_aside(&self, request: &Request<'_>) -> Evaluation {
+        self.decide_in(&self.engine.slot_aside().await, request).await
+    }
+
+    async fn decide_in(&self, slot: &engine::Slot<'_>, request: &Request<'_>) -> Evaluation {
         let mut store = slot.store(&self.limits);
         let said = self.prepared.track.decide(&mut store, self.prepared.settings.as_deref(), request).await;
         let verdict = match said {

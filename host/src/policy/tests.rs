@@ -72,10 +72,15 @@ impl Fixture {
             sha256: None,
             settings: serde_json::json!({}),
             ceiling: Ceiling::default(),
+            mode: Mode::Enforce,
             on_fault: OnFault::Refuse,
             limits: Limits::new(PATIENT, SMALL, Limits::default().fuel()).unwrap(),
         };
         Self { folder, config }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.config.component
     }
 
     pub(super) fn limited(mut self, timeout: Duration, memory: ByteSize, fuel: u64) -> Self {

@@ -12,7 +12,7 @@ use anyhow::Context as _;
 use serde_json::Value;
 
 use crate::policy::{
-    self, Ceiling, CompiledFolder, Config, Engine, EngineConfig, Kind, Limits, OnFault, Policy,
+    self, Ceiling, CompiledFolder, Config, Engine, EngineConfig, Kind, Limits, Mode, OnFault, Policy,
     cases::{Case, Document, OwnedRequest, Outcome, difference},
 };
 
@@ -103,6 +103,7 @@ fn config(component: &Path) -> anyhow::Result<Config> {
         sha256: None,
         settings: Value::Null,
         ceiling: Ceiling::default(),
+        mode: Mode::Enforce,
         on_fault: OnFault::default(),
         limits: Limits::new(Limits::MAX_TIMEOUT, limits.memory(), limits.fuel())?,
     })
