@@ -309,7 +309,8 @@ impl Config {
 
     fn needed_files(&self) -> impl Iterator<Item = &Path> {
         let components = self.policies.iter().map(|policy| policy.component.as_path());
-        std::iter::once(self.file.as_path()).chain(components).chain(self.ca_files())
+        let tables = self.policies.iter().flat_map(|policy| policy.tables.values()).map(PathBuf::as_path);
+        std::iter::once(self.file.as_path()).chain(components).chain(tables).chain(self.ca_files())
     }
 
     fn ca_files(&self) -> impl Iterator<Item = &Path> {

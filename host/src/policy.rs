@@ -31,6 +31,7 @@ pub mod schema;
 pub mod sections;
 mod since_v0_1;
 mod snapshot;
+pub mod tables;
 mod text;
 mod ticker;
 mod track;
@@ -43,6 +44,7 @@ pub use config::{
 };
 pub use engine::{Engine, EngineConfig, EngineError};
 pub use loader::{LoadError, LoadProblem, compile, compile_configured};
+pub use tables::Tables;
 
 /// A policy that is loaded: linked, and content with its settings.
 pub struct Policy {
@@ -51,6 +53,7 @@ pub struct Policy {
     kind: Kind,
     digest: Digest,
     limits: Limits,
+    tables: Tables,
     prepared: Prepared,
 }
 
@@ -142,6 +145,9 @@ pub enum Fault {
     /// Its answer breaks a rule of its kind or its ceiling.
     #[error("the policy's answer is out of bounds: {0}")]
     OutOfBounds(String),
+    /// It asked the host more often than it may.
+    #[error("the policy asked the host too often")]
+    HostCalls,
     /// Its answer is larger than the limits allow.
     #[error("the policy's answer is too large")]
     TooLarge,
@@ -168,7 +174,23 @@ impl Policy {
     ///
     /// [`LoadError`], naming the file and what is wrong.
     pub fn load(engine: &Engine, config: &Config, compiled: Option<&CompiledFolder>) -> Result<Self, LoadError> {
-        loader::load(engine, config, compiled).map_err(LoadError::about(&config.component))
+        let read = || Ok(Tables::read(&config.tables)?);
+        let load = |tables| loader::load(engine, config, compiled, tables);
+        read().and_then(load).map_err(LoadError::about(&config.component))
+    }
+
+    /// The same with these tables instead of those that `config` names. For cases.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::load`].
+    pub fn load_with(
+        engine: &Engine,
+        config: &Config,
+        compiled: Option<&CompiledFolder>,
+        tables: &Tables,
+    ) -> Result<Self, LoadError> {
+        loader::load(engine, config, compiled, tables.clone()).map_err(LoadError::about(&config.component))
     }
 
     /// Asks one question of a fresh instance. Bounded in time by the policy's timeout and the wait for a free
@@ -188,6 +210,7 @@ impl Policy {
 
     async fn decide_in(&self, slot: &engine::Slot<'_>, request: &Request<'_>) -> Evaluation {
         let mut store = slot.store(&self.limits);
+        store.data_mut().tables = self.tables.clone();
         let said = self.prepared.track.decide(&mut store, self.prepared.settings.as_deref(), request).await;
         let verdict = match said {
             Ok(said) => said.and_then(limits::bounded),
@@ -251,6 +274,7 @@ impl Fault {
         match self {
             Self::Broken(_) => "policy_broken",
             Self::Fuel => "policy_fuel",
+            Self::HostCalls => "policy_host_calls",
             Self::Memory => "policy_memory",
             Self::Overloaded => "policy_overloaded",
             Self::OutOfBounds(_) => "policy_out_of_bounds",

@@ -90,7 +90,8 @@ impl Shadows {
             tokio::spawn(work(jobs, self.tell.get().cloned(), Arc::clone(&self.metrics)));
             sender
         });
-        if let Err(mpsc::error::TrySendError::Full(job) | mpsc::error::TrySendError::Closed(job)) = queue.try_send(job) {
+        if let Err(mpsc::error::TrySendError::Full(job) | mpsc::error::TrySendError::Closed(job)) = queue.try_send(job)
+        {
             job.questions.iter().for_each(|question| self.metrics.shadow(question.stage(), "dropped"));
         }
     }

@@ -232,7 +232,11 @@ impl Config {
         };
         let load = |(index, policy)| {
             let failed = Self::load_policy(policy, &shared, None).err();
-            failed.map(|error| self.unloadable(policy, &error)).unwrap_or_default().into_iter().map(move |e| (Some(index), e))
+            failed
+                .map(|error| self.unloadable(policy, &error))
+                .unwrap_or_default()
+                .into_iter()
+                .map(move |e| (Some(index), e))
         };
         self.policies.iter().enumerate().flat_map(load).collect()
     }
@@ -260,7 +264,8 @@ impl Config {
         let compiled = self.compiled(shared)?;
         let load = |policy| self.policy(policy, shared, compiled.as_ref());
         let links = |kind| {
-            let enforced = self.policies.iter().filter(move |policy| policy.kind == kind && policy.mode == Mode::Enforce);
+            let enforced =
+                self.policies.iter().filter(move |policy| policy.kind == kind && policy.mode == Mode::Enforce);
             enforced.map(load).collect::<Result<Vec<_>, _>>()
         };
         Ok(Chain {
@@ -294,7 +299,12 @@ impl Config {
                 }
             };
             let loaded = self.policy_of(policy, shared, compiled)?;
-            shadows.push(Arc::new(Shadow::new(Arc::new(loaded), policy.ceiling.clone(), place)));
+            shadows.push(Arc::new(Shadow::new(
+                Arc::new(loaded),
+                policy.ceiling.clone(),
+                place,
+                policy.on_fault == OnFault::Skip,
+            )));
         }
         Ok(shadows)
     }

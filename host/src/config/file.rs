@@ -195,6 +195,7 @@ impl Reader<'_> {
         } = own;
         for policy in &mut policies {
             policy.component = beside(self.file, &policy.component);
+            policy.tables.values_mut().for_each(|table| *table = beside(self.file, table));
         }
         for ca_file in sts.endpoints.iter_mut().filter_map(|endpoint| endpoint.ca_file.as_mut()) {
             *ca_file = beside(self.file, ca_file);

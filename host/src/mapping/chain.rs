@@ -170,7 +170,10 @@ impl Walk<'_> {
 
     /// That the chain went on with `mapping` behind the shadows of some places.
     fn gave(&mut self, places: impl Fn(Place) -> bool, mapping: &Mapping) {
-        self.questions.iter_mut().filter(|question| question.is_at(&places)).for_each(|question| question.given(mapping));
+        self.questions
+            .iter_mut()
+            .filter(|question| question.is_at(&places))
+            .for_each(|question| question.given(mapping));
     }
 
     async fn guard(&mut self, link: &Link, before: Mapping) -> Result<Mapping, Refusal> {

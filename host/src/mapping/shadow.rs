@@ -11,9 +11,10 @@ use std::{
 use serde::Serialize;
 
 use super::{
-    Guard, StageError,
+    Guard,
     ceiling::Ceiling,
     chain::{grown, micros, shrunk, unite},
+    guard::GuardError,
     policy_stage::PREFIX,
 };
 use crate::{
@@ -28,6 +29,7 @@ pub struct Shadow {
     policy: Arc<Policy>,
     ceiling: Ceiling,
     place: Place,
+    skip_on_fault: bool,
 }
 
 /// A place in a chain, before so many of the stages that count.
@@ -114,10 +116,11 @@ pub struct Change {
 // === impl Shadow ===
 
 impl Shadow {
-    /// Makes `policy` a shadow at `place`, which has to be one of its kind.
+    /// Makes `policy` a shadow at `place`, which has to be one of its kind. `skip_on_fault`: its faults would not
+    /// refuse anybody.
     #[must_use]
-    pub fn new(policy: Arc<Policy>, ceiling: Ceiling, place: Place) -> Self {
-        Self { name: format!("{PREFIX}{}", policy.name()), policy, ceiling, place }
+    pub fn new(policy: Arc<Policy>, ceiling: Ceiling, place: Place, skip_on_fault: bool) -> Self {
+        Self { name: format!("{PREFIX}{}", policy.name()), policy, ceiling, place, skip_on_fault }
     }
 
     pub(super) fn place(&self) -> Place {
@@ -130,17 +133,16 @@ impl Shadow {
         let given = question.given.clone();
         let after = match verdict {
             Verdict::Abstain => return Ok(given),
-            Verdict::Deny(why) => return Err(("deny", why)),
+            Verdict::Deny(why) => return Err(Refused { label: "deny", words: why, is_fault: false }),
             Verdict::Allow(after) => after,
         };
-        let fault = |error: Fault| (error.reason(), error.to_string());
-        let bounds = |rule: &str| fault(Fault::OutOfBounds(rule.to_owned()));
+        let bounds = |rule: &str| Refused::from(Fault::OutOfBounds(rule.to_owned()));
         self.ceiling.check(&after, current).map_err(|why| bounds(&why))?;
         let after = match (self.policy.kind(), current) {
             (Kind::Augment, Some(before)) => {
                 grown(before, &after).map_err(bounds)?;
                 let mut united = given.unwrap_or_else(|| before.clone());
-                unite(&mut united, after).map_err(|error| (error.reason(), error.to_string()))?;
+                unite(&mut united, after)?;
                 united
             }
             (Kind::Guard, Some(before)) => {
@@ -150,13 +152,33 @@ impl Shadow {
             _ => after,
         };
         let first = question.trail.first().map_or(self.name.as_str(), String::as_str);
-        guard.check(first, &after, login.caller.extra).map_err(|error| (error.reason(), error.to_string()))?;
+        guard.check(first, &after, login.caller.extra)?;
         Ok(Some(after))
     }
 }
 
-/// The mapping, or the label and the words of what would have refused the login.
-type Outcome = Result<Option<Mapping>, (&'static str, String)>;
+/// What a chain goes on with: the mapping, if anybody mapped.
+type Outcome = Result<Option<Mapping>, Refused>;
+
+/// What would have refused the login.
+struct Refused {
+    label: &'static str,
+    words: String,
+    /// The policy's own, which `onFault: skip` passes over.
+    is_fault: bool,
+}
+
+impl From<Fault> for Refused {
+    fn from(fault: Fault) -> Self {
+        Self { label: fault.reason(), words: fault.to_string(), is_fault: true }
+    }
+}
+
+impl From<GuardError> for Refused {
+    fn from(error: GuardError) -> Self {
+        Self { label: error.reason(), words: error.to_string(), is_fault: false }
+    }
+}
 
 // === impl Question ===
 
@@ -189,9 +211,13 @@ impl Question {
         let evaluation = self.shadow.policy.decide_aside(&request).await;
         let (label, outcome) = match evaluation.verdict {
             Ok(verdict) => (verdict.label(), self.shadow.outcome(verdict, self, guard, &login)),
-            Err(fault) => (fault.reason(), Err((fault.reason(), StageError::from(fault).to_string()))),
+            Err(fault) => (fault.reason(), Err(fault.into())),
         };
-        let verdict = outcome.as_ref().map_or_else(|(label, _)| *label, |_| label);
+        let verdict = outcome.as_ref().map_or_else(|refused| refused.label, |_| label);
+        let outcome = match outcome {
+            Err(refused) if refused.is_fault && self.shadow.skip_on_fault => Ok(self.given.clone()),
+            outcome => outcome,
+        };
         let change = Change::between(self.given.as_ref(), outcome);
         ShadowRecord {
             stage: self.shadow.name.clone(),
@@ -210,7 +236,7 @@ impl Question {
 impl Change {
     fn between(given: Option<&Mapping>, outcome: Outcome) -> Self {
         let after = match outcome {
-            Err((_, words)) => return Self { refuses: Some(words), ..Self::default() },
+            Err(refused) => return Self { refuses: Some(refused.words), ..Self::default() },
             Ok(None) => return Self::default(),
             Ok(Some(after)) => after,
         };

@@ -3,6 +3,7 @@
 //!
 //! ```yaml
 //! settings: {…}                     # for all cases; default {}
+//! tables: {rota: {key: value}}      # likewise
 //! cases:
 //! - name: what this case shows
 //!   settings: {…}                   # instead of those above
@@ -25,7 +26,7 @@ use std::{
 use serde::{Deserialize, Deserializer, de::Error as _};
 use serde_json::Value;
 
-use super::{Mapping, Request};
+use super::{Mapping, Request, Tables};
 use crate::caller::{Arn, Caller, PrincipalId, made_up};
 
 mod outcome;
@@ -39,6 +40,9 @@ pub struct Document {
     /// Settings of the cases that have none of their own. Default `{}`.
     #[serde(default = "no_settings")]
     settings: Value,
+    /// Tables of all cases: name → key → value. Default none.
+    #[serde(default)]
+    tables: Tables,
     /// At least one.
     cases: Vec<CaseEntry>,
 }
@@ -69,6 +73,8 @@ pub struct OwnedRequest {
     pub current: Option<Mapping>,
     /// See [`Request::trail`].
     pub trail: Vec<String>,
+    /// What the policy may read.
+    pub tables: Tables,
 }
 
 /// What a policy must answer.
@@ -156,18 +162,24 @@ impl Document {
     /// The cases in order.
     #[must_use]
     pub fn into_cases(self) -> Vec<Case> {
-        let Self { settings, cases } = self;
-        cases.into_iter().map(|case| case.complete(&settings)).collect()
+        let Self { settings, tables, cases } = self;
+        cases.into_iter().map(|case| case.complete(&settings, &tables)).collect()
     }
 }
 
 // === impl CaseEntry ===
 
 impl CaseEntry {
-    fn complete(self, default_settings: &Value) -> Case {
+    fn complete(self, default_settings: &Value, tables: &Tables) -> Case {
         let Self { name, settings, caller, cluster_id, now: Moment(now), current, trail, expect } = self;
-        let request =
-            OwnedRequest { caller: caller.complete(now), cluster_id, now, current: current.map(Into::into), trail };
+        let request = OwnedRequest {
+            caller: caller.complete(now),
+            cluster_id,
+            now,
+            current: current.map(Into::into),
+            trail,
+            tables: tables.clone(),
+        };
         Case { name, settings: settings.unwrap_or_else(|| default_settings.clone()), request, expect }
     }
 }

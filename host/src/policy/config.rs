@@ -1,6 +1,6 @@
 //! What an operator writes about one policy, read strictly: every limit has a hard maximum.
 
-use std::{fmt, path::PathBuf, str::FromStr, time::Duration};
+use std::{collections::BTreeMap, fmt, path::PathBuf, str::FromStr, time::Duration};
 
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
@@ -23,6 +23,9 @@ pub struct Config {
     /// The policy's own settings, handed over as JSON. Default `{}`.
     #[serde(default = "no_settings")]
     pub settings: serde_json::Value,
+    /// Files of the tables that it may read, by the names it knows them by. Default none.
+    #[serde(default)]
+    pub tables: BTreeMap<Name, PathBuf>,
     /// The most it may grant. Default: any name but those under `system:`.
     #[serde(default)]
     pub ceiling: Ceiling,

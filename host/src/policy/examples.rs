@@ -86,6 +86,7 @@ fn ask(engine: &Engine, limits: &Limits, track: &dyn Track, settings: &str, case
     let request = case.request.borrow();
     let said = engine.with_load_slot(|slot| {
         let mut store = slot.store(limits);
+        store.data_mut().tables = case.request.tables.clone();
         track.decide(&mut store, Some(settings), &request).now_or_never().expect("a load never yields")
     });
     let verdict = match said {

@@ -15,15 +15,16 @@ use wasmtime::{
 };
 
 use super::{
-    Compiled, CompiledFolder, Config, Digest, Engine, Fault, Kind, OnFault, Policy, Prepared,
+    Compiled, CompiledFolder, Config, Digest, Engine, Fault, Kind, OnFault, Policy, Prepared, Tables,
     compiled::{Form, Origin},
     examples,
     limits::{self, Guest, MAX_REASON},
     schema::{Schema, Violation},
     sections::{SectionError, Sections},
     snapshot::{self, Taken},
+    tables::TableError,
     text::tame,
-    track::{self, Track},
+    track::{self, Grants, Track},
 };
 
 /// Largest component file.
@@ -106,11 +107,14 @@ pub enum LoadProblem {
     /// `onFault: skip` where it could widen what a caller gets.
     #[error("onFault: skip is only for policies of kind augment")]
     Skip,
+    /// A table that it is attached cannot be had.
+    #[error(transparent)]
+    Table(#[from] TableError),
     /// Larger than any policy needs to be.
     #[error("larger than {} MiB", MAX_COMPONENT >> 20)]
     TooLarge,
     /// An import that no policy is granted.
-    #[error("imports {0}, which it is not granted")]
+    #[error("imports {name}, which it is not granted{way}", name = .0, way = way_to_grant(.0))]
     UngrantedImport(String),
     /// A version of the contract that this host does not speak.
     #[error("made for version {found} of the policy contract; this host speaks {known}")]
@@ -129,12 +133,17 @@ pub(super) struct Source {
 }
 
 /// Reads, compiles or fetches, links and configures one policy.
-pub(super) fn load(engine: &Engine, config: &Config, compiled: Option<&CompiledFolder>) -> Result<Policy, LoadProblem> {
+pub(super) fn load(
+    engine: &Engine,
+    config: &Config,
+    compiled: Option<&CompiledFolder>,
+    tables: Tables,
+) -> Result<Policy, LoadProblem> {
     if config.on_fault == OnFault::Skip && config.kind != Kind::Augment {
         return Err(LoadProblem::Skip);
     }
     let source = Source::pinned(config)?;
-    let prepared = prepare(engine, config, &source, compiled)?;
+    let prepared = prepare(engine, config, &source, compiled, Grants { data: !tables.is_empty() })?;
     let Config { name, kind, limits, .. } = config;
     Ok(Policy {
         engine: engine.clone(),
@@ -142,6 +151,7 @@ pub(super) fn load(engine: &Engine, config: &Config, compiled: Option<&CompiledF
         kind: *kind,
         digest: source.digest,
         limits: *limits,
+        tables,
         prepared,
     })
 }
@@ -170,8 +180,10 @@ pub fn compile_configured(engine: &Engine, config: &Config, folder: &CompiledFol
     let compile = || {
         let source = Source::pinned(config)?;
         fits(Sections::of(&source.bytes)?.schema()?.as_ref(), config)?;
-        match snapshot::take(engine, config, &source, Some(folder))? {
-            Some(Taken { bytes, .. }) => keep(engine, folder, source.in_form(Form::Configured(&config.settings.to_string())), &bytes),
+        match snapshot::take(engine, config, &source, Some(folder), Grants { data: !config.tables.is_empty() })? {
+            Some(Taken { bytes, .. }) => {
+                keep(engine, folder, source.in_form(Form::Configured(&config.settings.to_string())), &bytes)
+            }
             None => keep(engine, folder, source.in_form(Form::AsBuilt), &source.bytes),
         }
     };
@@ -197,6 +209,7 @@ fn prepare(
     config: &Config,
     source: &Source,
     compiled: Option<&CompiledFolder>,
+    grants: Grants,
 ) -> Result<Prepared, LoadProblem> {
     let sections = Sections::of(&source.bytes)?;
     let (schema, cases) = (sections.schema()?, sections.examples()?);
@@ -206,7 +219,7 @@ fn prepare(
     let mut readable = None;
     let snapshot = match fetch(engine, configured, compiled) {
         Some(component) => Some(component),
-        None if source.is_small() => match snapshot::take(engine, config, source, compiled)? {
+        None if source.is_small() => match snapshot::take(engine, config, source, compiled, grants)? {
             Some(taken) => {
                 readable = Some(taken.readable);
                 Some(compile_here(engine, &taken.bytes, configured, compiled)?)
@@ -223,7 +236,7 @@ fn prepare(
             (component, Some(settings))
         }
     };
-    let track = track::link(engine, &component)?;
+    let track = track::link(engine, &component, grants)?;
     engine
         .with_load_slot(|slot| start(&mut slot.store(&config.limits), track.as_ref(), settings.as_deref()).map(drop))?;
     if let Some(cases) = cases {
@@ -231,7 +244,7 @@ fn prepare(
             Some(component) => component,
             None => as_built(engine, source, compiled)?,
         };
-        let track = track::link(engine, &unconfigured)?;
+        let track = track::link(engine, &unconfigured, grants)?;
         examples::run(engine, config, track.as_ref(), schema.as_ref(), &cases.into_cases())?;
     }
     Ok(Prepared { track, settings })
@@ -251,6 +264,12 @@ fn as_built(engine: &Engine, source: &Source, compiled: Option<&CompiledFolder>)
 fn fits(schema: Option<&Schema>, config: &Config) -> Result<(), LoadProblem> {
     let violations = schema.map(|schema| schema.check(&config.settings)).unwrap_or_default();
     if violations.is_empty() { Ok(()) } else { Err(LoadProblem::Schema(violations)) }
+}
+
+/// What an operator does who wants to grant `import`.
+fn way_to_grant(import: &str) -> &'static str {
+    let data = import.split_once('@').is_some_and(|(interface, _)| interface == track::DATA);
+    if data { ": attach the tables that it reads with `tables`" } else { "" }
 }
 
 /// The first few violations in one line.
@@ -329,7 +348,7 @@ impl Source {
 }
 
 /// The file's bytes; `None` if there are more than `most`.
-fn read_file(path: &Path, most: u64) -> io::Result<Option<Vec<u8>>> {
+pub(super) fn read_file(path: &Path, most: u64) -> io::Result<Option<Vec<u8>>> {
     let file = File::open(path)?;
     let about = file.metadata()?;
     if !about.is_file() {
@@ -389,6 +408,7 @@ impl LoadProblem {
             Self::Sections(_) => "bad_section",
             Self::Settings(_) => "settings_refused",
             Self::Skip => "skip_not_allowed",
+            Self::Table(_) => "table",
             Self::TooLarge => "component_too_large",
             Self::UngrantedImport(_) => "ungranted_import",
             Self::UnknownVersion { .. } => "unknown_version",

@@ -150,7 +150,8 @@ pub(super) mod tests {
 
     #[test]
     fn what_a_component_says_of_itself() {
-        let case = r#"{"cases": [{"name": "a", "caller": {"arn": "arn:aws:iam::111122223333:user/a"}, "expect": "abstain"}]}"#;
+        let case =
+            r#"{"cases": [{"name": "a", "caller": {"arn": "arn:aws:iam::111122223333:user/a"}, "expect": "abstain"}]}"#;
         check(&component(&[]), Ok((false, 0)));
         check(&component(&[(SETTINGS_SCHEMA, b"{}"), ("other", b"x"), (EXAMPLES, case.as_bytes())]), Ok((true, 1)));
         check(&component(&[(SETTINGS_SCHEMA, b"{"), (EXAMPLES, case.as_bytes())]), Err("herald:settings-schema: "));

@@ -16,7 +16,7 @@ use super::{
     compiled::Form,
     limits::Guest,
     loader::{self, Source},
-    track,
+    track::{self, Grants},
 };
 
 /// A snapshot, and the component that it was taken of.
@@ -38,6 +38,7 @@ pub(super) fn take(
     config: &Config,
     source: &Source,
     compiled: Option<&CompiledFolder>,
+    grants: Grants,
 ) -> Result<Option<Taken>, LoadProblem> {
     let wizer = Wizer::new();
     let Ok((context, readable)) = wizer.instrument_component(&source.bytes) else { return Ok(None) };
@@ -49,7 +50,7 @@ pub(super) fn take(
             Err(_) => return Ok(None),
         },
     };
-    let track = track::link(engine, &readable)?;
+    let track = track::link(engine, &readable, grants)?;
     let taken = engine.with_load_slot(|slot| {
         let mut store = slot.store(&config.limits);
         let instance = loader::start(&mut store, track.as_ref(), Some(&config.settings.to_string()))?;

@@ -71,6 +71,7 @@ impl Fixture {
             component: path,
             sha256: None,
             settings: serde_json::json!({}),
+            tables: std::collections::BTreeMap::default(),
             ceiling: Ceiling::default(),
             mode: Mode::Enforce,
             on_fault: OnFault::Refuse,

@@ -112,7 +112,12 @@ fn shadows(record: &Value, out: &mut impl Write) -> io::Result<()> {
     for shadow in shadows {
         let word = |key: &str| shadow[key].as_str().unwrap_or_default();
         let name = Plain(word("stage")).to_string();
-        writeln!(out, "  {name:<14} {}{}", word("verdict"), if shadow["same"] == true { ", nothing changes" } else { "" })?;
+        writeln!(
+            out,
+            "  {name:<14} {}{}",
+            word("verdict"),
+            if shadow["same"] == true { ", nothing changes" } else { "" }
+        )?;
         for (key, name) in CHANGES {
             let text = match &shadow[key] {
                 Value::String(text) => text.clone(),

@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use crate::policy::{
     self, Ceiling, CompiledFolder, Config, Engine, EngineConfig, Kind, Limits, Mode, OnFault, Policy,
-    cases::{Case, Document, OwnedRequest, Outcome, difference},
+    cases::{Case, Document, Outcome, OwnedRequest, difference},
 };
 
 /// Run cases (a caller and the expected decision) against a built policy.
@@ -81,7 +81,8 @@ fn component(path: &Path) -> anyhow::Result<impl FnMut(&Value, &OwnedRequest) ->
         let _scratch = &scratch;
         let policy = loaded.entry(settings.to_string()).or_insert_with(|| {
             config.settings.clone_from(settings);
-            Policy::load(&engine, &config, Some(&folder)).map_err(|error| Outcome::unloadable(error.problem))
+            Policy::load_with(&engine, &config, Some(&folder), &request.tables)
+                .map_err(|error| Outcome::unloadable(error.problem))
         });
         match policy {
             Ok(policy) => match runtime.block_on(policy.decide(&request.borrow())).verdict {
@@ -102,6 +103,7 @@ fn config(component: &Path) -> anyhow::Result<Config> {
         component: component.to_owned(),
         sha256: None,
         settings: Value::Null,
+        tables: std::collections::BTreeMap::default(),
         ceiling: Ceiling::default(),
         mode: Mode::Enforce,
         on_fault: OnFault::default(),

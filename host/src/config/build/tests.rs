@@ -100,7 +100,10 @@ fn every_kind_in_every_mode_with_every_answer() {
 fn a_shadow_stands_where_its_place_is() {
     let [allows, abstains, ..] = guests();
     let policy = |name: &str, kind: &str, mode: &str, guest: &Fixture| {
-        format!("  - {{name: {name}, kind: {kind}, mode: {mode}, component: {}, limits: {{timeout: 5s}}}}\n", guest.path().display())
+        format!(
+            "  - {{name: {name}, kind: {kind}, mode: {mode}, component: {}, limits: {{timeout: 5s}}}}\n",
+            guest.path().display()
+        )
     };
     let check = |list: &str, policies: &[String], expected: &str| {
         let text = format!("clusterID: c\nserver:\n  backendMode: [{list}]\n  policies:\n{}", policies.concat());

@@ -22,7 +22,7 @@ fn what_would_have_changed() {
     check(None, Ok(None), json!({}));
     check(Some(alice()), Ok(Some(alice())), json!({}));
     check(None, Ok(Some(alice())), json!({"letsIn": "alice", "groupsAdded": ["dev", "ops"]}));
-    check(Some(alice()), Err(("deny", "no".into())), json!({"refuses": "no"}));
+    check(Some(alice()), Err(Refused { label: "deny", words: "no".into(), is_fault: false }), json!({"refuses": "no"}));
     check(
         Some(alice()),
         Ok(Some(named("eve", &["ops", "admin"]))),

@@ -59,7 +59,10 @@ impl Queue {
 
     /// The same of a line that may be lost, as long as it leaves half of the room to those that may not.
     pub(super) fn push_aside(&self, line: &[u8]) -> Result<(), Unrecorded> {
-        let waiting = { let state = self.lock(); state.taken + state.lines.len() };
+        let waiting = {
+            let state = self.lock();
+            state.taken + state.lines.len()
+        };
         if waiting + line.len() > self.max_bytes / 2 { Err(Unrecorded) } else { self.push(line) }
     }
 

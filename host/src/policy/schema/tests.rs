@@ -45,25 +45,33 @@ fn lists_and_maps() {
     }, "$defs": {"rule": {"type": "object", "properties": {"role": {"type": "string"}}, "additionalProperties": false}}});
     check(&map, &json!({}), &["the key `rules` is missing"]);
     check(&map, &json!([]), &["expected a map, found a list"]);
-    check(&map, &json!({"rules": [{"role": "a"}, {"rol": 1}]}), &["rules[1].rol: unknown key `rol`, did you mean `role`?"]);
+    check(
+        &map,
+        &json!({"rules": [{"role": "a"}, {"rol": 1}]}),
+        &["rules[1].rol: unknown key `rol`, did you mean `role`?"],
+    );
     check(&map, &json!({"rules": [], "more": 1}), &["more: unknown key `more`"]);
     let table = json!({"propertyNames": {"pattern": "^[0-9]+$"}, "additionalProperties": {"type": "string"},
         "minProperties": 1, "maxProperties": 1});
     check(&table, &json!({"12": "a"}), &[]);
     check(&table, &json!({}), &["has 0 keys, at least 1 are needed"]);
     check(&table, &json!({"x": 1}), &["x: must match ^[0-9]+$", "x: expected text, found a number"]);
-    check(&json!({"items": {"type": "null"}}), &json!([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]), &[
-        "[0]: expected nothing, found a number",
-        "[1]: expected nothing, found a number",
-        "[2]: expected nothing, found a number",
-        "[3]: expected nothing, found a number",
-        "[4]: expected nothing, found a number",
-        "[5]: expected nothing, found a number",
-        "[6]: expected nothing, found a number",
-        "[7]: expected nothing, found a number",
-        "[8]: expected nothing, found a number",
-        "[9]: expected nothing, found a number",
-    ]);
+    check(
+        &json!({"items": {"type": "null"}}),
+        &json!([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]),
+        &[
+            "[0]: expected nothing, found a number",
+            "[1]: expected nothing, found a number",
+            "[2]: expected nothing, found a number",
+            "[3]: expected nothing, found a number",
+            "[4]: expected nothing, found a number",
+            "[5]: expected nothing, found a number",
+            "[6]: expected nothing, found a number",
+            "[7]: expected nothing, found a number",
+            "[8]: expected nothing, found a number",
+            "[9]: expected nothing, found a number",
+        ],
+    );
 }
 
 #[test]

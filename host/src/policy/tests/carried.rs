@@ -46,11 +46,17 @@ fn settings_are_held_to_the_schema_before_the_policy_sees_them() {
         fixture.config.settings = settings;
         fixture
     };
-    check(&with(serde_json::json!({"taem": 1})), Err(("settings_schema", "taem: unknown key `taem`, did you mean `team`?")));
+    check(
+        &with(serde_json::json!({"taem": 1})),
+        Err(("settings_schema", "taem: unknown key `taem`, did you mean `team`?")),
+    );
     check(&with(serde_json::json!({"team": 1})), Err(("settings_schema", "team: expected text, found a number")));
     check(&with(serde_json::json!({"team": "a"})), Err(("policy_trap", "trapped")));
     check(&carrying(&Guest::default(), &[(SETTINGS_SCHEMA, SCHEMA)]), Ok(()));
-    check(&carrying(&Guest::default(), &[(SETTINGS_SCHEMA, "{\"oneOf\": []}")]), Err(("bad_section", "unknown field `oneOf`")));
+    check(
+        &carrying(&Guest::default(), &[(SETTINGS_SCHEMA, "{\"oneOf\": []}")]),
+        Err(("bad_section", "unknown field `oneOf`")),
+    );
 }
 
 #[test]
@@ -59,7 +65,10 @@ fn an_example_that_fails_keeps_the_policy_out() {
     let alice = r#"{"allow": {"username": "alice", "groups": ["dev"]}}"#;
     check(&with(&Guest::allowing(), alice), Ok(()));
     check(&with(&Guest::default(), r#""abstain""#), Ok(()));
-    check(&with(&Guest::default(), alice), Err(("example_failed", "its own example \"the one\" fails: expected allow \"alice\"")));
+    check(
+        &with(&Guest::default(), alice),
+        Err(("example_failed", "its own example \"the one\" fails: expected allow \"alice\"")),
+    );
     check(&with(&Guest::allowing(), r#""abstain""#), Err(("example_failed", "found    allow \"alice\"")));
     check(&with(&Guest::deciding("unreachable"), r#""abstain""#), Err(("example_failed", "fault policy_trap")));
     check(&with(&Guest::deciding(LOOP), r#"{"fault": "policy_fuel"}"#), Ok(()));

@@ -246,7 +246,12 @@ fn policies_pass_their_cases() {
         let code = command.run(&mut out).expect("it runs");
         assert_eq!(code, ExitCode::SUCCESS, "{}", String::from_utf8_lossy(&out));
     }
+    check("policies/account-tiers");
+    check("policies/arn-globs");
+    check("policies/break-glass");
+    check("policies/guard");
     check("policies/session-groups");
+    check("policies/sso-permission-sets");
     check("tests/policies/hostile");
 }
 
