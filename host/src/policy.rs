@@ -43,7 +43,7 @@ pub use config::{
     OnFault,
 };
 pub use engine::{Engine, EngineConfig, EngineError};
-pub use loader::{LoadError, LoadProblem, compile, compile_configured};
+pub use loader::{LoadError, LoadProblem, check, compile, compile_configured};
 pub use tables::Tables;
 
 /// A policy that is loaded: linked, and content with its settings.
@@ -124,6 +124,8 @@ pub struct Evaluation {
     pub log: Vec<LogLine>,
     /// Fuel used: the same for the same request on every machine.
     pub fuel: u64,
+    /// Memory that the instance had at the end, in bytes.
+    pub memory: u64,
 }
 
 /// Why a policy gave no answer. Every fault refuses the login.
@@ -198,7 +200,7 @@ impl Policy {
     pub async fn decide(&self, request: &Request<'_>) -> Evaluation {
         let slot = match self.engine.slot().await {
             Ok(slot) => slot,
-            Err(fault) => return Evaluation { verdict: Err(fault), log: Vec::new(), fuel: 0 },
+            Err(fault) => return Evaluation { verdict: Err(fault), log: Vec::new(), fuel: 0, memory: 0 },
         };
         self.decide_in(&slot, request).await
     }
@@ -217,7 +219,8 @@ impl Policy {
             Err(error) => Err(limits::fault(&error)),
         };
         let fuel = self.limits.fuel() - store.get_fuel().unwrap_or_default();
-        Evaluation { verdict, log: store.into_data().log.finish(), fuel }
+        let memory = store.data().room.used();
+        Evaluation { verdict, log: store.into_data().log.finish(), fuel, memory }
     }
 
     /// Its name in the configuration.

@@ -142,7 +142,7 @@ struct CallerEntry {
 struct Moment(SystemTime);
 
 /// Seconds from 1970 to 2026-01-01T00:00:00Z, the time of every case that sets none.
-const DEFAULT_NOW: Duration = Duration::from_secs(1_767_225_600);
+pub const DEFAULT_NOW: Duration = Duration::from_secs(1_767_225_600);
 
 // === impl Document ===
 
@@ -205,6 +205,12 @@ impl CallerEntry {
 // === impl OwnedRequest ===
 
 impl OwnedRequest {
+    /// What a case asks that says nothing but who the caller is.
+    #[must_use]
+    pub fn from(caller: Caller, now: SystemTime) -> Self {
+        Self { caller, cluster_id: cluster_id(), now, current: None, trail: Vec::new(), tables: Tables::default() }
+    }
+
     /// The request that a stage takes.
     #[must_use]
     pub fn borrow(&self) -> Request<'_> {

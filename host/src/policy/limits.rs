@@ -46,6 +46,7 @@ pub(super) struct Guest {
 /// Memory and table elements, summed over the whole instance.
 #[derive(Debug)]
 pub(super) struct Room {
+    most: usize,
     memory: usize,
     table_elements: usize,
 }
@@ -66,7 +67,7 @@ struct NoRoom;
 impl Guest {
     pub(super) fn new(limits: &Limits) -> Self {
         let memory = usize::try_from(limits.memory().bytes()).unwrap_or(usize::MAX);
-        let room = Room { memory, table_elements: MAX_TABLE_ELEMENTS };
+        let room = Room { most: memory, memory, table_elements: MAX_TABLE_ELEMENTS };
         Self { room, log: LogBudget::default(), tables: Tables::default(), asked: false, calls: MAX_CALLS }
     }
 
@@ -78,6 +79,13 @@ impl Guest {
 }
 
 // === impl Room ===
+
+impl Room {
+    /// Bytes of memory that were taken.
+    pub(super) fn used(&self) -> u64 {
+        (self.most - self.memory) as u64
+    }
+}
 
 impl ResourceLimiter for Room {
     fn memory_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {

@@ -16,6 +16,7 @@ use wasmtime::{
 
 use super::{
     Compiled, CompiledFolder, Config, Digest, Engine, Fault, Kind, OnFault, Policy, Prepared, Tables,
+    cases::Document,
     compiled::{Form, Origin},
     examples,
     limits::{self, Guest, MAX_REASON},
@@ -188,6 +189,25 @@ pub fn compile_configured(engine: &Engine, config: &Config, folder: &CompiledFol
         }
     };
     compile().map_err(LoadError::about(&config.component))
+}
+
+/// Checks what can be checked of the component of `config` without its settings: imports, types, what it carries, and
+/// its examples. Tables count as attached.
+///
+/// # Errors
+///
+/// [`LoadError`], naming the file and what is wrong with it.
+pub fn check(engine: &Engine, config: &Config, folder: &CompiledFolder) -> Result<(), LoadError> {
+    let check = || {
+        let source = Source::pinned(config)?;
+        let sections = Sections::of(&source.bytes)?;
+        let (schema, cases) = (sections.schema()?, sections.examples()?);
+        let component = as_built(engine, &source, Some(folder))?;
+        let track = track::link(engine, &component, Grants { data: true })?;
+        let cases = cases.map(Document::into_cases).unwrap_or_default();
+        examples::run(engine, config, track.as_ref(), schema.as_ref(), &cases)
+    };
+    check().map_err(LoadError::about(&config.component))
 }
 
 /// Compiles `bytes` and writes the code down as made of `origin`.

@@ -89,16 +89,29 @@ fn wrap(module: &[u8]) -> anyhow::Result<Vec<u8>> {
     ComponentEncoder::default().validate(true).module(module)?.encode()
 }
 
-/// The imports of a component that is a policy.
-fn check(component: &[u8]) -> Result<Vec<String>, EncodeError> {
+/// What a component is to its host.
+#[derive(Debug)]
+pub(super) struct Shape {
+    /// The version of the contract that it exports, e.g. `herald:policy/mapper@0.1.0`.
+    pub(super) contract: String,
+    /// The interfaces whose functions it calls.
+    pub(super) imports: Vec<String>,
+}
+
+/// Looks at a component that is a policy, whatever it imports.
+pub(super) fn shape(component: &[u8]) -> Result<Shape, EncodeError> {
     let decoded = wit_component::decode(component).map_err(broken)?;
     let DecodedWasm::Component(resolve, world) = decoded else { return Err(EncodeError::NoMapper) };
     let world = &resolve.worlds[world];
-    if !world.exports.keys().any(|key| resolve.name_world_key(key).starts_with(MAPPER)) {
-        return Err(EncodeError::NoMapper);
-    }
+    let contract = world.exports.keys().map(|key| resolve.name_world_key(key)).find(|name| name.starts_with(MAPPER));
     let called = world.imports.iter().filter(|(_, item)| has_functions(&resolve, item));
-    let imports: Vec<_> = called.map(|(key, _): (&WorldKey, _)| resolve.name_world_key(key)).collect();
+    let imports = called.map(|(key, _): (&WorldKey, _)| resolve.name_world_key(key)).collect();
+    Ok(Shape { contract: contract.ok_or(EncodeError::NoMapper)?, imports })
+}
+
+/// The imports of a component that is a policy.
+fn check(component: &[u8]) -> Result<Vec<String>, EncodeError> {
+    let Shape { imports, .. } = shape(component)?;
     let foreign: Vec<_> = imports.iter().filter(|name| !name.starts_with(PACKAGE)).cloned().collect();
     if foreign.is_empty() { Ok(imports) } else { Err(EncodeError::ForeignImports(foreign)) }
 }

@@ -6,11 +6,13 @@ use std::{
     io::{self, Write},
     path::{Path, PathBuf},
     process::ExitCode,
+    time::Instant,
 };
 
 use anyhow::Context as _;
 use serde_json::Value;
 
+use super::junit;
 use crate::policy::{
     self, Ceiling, CompiledFolder, Config, Engine, EngineConfig, Kind, Limits, Mode, OnFault, Policy,
     cases::{Case, Document, Outcome, OwnedRequest, difference},
@@ -18,6 +20,7 @@ use crate::policy::{
 
 /// Run cases (a caller and the expected decision) against a built policy.
 #[derive(clap::Args, Debug)]
+#[command(after_help = EXAMPLES)]
 pub struct Command {
     /// The policy's component.
     #[arg(value_name = "POLICY.wasm")]
@@ -25,7 +28,15 @@ pub struct Command {
     /// The cases.
     #[arg(value_name = "CASES.yaml")]
     pub cases: PathBuf,
+    /// Also write a report in JUnit's XML.
+    #[arg(long, value_name = "FILE")]
+    pub junit: Option<PathBuf>,
 }
+
+const EXAMPLES: &str = "\
+Examples:
+  herald policy test target/policies/oncall.wasm policies/oncall/cases.yaml
+  herald policy test oncall.wasm cases.yaml --junit report.xml";
 
 /// How many cases went which way.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -46,7 +57,19 @@ impl Command {
     /// When a file cannot be read or is not what it should be.
     pub fn run(&self, out: &mut impl Write) -> anyhow::Result<ExitCode> {
         let cases = read(&self.cases)?;
-        let summary = run(&cases, component(&self.component)?, out).context("cannot write the answer")?;
+        let (mut evaluate, mut ran) = (component(&self.component)?, Vec::with_capacity(cases.len()));
+        let timed = |settings: &Value, request: &OwnedRequest| {
+            let started = Instant::now();
+            let outcome = evaluate(settings, request);
+            ran.push((started.elapsed(), outcome.clone()));
+            outcome
+        };
+        let summary = run(&cases, timed, out).context("cannot write the answer")?;
+        if let Some(path) = &self.junit {
+            let ran: Vec<_> = cases.iter().zip(ran).map(|(case, (took, outcome))| (case, took, outcome)).collect();
+            let report = junit::report(&self.component, &ran);
+            fs::write(path, report).with_context(|| format!("cannot write {}", path.display()))?;
+        }
         Ok(if summary.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 }
