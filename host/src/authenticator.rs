@@ -16,7 +16,11 @@ use uuid::{Builder, Uuid};
 use crate::{
     caller::{AccountId, Caller},
     kubernetes::{Extra, UserInfo, Values},
-    mapping::{Chain, Refusal, StageRecord, chain::micros},
+    mapping::{
+        Chain, Refusal, StageRecord,
+        chain::micros,
+        shadow::{Question, ShadowRecord},
+    },
     observe::{Metrics, metrics::OldResult},
     policy::{Mapping, Request},
     provider::{Blame, Provider, VerifyError},
@@ -25,6 +29,9 @@ use crate::{
 };
 
 pub mod nodes;
+pub mod shadows;
+
+use shadows::{Job, Shadows};
 
 /// The pipeline of one configuration. Immutable: a new configuration makes a new one.
 pub struct Authenticator {
@@ -38,6 +45,8 @@ pub struct Authenticator {
     pub sts: Arc<Executor>,
     /// Names verified callers.
     pub chain: Chain,
+    /// Asks the policies in shadow mode.
+    pub shadows: Arc<Shadows>,
     /// Accounts whose ids and ARNs stay out of answers and decisions.
     pub scrubbed: BTreeSet<AccountId>,
     /// Counts decisions and evaluations.
@@ -67,6 +76,9 @@ pub struct Decision {
     /// Every stage that was asked, in order.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub stages: Vec<StageRecord>,
+    /// What policies in shadow mode would have changed, if somebody waited for them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub shadows: Vec<ShadowRecord>,
     /// What came out.
     #[serde(flatten)]
     pub outcome: Outcome,
@@ -132,7 +144,13 @@ impl Authenticator {
         let started = Instant::now();
         let mut decision = self.blank(token.len(), now);
         decision.outcome = match self.verify(&mut decision, token, now).await {
-            Ok(caller) => self.settle(&mut decision, caller, now).await,
+            Ok(caller) => {
+                let (outcome, job) = self.settle(&mut decision, caller, now).await;
+                if let Some(job) = job {
+                    self.shadows.later(job);
+                }
+                outcome
+            }
             Err(error) => Outcome::Denied(error.into()),
         };
         let took = started.elapsed();
@@ -146,20 +164,35 @@ impl Authenticator {
         self.chain.missing()
     }
 
-    /// Decides about a caller whom no token proves, as about one whom a cloud has vouched for. For explanations alone.
+    /// Decides about a caller whom no token proves, as about one whom a cloud has vouched for, and waits for the
+    /// policies in shadow mode. For explanations alone.
     pub async fn decide_unproven(&self, caller: Arc<Caller>, now: SystemTime) -> Decision {
         let started = Instant::now();
         let mut decision = self.blank(0, now);
         decision.provider = caller.provider;
-        decision.outcome = self.settle(&mut decision, caller, now).await;
+        let (outcome, job) = self.settle(&mut decision, caller, now).await;
+        decision.outcome = outcome;
         decision.micros = micros(started.elapsed());
+        if let Some(job) = job {
+            decision.shadows = job.ask().await;
+        }
         decision
     }
 
-    async fn settle(&self, decision: &mut Decision, caller: Arc<Caller>, now: SystemTime) -> Outcome {
-        let outcome = self.map(decision, &caller, now).await;
+    /// The outcome, and what there is to ask beside it.
+    async fn settle(&self, decision: &mut Decision, caller: Arc<Caller>, now: SystemTime) -> (Outcome, Option<Job>) {
+        let (outcome, questions) = self.map(decision, &caller, now).await;
+        let job = (!questions.is_empty()).then(|| Job {
+            decision_id: decision.decision_id,
+            generation: self.generation.clone(),
+            caller: Arc::clone(&caller),
+            cluster_id: self.cluster_id.clone(),
+            now,
+            guard: self.chain.guard.clone(),
+            questions,
+        });
         decision.caller = (!self.scrubbed.contains(&caller.account_id)).then_some(caller);
-        outcome
+        (outcome, job)
     }
 
     fn blank(&self, token_bytes: usize, now: SystemTime) -> Decision {
@@ -172,6 +205,7 @@ impl Authenticator {
             verified_by: None,
             verify_micros: 0,
             stages: Vec::new(),
+            shadows: Vec::new(),
             outcome: Outcome::Denied(VerifyError::Foreign.into()),
             micros: 0,
         }
@@ -198,14 +232,15 @@ impl Authenticator {
         Ok(verified.caller)
     }
 
-    async fn map(&self, decision: &mut Decision, caller: &Caller, now: SystemTime) -> Outcome {
+    async fn map(&self, decision: &mut Decision, caller: &Caller, now: SystemTime) -> (Outcome, Vec<Question>) {
         let request = Request { caller, cluster_id: &self.cluster_id, now, current: None, trail: &[] };
         let trace = self.chain.decide(request).await;
         decision.stages = trace.stages;
-        match trace.outcome {
+        let outcome = match trace.outcome {
             Ok(mapping) => Outcome::Allowed { user: self.user(decision.decision_id, caller, mapping, trace.trail) },
             Err(refusal) => Outcome::Denied(refusal.into()),
-        }
+        };
+        (outcome, trace.questions)
     }
 
     fn user(&self, decision_id: Uuid, caller: &Caller, mapping: Mapping, trail: Vec<String>) -> UserInfo {

@@ -1,12 +1,13 @@
 //! A verified caller: what a cloud vouched for, in the words of the policy contract.
 //!
-//! Only [`crate::provider`] makes one, and only from a cloud's own answer.
+//! Only [`crate::provider`] makes one, and only from a cloud's own answer; those of [`made_up`] prove nothing.
 
 use std::{fmt, str::FromStr, time::SystemTime};
 
 use serde::{Deserialize, Serialize};
 
 pub mod arn;
+pub mod made_up;
 
 pub use arn::Arn;
 

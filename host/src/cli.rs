@@ -33,13 +33,13 @@ mod aws_auth;
 pub mod called;
 pub mod check_config;
 pub mod cluster;
+pub mod completions;
 pub mod eks;
 pub mod explain;
 pub mod init;
 pub mod kubeconfig;
 mod late;
 pub mod list;
-mod made_up;
 pub mod policy;
 pub mod remove;
 pub mod server;
@@ -91,6 +91,7 @@ enum Command {
     CredentialPlugin(Late<ack::Command>),
     /// Say all that is wrong with configuration and mapping files, at once.
     CheckConfig(Late<check_config::Command>),
+    Completions(completions::Command),
     /// Commands of the AWS CLI that kubeconfigs run.
     #[command(subcommand)]
     Eks(Late<eks::Command>),
@@ -102,7 +103,7 @@ enum Command {
     Kubeconfig(Late<kubeconfig::Command>),
     /// List what the aws-auth ConfigMap of a cluster maps, in the order in which it is asked.
     List(Late<list::Command>),
-    /// Build, test and compile policies.
+    /// Write, build, test, inspect and compile policies.
     #[command(subcommand)]
     Policy(Late<policy::Command>),
     /// Take the mapping of a role or a user away, in the aws-auth ConfigMap of a cluster.
@@ -177,6 +178,7 @@ fn run(globals: &Globals, command: &Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Add(Late(command)) => return command.run(globals.name, io::stdin(), out),
         Command::CheckConfig(Late(command)) => return command.run(globals.config.as_deref(), io::stdin(), out),
+        Command::Completions(command) => command.run(Cli::command(), out)?,
         Command::CredentialPlugin(Late(ack::Command::GetKubeconfig(command))) => command.run(globals, out)?,
         Command::CredentialPlugin(Late(ack::Command::GetToken(command))) => command.run(globals, out)?,
         Command::Eks(Late(eks::Command::GetToken(command))) => command.run(globals, out)?,

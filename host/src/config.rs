@@ -55,6 +55,7 @@ mod node;
 pub mod reload;
 mod remark;
 mod repair;
+mod settings_at;
 mod sources;
 pub mod static_pod;
 mod yaml_error;
@@ -64,10 +65,12 @@ use file::Places;
 
 pub use build::Shared;
 pub use checked::{Checked, CheckedFile};
+pub(crate) use error::did_you_mean;
 pub use error::{ConfigError, Position};
 pub use finding::{CheckId, Finding, Severity};
 pub use reload::Reloader;
 pub use remark::LeftOut;
+pub use settings_at::SettingsAt;
 pub use sources::Stopping;
 
 /// One configuration: what the file says, what it leaves out filled in with defaults.
@@ -122,6 +125,8 @@ pub struct Config {
     pub serving: bool,
     /// `server.policies`. Default none.
     pub policies: Vec<policy::Config>,
+    /// Where the settings of each of them stand in the file; fewer if that is not known.
+    pub settings_at: Vec<SettingsAt>,
     /// `server.policyEngine`.
     pub policy_engine: policy::EngineConfig,
     /// `server.mapRoles` and `server.mapUsers`. Default none.
@@ -309,7 +314,8 @@ impl Config {
 
     fn needed_files(&self) -> impl Iterator<Item = &Path> {
         let components = self.policies.iter().map(|policy| policy.component.as_path());
-        std::iter::once(self.file.as_path()).chain(components).chain(self.ca_files())
+        let tables = self.policies.iter().flat_map(|policy| policy.tables.values()).map(PathBuf::as_path);
+        std::iter::once(self.file.as_path()).chain(components).chain(tables).chain(self.ca_files())
     }
 
     fn ca_files(&self) -> impl Iterator<Item = &Path> {
@@ -384,6 +390,7 @@ impl Default for Config {
             identity_mapping_status: true,
             serving: false,
             policies: Vec::new(),
+            settings_at: Vec::new(),
             policy_engine: policy::EngineConfig::default(),
             rules: Arc::default(),
             map_accounts: BTreeSet::new(),

@@ -22,6 +22,7 @@ pub mod near;
 pub mod node;
 pub mod policy_stage;
 pub mod rule;
+pub mod shadow;
 pub mod template;
 
 pub use crate::policy::ceiling;
@@ -33,6 +34,7 @@ pub use mounted_file::MountedFile;
 pub use node::{NodeName, NodeNames};
 pub use policy_stage::PolicyStage;
 pub use rule::Rules;
+pub use shadow::Shadow;
 
 use rule::Rule;
 

@@ -18,15 +18,20 @@ use serde::{Deserialize, Serialize};
 
 use crate::caller::Caller;
 
+pub mod cases;
 pub mod ceiling;
 mod compiled;
 mod config;
 mod engine;
+mod examples;
 mod limits;
 mod loader;
 mod log;
+pub mod schema;
+pub mod sections;
 mod since_v0_1;
 mod snapshot;
+pub mod tables;
 mod text;
 mod ticker;
 mod track;
@@ -34,10 +39,12 @@ mod track;
 pub use ceiling::Ceiling;
 pub use compiled::{Compiled, CompiledFolder, FolderError};
 pub use config::{
-    ByteSize, Config, Digest, InvalidByteSize, InvalidDigest, InvalidLimit, InvalidName, Kind, Limits, Name, OnFault,
+    ByteSize, Config, Digest, InvalidByteSize, InvalidDigest, InvalidLimit, InvalidName, Kind, Limits, Mode, Name,
+    OnFault,
 };
 pub use engine::{Engine, EngineConfig, EngineError};
-pub use loader::{LoadError, LoadProblem, compile, compile_configured};
+pub use loader::{LoadError, LoadProblem, check, compile, compile_configured};
+pub use tables::Tables;
 
 /// A policy that is loaded: linked, and content with its settings.
 pub struct Policy {
@@ -46,6 +53,7 @@ pub struct Policy {
     kind: Kind,
     digest: Digest,
     limits: Limits,
+    tables: Tables,
     prepared: Prepared,
 }
 
@@ -116,6 +124,8 @@ pub struct Evaluation {
     pub log: Vec<LogLine>,
     /// Fuel used: the same for the same request on every machine.
     pub fuel: u64,
+    /// Memory that the instance had at the end, in bytes.
+    pub memory: u64,
 }
 
 /// Why a policy gave no answer. Every fault refuses the login.
@@ -137,6 +147,9 @@ pub enum Fault {
     /// Its answer breaks a rule of its kind or its ceiling.
     #[error("the policy's answer is out of bounds: {0}")]
     OutOfBounds(String),
+    /// It asked the host more often than it may.
+    #[error("the policy asked the host too often")]
+    HostCalls,
     /// Its answer is larger than the limits allow.
     #[error("the policy's answer is too large")]
     TooLarge,
@@ -163,7 +176,23 @@ impl Policy {
     ///
     /// [`LoadError`], naming the file and what is wrong.
     pub fn load(engine: &Engine, config: &Config, compiled: Option<&CompiledFolder>) -> Result<Self, LoadError> {
-        loader::load(engine, config, compiled).map_err(LoadError::about(&config.component))
+        let read = || Ok(Tables::read(&config.tables)?);
+        let load = |tables| loader::load(engine, config, compiled, tables);
+        read().and_then(load).map_err(LoadError::about(&config.component))
+    }
+
+    /// The same with these tables instead of those that `config` names. For cases.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::load`].
+    pub fn load_with(
+        engine: &Engine,
+        config: &Config,
+        compiled: Option<&CompiledFolder>,
+        tables: &Tables,
+    ) -> Result<Self, LoadError> {
+        loader::load(engine, config, compiled, tables.clone()).map_err(LoadError::about(&config.component))
     }
 
     /// Asks one question of a fresh instance. Bounded in time by the policy's timeout and the wait for a free
@@ -171,16 +200,27 @@ impl Policy {
     pub async fn decide(&self, request: &Request<'_>) -> Evaluation {
         let slot = match self.engine.slot().await {
             Ok(slot) => slot,
-            Err(fault) => return Evaluation { verdict: Err(fault), log: Vec::new(), fuel: 0 },
+            Err(fault) => return Evaluation { verdict: Err(fault), log: Vec::new(), fuel: 0, memory: 0 },
         };
+        self.decide_in(&slot, request).await
+    }
+
+    /// The same in the one instance that no login uses, however long it takes to be free.
+    pub async fn decide_aside(&self, request: &Request<'_>) -> Evaluation {
+        self.decide_in(&self.engine.slot_aside().await, request).await
+    }
+
+    async fn decide_in(&self, slot: &engine::Slot<'_>, request: &Request<'_>) -> Evaluation {
         let mut store = slot.store(&self.limits);
+        store.data_mut().tables = self.tables.clone();
         let said = self.prepared.track.decide(&mut store, self.prepared.settings.as_deref(), request).await;
         let verdict = match said {
             Ok(said) => said.and_then(limits::bounded),
             Err(error) => Err(limits::fault(&error)),
         };
         let fuel = self.limits.fuel() - store.get_fuel().unwrap_or_default();
-        Evaluation { verdict, log: store.into_data().log.finish(), fuel }
+        let memory = store.data().room.used();
+        Evaluation { verdict, log: store.into_data().log.finish(), fuel, memory }
     }
 
     /// Its name in the configuration.
@@ -237,6 +277,7 @@ impl Fault {
         match self {
             Self::Broken(_) => "policy_broken",
             Self::Fuel => "policy_fuel",
+            Self::HostCalls => "policy_host_calls",
             Self::Memory => "policy_memory",
             Self::Overloaded => "policy_overloaded",
             Self::OutOfBounds(_) => "policy_out_of_bounds",

@@ -17,12 +17,11 @@ use uuid::Uuid;
 
 use super::{
     cluster::{self, Cluster},
-    made_up,
     verify::{self, Output, Token},
 };
 use crate::{
     authenticator::Authenticator,
-    caller::{Arn, Caller, PrincipalKind, arn::ACS_PARTITION},
+    caller::{Arn, Caller, PrincipalKind, arn::ACS_PARTITION, made_up},
     config::{CheckedFile, Config, LeftOut, Shared, Source},
     mapping::Rules,
     observe::Metrics,

@@ -1,4 +1,4 @@
-//! `herald policy`: build policies, test them against cases, and compile them for the server.
+//! `herald policy`: write policies, build and test them, look into them, and compile them for the server.
 
 use std::{io::Write, process::ExitCode};
 
@@ -6,19 +6,37 @@ use clap::Subcommand;
 
 use super::Globals;
 
+pub mod bench;
 pub mod build;
-pub mod cases;
 pub mod compile;
 mod encode;
+pub mod fuzz;
+pub mod inspect;
+mod junit;
+pub mod new;
+pub mod run;
+pub mod subject;
 pub mod test;
 
-/// Build, test and compile policies.
+/// Write, build, test, inspect and compile policies.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Measure a policy: latency, fuel and memory against the limits
+    Bench(bench::Command),
     /// Build a policy's crate into the component that the server loads
     Build(build::Command),
+    /// Check a component as a server would before it loads
+    Check(inspect::Check),
     /// Compile policies to machine code, outside the server's process
     Compile(compile::Command),
+    /// Look for a caller to whom the policy does what it must never do
+    Fuzz(fuzz::Command),
+    /// Show what a component is, and what cannot happen whatever is in it
+    Inspect(inspect::Command),
+    /// Write a new policy's crate
+    New(new::Command),
+    /// Ask a policy about one caller, and show decision, log and cost
+    Run(run::Command),
     /// Run cases (a caller and the expected decision) against a built policy
     Test(test::Command),
 }
@@ -34,8 +52,14 @@ impl Command {
     /// answer, and the exit code is 1.
     pub fn run(&self, globals: &Globals, out: &mut impl Write) -> anyhow::Result<ExitCode> {
         match self {
+            Self::Bench(command) => command.run(out),
             Self::Build(command) => command.run(out),
+            Self::Check(command) => command.run(out),
             Self::Compile(command) => command.run(globals, out),
+            Self::Fuzz(command) => command.run(out),
+            Self::Inspect(command) => command.run(globals, out),
+            Self::New(command) => command.run(out),
+            Self::Run(command) => command.run(out),
             Self::Test(command) => command.run(out),
         }
     }

@@ -101,14 +101,16 @@ impl Command {
         let shared = Shared::new(&config, Arc::clone(&metrics), Some(compiled), super::now)?;
         drop(entered);
         let first = config.build(&shared)?;
-        let audit = AuditLog::start(&config.observe.audit, Arc::clone(&metrics))?;
+        let audit = Arc::new(AuditLog::start(&config.observe.audit, Arc::clone(&metrics))?);
+        let beside = Arc::clone(&audit);
+        shared.shadows().report_to(Arc::new(move |report| beside.record_aside(report).is_ok()));
         let settings = config.server.clone();
         let stopping = shared.stopping();
         runtime.block_on(async {
             let reloader = Arc::new(Reloader::start(config, shared, first, overrides, super::now));
             let services = Services {
                 authenticator: reloader.current(),
-                audit: Arc::new(audit),
+                audit,
                 metrics,
                 readiness: Arc::default(),
                 reload_error: reloader.last_error(),

@@ -15,10 +15,12 @@ use super::{
     sources::{Sources, Stopping},
 };
 use crate::{
-    authenticator::{Authenticator, nodes::Nodes},
-    mapping::{BootstrapAdmins, Chain, Guard, MountedFile, NodeNames, PolicyStage, Stage, chain::Link},
+    authenticator::{Authenticator, nodes::Nodes, shadows::Shadows},
+    mapping::{
+        BootstrapAdmins, Chain, Guard, MountedFile, NodeNames, PolicyStage, Shadow, Stage, chain::Link, shadow::Place,
+    },
     observe::Metrics,
-    policy::{self, CompiledFolder, Engine, Kind, OnFault, Policy},
+    policy::{self, CompiledFolder, Engine, Kind, LoadProblem, Mode, OnFault, Policy, schema::Violation},
     provider::{
         Cloud, ClusterId, Provider,
         alibaba::{self, Alibaba},
@@ -42,6 +44,7 @@ pub struct Shared {
     sources: Sources,
     /// Knows names for hours, and loads nothing until it is asked for one.
     nodes: Arc<Nodes>,
+    shadows: Arc<Shadows>,
     clock: fn() -> SystemTime,
 }
 
@@ -93,6 +96,7 @@ impl Shared {
         Ok(Self {
             sources: Sources::default().follow(config, &metrics, clock),
             nodes: Arc::new(Nodes::new(config.ec2(), clock, Arc::clone(&metrics))),
+            shadows: Arc::new(Shadows::new(Arc::clone(&metrics))),
             clock,
             sts: executor(config, &metrics)?,
             sts_for: StsFor::of(config),
@@ -151,6 +155,12 @@ impl Shared {
         *before = self;
     }
 
+    /// Asks policies in shadow mode, for every configuration.
+    #[must_use]
+    pub fn shadows(&self) -> &Arc<Shadows> {
+        &self.shadows
+    }
+
     /// Counts for everybody.
     #[must_use]
     pub fn metrics(&self) -> &Arc<Metrics> {
@@ -204,6 +214,7 @@ impl Config {
             providers: self.providers(cluster_id)?,
             sts: Arc::clone(&shared.sts),
             chain: self.chain(shared)?,
+            shadows: Arc::clone(&shared.shadows),
             scrubbed: self.scrubbed_accounts.clone(),
             metrics: Arc::clone(&shared.metrics),
         })
@@ -219,8 +230,15 @@ impl Config {
             Ok(shared) => shared,
             Err(error) => return vec![(None, error)],
         };
-        let load = |(index, policy)| self.policy(policy, &shared, None).err().map(|error| (Some(index), error));
-        self.policies.iter().enumerate().filter_map(load).collect()
+        let load = |(index, policy)| {
+            let failed = Self::load_policy(policy, &shared, None).err();
+            failed
+                .map(|error| self.unloadable(policy, &error))
+                .unwrap_or_default()
+                .into_iter()
+                .map(move |e| (Some(index), e))
+        };
+        self.policies.iter().enumerate().flat_map(load).collect()
     }
 
     /// Every cloud whose tokens are accepted.
@@ -246,12 +264,15 @@ impl Config {
         let compiled = self.compiled(shared)?;
         let load = |policy| self.policy(policy, shared, compiled.as_ref());
         let links = |kind| {
-            self.policies.iter().filter(move |policy| policy.kind == kind).map(load).collect::<Result<Vec<_>, _>>()
+            let enforced =
+                self.policies.iter().filter(move |policy| policy.kind == kind && policy.mode == Mode::Enforce);
+            enforced.map(load).collect::<Result<Vec<_>, _>>()
         };
         Ok(Chain {
             map: self.map_links(shared, load)?,
             augment: links(Kind::Augment)?,
             guards: links(Kind::Guard)?,
+            shadows: self.shadows(shared, compiled.as_ref())?,
             guard: Guard::new(self.reserved_prefixes.clone()),
             nodes: Some(Arc::clone(&shared.nodes) as Arc<dyn NodeNames>),
         })
@@ -262,6 +283,37 @@ impl Config {
         folder.map(CompiledFolder::open).transpose().map_err(|error| self.fault("compiled policies", &error))
     }
 
+    /// Every policy in shadow mode that would be asked, and where.
+    fn shadows(&self, shared: &Shared, compiled: Option<&CompiledFolder>) -> Result<Vec<Arc<Shadow>>, ConfigError> {
+        let mut shadows = Vec::new();
+        for (index, policy) in self.policies.iter().enumerate().filter(|(_, policy)| policy.mode == Mode::Shadow) {
+            let place = match policy.kind {
+                Kind::Augment => Place::Augment,
+                Kind::Guard => Place::Guard(self.policies[..index].iter().filter(|other| is_guard(other)).count()),
+                Kind::Map => {
+                    let source = Source::Policy(policy.name.as_str().to_owned());
+                    // Not in the list that is in force, and so not asked.
+                    let Some(place) = self.sources.iter().position(|other| *other == source) else { continue };
+                    let admins = usize::from(!self.bootstrap_admins.is_empty());
+                    Place::Map(admins + self.sources[..place].iter().filter(|source| !self.is_shadow(source)).count())
+                }
+            };
+            let loaded = self.policy_of(policy, shared, compiled)?;
+            shadows.push(Arc::new(Shadow::new(
+                Arc::new(loaded),
+                policy.ceiling.clone(),
+                place,
+                policy.on_fault == OnFault::Skip,
+            )));
+        }
+        Ok(shadows)
+    }
+
+    fn is_shadow(&self, source: &Source) -> bool {
+        let Source::Policy(name) = source else { return false };
+        self.policies.iter().any(|policy| policy.name.as_str() == name && policy.mode == Mode::Shadow)
+    }
+
     /// Bootstrap admins first, then the sources in order.
     fn map_links<'a>(
         &'a self,
@@ -270,7 +322,8 @@ impl Config {
     ) -> Result<Vec<Link>, ConfigError> {
         let admins = BootstrapAdmins::new(Arc::clone(&self.bootstrap_admins));
         let admins = (!self.bootstrap_admins.is_empty()).then(|| Ok(static_link(Box::new(admins))));
-        let sources = self.sources.iter().map(|source| self.source(source, shared, load));
+        let enforced = self.sources.iter().filter(|source| !self.is_shadow(source));
+        let sources = enforced.map(|source| self.source(source, shared, load));
         admins.into_iter().chain(sources).collect()
     }
 
@@ -309,14 +362,64 @@ impl Config {
         shared: &Shared,
         compiled: Option<&CompiledFolder>,
     ) -> Result<Link, ConfigError> {
-        let failed = |error| self.fault(&format!("policy {}", config.name.as_str()), &error);
-        let engine = shared.engine.as_ref().expect("a configuration with policies has made it");
-        let policy = Policy::load(engine, config, compiled).map_err(failed)?;
+        let policy = self.policy_of(config, shared, compiled)?;
         Ok(Link {
             stage: Box::new(PolicyStage::new(Arc::new(policy))),
             ceiling: Some(config.ceiling.clone()),
             skip_on_fault: config.on_fault == OnFault::Skip,
         })
+    }
+
+    fn policy_of(
+        &self,
+        config: &policy::Config,
+        shared: &Shared,
+        compiled: Option<&CompiledFolder>,
+    ) -> Result<Policy, ConfigError> {
+        Self::load_policy(config, shared, compiled).map_err(|error| {
+            let mut errors = self.unloadable(config, &error);
+            let more = errors.len() - 1;
+            let mut first = errors.swap_remove(0);
+            if let ConfigError::Invalid { what, .. } = &mut first
+                && more > 0
+            {
+                what.push_str(&format!(", and {more} more: `herald check-config` lists them"));
+            }
+            first
+        })
+    }
+
+    fn load_policy(
+        config: &policy::Config,
+        shared: &Shared,
+        compiled: Option<&CompiledFolder>,
+    ) -> Result<Policy, policy::LoadError> {
+        let engine = shared.engine.as_ref().expect("a configuration with policies has made it");
+        Policy::load(engine, config, compiled)
+    }
+
+    /// Why a policy does not load: each violation of its schema at its own place, or one error. Never empty.
+    fn unloadable(&self, config: &policy::Config, error: &policy::LoadError) -> Vec<ConfigError> {
+        let name = config.name.as_str();
+        let index = self.policies.iter().position(|policy| policy.name == config.name).unwrap_or_default();
+        let LoadProblem::Schema(violations) = &error.problem else {
+            return vec![self.fault(&format!("policy {name}"), error)];
+        };
+        let places = self.settings_at.get(index);
+        let invalid = |violation: &Violation| {
+            let settings = format!("server.policies[{index}].settings");
+            let path = match violation.place() {
+                place if place.is_empty() => settings,
+                place if place.starts_with('[') => settings + &place,
+                place => format!("{settings}.{place}"),
+            };
+            let what = format!("policy {name}: {}", violation.what);
+            match places.and_then(|places| places.find(&violation.path)) {
+                Some(at) => ConfigError::Invalid { file: self.file.clone(), at, path, what },
+                None => ConfigError::Build { file: self.file.clone(), what: format!("{what} ({path})") },
+            }
+        };
+        violations.iter().map(invalid).collect()
     }
 
     /// That `part` does not work, with the whole chain of causes in one line.
@@ -339,7 +442,14 @@ pub(super) fn line(error: &dyn std::error::Error) -> String {
     text
 }
 
+fn is_guard(policy: &policy::Config) -> bool {
+    policy.kind == Kind::Guard && policy.mode == Mode::Enforce
+}
+
 /// A source whose entries the operator wrote, and so without a ceiling.
 fn static_link(stage: Box<dyn Stage>) -> Link {
     Link { stage, ceiling: None, skip_on_fault: false }
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     mapping::{chain::MAP_ACCOUNTS, policy_stage},
-    policy::{self, Kind, OnFault},
+    policy::{self, Kind, Mode, OnFault},
     provider::{Cloud, alibaba, aws},
     server, sts,
 };
@@ -108,7 +108,7 @@ pub(super) fn policies(
     places: &Places,
 ) -> Vec<Problem> {
     let mut problems = Vec::new();
-    let guarded = policies.iter().any(|policy| policy.kind == Kind::Guard);
+    let guarded = policies.iter().any(|policy| policy.kind == Kind::Guard && policy.mode == Mode::Enforce);
     for (index, policy) in policies.iter().enumerate() {
         let name = policy.name.as_str();
         let twice = policies.iter().take(index).any(|earlier| earlier.name == policy.name);

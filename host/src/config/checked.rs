@@ -82,17 +82,21 @@ impl CheckedFile {
             return;
         }
         for (index, error) in part.config.try_policies() {
-            let what = match error {
-                ConfigError::Build { what, .. } => what,
-                error => error.to_string(),
+            let (at, path, what) = match error {
+                ConfigError::Invalid { at, path, what, .. } => (Some(at), Some(path), what),
+                ConfigError::Build { what, .. } => (None, None, what),
+                error => (None, None, error.to_string()),
             };
-            let at = index.and_then(|index| part.policies_at.get(index)).copied().unwrap_or(TOP);
+            let of_policy = index.and_then(|index| part.policies_at.get(index)).copied();
+            let at = at.or(of_policy).unwrap_or(TOP);
             let problem = Problem::new(at, what).id(CheckId::Policy);
             let problem = match index {
                 Some(index) => problem.within(index, at).under("policies", at).under("server", at),
                 None => problem,
             };
-            self.findings.push(Finding { refuses: true, severity: Severity::Error, ..Finding::error(problem) });
+            let finding = Finding::error(problem);
+            let path = path.unwrap_or_else(|| finding.path.clone());
+            self.findings.push(Finding { refuses: true, severity: Severity::Error, path, ..finding });
         }
         self.findings.sort_by_key(|finding| finding.at);
     }

@@ -228,7 +228,7 @@ pub(super) fn whole(what: &str, fix: Option<&str>) -> String {
 }
 
 /// A hint at the known word that `found` is most likely meant to be.
-pub(super) fn did_you_mean<'a>(found: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
+pub(crate) fn did_you_mean<'a>(found: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
     const ALIKE: f64 = 0.6;
     let found = found.to_ascii_lowercase();
     let rate = |word: &'a str| (strsim::normalized_damerau_levenshtein(&found, &word.to_ascii_lowercase()), word);

@@ -18,6 +18,7 @@ use super::{
     node::{self, Key, Node, Value},
     remark::Census,
     repair::{read, read_within},
+    settings_at::SettingsAt,
 };
 use crate::{
     caller::arn::ACS_PARTITION,
@@ -76,6 +77,7 @@ pub(super) struct Places {
     pub(super) modes: Vec<Position>,
     sts: Position,
     pub(super) policies: Vec<Position>,
+    settings: Vec<SettingsAt>,
     pub(super) reserved_prefixes: Vec<Position>,
     pub(super) providers: Position,
     pub(super) alibaba: Position,
@@ -193,6 +195,7 @@ impl Reader<'_> {
         } = own;
         for policy in &mut policies {
             policy.component = beside(self.file, &policy.component);
+            policy.tables.values_mut().for_each(|table| *table = beside(self.file, table));
         }
         for ca_file in sts.endpoints.iter_mut().filter_map(|endpoint| endpoint.ca_file.as_mut()) {
             *ca_file = beside(self.file, ca_file);
@@ -256,6 +259,7 @@ impl Reader<'_> {
             backend_mode_written: None,
             identity_mapping_status,
             policies,
+            settings_at: places.settings,
             policy_engine,
             reserved_prefixes,
             ..Config::default()
@@ -407,7 +411,16 @@ impl Places {
             _ => Vec::new(),
         };
         let at = |key| value(entries, key).map_or(own.at, |node| node.at);
+        let settings = |policy: &Node| match &policy.value {
+            Value::Map(entries) => value(entries, "settings").map(SettingsAt::of).unwrap_or_default(),
+            _ => SettingsAt::default(),
+        };
+        let policies = match value(entries, "policies").map(|node| &node.value) {
+            Some(Value::List(policies)) => policies.as_slice(),
+            _ => &[],
+        };
         Self {
+            settings: policies.iter().map(settings).collect(),
             backend_mode: at("backendMode"),
             modes: items("backendMode"),
             sts: at("sts"),

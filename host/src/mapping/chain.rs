@@ -3,7 +3,8 @@
 //!
 //! `map` stages answer while nobody has mapped the caller (the first that does wins), then the
 //! `mapAccounts` of all of them, then `augment` policies (all see the same mapping, their additions are
-//! united), then `guard` policies (each may only take away), then the [`Guard`].
+//! united), then `guard` policies (each may only take away), then the [`Guard`]. Shadows are not asked: what they
+//! would be asked is noted.
 
 use std::{
     sync::Arc,
@@ -16,6 +17,7 @@ use super::{
     guard::GuardError,
     node::{NoNode, NodeRecord},
     rule::Rule,
+    shadow::{Place, Question, Shadow},
 };
 use crate::policy::{Fault, Mapping, Request, Verdict};
 
@@ -31,6 +33,8 @@ pub struct Chain {
     pub augment: Vec<Link>,
     /// Policies that may take away from a mapping, asked last.
     pub guards: Vec<Link>,
+    /// Policies that are tried beside the others. None is asked by the chain.
+    pub shadows: Vec<Arc<Shadow>>,
     /// The checks behind every source.
     pub guard: Guard,
     /// Finds the names of nodes for entries that need them; `None` refuses those logins.
@@ -57,6 +61,8 @@ pub struct Trace {
     pub trail: Vec<String>,
     /// Every stage that was asked.
     pub stages: Vec<StageRecord>,
+    /// What shadows would have been asked, for whoever has time to ask them.
+    pub questions: Vec<Question>,
 }
 
 /// A decision under way.
@@ -65,6 +71,8 @@ struct Walk<'a> {
     nodes: Option<&'a dyn NodeNames>,
     trail: Vec<String>,
     stages: Vec<StageRecord>,
+    shadows: &'a [Arc<Shadow>],
+    questions: Vec<Question>,
 }
 
 // === impl Chain ===
@@ -73,19 +81,31 @@ impl Chain {
     /// Asks every stage that has a say about `request.caller`. `request.current` and
     /// `request.trail` are the chain's own to fill.
     pub async fn decide(&self, request: Request<'_>) -> Trace {
-        let mut walk = Walk { request, nodes: self.nodes.as_deref(), trail: Vec::new(), stages: Vec::new() };
+        let mut walk = Walk {
+            request,
+            nodes: self.nodes.as_deref(),
+            trail: Vec::new(),
+            stages: Vec::new(),
+            shadows: &self.shadows,
+            questions: Vec::new(),
+        };
         let outcome = self.walk(&mut walk).await;
-        Trace { outcome, trail: walk.trail, stages: walk.stages }
+        Trace { outcome, trail: walk.trail, stages: walk.stages, questions: walk.questions }
     }
 
     async fn walk(&self, walk: &mut Walk<'_>) -> Result<Mapping, Refusal> {
         let mut mapping = self.map(walk).await?;
+        walk.gave(|place| matches!(place, Place::Map(_)), &mapping);
+        walk.note(Place::Augment, Some(&mapping));
         if !self.augment.is_empty() {
             mapping = self.augment(walk, mapping).await?;
+            walk.gave(|place| place == Place::Augment, &mapping);
         }
-        for link in &self.guards {
+        for (index, link) in self.guards.iter().enumerate() {
+            walk.note(Place::Guard(index), Some(&mapping));
             mapping = walk.guard(link, mapping).await?;
         }
+        walk.note(Place::Guard(self.guards.len()), Some(&mapping));
         let stage = walk.trail.first().map_or("", String::as_str);
         self.guard
             .check(stage, &mapping, walk.request.caller.extra)
@@ -94,12 +114,14 @@ impl Chain {
     }
 
     async fn map(&self, walk: &mut Walk<'_>) -> Result<Mapping, Refusal> {
-        for link in &self.map {
+        for (index, link) in self.map.iter().enumerate() {
+            walk.note(Place::Map(index), None);
             if let Some(mapping) = walk.ask(link, None).await? {
                 walk.trail.push(link.stage.name().to_owned());
                 return Ok(mapping);
             }
         }
+        walk.note(Place::Map(self.map.len()), None);
         let caller = walk.request.caller;
         if !self.map.iter().any(|link| link.stage.lists(&caller.account_id)) {
             return Err(Refusal::NotMapped);
@@ -140,6 +162,20 @@ impl Chain {
 // === impl Walk ===
 
 impl Walk<'_> {
+    /// Notes what the shadows at `place` would be asked.
+    fn note(&mut self, place: Place, current: Option<&Mapping>) {
+        let here = self.shadows.iter().filter(|shadow| shadow.place() == place);
+        self.questions.extend(here.map(|shadow| Question::new(shadow, current, &self.trail)));
+    }
+
+    /// That the chain went on with `mapping` behind the shadows of some places.
+    fn gave(&mut self, places: impl Fn(Place) -> bool, mapping: &Mapping) {
+        self.questions
+            .iter_mut()
+            .filter(|question| question.is_at(&places))
+            .for_each(|question| question.given(mapping));
+    }
+
     async fn guard(&mut self, link: &Link, before: Mapping) -> Result<Mapping, Refusal> {
         let Some(after) = self.ask(link, Some(&before)).await? else { return Ok(before) };
         if let Err(rule) = shrunk(&before, &after) {
@@ -221,7 +257,7 @@ fn out_of_bounds(stage: &str, rule: &str) -> Refusal {
 }
 
 /// Whether `after` is `before` with nothing but groups and extra values added.
-fn grown(before: &Mapping, after: &Mapping) -> Result<(), &'static str> {
+pub(super) fn grown(before: &Mapping, after: &Mapping) -> Result<(), &'static str> {
     same_name(before, after)?;
     if !before.groups.iter().all(|group| after.groups.contains(group)) {
         return Err("an augment policy may not take a group away");
@@ -233,7 +269,7 @@ fn grown(before: &Mapping, after: &Mapping) -> Result<(), &'static str> {
 }
 
 /// Whether `after` is `before` with nothing but groups and extra values taken away.
-fn shrunk(before: &Mapping, after: &Mapping) -> Result<(), &'static str> {
+pub(super) fn shrunk(before: &Mapping, after: &Mapping) -> Result<(), &'static str> {
     same_name(before, after)?;
     if !after.groups.iter().all(|group| before.groups.contains(group)) {
         return Err("a guard policy may not add a group");
@@ -262,7 +298,7 @@ fn extra_within(small: &Mapping, large: &Mapping) -> bool {
 
 /// Adds to `united` what `after` has and it has not. Two policies that give one extra key
 /// different values are both kept.
-fn unite(united: &mut Mapping, after: Mapping) -> Result<(), GuardError> {
+pub(super) fn unite(united: &mut Mapping, after: Mapping) -> Result<(), GuardError> {
     for group in after.groups {
         if !united.groups.contains(&group) {
             united.groups.push(group);

@@ -135,6 +135,21 @@ impl AuditLog {
         })
     }
 
+    /// Queues `entry` if it is no longer than a line may be, and logins leave room for it. Never waits.
+    ///
+    /// # Errors
+    ///
+    /// [`Unrecorded`] when it is not in the queue; nothing else may depend on that.
+    pub fn record_aside<T: Serialize>(&self, entry: &T) -> Result<(), Unrecorded> {
+        LINE.with_borrow_mut(|line| {
+            write_line(line, entry)?;
+            let fits = line.len() <= MAX_LINE_BYTES;
+            let queued = if fits { self.queue.push_aside(line) } else { Err(Unrecorded) };
+            line.shrink_to(MAX_LINE_BYTES);
+            queued
+        })
+    }
+
     /// Has the file opened anew before the next line, for log rotation. The other outputs stay.
     pub fn reopen(&self) {
         self.queue.reopen();

@@ -65,6 +65,7 @@ pub struct Metrics {
     policy_evaluations: Family<Evaluation, Counter>,
     policy_fuel: Family<Policy, Counter>,
     policy_seconds: Family<Policy, Histogram, fn() -> Histogram>,
+    policy_shadows: Family<Evaluation, Counter>,
     rejections: Family<Reason, Counter>,
     source_entries: Family<Source, Gauge>,
     source_failures: Family<SourceFailure, Counter>,
@@ -185,6 +186,7 @@ impl Metrics {
             policy_evaluations: Family::default(),
             policy_fuel: Family::default(),
             policy_seconds: Family::new_with_constructor(|| Histogram::new(POLICY_BUCKETS)),
+            policy_shadows: Family::default(),
             rejections: Family::default(),
             source_entries: Family::default(),
             source_failures: Family::default(),
@@ -255,6 +257,7 @@ impl Metrics {
         own.register("policy_evaluations", "Answers and faults of policies", self.policy_evaluations.clone());
         own.register("policy_fuel", "Fuel that policies used", self.policy_fuel.clone());
         own.register_with_unit("policy_duration", "Time in a policy", Unit::Seconds, self.policy_seconds.clone());
+        own.register("policy_shadows", "Logins compared with policies in shadow mode", self.policy_shadows.clone());
         own.register("rejected_requests", "Requests that never became a decision", self.rejections.clone());
         own.register("source_entries", "Mappings and accounts in force, of a live source", self.source_entries.clone());
         own.register("source_failures", "Failed attempts to read a live source", self.source_failures.clone());
@@ -360,6 +363,12 @@ impl Metrics {
         self.policy_seconds.get_or_create(&one).observe(took.as_secs_f64());
         self.policy_fuel.get_or_create(&one).inc_by(fuel);
         self.policy_evaluations.get_or_create(&Evaluation { policy, result }).inc();
+    }
+
+    /// One login compared with a policy in shadow mode: `same`, `different`, `fault`; or left out: `dropped`; or
+    /// not written down: `unrecorded`.
+    pub fn shadow(&self, policy: &str, result: &'static str) {
+        self.policy_shadows.get_or_create(&Evaluation { policy: self.policies.name(policy), result }).inc();
     }
 
     /// An audit line was refused because the queue is full; `outcome` is what the decision was.

@@ -1,6 +1,6 @@
 //! What an operator writes about one policy, read strictly: every limit has a hard maximum.
 
-use std::{fmt, path::PathBuf, str::FromStr, time::Duration};
+use std::{collections::BTreeMap, fmt, path::PathBuf, str::FromStr, time::Duration};
 
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
@@ -23,9 +23,15 @@ pub struct Config {
     /// The policy's own settings, handed over as JSON. Default `{}`.
     #[serde(default = "no_settings")]
     pub settings: serde_json::Value,
+    /// Files of the tables that it may read, by the names it knows them by. Default none.
+    #[serde(default)]
+    pub tables: BTreeMap<Name, PathBuf>,
     /// The most it may grant. Default: any name but those under `system:`.
     #[serde(default)]
     pub ceiling: Ceiling,
+    /// Whether its answers count. Default `enforce`.
+    #[serde(default)]
+    pub mode: Mode,
     /// What a fault does to the login. Default `refuse`.
     #[serde(default)]
     pub on_fault: OnFault,
@@ -44,6 +50,17 @@ pub enum Kind {
     Augment,
     /// Takes groups and extra values away, or refuses.
     Guard,
+}
+
+/// Whether a policy's answers count.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// They do.
+    #[default]
+    Enforce,
+    /// It is asked after the login is answered, and what it would have changed is written down.
+    Shadow,
 }
 
 /// What a fault of a policy does to the login.
@@ -345,6 +362,8 @@ mod tests {
         check(", limits: {feul: 1}", Err("feul"));
         check(", sha256: 12", Err("not a SHA-256"));
         check(", onFault: allow", Err("allow"));
+        check(", mode: warn", Err("warn"));
+        check(", mode: shadow", Ok(()));
         check("", Ok(()));
         check(", limits: {timeout: 5s, memory: 64Mi, fuel: 1}", Ok(()));
         check(", settings: {rota: [payments]}, onFault: skip, ceiling: {groups: [a]}", Ok(()));
@@ -355,7 +374,7 @@ mod tests {
         let config: Config = serde_saphyr::from_str("{name: a, kind: guard, component: p}").unwrap();
         assert_eq!(config.settings.to_string(), "{}");
         assert_eq!(config.limits, Limits::default());
-        assert_eq!((config.on_fault, config.sha256), (OnFault::Refuse, None));
+        assert_eq!((config.on_fault, config.mode, config.sha256), (OnFault::Refuse, Mode::Enforce, None));
     }
 
     #[test]

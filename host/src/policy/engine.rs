@@ -51,6 +51,8 @@ struct Inner {
     config: EngineConfig,
     /// The instance that loading uses, so that a reload neither waits for logins nor delays them.
     load_slot: Mutex<()>,
+    /// The instance of policies in shadow mode, so that no login waits for one.
+    aside: Semaphore,
 }
 
 /// The engine could not be made.
@@ -70,7 +72,7 @@ pub(super) struct Slot<'a> {
     engine: &'a Engine,
     pace: Pace,
     _awake: Awake<'a>,
-    /// One of the instances for decisions; none for a load, which has its own.
+    /// One of the instances for decisions, or the one aside; none for a load, which has its own.
     _permit: Option<SemaphorePermit<'a>>,
 }
 
@@ -168,6 +170,7 @@ impl Engine {
             waiting: AtomicUsize::new(0),
             config: config.clone(),
             load_slot: Mutex::new(()),
+            aside: Semaphore::new(1),
         })))
     }
 
@@ -182,6 +185,12 @@ impl Engine {
             Err(_) => self.queue().await?,
         };
         Ok(Slot::new(self, Pace::Yields, Some(permit)))
+    }
+
+    /// Waits for the instance that no login uses.
+    pub(super) async fn slot_aside(&self) -> Slot<'_> {
+        let permit = self.0.aside.acquire().await.expect("nobody closes it");
+        Slot::new(self, Pace::Yields, Some(permit))
     }
 
     /// Lets `load` use the instance that is kept for loading. Blocks while another policy loads.
@@ -308,9 +317,9 @@ fn settings(parallel: bool) -> Result<wasmtime::Config, EngineError> {
     Ok(settings)
 }
 
-/// Room for `instances` decisions and one load.
+/// Room for `instances` decisions, one load and one decision aside.
 fn pool(instances: NonZeroU8) -> PoolingAllocationConfig {
-    let slots = u32::from(instances.get()) + 1;
+    let slots = u32::from(instances.get()) + 2;
     let tells_written_pages = PoolingAllocationConfig::is_pagemap_scan_available();
     let keep = if tells_written_pages { KEEP_RESIDENT } else { KEEP_RESIDENT_BLINDLY };
     let mut pool = PoolingAllocationConfig::new();

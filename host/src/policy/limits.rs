@@ -2,7 +2,7 @@
 
 use wasmtime::{PoolConcurrencyLimitError, ResourceLimiter, Trap};
 
-use super::{Fault, Limits, Mapping, Verdict, log::LogBudget, text::tame};
+use super::{Fault, Limits, Mapping, Tables, Verdict, log::LogBudget, text::tame};
 
 /// Most bytes that one call may hand to the host.
 pub(super) const MAX_TRANSFER: usize = 256 << 10;
@@ -16,6 +16,8 @@ pub(super) const MAX_MEMORIES: u32 = 4;
 pub(super) const MAX_TABLES: u32 = 8;
 /// Most elements of all tables of one component together.
 pub(super) const MAX_TABLE_ELEMENTS: usize = 20_000;
+/// Most calls that do work on the host's side: fuel does not count what happens there.
+const MAX_CALLS: u32 = 1000;
 /// Most groups in an answer.
 const MAX_GROUPS: usize = 256;
 /// Most extra keys in an answer, and values under one of them.
@@ -34,14 +36,25 @@ pub(super) struct Guest {
     pub(super) room: Room,
     /// What it has logged.
     pub(super) log: LogBudget,
+    /// What it may read, once it is asked.
+    pub(super) tables: Tables,
+    /// Whether it has taken its settings: before that it may ask nothing.
+    pub(super) asked: bool,
+    calls: u32,
 }
 
 /// Memory and table elements, summed over the whole instance.
 #[derive(Debug)]
 pub(super) struct Room {
+    most: usize,
     memory: usize,
     table_elements: usize,
 }
+
+/// The instance asked the host more often than it may.
+#[derive(Debug, thiserror::Error)]
+#[error("more calls than the limit")]
+struct NoCalls;
 
 /// The instance asked for more than its [`Room`]. Ends it on the spot, so that the operator reads about memory
 /// and not about whatever the guest does without it.
@@ -54,11 +67,25 @@ struct NoRoom;
 impl Guest {
     pub(super) fn new(limits: &Limits) -> Self {
         let memory = usize::try_from(limits.memory().bytes()).unwrap_or(usize::MAX);
-        Self { room: Room { memory, table_elements: MAX_TABLE_ELEMENTS }, log: LogBudget::default() }
+        let room = Room { most: memory, memory, table_elements: MAX_TABLE_ELEMENTS };
+        Self { room, log: LogBudget::default(), tables: Tables::default(), asked: false, calls: MAX_CALLS }
+    }
+
+    /// Takes one of the calls that do work on the host's side.
+    pub(super) fn call(&mut self) -> wasmtime::Result<()> {
+        self.calls = self.calls.checked_sub(1).ok_or(NoCalls)?;
+        Ok(())
     }
 }
 
 // === impl Room ===
+
+impl Room {
+    /// Bytes of memory that were taken.
+    pub(super) fn used(&self) -> u64 {
+        (self.most - self.memory) as u64
+    }
+}
 
 impl ResourceLimiter for Room {
     fn memory_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
@@ -96,6 +123,9 @@ fn take(left: &mut usize, current: usize, desired: usize, maximum: Option<usize>
 pub(super) fn fault(error: &wasmtime::Error) -> Fault {
     if error.is::<NoRoom>() {
         return Fault::Memory;
+    }
+    if error.is::<NoCalls>() {
+        return Fault::HostCalls;
     }
     if error.is::<PoolConcurrencyLimitError>() {
         return Fault::Overloaded;

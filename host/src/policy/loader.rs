@@ -15,12 +15,17 @@ use wasmtime::{
 };
 
 use super::{
-    Compiled, CompiledFolder, Config, Digest, Engine, Fault, Kind, OnFault, Policy, Prepared,
+    Compiled, CompiledFolder, Config, Digest, Engine, Fault, Kind, OnFault, Policy, Prepared, Tables,
+    cases::Document,
     compiled::{Form, Origin},
+    examples,
     limits::{self, Guest, MAX_REASON},
-    snapshot,
+    schema::{Schema, Violation},
+    sections::{SectionError, Sections},
+    snapshot::{self, Taken},
+    tables::TableError,
     text::tame,
-    track::{self, Track},
+    track::{self, Grants, Track},
 };
 
 /// Largest component file.
@@ -48,6 +53,14 @@ pub enum LoadProblem {
     /// A core module where a component must be.
     #[error("a core WebAssembly module, not a component: build it with `herald policy build`")]
     CoreModule,
+    /// One of the examples that it carries does not come out as it says. The author's fault, or this host's.
+    #[error("its own example {name:?} fails: {difference}")]
+    Example {
+        /// What the example is called.
+        name: String,
+        /// What was expected and what was found.
+        difference: String,
+    },
     /// It broke a bound or trapped while it took its settings.
     #[error("failed while it took its settings: {0}")]
     Fault(Fault),
@@ -83,17 +96,26 @@ pub enum LoadProblem {
     /// The file cannot be read.
     #[error("cannot be read")]
     Read(#[source] io::Error),
+    /// The settings do not fit the schema that it carries; at least one violation.
+    #[error("its settings do not fit its schema: {}", listed(.0))]
+    Schema(Vec<Violation>),
+    /// What it says of itself cannot be used.
+    #[error(transparent)]
+    Sections(SectionError),
     /// The policy refuses its settings.
     #[error("refuses its settings: {0}")]
     Settings(String),
     /// `onFault: skip` where it could widen what a caller gets.
     #[error("onFault: skip is only for policies of kind augment")]
     Skip,
+    /// A table that it is attached cannot be had.
+    #[error(transparent)]
+    Table(#[from] TableError),
     /// Larger than any policy needs to be.
     #[error("larger than {} MiB", MAX_COMPONENT >> 20)]
     TooLarge,
     /// An import that no policy is granted.
-    #[error("imports {0}, which it is not granted")]
+    #[error("imports {name}, which it is not granted{way}", name = .0, way = way_to_grant(.0))]
     UngrantedImport(String),
     /// A version of the contract that this host does not speak.
     #[error("made for version {found} of the policy contract; this host speaks {known}")]
@@ -112,12 +134,17 @@ pub(super) struct Source {
 }
 
 /// Reads, compiles or fetches, links and configures one policy.
-pub(super) fn load(engine: &Engine, config: &Config, compiled: Option<&CompiledFolder>) -> Result<Policy, LoadProblem> {
+pub(super) fn load(
+    engine: &Engine,
+    config: &Config,
+    compiled: Option<&CompiledFolder>,
+    tables: Tables,
+) -> Result<Policy, LoadProblem> {
     if config.on_fault == OnFault::Skip && config.kind != Kind::Augment {
         return Err(LoadProblem::Skip);
     }
     let source = Source::pinned(config)?;
-    let prepared = prepare(engine, config, &source, compiled)?;
+    let prepared = prepare(engine, config, &source, compiled, Grants { data: !tables.is_empty() })?;
     let Config { name, kind, limits, .. } = config;
     Ok(Policy {
         engine: engine.clone(),
@@ -125,6 +152,7 @@ pub(super) fn load(engine: &Engine, config: &Config, compiled: Option<&CompiledF
         kind: *kind,
         digest: source.digest,
         limits: *limits,
+        tables,
         prepared,
     })
 }
@@ -152,12 +180,34 @@ pub fn compile(engine: &Engine, path: &Path, folder: &CompiledFolder) -> Result<
 pub fn compile_configured(engine: &Engine, config: &Config, folder: &CompiledFolder) -> Result<Compiled, LoadError> {
     let compile = || {
         let source = Source::pinned(config)?;
-        match snapshot::take(engine, config, &source, Some(folder))? {
-            Some(bytes) => keep(engine, folder, source.in_form(Form::Configured(&config.settings.to_string())), &bytes),
+        fits(Sections::of(&source.bytes)?.schema()?.as_ref(), config)?;
+        match snapshot::take(engine, config, &source, Some(folder), Grants { data: !config.tables.is_empty() })? {
+            Some(Taken { bytes, .. }) => {
+                keep(engine, folder, source.in_form(Form::Configured(&config.settings.to_string())), &bytes)
+            }
             None => keep(engine, folder, source.in_form(Form::AsBuilt), &source.bytes),
         }
     };
     compile().map_err(LoadError::about(&config.component))
+}
+
+/// Checks what can be checked of the component of `config` without its settings: imports, types, what it carries, and
+/// its examples. Tables count as attached.
+///
+/// # Errors
+///
+/// [`LoadError`], naming the file and what is wrong with it.
+pub fn check(engine: &Engine, config: &Config, folder: &CompiledFolder) -> Result<(), LoadError> {
+    let check = || {
+        let source = Source::pinned(config)?;
+        let sections = Sections::of(&source.bytes)?;
+        let (schema, cases) = (sections.schema()?, sections.examples()?);
+        let component = as_built(engine, &source, Some(folder))?;
+        let track = track::link(engine, &component, Grants { data: true })?;
+        let cases = cases.map(Document::into_cases).unwrap_or_default();
+        examples::run(engine, config, track.as_ref(), schema.as_ref(), &cases)
+    };
+    check().map_err(LoadError::about(&config.component))
 }
 
 /// Compiles `bytes` and writes the code down as made of `origin`.
@@ -173,38 +223,83 @@ fn keep(engine: &Engine, folder: &CompiledFolder, origin: Origin<'_>, bytes: &[u
 }
 
 /// What decisions start from, tried once: a snapshot from the folder; or one taken here, if the component is small;
-/// or else the component as it is.
+/// or else the component as it is. Nothing is prepared of one whose settings do not fit or whose examples fail.
 fn prepare(
     engine: &Engine,
     config: &Config,
     source: &Source,
     compiled: Option<&CompiledFolder>,
+    grants: Grants,
 ) -> Result<Prepared, LoadProblem> {
+    let sections = Sections::of(&source.bytes)?;
+    let (schema, cases) = (sections.schema()?, sections.examples()?);
+    fits(schema.as_ref(), config)?;
     let settings = config.settings.to_string();
     let configured = source.in_form(Form::Configured(&settings));
+    let mut readable = None;
     let snapshot = match fetch(engine, configured, compiled) {
         Some(component) => Some(component),
-        None if source.is_small() => snapshot::take(engine, config, source, compiled)?
-            .map(|bytes| compile_here(engine, &bytes, configured, compiled))
-            .transpose()?,
+        None if source.is_small() => match snapshot::take(engine, config, source, compiled, grants)? {
+            Some(taken) => {
+                readable = Some(taken.readable);
+                Some(compile_here(engine, &taken.bytes, configured, compiled)?)
+            }
+            None => None,
+        },
         None => None,
     };
     let (component, settings) = match snapshot {
         Some(component) => (component, None),
         None => {
-            let as_built = source.in_form(Form::AsBuilt);
-            let component = match fetch(engine, as_built, compiled) {
-                Some(component) => component,
-                None if source.is_small() => compile_here(engine, &source.bytes, as_built, compiled)?,
-                None => return Err(LoadProblem::NotCompiled { bytes: source.bytes.len() }),
-            };
+            let component = as_built(engine, source, compiled)?;
+            readable = Some(component.clone());
             (component, Some(settings))
         }
     };
-    let track = track::link(engine, &component)?;
+    let track = track::link(engine, &component, grants)?;
     engine
         .with_load_slot(|slot| start(&mut slot.store(&config.limits), track.as_ref(), settings.as_deref()).map(drop))?;
+    if let Some(cases) = cases {
+        let unconfigured = match readable.or_else(|| fetch(engine, source.in_form(Form::Readable), compiled)) {
+            Some(component) => component,
+            None => as_built(engine, source, compiled)?,
+        };
+        let track = track::link(engine, &unconfigured, grants)?;
+        examples::run(engine, config, track.as_ref(), schema.as_ref(), &cases.into_cases())?;
+    }
     Ok(Prepared { track, settings })
+}
+
+/// The component as its author built it, compiled.
+fn as_built(engine: &Engine, source: &Source, compiled: Option<&CompiledFolder>) -> Result<Component, LoadProblem> {
+    let origin = source.in_form(Form::AsBuilt);
+    match fetch(engine, origin, compiled) {
+        Some(component) => Ok(component),
+        None if source.is_small() => compile_here(engine, &source.bytes, origin, compiled),
+        None => Err(LoadProblem::NotCompiled { bytes: source.bytes.len() }),
+    }
+}
+
+/// Holds the settings of `config` to the schema, if there is one.
+fn fits(schema: Option<&Schema>, config: &Config) -> Result<(), LoadProblem> {
+    let violations = schema.map(|schema| schema.check(&config.settings)).unwrap_or_default();
+    if violations.is_empty() { Ok(()) } else { Err(LoadProblem::Schema(violations)) }
+}
+
+/// What an operator does who wants to grant `import`.
+fn way_to_grant(import: &str) -> &'static str {
+    let data = import.split_once('@').is_some_and(|(interface, _)| interface == track::DATA);
+    if data { ": attach the tables that it reads with `tables`" } else { "" }
+}
+
+/// The first few violations in one line.
+fn listed(violations: &[Violation]) -> String {
+    const SHOWN: usize = 3;
+    let mut text: Vec<String> = violations.iter().take(SHOWN).map(ToString::to_string).collect();
+    if violations.len() > SHOWN {
+        text.push(format!("and {} more", violations.len() - SHOWN));
+    }
+    text.join("; ")
 }
 
 /// The code made of `origin`, if it is in the folder.
@@ -273,7 +368,7 @@ impl Source {
 }
 
 /// The file's bytes; `None` if there are more than `most`.
-fn read_file(path: &Path, most: u64) -> io::Result<Option<Vec<u8>>> {
+pub(super) fn read_file(path: &Path, most: u64) -> io::Result<Option<Vec<u8>>> {
     let file = File::open(path)?;
     let about = file.metadata()?;
     if !about.is_file() {
@@ -320,6 +415,7 @@ impl LoadProblem {
     pub fn reason(&self) -> &'static str {
         match self {
             Self::CoreModule => "core_module",
+            Self::Example { .. } => "example_failed",
             Self::Fault(fault) => fault.reason(),
             Self::Invalid(_) => "invalid_component",
             Self::Mismatch(_) => "contract_mismatch",
@@ -328,11 +424,24 @@ impl LoadProblem {
             Self::NotWasm => "not_wasm",
             Self::Pin { .. } => "pin_mismatch",
             Self::Read(_) => "unreadable",
+            Self::Schema(_) => "settings_schema",
+            Self::Sections(_) => "bad_section",
             Self::Settings(_) => "settings_refused",
             Self::Skip => "skip_not_allowed",
+            Self::Table(_) => "table",
             Self::TooLarge => "component_too_large",
             Self::UngrantedImport(_) => "ungranted_import",
             Self::UnknownVersion { .. } => "unknown_version",
+        }
+    }
+
+    /// What is wrong, without what every message about settings repeats.
+    #[must_use]
+    pub fn words(&self) -> String {
+        match self {
+            Self::Schema(violations) => listed(violations),
+            Self::Settings(why) => why.clone(),
+            other => other.to_string(),
         }
     }
 

@@ -8,18 +8,19 @@ use wasmtime::{
 };
 
 use super::{
-    Engine, Fault, Request, Verdict,
+    Engine, Fault, Request, Tables, Verdict,
     limits::{Guest, MAX_REASON},
     text::tame,
     track::{Call, Track},
 };
 use crate::caller::{Caller, PrincipalId, PrincipalKind, SessionName};
-use bindings::herald::policy::{log, types};
+use bindings::herald::policy::{data, log, types};
 
 mod bindings {
     wasmtime::component::bindgen!({
         path: "../wit/v0.1.0",
-        world: "policy",
+        world: "policy-with-capabilities",
+        imports: { default: trappable },
         exports: { default: async },
     });
 }
@@ -28,14 +29,17 @@ mod bindings {
 pub(super) const VERSION: &str = "0.1";
 
 /// A component linked to this version.
-struct Linked(bindings::PolicyPre<Guest>);
+struct Linked(bindings::PolicyWithCapabilitiesPre<Guest>);
 
 /// Links `component`; what it wants of the host and does not get, or gets in another shape, is an error.
 pub(super) fn link(engine: &Engine, component: &Component) -> wasmtime::Result<Box<dyn Track>> {
     let mut linker = Linker::new(engine.wasmtime());
-    bindings::Policy::add_to_linker::<_, HasSelf<_>>(&mut linker, |guest| guest)?;
+    // What a policy is not granted is refused before; what nobody is granted is not even here.
+    types::add_to_linker::<_, HasSelf<_>>(&mut linker, |guest| guest)?;
+    log::add_to_linker::<_, HasSelf<_>>(&mut linker, |guest| guest)?;
+    data::add_to_linker::<_, HasSelf<_>>(&mut linker, |guest| guest)?;
     let pre = linker.instantiate_pre(component)?;
-    Ok(Box::new(Linked(bindings::PolicyPre::new(pre)?)))
+    Ok(Box::new(Linked(bindings::PolicyWithCapabilitiesPre::new(pre)?)))
 }
 
 // === impl Linked ===
@@ -47,7 +51,7 @@ impl Linked {
         settings: Option<&str>,
     ) -> wasmtime::Result<Result<Instance, String>> {
         let instance = self.0.instance_pre().instantiate_async(&mut *store).await?;
-        let policy = bindings::Policy::new(&mut *store, &instance)?;
+        let policy = bindings::PolicyWithCapabilities::new(&mut *store, &instance)?;
         Ok(configure(&policy, store, settings).await?.map(|()| instance))
     }
 
@@ -61,13 +65,14 @@ impl Linked {
         if let Err(why) = configure(&policy, store, settings).await? {
             return Ok(Err(Fault::Broken(tame(&why, MAX_REASON))));
         }
+        store.data_mut().asked = true;
         let said = policy.herald_policy_mapper().call_decide(store, &request.into()).await?;
         Ok(said.map(Verdict::from).map_err(Fault::from))
     }
 }
 
 async fn configure(
-    policy: &bindings::Policy,
+    policy: &bindings::PolicyWithCapabilities,
     store: &mut Store<Guest>,
     settings: Option<&str>,
 ) -> wasmtime::Result<Result<(), String>> {
@@ -101,7 +106,7 @@ impl Track for Linked {
 impl types::Host for Guest {}
 
 impl log::Host for Guest {
-    fn log(&mut self, level: log::Level, message: String) {
+    fn log(&mut self, level: log::Level, message: String) -> wasmtime::Result<()> {
         let level = match level {
             log::Level::Debug => "debug",
             log::Level::Info => "info",
@@ -109,6 +114,39 @@ impl log::Host for Guest {
             log::Level::Error => "error",
         };
         self.log.push(level, &message);
+        Ok(())
+    }
+}
+
+/// Tables are there for decisions alone: what `configure` does must not depend on them.
+impl data::Host for Guest {
+    fn get(&mut self, table: String, key: String) -> wasmtime::Result<Result<Option<String>, data::DataError>> {
+        self.call()?;
+        let found = self.open().and_then(|tables| tables.get(&table, &key));
+        Ok(found.map(|value| value.map(str::to_owned)).ok_or(data::DataError::NotGranted))
+    }
+
+    fn keys(
+        &mut self,
+        table: String,
+        prefix: String,
+        limit: u32,
+    ) -> wasmtime::Result<Result<Vec<String>, data::DataError>> {
+        self.call()?;
+        let found = self.open().and_then(|tables| tables.keys(&table, &prefix, limit));
+        Ok(found.ok_or(data::DataError::NotGranted))
+    }
+
+    fn version(&mut self, table: String) -> wasmtime::Result<Result<String, data::DataError>> {
+        self.call()?;
+        let found = self.open().and_then(|tables| tables.version(&table).map(str::to_owned));
+        Ok(found.ok_or(data::DataError::NotGranted))
+    }
+}
+
+impl Guest {
+    fn open(&self) -> Option<&Tables> {
+        self.asked.then_some(&self.tables)
     }
 }
 

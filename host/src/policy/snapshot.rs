@@ -7,7 +7,7 @@
 use futures_util::FutureExt as _;
 use wasmtime::{
     Store,
-    component::{Instance, Lift, WasmList},
+    component::{Component, Instance, Lift, WasmList},
 };
 use wasmtime_wizer::{ComponentInstanceState, Wizer};
 
@@ -16,8 +16,16 @@ use super::{
     compiled::Form,
     limits::Guest,
     loader::{self, Source},
-    track,
+    track::{self, Grants},
 };
+
+/// A snapshot, and the component that it was taken of.
+pub(super) struct Taken {
+    /// The component that starts configured.
+    pub(super) bytes: Vec<u8>,
+    /// The one that does not, compiled: it takes any settings.
+    pub(super) readable: Component,
+}
 
 /// Runs `configure` of `component` under the limits of `config`; gives the component that starts where it ended.
 /// `None`: there can be no snapshot of this one.
@@ -30,7 +38,8 @@ pub(super) fn take(
     config: &Config,
     source: &Source,
     compiled: Option<&CompiledFolder>,
-) -> Result<Option<Vec<u8>>, LoadProblem> {
+    grants: Grants,
+) -> Result<Option<Taken>, LoadProblem> {
     let wizer = Wizer::new();
     let Ok((context, readable)) = wizer.instrument_component(&source.bytes) else { return Ok(None) };
     let origin = source.in_form(Form::Readable);
@@ -41,15 +50,16 @@ pub(super) fn take(
             Err(_) => return Ok(None),
         },
     };
-    let track = track::link(engine, &readable)?;
-    engine.with_load_slot(|slot| {
+    let track = track::link(engine, &readable, grants)?;
+    let taken = engine.with_load_slot(|slot| {
         let mut store = slot.store(&config.limits);
         let instance = loader::start(&mut store, track.as_ref(), Some(&config.settings.to_string()))?;
         lift_bounds(&mut store);
         let mut state = State { store, instance };
         let taken = wizer.snapshot_component(&context, &mut state).now_or_never().expect("a load never yields");
-        Ok(taken.ok())
-    })
+        Ok::<_, LoadProblem>(taken.ok())
+    })?;
+    Ok(taken.map(|bytes| Taken { bytes, readable }))
 }
 
 /// Reading the state calls functions that the instrumentation has added. They are ours, short, and owe the

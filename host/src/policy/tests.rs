@@ -17,6 +17,7 @@ use super::{
 };
 use crate::caller::{PrincipalId, PrincipalKind};
 
+mod carried;
 pub(crate) mod guest;
 
 pub(super) static ENGINE: LazyLock<Engine> =
@@ -70,11 +71,17 @@ impl Fixture {
             component: path,
             sha256: None,
             settings: serde_json::json!({}),
+            tables: std::collections::BTreeMap::default(),
             ceiling: Ceiling::default(),
+            mode: Mode::Enforce,
             on_fault: OnFault::Refuse,
             limits: Limits::new(PATIENT, SMALL, Limits::default().fuel()).unwrap(),
         };
         Self { folder, config }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.config.component
     }
 
     pub(super) fn limited(mut self, timeout: Duration, memory: ByteSize, fuel: u64) -> Self {
@@ -325,10 +332,10 @@ fn files_that_are_no_policies() {
     check_load(&wat::parse_str("(component)").unwrap(), "not_a_policy", "herald:policy/mapper");
     check_load(&ENGINE.wasmtime().precompile_component(&good).unwrap(), "not_wasm", "not a WebAssembly file");
     check_load(&vec![0; (32 << 20) + 1], "component_too_large", "32 MiB");
-    let mut large = good;
-    large.resize(256 << 10, 0);
-    check_load(&large, "invalid_component", "not a valid component");
-    large.push(0);
+    let mut padded = good.clone();
+    padded.resize(256 << 10, 0);
+    check_load(&padded, "invalid_component", "not a valid component");
+    let large = [good, sections::tests::section("padding", &vec![0; 256 << 10])].concat();
     check_load(&large, "not_compiled", "herald policy compile");
 }
 

@@ -42,11 +42,20 @@ struct Known {
 
 const TRACKS: [Known; 1] = [Known { version: since_v0_1::VERSION, link: since_v0_1::link }];
 const MAPPER: &str = "herald:policy/mapper@";
+/// What an operator grants beyond [`GRANTED`].
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Grants {
+    /// `herald:policy/data`: there are tables to read.
+    pub(super) data: bool,
+}
+
 /// Interfaces that every policy may import, without `@version`.
 const GRANTED: [&str; 2] = ["herald:policy/log", "herald:policy/types"];
+/// The one that a table grants.
+pub(super) const DATA: &str = "herald:policy/data";
 
 /// Links `component` to the version it was made for.
-pub(super) fn link(engine: &Engine, component: &Component) -> Result<Box<dyn Track>, LoadProblem> {
+pub(super) fn link(engine: &Engine, component: &Component, grants: Grants) -> Result<Box<dyn Track>, LoadProblem> {
     let shape = component.component_type();
     let exports = shape.exports(engine.wasmtime());
     let mut versions = exports.filter_map(|(name, _)| name.strip_prefix(MAPPER)).peekable();
@@ -55,7 +64,7 @@ pub(super) fn link(engine: &Engine, component: &Component) -> Result<Box<dyn Tra
     let known =
         known.ok_or_else(|| LoadProblem::UnknownVersion { found: version.to_owned(), known: known_versions() })?;
     for (import, _) in shape.imports(engine.wasmtime()) {
-        if !known.grants(import) {
+        if !known.grants(import, grants) {
             return Err(LoadProblem::UngrantedImport(import.to_owned()));
         }
     }
@@ -74,9 +83,10 @@ impl Known {
         patch.is_some_and(|patch| !patch.is_empty() && patch.bytes().all(|byte| byte.is_ascii_digit()))
     }
 
-    fn grants(&self, import: &str) -> bool {
+    fn grants(&self, import: &str, grants: Grants) -> bool {
         let Some((interface, version)) = import.split_once('@') else { return false };
-        GRANTED.contains(&interface) && self.speaks(version)
+        let granted = GRANTED.contains(&interface) || (grants.data && interface == DATA);
+        granted && self.speaks(version)
     }
 }
 
@@ -88,7 +98,9 @@ mod tests {
     fn a_track_is_a_major_and_a_minor_version() {
         #[track_caller]
         fn check(import: &str, granted: bool) {
-            assert_eq!(TRACKS[0].grants(import), granted, "{import}");
+            assert_eq!(TRACKS[0].grants(import, Grants::default()), granted, "{import}");
+            let with_tables = granted || import == "herald:policy/data@0.1.0";
+            assert_eq!(TRACKS[0].grants(import, Grants { data: true }), with_tables, "{import}");
         }
         check("herald:policy/log@0.1.0", true);
         check("herald:policy/log@0.1.17", true);
@@ -99,6 +111,8 @@ mod tests {
         check("herald:policy/log@0.1.", false);
         check("herald:policy/log", false);
         check("herald:policy/cloud@0.1.0", false);
+        check("herald:policy/data@0.1.0", false);
+        check("herald:policy/data@0.2.0", false);
         check("wasi:clocks/wall-clock@0.2.0", false);
     }
 }

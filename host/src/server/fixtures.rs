@@ -109,6 +109,7 @@ pub(super) fn services_with(output: audit::Output, gate: Arc<Gate>) -> Services 
         providers: vec![Arc::new(Refusing(gate))],
         sts: Arc::new(Executor::new(&sts::Config::default(), Arc::clone(&metrics)).expect("this system has roots")),
         chain: Chain::default(),
+        shadows: Arc::default(),
         scrubbed: std::collections::BTreeSet::new(),
         metrics: Arc::clone(&metrics),
     };
@@ -133,6 +134,7 @@ pub(super) fn decided(outcome: Outcome) -> Decision {
         verified_by: None,
         verify_micros: 0,
         stages: Vec::new(),
+        shadows: Vec::new(),
         outcome,
         micros: 0,
     }

@@ -2,6 +2,7 @@
 //!
 #![doc = include_str!("../README.md")]
 
+pub mod data;
 pub mod log;
 
 mod answer;

@@ -1,13 +1,14 @@
 //! For a policy's own unit tests: callers made by hand, and what the policy logged. Native builds only.
 
-use std::cell::RefCell;
+use std::{cell::RefCell, collections::BTreeMap};
 
-use crate::{Caller, Policy, PrincipalKind, Request};
+use crate::{Caller, Policy, PrincipalKind, Request, data::DataError};
 
 /// The moment of every request made here: 2026-01-01T00:00:00Z.
 pub const NOW: u64 = 1_767_225_600;
 
 thread_local! {
+    static TABLES: RefCell<BTreeMap<String, BTreeMap<String, String>>> = const { RefCell::new(BTreeMap::new()) };
     static LOGGED: RefCell<Vec<(&'static str, String)>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -43,6 +44,16 @@ pub fn user(account_id: &str, name: &str) -> Request {
 #[must_use]
 pub fn logged() -> Vec<(&'static str, String)> {
     LOGGED.take()
+}
+
+/// Attaches a table for this thread's policies, in place of one of that name.
+pub fn set_table<'a>(name: &str, entries: impl IntoIterator<Item = (&'a str, &'a str)>) {
+    let entries = entries.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
+    TABLES.with_borrow_mut(|tables| tables.insert(name.to_owned(), entries));
+}
+
+pub(crate) fn with_table<T>(name: &str, read: impl FnOnce(&BTreeMap<String, String>) -> T) -> Result<T, DataError> {
+    TABLES.with_borrow(|tables| tables.get(name).map(read).ok_or(DataError::NotGranted))
 }
 
 pub(crate) fn record(level: &'static str, message: &str) {

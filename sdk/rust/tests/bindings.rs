@@ -13,7 +13,8 @@ fn bindings_are_those_of_the_contract() {
     let mut resolve = Resolve::default();
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../wit/v0.1.0");
     let (package, _) = resolve.push_dir(folder).expect("the contract is good WIT");
-    let world = resolve.select_world(&[package], Some("policy")).expect("the contract has this world");
+    let world =
+        resolve.select_world(&[package], Some("policy-with-capabilities")).expect("the contract has this world");
     let options = Opts {
         runtime_path: Some("::wit_bindgen::rt".to_owned()),
         export_macro_name: Some("export_component".to_owned()),

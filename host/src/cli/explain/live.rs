@@ -9,9 +9,9 @@ use std::{
 
 use serde::Serialize;
 
-use super::{Command, Explanation, cluster, made_up, near_in};
+use super::{Command, Explanation, cluster, near_in};
 use crate::{
-    caller::Arn,
+    caller::{Arn, made_up},
     cli::verify::Plain,
     config::{Config, Source, live_manifest},
     kubernetes::{

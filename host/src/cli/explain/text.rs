@@ -20,6 +20,17 @@ const CALLER: [(&str, &str); 6] = [
     ("ssoPermissionSet", "permission set"),
 ];
 
+/// Keys of a recorded change, and what they are called here.
+const CHANGES: [(&str, &str); 7] = [
+    ("letsIn", "would let in"),
+    ("refuses", "would refuse"),
+    ("username", "username from, to"),
+    ("uid", "uid from, to"),
+    ("groupsAdded", "groups more"),
+    ("groupsRemoved", "groups less"),
+    ("extraChanged", "other extra"),
+];
+
 /// The stages whose entries stand in the configuration.
 const OF_THE_FILE: [&str; 2] = [bootstrap_admins::NAME, mounted_file::NAME];
 
@@ -88,7 +99,35 @@ fn record(explanation: &Explanation, record: &Value, out: &mut impl Write) -> io
             writeln!(out, "    {}: {}", part("level"), Plain(part("message")))?;
         }
     }
+    shadows(record, out)?;
     decision(record, out)
+}
+
+/// What policies in shadow mode would have changed.
+fn shadows(record: &Value, out: &mut impl Write) -> io::Result<()> {
+    let shadows = record["shadows"].as_array().map(Vec::as_slice).unwrap_or_default();
+    if !shadows.is_empty() {
+        writeln!(out, "in shadow mode")?;
+    }
+    for shadow in shadows {
+        let word = |key: &str| shadow[key].as_str().unwrap_or_default();
+        let name = Plain(word("stage")).to_string();
+        writeln!(
+            out,
+            "  {name:<14} {}{}",
+            word("verdict"),
+            if shadow["same"] == true { ", nothing changes" } else { "" }
+        )?;
+        for (key, name) in CHANGES {
+            let text = match &shadow[key] {
+                Value::String(text) => text.clone(),
+                Value::Array(items) => items.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(", "),
+                _ => continue,
+            };
+            writeln!(out, "    {name}: {}", Plain(&text))?;
+        }
+    }
+    Ok(())
 }
 
 fn decision(record: &Value, out: &mut impl Write) -> io::Result<()> {

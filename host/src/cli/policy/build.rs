@@ -1,6 +1,6 @@
 //! `herald policy build`: a Rust policy crate becomes one component file.
 //!
-//! Cargo builds the crate for `wasm32-unknown-unknown`, whose standard library imports nothing from a
+//! `schema.json` and `examples.yaml` beside the crate go into it. Cargo builds the crate for `wasm32-unknown-unknown`, whose standard library imports nothing from a
 //! host, and the module is wrapped into a component here. The result depends on the sources and the
 //! toolchain alone: paths of this machine are mapped away and the caller's `RUSTFLAGS` do not apply.
 
@@ -18,6 +18,7 @@ use sha2::{Digest as _, Sha256};
 use self::toolchain::Tools;
 use super::encode;
 pub use super::encode::EncodeError;
+use crate::policy::{cases::Document, sections::Sections};
 
 mod cargo;
 mod toolchain;
@@ -71,6 +72,14 @@ pub enum BuildError {
         #[source]
         source: EncodeError,
     },
+    /// The examples beside the crate are no cases.
+    #[error("{}: {what}", path.display())]
+    Examples {
+        /// Their file.
+        path: PathBuf,
+        /// What is wrong with them.
+        what: String,
+    },
     /// The standard library for WebAssembly is missing, and there is no rustup to ask.
     #[error(
         "the Rust target {} is not installed, and rustup, which would install it, was not found; \
@@ -119,6 +128,12 @@ pub enum BuildError {
         source: io::Error,
     },
 }
+
+/// Beside a policy's `Cargo.toml`: a JSON Schema of its settings. It goes into the component, and the server holds
+/// settings to it.
+const SCHEMA_FILE: &str = "schema.json";
+/// Beside it too: cases that the component carries, and that every server runs before the policy goes live.
+const EXAMPLES_FILE: &str = "examples.yaml";
 
 // === impl Command ===
 
@@ -175,7 +190,9 @@ pub fn build(dir: &Path, output: Option<&Path>) -> Result<Built, BuildError> {
     let output = output.map_or_else(default, Path::to_owned);
 
     let module = fs::read(&module).map_err(|source| BuildError::File { path: module, source })?;
-    let encoded = encode::component(&module, &package.about());
+    let (schema, examples) = (read_if_there(&dir.join(SCHEMA_FILE))?, examples(&dir.join(EXAMPLES_FILE))?);
+    let sections = Sections { schema: schema.as_deref(), examples: examples.as_deref() };
+    let encoded = encode::component(&module, &package.about(), &sections);
     let encode::Component { bytes, imports } =
         encoded.map_err(|source| BuildError::Encode { name: package.name.clone(), source })?;
     write_if_changed(&output, &bytes).map_err(|source| BuildError::File { path: output.clone(), source })?;
@@ -187,6 +204,29 @@ pub fn build(dir: &Path, output: Option<&Path>) -> Result<Built, BuildError> {
         sha256: Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect(),
         imports,
     })
+}
+
+/// The bytes of a file; `None` if it is not there.
+fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, BuildError> {
+    match fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(BuildError::File { path: path.to_owned(), source }),
+    }
+}
+
+/// The cases in `path` as JSON, which is what a server reads; `None` if there are none.
+fn examples(path: &Path) -> Result<Option<Vec<u8>>, BuildError> {
+    let Some(bytes) = read_if_there(path)? else { return Ok(None) };
+    let wrong = |what: String| BuildError::Examples { path: path.to_owned(), what };
+    let text = String::from_utf8(bytes).map_err(|error| wrong(error.to_string()))?;
+    // Read as cases first: these errors name a line.
+    let document: Document = serde_saphyr::from_str(&text).map_err(|error| wrong(error.to_string()))?;
+    if document.is_empty() {
+        return Err(wrong("there are no cases in it".to_owned()));
+    }
+    let value: serde_json::Value = serde_saphyr::from_str(&text).map_err(|error| wrong(error.to_string()))?;
+    Ok(Some(value.to_string().into_bytes()))
 }
 
 /// Replaces the file in one step, so that a server that watches it never reads half of it.

@@ -1,8 +1,13 @@
 //! A core WebAssembly module becomes a component, and what a component asks for is read from it.
 
+use std::borrow::Cow;
+
+use wasm_encoder::{CustomSection, Section as _};
 use wasm_metadata::{AddMetadata, AddMetadataField};
 use wit_component::{ComponentEncoder, DecodedWasm};
 use wit_parser::{Resolve, WorldItem, WorldKey};
+
+use crate::policy::sections::{EXAMPLES, SETTINGS_SCHEMA, SectionError, Sections};
 
 /// A policy's component.
 #[derive(Debug)]
@@ -35,6 +40,9 @@ pub enum EncodeError {
     /// It does not export the contract.
     #[error("it does not export herald:policy/mapper: is herald_policy::export! missing?")]
     NoMapper,
+    /// What it carries about itself would keep it from loading.
+    #[error(transparent)]
+    Sections(#[from] SectionError),
     /// It is not a module that a component can be made of. Imports that no component knows end here.
     #[error("no component can be made of it")]
     Module(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -43,11 +51,20 @@ pub enum EncodeError {
 const PACKAGE: &str = "herald:policy/";
 const MAPPER: &str = "herald:policy/mapper@";
 
-/// Wraps a module, checks that it is a policy and writes into it what it is.
-pub(super) fn component(module: &[u8], about: &About<'_>) -> Result<Component, EncodeError> {
+/// Wraps a module, checks that it is a policy and writes into it what it is and what `sections` say.
+pub(super) fn component(module: &[u8], about: &About<'_>, sections: &Sections<'_>) -> Result<Component, EncodeError> {
     let bytes = wrap(module).map_err(broken)?;
     let imports = check(&bytes)?;
-    let bytes = about.add_to(&bytes).map_err(broken)?;
+    let mut bytes = about.add_to(&bytes).map_err(broken)?;
+    for (name, data) in [(SETTINGS_SCHEMA, sections.schema), (EXAMPLES, sections.examples)] {
+        if let Some(data) = data {
+            CustomSection { name: Cow::from(name), data: Cow::from(data) }.append_to(&mut bytes);
+        }
+    }
+    // Read back as the server will: what it would refuse is refused here.
+    let sections = Sections::of(&bytes)?;
+    sections.schema()?;
+    sections.examples()?;
     Ok(Component { bytes, imports })
 }
 
@@ -72,16 +89,29 @@ fn wrap(module: &[u8]) -> anyhow::Result<Vec<u8>> {
     ComponentEncoder::default().validate(true).module(module)?.encode()
 }
 
-/// The imports of a component that is a policy.
-fn check(component: &[u8]) -> Result<Vec<String>, EncodeError> {
+/// What a component is to its host.
+#[derive(Debug)]
+pub(super) struct Shape {
+    /// The version of the contract that it exports, e.g. `herald:policy/mapper@0.1.0`.
+    pub(super) contract: String,
+    /// The interfaces whose functions it calls.
+    pub(super) imports: Vec<String>,
+}
+
+/// Looks at a component that is a policy, whatever it imports.
+pub(super) fn shape(component: &[u8]) -> Result<Shape, EncodeError> {
     let decoded = wit_component::decode(component).map_err(broken)?;
     let DecodedWasm::Component(resolve, world) = decoded else { return Err(EncodeError::NoMapper) };
     let world = &resolve.worlds[world];
-    if !world.exports.keys().any(|key| resolve.name_world_key(key).starts_with(MAPPER)) {
-        return Err(EncodeError::NoMapper);
-    }
+    let contract = world.exports.keys().map(|key| resolve.name_world_key(key)).find(|name| name.starts_with(MAPPER));
     let called = world.imports.iter().filter(|(_, item)| has_functions(&resolve, item));
-    let imports: Vec<_> = called.map(|(key, _): (&WorldKey, _)| resolve.name_world_key(key)).collect();
+    let imports = called.map(|(key, _): (&WorldKey, _)| resolve.name_world_key(key)).collect();
+    Ok(Shape { contract: contract.ok_or(EncodeError::NoMapper)?, imports })
+}
+
+/// The imports of a component that is a policy.
+fn check(component: &[u8]) -> Result<Vec<String>, EncodeError> {
+    let Shape { imports, .. } = shape(component)?;
     let foreign: Vec<_> = imports.iter().filter(|name| !name.starts_with(PACKAGE)).cloned().collect();
     if foreign.is_empty() { Ok(imports) } else { Err(EncodeError::ForeignImports(foreign)) }
 }

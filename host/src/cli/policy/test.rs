@@ -2,24 +2,25 @@
 
 use std::{
     collections::HashMap,
-    fmt::Write as _,
     fs,
     io::{self, Write},
     path::{Path, PathBuf},
     process::ExitCode,
+    time::Instant,
 };
 
 use anyhow::Context as _;
 use serde_json::Value;
 
-use super::cases::{Case, Document, Expectation, OwnedRequest};
+use super::junit;
 use crate::policy::{
-    self, Ceiling, CompiledFolder, Config, Engine, EngineConfig, Fault, Kind, Limits, LoadProblem, Mapping, OnFault,
-    Policy, Verdict,
+    self, Ceiling, CompiledFolder, Config, Engine, EngineConfig, Kind, Limits, Mode, OnFault, Policy,
+    cases::{Case, Document, Outcome, OwnedRequest, difference},
 };
 
 /// Run cases (a caller and the expected decision) against a built policy.
 #[derive(clap::Args, Debug)]
+#[command(after_help = EXAMPLES)]
 pub struct Command {
     /// The policy's component.
     #[arg(value_name = "POLICY.wasm")]
@@ -27,18 +28,15 @@ pub struct Command {
     /// The cases.
     #[arg(value_name = "CASES.yaml")]
     pub cases: PathBuf,
+    /// Also write a report in JUnit's XML.
+    #[arg(long, value_name = "FILE")]
+    pub junit: Option<PathBuf>,
 }
 
-/// What came of one case.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Outcome {
-    /// The policy gave no answer.
-    Fault(Fault),
-    /// The policy did not take its settings; its words.
-    Unloadable(String),
-    /// The policy answered.
-    Verdict(Verdict),
-}
+const EXAMPLES: &str = "\
+Examples:
+  herald policy test target/policies/oncall.wasm policies/oncall/cases.yaml
+  herald policy test oncall.wasm cases.yaml --junit report.xml";
 
 /// How many cases went which way.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -59,7 +57,19 @@ impl Command {
     /// When a file cannot be read or is not what it should be.
     pub fn run(&self, out: &mut impl Write) -> anyhow::Result<ExitCode> {
         let cases = read(&self.cases)?;
-        let summary = run(&cases, component(&self.component)?, out).context("cannot write the answer")?;
+        let (mut evaluate, mut ran) = (component(&self.component)?, Vec::with_capacity(cases.len()));
+        let timed = |settings: &Value, request: &OwnedRequest| {
+            let started = Instant::now();
+            let outcome = evaluate(settings, request);
+            ran.push((started.elapsed(), outcome.clone()));
+            outcome
+        };
+        let summary = run(&cases, timed, out).context("cannot write the answer")?;
+        if let Some(path) = &self.junit {
+            let ran: Vec<_> = cases.iter().zip(ran).map(|(case, (took, outcome))| (case, took, outcome)).collect();
+            let report = junit::report(&self.component, &ran);
+            fs::write(path, report).with_context(|| format!("cannot write {}", path.display()))?;
+        }
         Ok(if summary.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 }
@@ -94,7 +104,8 @@ fn component(path: &Path) -> anyhow::Result<impl FnMut(&Value, &OwnedRequest) ->
         let _scratch = &scratch;
         let policy = loaded.entry(settings.to_string()).or_insert_with(|| {
             config.settings.clone_from(settings);
-            Policy::load(&engine, &config, Some(&folder)).map_err(|error| Outcome::unloadable(error.problem))
+            Policy::load_with(&engine, &config, Some(&folder), &request.tables)
+                .map_err(|error| Outcome::unloadable(error.problem))
         });
         match policy {
             Ok(policy) => match runtime.block_on(policy.decide(&request.borrow())).verdict {
@@ -115,7 +126,9 @@ fn config(component: &Path) -> anyhow::Result<Config> {
         component: component.to_owned(),
         sha256: None,
         settings: Value::Null,
+        tables: std::collections::BTreeMap::default(),
         ceiling: Ceiling::default(),
+        mode: Mode::Enforce,
         on_fault: OnFault::default(),
         limits: Limits::new(Limits::MAX_TIMEOUT, limits.memory(), limits.fuel())?,
     })
@@ -147,98 +160,6 @@ pub fn run(
     }
     writeln!(out, "{} passed, {} failed", summary.passed, summary.failed)?;
     Ok(summary)
-}
-
-/// What is wrong with an outcome, an indented line for each thing; `None` if it is as expected.
-fn difference(expected: &Expectation, found: &Outcome) -> Option<String> {
-    match (expected, found) {
-        (Expectation::Abstain, Outcome::Verdict(Verdict::Abstain)) => None,
-        (Expectation::Deny(part), Outcome::Verdict(Verdict::Deny(why))) if why.contains(part) => None,
-        (Expectation::Fault(reason), Outcome::Fault(fault)) if fault.reason() == reason => None,
-        (Expectation::Unloadable(part), Outcome::Unloadable(why)) if why.contains(part) => None,
-        (Expectation::Allow(expected), Outcome::Verdict(Verdict::Allow(found))) => {
-            mapping_difference(&expected.clone().into(), found)
-        }
-        _ => {
-            let mut text = String::new();
-            line(&mut text, "", &expected.describe(), &found.describe());
-            Some(text)
-        }
-    }
-}
-
-fn mapping_difference(expected: &Mapping, found: &Mapping) -> Option<String> {
-    let mut text = String::new();
-    let mut compare = |name, expected: String, found: String| {
-        if expected != found {
-            line(&mut text, name, &expected, &found);
-        }
-    };
-    compare("username", format!("{:?}", expected.username), format!("{:?}", found.username));
-    compare("uid", describe_uid(expected), describe_uid(found));
-    compare("groups", format!("{:?}", expected.groups), format!("{:?}", found.groups));
-    compare("extra", describe_extra(expected), describe_extra(found));
-    (!text.is_empty()).then_some(text)
-}
-
-fn line(text: &mut String, name: &str, expected: &str, found: &str) {
-    let gap = if text.is_empty() { "" } else { "\n" };
-    let name = if name.is_empty() { String::new() } else { format!("{name}: ") };
-    let result = write!(text, "{gap}        {name}expected {expected}\n        {:1$}found    {found}", "", name.len());
-    result.expect("a string takes all that is written to it");
-}
-
-// === impl Expectation ===
-
-impl Expectation {
-    fn describe(&self) -> String {
-        match self {
-            Self::Abstain => "abstain".to_owned(),
-            Self::Allow(mapping) => format!("allow {}", describe_mapping(&mapping.clone().into())),
-            Self::Deny(part) => format!("deny with {part:?} in its text"),
-            Self::Fault(reason) => format!("fault {reason}"),
-            Self::Unloadable(part) => format!("not to load, with {part:?} in the message"),
-        }
-    }
-}
-
-// === impl Outcome ===
-
-impl Outcome {
-    fn unloadable(problem: LoadProblem) -> Self {
-        Self::Unloadable(match problem {
-            LoadProblem::Settings(why) => why,
-            other => other.to_string(),
-        })
-    }
-
-    fn describe(&self) -> String {
-        match self {
-            Self::Fault(fault) => format!("fault {}: {fault}", fault.reason()),
-            Self::Unloadable(why) => format!("not to load: {why:?}"),
-            Self::Verdict(Verdict::Abstain) => "abstain".to_owned(),
-            Self::Verdict(Verdict::Allow(mapping)) => format!("allow {}", describe_mapping(mapping)),
-            Self::Verdict(Verdict::Deny(why)) => format!("deny {why:?}"),
-        }
-    }
-}
-
-fn describe_mapping(mapping: &Mapping) -> String {
-    let Mapping { username, groups, .. } = mapping;
-    let uid = mapping.uid.as_ref().map(|uid| format!(", uid {uid:?}")).unwrap_or_default();
-    let extra = if mapping.extra.is_empty() { String::new() } else { format!(", extra {}", describe_extra(mapping)) };
-    format!("{username:?}, groups {groups:?}{uid}{extra}")
-}
-
-fn describe_uid(mapping: &Mapping) -> String {
-    mapping.uid.as_ref().map_or_else(|| "the host's own".to_owned(), |uid| format!("{uid:?}"))
-}
-
-/// In order of key: it has no meaning.
-fn describe_extra(mapping: &Mapping) -> String {
-    let mut extra: Vec<_> = mapping.extra.iter().map(|(key, values)| format!("{key}={values:?}")).collect();
-    extra.sort();
-    format!("{{{}}}", extra.join(", "))
 }
 
 #[cfg(test)]

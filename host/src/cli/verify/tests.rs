@@ -45,6 +45,7 @@ fn decision(outcome: Outcome) -> Decision {
         verified_by: Some("sts"),
         verify_micros: 1000,
         stages: vec![stage("MountedFile", "abstain", None, vec![]), stage("Policy/oncall", "allow", Some(12_345), log)],
+        shadows: vec![],
         outcome,
         micros: 1010,
     }

@@ -14,6 +14,8 @@ use crate::{
     mapping::{MountedFile, NodeName, Rules, node::Found, rule::Subject, template::Template},
 };
 
+mod properties;
+
 static CALLER: LazyLock<Caller> = LazyLock::new(|| Caller {
     provider: "aws",
     partition: "aws".into(),

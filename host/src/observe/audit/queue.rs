@@ -57,6 +57,15 @@ impl Queue {
         Ok(())
     }
 
+    /// The same of a line that may be lost, as long as it leaves half of the room to those that may not.
+    pub(super) fn push_aside(&self, line: &[u8]) -> Result<(), Unrecorded> {
+        let waiting = {
+            let state = self.lock();
+            state.taken + state.lines.len()
+        };
+        if waiting + line.len() > self.max_bytes / 2 { Err(Unrecorded) } else { self.push(line) }
+    }
+
     pub(super) fn reopen(&self) {
         let mut state = self.lock();
         state.reopen = true;

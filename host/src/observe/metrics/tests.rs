@@ -12,6 +12,7 @@ fn text_is_stable() {
     metrics.sts_request("eu-west-1", "ok", took);
     metrics.sts_cache("hit");
     metrics.policy("oncall", "allow", Duration::from_micros(24), 120_000);
+    metrics.shadow("oncall", "different");
     metrics.audit_dropped("denied");
     metrics.config_loaded("0a", SystemTime::UNIX_EPOCH);
     metrics.config_loaded("0b", SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000));
@@ -81,6 +82,9 @@ fn text_is_stable() {
         # UNIT herald_policy_duration_seconds seconds
         herald_policy_duration_seconds_sum{policy="oncall"} 0.000024
         herald_policy_duration_seconds_count{policy="oncall"} 1
+        # HELP herald_policy_shadows Logins compared with policies in shadow mode.
+        # TYPE herald_policy_shadows counter
+        herald_policy_shadows_total{policy="oncall",result="different"} 1
         # HELP herald_rejected_requests Requests that never became a decision.
         # TYPE herald_rejected_requests counter
         herald_rejected_requests_total{reason="too_large"} 1

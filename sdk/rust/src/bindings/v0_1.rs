@@ -7,6 +7,513 @@
 #[allow(dead_code, clippy::all)]
 pub mod herald {
   pub mod policy {
+    /// Read-only tables that the operator attaches under names (files, ConfigMaps, custom
+    /// resources). One request sees one version of each table.
+    #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
+    pub mod data {
+      #[used]
+      #[doc(hidden)]
+      static __FORCE_SECTION_REF: fn() =
+      super::super::super::__link_custom_section_describing_imports;
+      
+      use super::super::super::_rt;
+      /// Why a table could not be read.
+      #[repr(u8)]
+      #[derive(Clone, Copy, Eq, Ord, PartialEq, PartialOrd)]
+      pub enum DataError {
+        /// No table of that name is attached to this policy.
+        NotGranted,
+        /// Attached, but never loaded yet. Answer `fault::unavailable`.
+        NotReady,
+      }
+      impl DataError{
+        pub fn name(&self) -> &'static str {
+          match self {
+            DataError::NotGranted => "not-granted",
+            DataError::NotReady => "not-ready",
+          }
+        }
+        pub fn message(&self) -> &'static str {
+          match self {
+            DataError::NotGranted => "No table of that name is attached to this policy.",
+            DataError::NotReady => "Attached, but never loaded yet. Answer `fault::unavailable`.",
+          }
+        }
+      }
+      impl ::core::fmt::Debug for DataError{
+        fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+          f.debug_struct("DataError")
+          .field("code", &(*self as i32))
+          .field("name", &self.name())
+          .field("message", &self.message())
+          .finish()
+        }
+      }
+      impl ::core::fmt::Display for DataError{
+        fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+          write!(f, "{} (error {})", self.name(), *self as i32)
+        }
+      }
+
+      impl ::core::error::Error for DataError {}
+
+      impl DataError{
+        #[doc(hidden)]
+        pub unsafe fn _lift(val: u8) -> DataError{
+          if !cfg!(debug_assertions) {
+            return unsafe { ::core::mem::transmute(val) };
+          }
+
+          match val {
+            0 => DataError::NotGranted,
+            1 => DataError::NotReady,
+
+            _ => panic!("invalid enum discriminant"),
+          }
+        }
+      }
+
+      #[allow(unused_unsafe, clippy::all)]
+      /// The value of one key (text or JSON); `none` if the key is not there.
+      #[allow(async_fn_in_trait)]
+      pub fn get(table: &str,key: &str,) -> Result<Option<_rt::String>,DataError>{
+        unsafe {
+
+          #[cfg_attr(target_pointer_width="64", repr(align(8)))]
+          #[cfg_attr(target_pointer_width="32", repr(align(4)))]
+          struct RetArea([::core::mem::MaybeUninit::<u8>; 4*::core::mem::size_of::<*const u8>()]);
+          let mut ret_area = RetArea([::core::mem::MaybeUninit::uninit(); 4*::core::mem::size_of::<*const u8>()]);
+          let vec0 = table;
+          let ptr0 = vec0.as_ptr().cast::<u8>();
+          let len0 = vec0.len();
+          let vec1 = key;
+          let ptr1 = vec1.as_ptr().cast::<u8>();
+          let len1 = vec1.len();
+          let ptr2 = ret_area.0.as_mut_ptr().cast::<u8>();
+          #[cfg(target_arch = "wasm32")]
+          #[link(wasm_import_module = "herald:policy/data@0.1.0")]
+          unsafe extern "C" {
+            #[link_name = "get"]
+            fn wit_import3(_: *mut u8, _: usize, _: *mut u8, _: usize, _: *mut u8, );
+          }
+
+          #[cfg(not(target_arch = "wasm32"))]
+          unsafe extern "C" fn wit_import3(_: *mut u8, _: usize, _: *mut u8, _: usize, _: *mut u8, ) { unreachable!() }
+          wit_import3(ptr0.cast_mut(), len0, ptr1.cast_mut(), len1, ptr2);
+          let l4 = i32::from(*ptr2.add(0).cast::<u8>());
+          let result10 = match l4 {
+            0 => {
+              let e = {
+                let l5 = i32::from(*ptr2.add(::core::mem::size_of::<*const u8>()).cast::<u8>());
+
+                match l5 {
+                  0 => None,
+                  1 => {
+                    let e = {
+                      let l6 = *ptr2.add(2*::core::mem::size_of::<*const u8>()).cast::<*mut u8>();
+                      let l7 = *ptr2.add(3*::core::mem::size_of::<*const u8>()).cast::<usize>();
+                      let len8 = l7;
+                      let bytes8 = _rt::Vec::from_raw_parts(l6.cast(), len8, len8);
+
+                      _rt::string_lift(bytes8)
+                    };
+                    Some(e)
+                  }
+                  _ => _rt::invalid_enum_discriminant(),
+                }
+              };
+              Ok(e)
+            }
+            1 => {
+              let e = {
+                let l9 = i32::from(*ptr2.add(::core::mem::size_of::<*const u8>()).cast::<u8>());
+
+                DataError::_lift(l9 as u8)
+              };
+              Err(e)
+            }
+            _ => _rt::invalid_enum_discriminant(),
+          };
+          result10
+        }
+      }
+      #[allow(unused_unsafe, clippy::all)]
+      /// The keys that start with `prefix`, sorted, at most `limit` of them.
+      #[allow(async_fn_in_trait)]
+      pub fn keys(table: &str,prefix: &str,limit: u32,) -> Result<_rt::Vec::<_rt::String>,DataError>{
+        unsafe {
+
+          #[cfg_attr(target_pointer_width="64", repr(align(8)))]
+          #[cfg_attr(target_pointer_width="32", repr(align(4)))]
+          struct RetArea([::core::mem::MaybeUninit::<u8>; 3*::core::mem::size_of::<*const u8>()]);
+          let mut ret_area = RetArea([::core::mem::MaybeUninit::uninit(); 3*::core::mem::size_of::<*const u8>()]);
+          let vec0 = table;
+          let ptr0 = vec0.as_ptr().cast::<u8>();
+          let len0 = vec0.len();
+          let vec1 = prefix;
+          let ptr1 = vec1.as_ptr().cast::<u8>();
+          let len1 = vec1.len();
+          let ptr2 = ret_area.0.as_mut_ptr().cast::<u8>();
+          #[cfg(target_arch = "wasm32")]
+          #[link(wasm_import_module = "herald:policy/data@0.1.0")]
+          unsafe extern "C" {
+            #[link_name = "keys"]
+            fn wit_import3(_: *mut u8, _: usize, _: *mut u8, _: usize, _: i32, _: *mut u8, );
+          }
+
+          #[cfg(not(target_arch = "wasm32"))]
+          unsafe extern "C" fn wit_import3(_: *mut u8, _: usize, _: *mut u8, _: usize, _: i32, _: *mut u8, ) { unreachable!() }
+          wit_import3(ptr0.cast_mut(), len0, ptr1.cast_mut(), len1, _rt::as_i32(&limit), ptr2);
+          let l4 = i32::from(*ptr2.add(0).cast::<u8>());
+          let result12 = match l4 {
+            0 => {
+              let e = {
+                let l5 = *ptr2.add(::core::mem::size_of::<*const u8>()).cast::<*mut u8>();
+                let l6 = *ptr2.add(2*::core::mem::size_of::<*const u8>()).cast::<usize>();
+                let base10 = l5;
+                let len10 = l6;
+                let mut result10 = _rt::Vec::with_capacity(len10);
+                for i in 0..len10 {
+                  let base = base10.add(i * (2*::core::mem::size_of::<*const u8>()));
+                  let e10 = {
+                    let l7 = *base.add(0).cast::<*mut u8>();
+                    let l8 = *base.add(::core::mem::size_of::<*const u8>()).cast::<usize>();
+                    let len9 = l8;
+                    let bytes9 = _rt::Vec::from_raw_parts(l7.cast(), len9, len9);
+
+                    _rt::string_lift(bytes9)
+                  };
+                  result10.push(e10);
+                }
+                _rt::cabi_dealloc(base10, len10 * (2*::core::mem::size_of::<*const u8>()), ::core::mem::size_of::<*const u8>());
+
+                result10
+              };
+              Ok(e)
+            }
+            1 => {
+              let e = {
+                let l11 = i32::from(*ptr2.add(::core::mem::size_of::<*const u8>()).cast::<u8>());
+
+                DataError::_lift(l11 as u8)
+              };
+              Err(e)
+            }
+            _ => _rt::invalid_enum_discriminant(),
+          };
+          result12
+        }
+      }
+      #[allow(unused_unsafe, clippy::all)]
+      /// Digest of the table's content, for the log.
+      #[allow(async_fn_in_trait)]
+      pub fn version(table: &str,) -> Result<_rt::String,DataError>{
+        unsafe {
+
+          #[cfg_attr(target_pointer_width="64", repr(align(8)))]
+          #[cfg_attr(target_pointer_width="32", repr(align(4)))]
+          struct RetArea([::core::mem::MaybeUninit::<u8>; 3*::core::mem::size_of::<*const u8>()]);
+          let mut ret_area = RetArea([::core::mem::MaybeUninit::uninit(); 3*::core::mem::size_of::<*const u8>()]);
+          let vec0 = table;
+          let ptr0 = vec0.as_ptr().cast::<u8>();
+          let len0 = vec0.len();
+          let ptr1 = ret_area.0.as_mut_ptr().cast::<u8>();
+          #[cfg(target_arch = "wasm32")]
+          #[link(wasm_import_module = "herald:policy/data@0.1.0")]
+          unsafe extern "C" {
+            #[link_name = "version"]
+            fn wit_import2(_: *mut u8, _: usize, _: *mut u8, );
+          }
+
+          #[cfg(not(target_arch = "wasm32"))]
+          unsafe extern "C" fn wit_import2(_: *mut u8, _: usize, _: *mut u8, ) { unreachable!() }
+          wit_import2(ptr0.cast_mut(), len0, ptr1);
+          let l3 = i32::from(*ptr1.add(0).cast::<u8>());
+          let result8 = match l3 {
+            0 => {
+              let e = {
+                let l4 = *ptr1.add(::core::mem::size_of::<*const u8>()).cast::<*mut u8>();
+                let l5 = *ptr1.add(2*::core::mem::size_of::<*const u8>()).cast::<usize>();
+                let len6 = l5;
+                let bytes6 = _rt::Vec::from_raw_parts(l4.cast(), len6, len6);
+
+                _rt::string_lift(bytes6)
+              };
+              Ok(e)
+            }
+            1 => {
+              let e = {
+                let l7 = i32::from(*ptr1.add(::core::mem::size_of::<*const u8>()).cast::<u8>());
+
+                DataError::_lift(l7 as u8)
+              };
+              Err(e)
+            }
+            _ => _rt::invalid_enum_discriminant(),
+          };
+          result8
+        }
+      }
+
+    }
+
+    /// Facts about *this request's caller* only, looked up with the host's cloud credentials, cached
+    /// and rate-limited. No function takes an id, so a policy cannot look around in the account.
+    #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
+    pub mod cloud {
+      #[used]
+      #[doc(hidden)]
+      static __FORCE_SECTION_REF: fn() =
+      super::super::super::__link_custom_section_describing_imports;
+      
+      use super::super::super::_rt;
+      /// Why a look-up gave nothing.
+      #[repr(u8)]
+      #[derive(Clone, Copy, Eq, Ord, PartialEq, PartialOrd)]
+      pub enum LookupError {
+        /// The cloud has no such thing, or the caller is not of that kind.
+        NotFound,
+        /// The host's credentials may not ask.
+        Forbidden,
+        /// Throttled, timed out or failed. Answer `fault::unavailable`.
+        Unavailable,
+        /// This policy was not granted that look-up.
+        NotGranted,
+      }
+      impl LookupError{
+        pub fn name(&self) -> &'static str {
+          match self {
+            LookupError::NotFound => "not-found",
+            LookupError::Forbidden => "forbidden",
+            LookupError::Unavailable => "unavailable",
+            LookupError::NotGranted => "not-granted",
+          }
+        }
+        pub fn message(&self) -> &'static str {
+          match self {
+            LookupError::NotFound => "The cloud has no such thing, or the caller is not of that kind.",
+            LookupError::Forbidden => "The host's credentials may not ask.",
+            LookupError::Unavailable => "Throttled, timed out or failed. Answer `fault::unavailable`.",
+            LookupError::NotGranted => "This policy was not granted that look-up.",
+          }
+        }
+      }
+      impl ::core::fmt::Debug for LookupError{
+        fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+          f.debug_struct("LookupError")
+          .field("code", &(*self as i32))
+          .field("name", &self.name())
+          .field("message", &self.message())
+          .finish()
+        }
+      }
+      impl ::core::fmt::Display for LookupError{
+        fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+          write!(f, "{} (error {})", self.name(), *self as i32)
+        }
+      }
+
+      impl ::core::error::Error for LookupError {}
+
+      impl LookupError{
+        #[doc(hidden)]
+        pub unsafe fn _lift(val: u8) -> LookupError{
+          if !cfg!(debug_assertions) {
+            return unsafe { ::core::mem::transmute(val) };
+          }
+
+          match val {
+            0 => LookupError::NotFound,
+            1 => LookupError::Forbidden,
+            2 => LookupError::Unavailable,
+            3 => LookupError::NotGranted,
+
+            _ => panic!("invalid enum discriminant"),
+          }
+        }
+      }
+
+      /// A virtual machine (EC2 or ECS).
+      #[derive(Clone)]
+      pub struct Instance {
+        /// `i-…`.
+        pub id: _rt::String,
+        /// Its private DNS name; empty if it has none.
+        pub private_dns_name: _rt::String,
+        /// Its primary private address.
+        pub private_ip: _rt::String,
+        /// The zone it runs in.
+        pub zone: _rt::String,
+        /// The image it was started from.
+        pub image_id: _rt::String,
+        /// Its tags, as key and value.
+        pub tags: _rt::Vec::<(_rt::String,_rt::String,)>,
+      }
+      impl ::core::fmt::Debug for Instance {
+        fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+          f.debug_struct("Instance").field("id", &self.id).field("private-dns-name", &self.private_dns_name).field("private-ip", &self.private_ip).field("zone", &self.zone).field("image-id", &self.image_id).field("tags", &self.tags).finish()
+        }
+      }
+      #[allow(unused_unsafe, clippy::all)]
+      /// The instance that the caller's session name stands for.
+      #[allow(async_fn_in_trait)]
+      pub fn caller_instance() -> Result<Instance,LookupError>{
+        unsafe {
+
+          #[cfg_attr(target_pointer_width="64", repr(align(8)))]
+          #[cfg_attr(target_pointer_width="32", repr(align(4)))]
+          struct RetArea([::core::mem::MaybeUninit::<u8>; 13*::core::mem::size_of::<*const u8>()]);
+          let mut ret_area = RetArea([::core::mem::MaybeUninit::uninit(); 13*::core::mem::size_of::<*const u8>()]);
+          let ptr0 = ret_area.0.as_mut_ptr().cast::<u8>();
+          #[cfg(target_arch = "wasm32")]
+          #[link(wasm_import_module = "herald:policy/cloud@0.1.0")]
+          unsafe extern "C" {
+            #[link_name = "caller-instance"]
+            fn wit_import1(_: *mut u8, );
+          }
+
+          #[cfg(not(target_arch = "wasm32"))]
+          unsafe extern "C" fn wit_import1(_: *mut u8, ) { unreachable!() }
+          wit_import1(ptr0);
+          let l2 = i32::from(*ptr0.add(0).cast::<u8>());
+          let result28 = match l2 {
+            0 => {
+              let e = {
+                let l3 = *ptr0.add(::core::mem::size_of::<*const u8>()).cast::<*mut u8>();
+                let l4 = *ptr0.add(2*::core::mem::size_of::<*const u8>()).cast::<usize>();
+                let len5 = l4;
+                let bytes5 = _rt::Vec::from_raw_parts(l3.cast(), len5, len5);
+                let l6 = *ptr0.add(3*::core::mem::size_of::<*const u8>()).cast::<*mut u8>();
+                let l7 = *ptr0.add(4*::core::mem::size_of::<*const u8>()).cast::<usize>();
+                let len8 = l7;
+                let bytes8 = _rt::Vec::from_raw_parts(l6.cast(), len8, len8);
+                let l9 = *ptr0.add(5*::core::mem::size_of::<*const u8>()).cast::<*mut u8>();
+                let l10 = *ptr0.add(6*::core::mem::size_of::<*const u8>()).cast::<usize>();
+                let len11 = l10;
+                let bytes11 = _rt::Vec::from_raw_parts(l9.cast(), len11, len11);
+                let l12 = *ptr0.add(7*::core::mem::size_of::<*const u8>()).cast::<*mut u8>();
+                let l13 = *ptr0.add(8*::core::mem::size_of::<*const u8>()).cast::<usize>();
+                let len14 = l13;
+                let bytes14 = _rt::Vec::from_raw_parts(l12.cast(), len14, len14);
+                let l15 = *ptr0.add(9*::core::mem::size_of::<*const u8>()).cast::<*mut u8>();
+                let l16 = *ptr0.add(10*::core::mem::size_of::<*const u8>()).cast::<usize>();
+                let len17 = l16;
+                let bytes17 = _rt::Vec::from_raw_parts(l15.cast(), len17, len17);
+                let l18 = *ptr0.add(11*::core::mem::size_of::<*const u8>()).cast::<*mut u8>();
+                let l19 = *ptr0.add(12*::core::mem::size_of::<*const u8>()).cast::<usize>();
+                let base26 = l18;
+                let len26 = l19;
+                let mut result26 = _rt::Vec::with_capacity(len26);
+                for i in 0..len26 {
+                  let base = base26.add(i * (4*::core::mem::size_of::<*const u8>()));
+                  let e26 = {
+                    let l20 = *base.add(0).cast::<*mut u8>();
+                    let l21 = *base.add(::core::mem::size_of::<*const u8>()).cast::<usize>();
+                    let len22 = l21;
+                    let bytes22 = _rt::Vec::from_raw_parts(l20.cast(), len22, len22);
+                    let l23 = *base.add(2*::core::mem::size_of::<*const u8>()).cast::<*mut u8>();
+                    let l24 = *base.add(3*::core::mem::size_of::<*const u8>()).cast::<usize>();
+                    let len25 = l24;
+                    let bytes25 = _rt::Vec::from_raw_parts(l23.cast(), len25, len25);
+
+                    (_rt::string_lift(bytes22), _rt::string_lift(bytes25))
+                  };
+                  result26.push(e26);
+                }
+                _rt::cabi_dealloc(base26, len26 * (4*::core::mem::size_of::<*const u8>()), ::core::mem::size_of::<*const u8>());
+
+                Instance{
+                  id: _rt::string_lift(bytes5),
+                  private_dns_name: _rt::string_lift(bytes8),
+                  private_ip: _rt::string_lift(bytes11),
+                  zone: _rt::string_lift(bytes14),
+                  image_id: _rt::string_lift(bytes17),
+                  tags: result26,
+                }
+              };
+              Ok(e)
+            }
+            1 => {
+              let e = {
+                let l27 = i32::from(*ptr0.add(::core::mem::size_of::<*const u8>()).cast::<u8>());
+
+                LookupError::_lift(l27 as u8)
+              };
+              Err(e)
+            }
+            _ => _rt::invalid_enum_discriminant(),
+          };
+          result28
+        }
+      }
+      #[allow(unused_unsafe, clippy::all)]
+      /// Tags of the role or user behind the caller, as key and value.
+      #[allow(async_fn_in_trait)]
+      pub fn caller_tags() -> Result<_rt::Vec::<(_rt::String,_rt::String,)>,LookupError>{
+        unsafe {
+
+          #[cfg_attr(target_pointer_width="64", repr(align(8)))]
+          #[cfg_attr(target_pointer_width="32", repr(align(4)))]
+          struct RetArea([::core::mem::MaybeUninit::<u8>; 3*::core::mem::size_of::<*const u8>()]);
+          let mut ret_area = RetArea([::core::mem::MaybeUninit::uninit(); 3*::core::mem::size_of::<*const u8>()]);
+          let ptr0 = ret_area.0.as_mut_ptr().cast::<u8>();
+          #[cfg(target_arch = "wasm32")]
+          #[link(wasm_import_module = "herald:policy/cloud@0.1.0")]
+          unsafe extern "C" {
+            #[link_name = "caller-tags"]
+            fn wit_import1(_: *mut u8, );
+          }
+
+          #[cfg(not(target_arch = "wasm32"))]
+          unsafe extern "C" fn wit_import1(_: *mut u8, ) { unreachable!() }
+          wit_import1(ptr0);
+          let l2 = i32::from(*ptr0.add(0).cast::<u8>());
+          let result13 = match l2 {
+            0 => {
+              let e = {
+                let l3 = *ptr0.add(::core::mem::size_of::<*const u8>()).cast::<*mut u8>();
+                let l4 = *ptr0.add(2*::core::mem::size_of::<*const u8>()).cast::<usize>();
+                let base11 = l3;
+                let len11 = l4;
+                let mut result11 = _rt::Vec::with_capacity(len11);
+                for i in 0..len11 {
+                  let base = base11.add(i * (4*::core::mem::size_of::<*const u8>()));
+                  let e11 = {
+                    let l5 = *base.add(0).cast::<*mut u8>();
+                    let l6 = *base.add(::core::mem::size_of::<*const u8>()).cast::<usize>();
+                    let len7 = l6;
+                    let bytes7 = _rt::Vec::from_raw_parts(l5.cast(), len7, len7);
+                    let l8 = *base.add(2*::core::mem::size_of::<*const u8>()).cast::<*mut u8>();
+                    let l9 = *base.add(3*::core::mem::size_of::<*const u8>()).cast::<usize>();
+                    let len10 = l9;
+                    let bytes10 = _rt::Vec::from_raw_parts(l8.cast(), len10, len10);
+
+                    (_rt::string_lift(bytes7), _rt::string_lift(bytes10))
+                  };
+                  result11.push(e11);
+                }
+                _rt::cabi_dealloc(base11, len11 * (4*::core::mem::size_of::<*const u8>()), ::core::mem::size_of::<*const u8>());
+
+                result11
+              };
+              Ok(e)
+            }
+            1 => {
+              let e = {
+                let l12 = i32::from(*ptr0.add(::core::mem::size_of::<*const u8>()).cast::<u8>());
+
+                LookupError::_lift(l12 as u8)
+              };
+              Err(e)
+            }
+            _ => _rt::invalid_enum_discriminant(),
+          };
+          result13
+        }
+      }
+
+    }
+
     /// Lines for the login's audit record. Always granted.
     #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
     pub mod log {
@@ -854,16 +1361,88 @@ mod _rt {
   #![allow(dead_code, unused_imports, clippy::all)]
   pub use alloc_crate::string::String;
   pub use alloc_crate::vec::Vec;
-
-  #[cfg(target_arch = "wasm32")]
-  pub fn run_ctors_once() {
-    ::wit_bindgen::rt::run_ctors_once();
-  }
   pub unsafe fn string_lift(bytes: Vec<u8>) -> String {
     if cfg!(debug_assertions) {
       String::from_utf8(bytes).unwrap()
     } else {
       unsafe { String::from_utf8_unchecked(bytes) }
+    }
+  }
+  pub unsafe fn invalid_enum_discriminant<T>() -> T {
+    if cfg!(debug_assertions) {
+      panic!("invalid enum discriminant")
+    } else {
+      unsafe { core::hint::unreachable_unchecked() }
+    }
+  }
+  
+  pub fn as_i32<T: AsI32>(t: T) -> i32 {
+    t.as_i32()
+  }
+
+  pub trait AsI32 {
+    fn as_i32(self) -> i32;
+  }
+
+  impl<'a, T: Copy + AsI32> AsI32 for &'a T {
+    fn as_i32(self) -> i32 {
+      (*self).as_i32()
+    }
+  }
+  
+  impl AsI32 for i32 {
+    #[inline]
+    fn as_i32(self) -> i32 {
+      self as i32
+    }
+  }
+  
+  impl AsI32 for u32 {
+    #[inline]
+    fn as_i32(self) -> i32 {
+      self as i32
+    }
+  }
+  
+  impl AsI32 for i16 {
+    #[inline]
+    fn as_i32(self) -> i32 {
+      self as i32
+    }
+  }
+  
+  impl AsI32 for u16 {
+    #[inline]
+    fn as_i32(self) -> i32 {
+      self as i32
+    }
+  }
+  
+  impl AsI32 for i8 {
+    #[inline]
+    fn as_i32(self) -> i32 {
+      self as i32
+    }
+  }
+  
+  impl AsI32 for u8 {
+    #[inline]
+    fn as_i32(self) -> i32 {
+      self as i32
+    }
+  }
+  
+  impl AsI32 for char {
+    #[inline]
+    fn as_i32(self) -> i32 {
+      self as i32
+    }
+  }
+  
+  impl AsI32 for usize {
+    #[inline]
+    fn as_i32(self) -> i32 {
+      self as i32
     }
   }
   pub unsafe fn cabi_dealloc(ptr: *mut u8, size: usize, align: usize) {
@@ -875,12 +1454,10 @@ mod _rt {
       alloc::dealloc(ptr, layout);
     }
   }
-  pub unsafe fn invalid_enum_discriminant<T>() -> T {
-    if cfg!(debug_assertions) {
-      panic!("invalid enum discriminant")
-    } else {
-      unsafe { core::hint::unreachable_unchecked() }
-    }
+  
+  #[cfg(target_arch = "wasm32")]
+  pub fn run_ctors_once() {
+    ::wit_bindgen::rt::run_ctors_once();
   }
   pub use alloc_crate::alloc;
   extern crate alloc as alloc_crate;
@@ -905,66 +1482,86 @@ mod _rt {
 #[allow(unused_macros)]
 #[doc(hidden)]
 #[macro_export]
-macro_rules! __export_policy_impl {
+macro_rules! __export_policy_with_capabilities_impl {
   ($ty:ident) => (herald_policy::bindings::v0_1::export_component!($ty with_types_in herald_policy::bindings::v0_1););
   ($ty:ident with_types_in $($path_to_types_root:tt)*) => (
   $($path_to_types_root)*::exports::herald::policy::mapper::__export_herald_policy_mapper_0_1_0_cabi!($ty with_types_in $($path_to_types_root)*::exports::herald::policy::mapper);
   const _: () = {
 
     #[cfg(target_arch = "wasm32")]
-    #[unsafe(link_section = "component-type:wit-bindgen:0.60.0:herald:policy@0.1.0:policy:imports and exports")]
+    #[unsafe(link_section = "component-type:wit-bindgen:0.60.0:herald:policy@0.1.0:policy-with-capabilities:imports and exports")]
     #[doc(hidden)]
     #[allow(clippy::octal_escapes)]
-    pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 946] = *b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xb5\x06\x01A\x02\x01\
-A\x09\x01B\x04\x01m\x04\x05debug\x04info\x04warn\x05error\x04\0\x05level\x03\0\0\
-\x01@\x02\x05level\x01\x07messages\x01\0\x04\0\x03log\x01\x02\x03\0\x17herald:po\
-licy/log@0.1.0\x05\0\x01B\x13\x01m\x05\x04root\x04user\x0cassumed-role\x0efedera\
-ted-user\x05other\x04\0\x0eprincipal-kind\x03\0\0\x01ks\x01o\x02ss\x01p\x03\x01r\
-\x0f\x08providers\x09partitions\x0aaccount-ids\x04kind\x01\x03arns\x0dcanonical-\
-arns\x04names\x0cprincipal-ids\x0csession-name\x02\x12sso-permission-set\x02\x0d\
-access-key-ids\x0asts-regions\x09signed-atw\x0aexpires-atw\x0aattributes\x04\x04\
-\0\x06caller\x03\0\x05\x01ps\x01o\x02s\x07\x01p\x08\x01r\x04\x08usernames\x03uid\
-\x02\x06groups\x07\x05extra\x09\x04\0\x07mapping\x03\0\x0a\x01k\x0b\x01r\x05\x06\
-caller\x06\x0acluster-ids\x03noww\x07current\x0c\x05trail\x07\x04\0\x07request\x03\
-\0\x0d\x01q\x03\x07abstain\0\0\x05allow\x01\x0b\0\x04deny\x01s\0\x04\0\x08decisi\
-on\x03\0\x0f\x01q\x02\x0bunavailable\x01s\0\x06broken\x01s\0\x04\0\x05fault\x03\0\
-\x11\x03\0\x19herald:policy/types@0.1.0\x05\x01\x02\x03\0\x01\x07request\x02\x03\
-\0\x01\x08decision\x02\x03\0\x01\x05fault\x01B\x0c\x02\x03\x02\x01\x02\x04\0\x07\
-request\x03\0\0\x02\x03\x02\x01\x03\x04\0\x08decision\x03\0\x02\x02\x03\x02\x01\x04\
-\x04\0\x05fault\x03\0\x04\x01j\0\x01s\x01@\x01\x08settingss\0\x06\x04\0\x09confi\
-gure\x01\x07\x01j\x01\x03\x01\x05\x01@\x01\x07request\x01\0\x08\x04\0\x06decide\x01\
-\x09\x04\0\x1aherald:policy/mapper@0.1.0\x05\x05\x04\0\x1aherald:policy/policy@0\
-.1.0\x04\0\x0b\x0c\x01\0\x06policy\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\
-\x0dwit-component\x070.254.2\x10wit-bindgen-rust\x060.60.0";
+    pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 1401] = *b"\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xea\x09\x01A\x02\x01\
+A\x0d\x01B\x0d\x01m\x02\x0bnot-granted\x09not-ready\x04\0\x0adata-error\x03\0\0\x01\
+ks\x01j\x01\x02\x01\x01\x01@\x02\x05tables\x03keys\0\x03\x04\0\x03get\x01\x04\x01\
+ps\x01j\x01\x05\x01\x01\x01@\x03\x05tables\x06prefixs\x05limity\0\x06\x04\0\x04k\
+eys\x01\x07\x01j\x01s\x01\x01\x01@\x01\x05tables\0\x08\x04\0\x07version\x01\x09\x03\
+\0\x18herald:policy/data@0.1.0\x05\0\x01B\x0c\x01m\x04\x09not-found\x09forbidden\
+\x0bunavailable\x0bnot-granted\x04\0\x0clookup-error\x03\0\0\x01o\x02ss\x01p\x02\
+\x01r\x06\x02ids\x10private-dns-names\x0aprivate-ips\x04zones\x08image-ids\x04ta\
+gs\x03\x04\0\x08instance\x03\0\x04\x01j\x01\x05\x01\x01\x01@\0\0\x06\x04\0\x0fca\
+ller-instance\x01\x07\x01j\x01\x03\x01\x01\x01@\0\0\x08\x04\0\x0bcaller-tags\x01\
+\x09\x03\0\x19herald:policy/cloud@0.1.0\x05\x01\x01B\x04\x01m\x04\x05debug\x04in\
+fo\x04warn\x05error\x04\0\x05level\x03\0\0\x01@\x02\x05level\x01\x07messages\x01\
+\0\x04\0\x03log\x01\x02\x03\0\x17herald:policy/log@0.1.0\x05\x02\x01B\x13\x01m\x05\
+\x04root\x04user\x0cassumed-role\x0efederated-user\x05other\x04\0\x0eprincipal-k\
+ind\x03\0\0\x01ks\x01o\x02ss\x01p\x03\x01r\x0f\x08providers\x09partitions\x0aacc\
+ount-ids\x04kind\x01\x03arns\x0dcanonical-arns\x04names\x0cprincipal-ids\x0csess\
+ion-name\x02\x12sso-permission-set\x02\x0daccess-key-ids\x0asts-regions\x09signe\
+d-atw\x0aexpires-atw\x0aattributes\x04\x04\0\x06caller\x03\0\x05\x01ps\x01o\x02s\
+\x07\x01p\x08\x01r\x04\x08usernames\x03uid\x02\x06groups\x07\x05extra\x09\x04\0\x07\
+mapping\x03\0\x0a\x01k\x0b\x01r\x05\x06caller\x06\x0acluster-ids\x03noww\x07curr\
+ent\x0c\x05trail\x07\x04\0\x07request\x03\0\x0d\x01q\x03\x07abstain\0\0\x05allow\
+\x01\x0b\0\x04deny\x01s\0\x04\0\x08decision\x03\0\x0f\x01q\x02\x0bunavailable\x01\
+s\0\x06broken\x01s\0\x04\0\x05fault\x03\0\x11\x03\0\x19herald:policy/types@0.1.0\
+\x05\x03\x02\x03\0\x03\x07request\x02\x03\0\x03\x08decision\x02\x03\0\x03\x05fau\
+lt\x01B\x0c\x02\x03\x02\x01\x04\x04\0\x07request\x03\0\0\x02\x03\x02\x01\x05\x04\
+\0\x08decision\x03\0\x02\x02\x03\x02\x01\x06\x04\0\x05fault\x03\0\x04\x01j\0\x01\
+s\x01@\x01\x08settingss\0\x06\x04\0\x09configure\x01\x07\x01j\x01\x03\x01\x05\x01\
+@\x01\x07request\x01\0\x08\x04\0\x06decide\x01\x09\x04\0\x1aherald:policy/mapper\
+@0.1.0\x05\x07\x04\0,herald:policy/policy-with-capabilities@0.1.0\x04\0\x0b\x1e\x01\
+\0\x18policy-with-capabilities\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0d\
+wit-component\x070.254.2\x10wit-bindgen-rust\x060.60.0";
   };
   )
 }
 #[doc(inline)]
-pub use __export_policy_impl as export_component;
+pub use __export_policy_with_capabilities_impl as export_component;
 
 #[cfg(target_arch = "wasm32")]
-#[unsafe(link_section = "component-type:wit-bindgen:0.60.0:herald:policy@0.1.0:policy-with-all-of-its-exports-removed:encoded world")]
+#[unsafe(link_section = "component-type:wit-bindgen:0.60.0:herald:policy@0.1.0:policy-with-capabilities-with-all-of-its-exports-removed:encoded world")]
 #[doc(hidden)]
 #[allow(clippy::octal_escapes)]
-pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 823] = *b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\x9a\x05\x01A\x02\x01\
-A\x04\x01B\x04\x01m\x04\x05debug\x04info\x04warn\x05error\x04\0\x05level\x03\0\0\
-\x01@\x02\x05level\x01\x07messages\x01\0\x04\0\x03log\x01\x02\x03\0\x17herald:po\
-licy/log@0.1.0\x05\0\x01B\x13\x01m\x05\x04root\x04user\x0cassumed-role\x0efedera\
-ted-user\x05other\x04\0\x0eprincipal-kind\x03\0\0\x01ks\x01o\x02ss\x01p\x03\x01r\
-\x0f\x08providers\x09partitions\x0aaccount-ids\x04kind\x01\x03arns\x0dcanonical-\
-arns\x04names\x0cprincipal-ids\x0csession-name\x02\x12sso-permission-set\x02\x0d\
-access-key-ids\x0asts-regions\x09signed-atw\x0aexpires-atw\x0aattributes\x04\x04\
-\0\x06caller\x03\0\x05\x01ps\x01o\x02s\x07\x01p\x08\x01r\x04\x08usernames\x03uid\
-\x02\x06groups\x07\x05extra\x09\x04\0\x07mapping\x03\0\x0a\x01k\x0b\x01r\x05\x06\
-caller\x06\x0acluster-ids\x03noww\x07current\x0c\x05trail\x07\x04\0\x07request\x03\
-\0\x0d\x01q\x03\x07abstain\0\0\x05allow\x01\x0b\0\x04deny\x01s\0\x04\0\x08decisi\
-on\x03\0\x0f\x01q\x02\x0bunavailable\x01s\0\x06broken\x01s\0\x04\0\x05fault\x03\0\
-\x11\x03\0\x19herald:policy/types@0.1.0\x05\x01\x04\0:herald:policy/policy-with-\
-all-of-its-exports-removed@0.1.0\x04\0\x0b,\x01\0&policy-with-all-of-its-exports\
--removed\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0dwit-component\x070.2\
-54.2\x10wit-bindgen-rust\x060.60.0";
+pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 1278] = *b"\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xcf\x08\x01A\x02\x01\
+A\x08\x01B\x0d\x01m\x02\x0bnot-granted\x09not-ready\x04\0\x0adata-error\x03\0\0\x01\
+ks\x01j\x01\x02\x01\x01\x01@\x02\x05tables\x03keys\0\x03\x04\0\x03get\x01\x04\x01\
+ps\x01j\x01\x05\x01\x01\x01@\x03\x05tables\x06prefixs\x05limity\0\x06\x04\0\x04k\
+eys\x01\x07\x01j\x01s\x01\x01\x01@\x01\x05tables\0\x08\x04\0\x07version\x01\x09\x03\
+\0\x18herald:policy/data@0.1.0\x05\0\x01B\x0c\x01m\x04\x09not-found\x09forbidden\
+\x0bunavailable\x0bnot-granted\x04\0\x0clookup-error\x03\0\0\x01o\x02ss\x01p\x02\
+\x01r\x06\x02ids\x10private-dns-names\x0aprivate-ips\x04zones\x08image-ids\x04ta\
+gs\x03\x04\0\x08instance\x03\0\x04\x01j\x01\x05\x01\x01\x01@\0\0\x06\x04\0\x0fca\
+ller-instance\x01\x07\x01j\x01\x03\x01\x01\x01@\0\0\x08\x04\0\x0bcaller-tags\x01\
+\x09\x03\0\x19herald:policy/cloud@0.1.0\x05\x01\x01B\x04\x01m\x04\x05debug\x04in\
+fo\x04warn\x05error\x04\0\x05level\x03\0\0\x01@\x02\x05level\x01\x07messages\x01\
+\0\x04\0\x03log\x01\x02\x03\0\x17herald:policy/log@0.1.0\x05\x02\x01B\x13\x01m\x05\
+\x04root\x04user\x0cassumed-role\x0efederated-user\x05other\x04\0\x0eprincipal-k\
+ind\x03\0\0\x01ks\x01o\x02ss\x01p\x03\x01r\x0f\x08providers\x09partitions\x0aacc\
+ount-ids\x04kind\x01\x03arns\x0dcanonical-arns\x04names\x0cprincipal-ids\x0csess\
+ion-name\x02\x12sso-permission-set\x02\x0daccess-key-ids\x0asts-regions\x09signe\
+d-atw\x0aexpires-atw\x0aattributes\x04\x04\0\x06caller\x03\0\x05\x01ps\x01o\x02s\
+\x07\x01p\x08\x01r\x04\x08usernames\x03uid\x02\x06groups\x07\x05extra\x09\x04\0\x07\
+mapping\x03\0\x0a\x01k\x0b\x01r\x05\x06caller\x06\x0acluster-ids\x03noww\x07curr\
+ent\x0c\x05trail\x07\x04\0\x07request\x03\0\x0d\x01q\x03\x07abstain\0\0\x05allow\
+\x01\x0b\0\x04deny\x01s\0\x04\0\x08decision\x03\0\x0f\x01q\x02\x0bunavailable\x01\
+s\0\x06broken\x01s\0\x04\0\x05fault\x03\0\x11\x03\0\x19herald:policy/types@0.1.0\
+\x05\x03\x04\0Lherald:policy/policy-with-capabilities-with-all-of-its-exports-re\
+moved@0.1.0\x04\0\x0b>\x01\08policy-with-capabilities-with-all-of-its-exports-re\
+moved\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0dwit-component\x070.254.\
+2\x10wit-bindgen-rust\x060.60.0";
 
 #[inline(never)]
 #[doc(hidden)]

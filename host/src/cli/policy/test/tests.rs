@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 use expect_test::{Expect, expect};
 
 use super::*;
+use crate::policy::{Fault, Mapping, Verdict};
 
 fn role(expect: &str) -> String {
     format!(
@@ -240,19 +241,24 @@ fn policies_pass_their_cases() {
     fn check(folder: &str) {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(folder);
         let component = super::super::build::build(&folder, None).expect("it builds").output;
-        let command = Command { component, cases: folder.join("cases.yaml") };
+        let command = Command { component, cases: folder.join("cases.yaml"), junit: None };
         let mut out = Vec::new();
         let code = command.run(&mut out).expect("it runs");
         assert_eq!(code, ExitCode::SUCCESS, "{}", String::from_utf8_lossy(&out));
     }
+    check("policies/account-tiers");
+    check("policies/arn-globs");
+    check("policies/break-glass");
+    check("policies/guard");
     check("policies/session-groups");
+    check("policies/sso-permission-sets");
     check("tests/policies/hostile");
 }
 
 #[test]
 fn files_that_are_no_policy() {
     let cases = Path::new(env!("CARGO_MANIFEST_DIR")).join("../policies/session-groups/cases.yaml");
-    let command = Command { component: cases.clone(), cases };
+    let command = Command { component: cases.clone(), cases, junit: None };
     let error = command.run(&mut Vec::new()).expect_err("not a policy");
     assert!(format!("{error:#}").contains("not a WebAssembly file"), "{error:#}");
 }

@@ -1,16 +1,17 @@
-//! Made-up callers: for the cases of a policy's tests, and for "what if" questions. No token proves them, so that
-//! nothing outside the command line may have one.
+//! Made-up callers: for the examples and tests of a policy, and for "what if" questions. No token proves them, so
+//! that none of them is ever the answer to an API server.
 
 use std::time::{Duration, SystemTime};
 
-use crate::caller::{Arn, Caller, PrincipalId, PrincipalKind, SessionName, arn::ACS_PARTITION};
+use super::{Arn, Caller, PrincipalId, PrincipalKind, SessionName, arn::ACS_PARTITION};
 
 /// How old a token is, and how long it is good for: the usual minute after and 14 before.
 const SIGNED_BEFORE: Duration = Duration::from_secs(60);
 const EXPIRES_AFTER: Duration = Duration::from_secs(840);
 
 /// A caller with this ARN, everything else of it made up.
-pub(super) fn caller(arn: &Arn, now: SystemTime) -> Caller {
+#[must_use]
+pub fn caller(arn: &Arn, now: SystemTime) -> Caller {
     let alibaba = arn.partition() == ACS_PARTITION;
     Caller {
         provider: if alibaba { "alibaba" } else { "aws" },

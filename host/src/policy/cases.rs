@@ -1,7 +1,9 @@
-//! Cases for a policy, in YAML: settings, a caller, and the decision that is expected.
+//! Cases for a policy: settings, a caller, and the decision that is expected. Authors write them in YAML, for
+//! `herald policy test` and as the examples that a component carries.
 //!
 //! ```yaml
 //! settings: {…}                     # for all cases; default {}
+//! tables: {rota: {key: value}}      # likewise
 //! cases:
 //! - name: what this case shows
 //!   settings: {…}                   # instead of those above
@@ -24,11 +26,12 @@ use std::{
 use serde::{Deserialize, Deserializer, de::Error as _};
 use serde_json::Value;
 
-use crate::{
-    caller::{Arn, Caller, PrincipalId},
-    cli::made_up,
-    policy::{Mapping, Request},
-};
+use super::{Mapping, Request, Tables};
+use crate::caller::{Arn, Caller, PrincipalId, made_up};
+
+mod outcome;
+
+pub use outcome::{Outcome, difference};
 
 /// A file of cases.
 #[derive(Debug, Deserialize)]
@@ -37,6 +40,9 @@ pub struct Document {
     /// Settings of the cases that have none of their own. Default `{}`.
     #[serde(default = "no_settings")]
     settings: Value,
+    /// Tables of all cases: name → key → value. Default none.
+    #[serde(default)]
+    tables: Tables,
     /// At least one.
     cases: Vec<CaseEntry>,
 }
@@ -67,6 +73,8 @@ pub struct OwnedRequest {
     pub current: Option<Mapping>,
     /// See [`Request::trail`].
     pub trail: Vec<String>,
+    /// What the policy may read.
+    pub tables: Tables,
 }
 
 /// What a policy must answer.
@@ -134,26 +142,44 @@ struct CallerEntry {
 struct Moment(SystemTime);
 
 /// Seconds from 1970 to 2026-01-01T00:00:00Z, the time of every case that sets none.
-const DEFAULT_NOW: Duration = Duration::from_secs(1_767_225_600);
+pub const DEFAULT_NOW: Duration = Duration::from_secs(1_767_225_600);
 
 // === impl Document ===
 
 impl Document {
+    /// How many cases there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.cases.len()
+    }
+
+    /// Whether there is no case at all, which is a mistake.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.cases.is_empty()
+    }
+
     /// The cases in order.
     #[must_use]
     pub fn into_cases(self) -> Vec<Case> {
-        let Self { settings, cases } = self;
-        cases.into_iter().map(|case| case.complete(&settings)).collect()
+        let Self { settings, tables, cases } = self;
+        cases.into_iter().map(|case| case.complete(&settings, &tables)).collect()
     }
 }
 
 // === impl CaseEntry ===
 
 impl CaseEntry {
-    fn complete(self, default_settings: &Value) -> Case {
+    fn complete(self, default_settings: &Value, tables: &Tables) -> Case {
         let Self { name, settings, caller, cluster_id, now: Moment(now), current, trail, expect } = self;
-        let request =
-            OwnedRequest { caller: caller.complete(now), cluster_id, now, current: current.map(Into::into), trail };
+        let request = OwnedRequest {
+            caller: caller.complete(now),
+            cluster_id,
+            now,
+            current: current.map(Into::into),
+            trail,
+            tables: tables.clone(),
+        };
         Case { name, settings: settings.unwrap_or_else(|| default_settings.clone()), request, expect }
     }
 }
@@ -179,6 +205,12 @@ impl CallerEntry {
 // === impl OwnedRequest ===
 
 impl OwnedRequest {
+    /// What a case asks that says nothing but who the caller is.
+    #[must_use]
+    pub fn from(caller: Caller, now: SystemTime) -> Self {
+        Self { caller, cluster_id: cluster_id(), now, current: None, trail: Vec::new(), tables: Tables::default() }
+    }
+
     /// The request that a stage takes.
     #[must_use]
     pub fn borrow(&self) -> Request<'_> {

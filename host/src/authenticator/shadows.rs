@@ -1,0 +1,141 @@
+//! Shadows: policies in shadow mode, asked after the login is answered, on a task of their own.
+//!
+//! Failure rule: what does not fit into the queue is left out and counted. A login neither waits for a shadow nor
+//! notices one.
+
+use std::{
+    fmt,
+    sync::{Arc, OnceLock},
+    time::SystemTime,
+};
+
+use serde::{Serialize, Serializer};
+use tokio::sync::mpsc;
+use uuid::Uuid;
+
+use crate::{
+    caller::Caller,
+    mapping::{
+        Guard,
+        shadow::{Login, Question, ShadowRecord},
+    },
+    observe::Metrics,
+};
+
+/// Asks shadows for every configuration of the process.
+#[derive(Default)]
+pub struct Shadows {
+    metrics: Arc<Metrics>,
+    tell: OnceLock<Tell>,
+    /// Made with the first question, for then there is a runtime.
+    queue: OnceLock<mpsc::Sender<Job>>,
+}
+
+/// Takes a report; false if it could not be kept.
+pub type Tell = Arc<dyn Fn(&Report) -> bool + Send + Sync>;
+
+/// What came of one shadow in one login.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Report {
+    /// When the login was.
+    #[serde(serialize_with = "rfc3339")]
+    pub time: SystemTime,
+    /// `shadow`: what tells this line from that of a decision.
+    pub event: &'static str,
+    /// The login.
+    pub decision_id: Uuid,
+    /// The configuration that decided.
+    pub generation: String,
+    /// This cluster's id.
+    pub cluster: String,
+    /// What the policy would have done.
+    #[serde(flatten)]
+    pub record: ShadowRecord,
+}
+
+/// The questions of one login.
+pub(super) struct Job {
+    pub(super) decision_id: Uuid,
+    pub(super) generation: String,
+    pub(super) caller: Arc<Caller>,
+    pub(super) cluster_id: String,
+    pub(super) now: SystemTime,
+    pub(super) guard: Guard,
+    pub(super) questions: Vec<Question>,
+}
+
+/// Logins whose shadows may wait; those of more are left out.
+const QUEUE: usize = 256;
+
+// === impl Shadows ===
+
+impl Shadows {
+    /// Shadows that are counted in `metrics`.
+    #[must_use]
+    pub fn new(metrics: Arc<Metrics>) -> Self {
+        Self { metrics, ..Self::default() }
+    }
+
+    /// Has `tell` told of each from now on. Of two that ask for it, the first one is.
+    pub fn report_to(&self, tell: Tell) {
+        self.tell.set(tell).ok();
+    }
+
+    /// Leaves the questions of a login to the task. Never waits. Needs a tokio runtime.
+    pub(super) fn later(self: &Arc<Self>, job: Job) {
+        let queue = self.queue.get_or_init(|| {
+            let (sender, jobs) = mpsc::channel(QUEUE);
+            // Knows nothing of its maker, so that it ends with those who could ask.
+            tokio::spawn(work(jobs, self.tell.get().cloned(), Arc::clone(&self.metrics)));
+            sender
+        });
+        if let Err(mpsc::error::TrySendError::Full(job) | mpsc::error::TrySendError::Closed(job)) = queue.try_send(job)
+        {
+            job.questions.iter().for_each(|question| self.metrics.shadow(question.stage(), "dropped"));
+        }
+    }
+}
+
+async fn work(mut jobs: mpsc::Receiver<Job>, tell: Option<Tell>, metrics: Arc<Metrics>) {
+    while let Some(job) = jobs.recv().await {
+        for record in job.ask().await {
+            let result = match &record {
+                ShadowRecord { same: true, .. } => "same",
+                ShadowRecord { verdict: "abstain" | "allow" | "deny", .. } => "different",
+                _ => "fault",
+            };
+            metrics.shadow(&record.stage, result);
+            let Some(tell) = &tell else { continue };
+            let (time, decision_id, stage) = (job.now, job.decision_id, record.stage.clone());
+            let (generation, cluster) = (job.generation.clone(), job.cluster_id.clone());
+            if !tell(&Report { time, event: "shadow", decision_id, generation, cluster, record }) {
+                metrics.shadow(&stage, "unrecorded");
+            }
+        }
+    }
+}
+
+fn rfc3339<S: Serializer>(time: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&humantime::format_rfc3339_millis(*time))
+}
+
+// === impl Job ===
+
+impl Job {
+    /// Asks each in turn.
+    pub(super) async fn ask(&self) -> Vec<ShadowRecord> {
+        let login = Login { caller: &self.caller, cluster_id: &self.cluster_id, now: self.now };
+        let mut records = Vec::with_capacity(self.questions.len());
+        for question in &self.questions {
+            records.push(question.ask(login, &self.guard).await);
+        }
+        records
+    }
+}
+
+impl fmt::Debug for Shadows {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shadows").field("told", &self.tell.get().is_some()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,113 @@
+//! `herald policy bench`: what one decision costs, many times over, against the limits.
+
+use std::{
+    io::Write,
+    num::NonZeroU32,
+    process::ExitCode,
+    time::{Duration, Instant},
+};
+
+use serde_json::json;
+
+use super::subject::{Asked, Subject};
+
+/// Measure a policy: the distribution of its latency, its fuel and memory against the limits.
+#[derive(clap::Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub struct Command {
+    #[command(flatten)]
+    subject: Subject,
+    #[command(flatten)]
+    asked: Asked,
+    /// Decisions that are measured.
+    #[arg(long, default_value = "2000", value_name = "N")]
+    count: NonZeroU32,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  herald policy bench oncall.wasm --settings oncall.yaml --arn arn:aws:sts::111122223333:assumed-role/OnCall/alice";
+
+/// Decisions before the first that counts: pools and caches fill.
+const WARM_UP: u32 = 50;
+
+// === impl Command ===
+
+impl Command {
+    /// Measures and prints. Exit code 1 if a decision faulted.
+    ///
+    /// # Errors
+    ///
+    /// When the policy does not load.
+    pub fn run(&self, out: &mut impl Write) -> anyhow::Result<ExitCode> {
+        let request = self.asked.request()?;
+        let loaded = self.subject.load()?;
+        let mut times = Vec::with_capacity(self.count.get() as usize);
+        let (mut fuel, mut memory, mut faults) = (0, 0, 0_u32);
+        for round in 0..WARM_UP.saturating_add(self.count.get()) {
+            let started = Instant::now();
+            let evaluation = loaded.ask(&request);
+            if round >= WARM_UP {
+                times.push(started.elapsed());
+            }
+            faults += u32::from(evaluation.verdict.is_err());
+            (fuel, memory) = (evaluation.fuel.max(fuel), evaluation.memory.max(memory));
+        }
+        times.sort_unstable();
+        let limits = &loaded.limits;
+        if self.json {
+            let micros = |per_mille| share(&times, per_mille).as_secs_f64() * 1e6;
+            let text = json!({
+                "decisions": times.len(), "faults": faults, "loadMillis": loaded.load_time.as_secs_f64() * 1e3,
+                "micros": {"min": micros(0), "p50": micros(500), "p90": micros(900), "p99": micros(990), "max": micros(1000)},
+                "fuel": fuel, "fuelLimit": limits.fuel(),
+                "memoryBytes": memory, "memoryLimitBytes": limits.memory().bytes(),
+                "timeLimitMicros": limits.timeout().as_secs_f64() * 1e6,
+            });
+            writeln!(out, "{text:#}")?;
+        } else {
+            writeln!(out, "decisions {} ({faults} faults), loaded in {:.1?}", times.len(), loaded.load_time)?;
+            for (name, per_mille) in [("min", 0), ("p50", 500), ("p90", 900), ("p99", 990), ("max", 1000)] {
+                let took = share(&times, per_mille);
+                writeln!(
+                    out,
+                    "{name:<9} {took:.1?}, {} of {:.0?}",
+                    part(took.as_secs_f64(), limits.timeout().as_secs_f64()),
+                    limits.timeout()
+                )?;
+            }
+            #[expect(clippy::cast_precision_loss, reason = "a percentage")]
+            let of = |used: u64, limit: u64| part(used as f64, limit as f64);
+            writeln!(out, "fuel      {fuel}, {} of {}", of(fuel, limits.fuel()), limits.fuel())?;
+            let most = limits.memory().bytes();
+            writeln!(out, "memory    {} KiB, {} of {} KiB", memory >> 10, of(memory, most), most >> 10)?;
+        }
+        Ok(if faults == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+}
+
+/// The time that so many thousandths of all stayed below.
+fn share(sorted: &[Duration], per_mille: usize) -> Duration {
+    sorted[(sorted.len() - 1) * per_mille / 1000]
+}
+
+fn part(used: f64, limit: f64) -> String {
+    format!("{:.1} %", used / limit * 100.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_of_a_distribution() {
+        let times: Vec<Duration> = (1..=1001).map(Duration::from_micros).collect();
+        let micros = [0, 500, 990, 1000].map(|per_mille| share(&times, per_mille).as_micros());
+        assert_eq!(micros, [1, 501, 991, 1001]);
+        assert_eq!(share(&times[..1], 990).as_micros(), 1);
+        assert_eq!(part(1.0, 8.0), "12.5 %");
+    }
+}

@@ -1,0 +1,242 @@
+//! Callers that are put together at random, and made smaller part by part.
+
+use std::time::SystemTime;
+
+use serde_json::Value;
+
+use crate::{
+    caller::{Arn, made_up},
+    policy::{Mapping, cases::OwnedRequest},
+};
+
+/// Words to make callers of.
+#[derive(Debug)]
+pub(super) struct Words {
+    accounts: Vec<String>,
+    names: Vec<String>,
+}
+
+/// A caller before it is one.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct Draft {
+    kind: Kind,
+    account: String,
+    name: String,
+    session: String,
+    username: Option<String>,
+    groups: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Kind {
+    PermissionSet,
+    Role,
+    User,
+}
+
+/// Accounts that are nobody's: strangers.
+const STRANGERS: [&str; 3] = ["999999999999", "000000000000", "9999999999999999"];
+/// Names that break what is put together carelessly.
+const ODD: [&str; 18] = [
+    "a",
+    "admin",
+    "Admin",
+    "system",
+    "system:masters",
+    "system:",
+    "SYSTEM:masters",
+    "alice@example.com",
+    "x:y",
+    "a/b",
+    "{{SessionName}}",
+    "{team}",
+    "*",
+    "?",
+    "-",
+    "ä",
+    "a b",
+    "\u{202e}x",
+];
+/// Longest made name.
+const LONG: usize = 64;
+
+// === impl Words ===
+
+impl Words {
+    /// Every text in the settings: whole, and in parts.
+    pub(super) fn of(settings: &Value) -> Self {
+        let mut texts = Vec::new();
+        gather(settings, &mut texts);
+        let digits = |text: &str| matches!(text.len(), 12 | 16) && text.bytes().all(|byte| byte.is_ascii_digit());
+        let accounts: Vec<String> = texts.iter().copied().filter(|text| digits(text)).map(str::to_owned).collect();
+        let mut names: Vec<String> = ODD.map(str::to_owned).to_vec();
+        names.push("y".repeat(LONG));
+        for text in texts.into_iter().filter(|text| !digits(text)) {
+            names.push(text.to_owned());
+            names.push(text.replace(['*', '?'], "x"));
+            names.extend(text.split([':', '/', '*', '?', '{', '}']).filter(|part| !part.is_empty()).map(str::to_owned));
+        }
+        names.sort();
+        names.dedup();
+        Self { accounts, names }
+    }
+
+    fn account(&self, random: &mut fastrand::Rng) -> String {
+        match self.accounts.len() {
+            0 => STRANGERS[0].to_owned(),
+            _ if random.u8(..4) == 0 => STRANGERS[random.usize(..STRANGERS.len())].to_owned(),
+            count => self.accounts[random.usize(..count)].clone(),
+        }
+    }
+
+    fn name(&self, random: &mut fastrand::Rng) -> String {
+        let one = |random: &mut fastrand::Rng| &self.names[random.usize(..self.names.len())];
+        match random.u8(..6) {
+            0 => [one(random).as_str(), one(random)].concat(),
+            1 => [one(random).as_str(), ":", one(random)].concat(),
+            _ => one(random).clone(),
+        }
+    }
+}
+
+fn gather<'a>(value: &'a Value, texts: &mut Vec<&'a str>) {
+    match value {
+        Value::String(text) => texts.push(text),
+        Value::Array(items) => items.iter().for_each(|item| gather(item, texts)),
+        Value::Object(entries) => entries.iter().for_each(|(key, value)| {
+            texts.push(key);
+            gather(value, texts);
+        }),
+        _ => {}
+    }
+}
+
+// === impl Draft ===
+
+impl Draft {
+    pub(super) fn random(words: &Words, random: &mut fastrand::Rng) -> Self {
+        let kind = match random.u8(..6) {
+            0 => Kind::User,
+            1 => Kind::PermissionSet,
+            _ => Kind::Role,
+        };
+        let mapped = random.bool();
+        Self {
+            kind,
+            account: words.account(random),
+            name: words.name(random),
+            session: words.name(random),
+            username: mapped.then(|| words.name(random)),
+            groups: if mapped { (0..random.usize(..4)).map(|_| words.name(random)).collect() } else { Vec::new() },
+        }
+    }
+
+    pub(super) fn arn(&self) -> String {
+        let Self { kind, account, name, session, .. } = self;
+        let alibaba = account.len() == 16;
+        match (kind, alibaba) {
+            (Kind::User, false) => format!("arn:aws:iam::{account}:user/{name}"),
+            (Kind::User, true) => format!("acs:ram::{account}:user/{name}"),
+            (Kind::PermissionSet, false) => {
+                format!("arn:aws:sts::{account}:assumed-role/AWSReservedSSO_{name}_0123456789abcdef/{session}")
+            }
+            (_, false) => format!("arn:aws:sts::{account}:assumed-role/{name}/{session}"),
+            (_, true) => format!("acs:ram::{account}:assumed-role/{name}/{session}"),
+        }
+    }
+
+    pub(super) fn current(&self) -> Option<Mapping> {
+        let username = self.username.clone()?;
+        Some(Mapping { username, groups: self.groups.clone(), ..Mapping::default() })
+    }
+
+    /// What the policy is asked; `None` if no cloud has such a caller.
+    pub(super) fn request(&self, now: SystemTime) -> Option<OwnedRequest> {
+        let arn: Arn = self.arn().parse().ok()?;
+        let current = self.current();
+        let trail = current.iter().map(|_| "MountedFile".to_owned()).collect();
+        Some(OwnedRequest { current, trail, ..OwnedRequest::from(made_up::caller(&arn, now), now) })
+    }
+
+    /// The same with one part left out, shortened or made ordinary; smaller ones first.
+    pub(super) fn smaller(&self) -> Vec<Self> {
+        let mut all = Vec::new();
+        if self.username.is_some() {
+            all.push(Self { username: None, groups: Vec::new(), ..self.clone() });
+        }
+        for index in 0..self.groups.len() {
+            let mut groups = self.groups.clone();
+            groups.remove(index);
+            all.push(Self { groups, ..self.clone() });
+        }
+        for session in shorter(&self.session) {
+            all.push(Self { session, ..self.clone() });
+        }
+        for name in shorter(&self.name) {
+            all.push(Self { name, ..self.clone() });
+        }
+        for username in self.username.iter().flat_map(|name| shorter(name)) {
+            all.push(Self { username: Some(username), ..self.clone() });
+        }
+        all
+    }
+}
+
+/// Texts that are shorter, or as short and simpler.
+fn shorter(text: &str) -> Vec<String> {
+    let mut all = Vec::new();
+    if text.len() > 1 {
+        all.push("a".to_owned());
+        let half = text.floor_char_boundary(text.len() / 2);
+        all.extend([&text[..half], &text[half..]].map(str::to_owned));
+        let mut rest = text.chars();
+        rest.next();
+        all.push(rest.as_str().to_owned());
+        let mut rest = text.chars();
+        rest.next_back();
+        all.push(rest.as_str().to_owned());
+    }
+    all.retain(|shorter| !shorter.is_empty() && shorter.len() < text.len());
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_come_from_the_settings() {
+        let settings = serde_json::json!({"rules": [{"accounts": ["111122223333"], "role": "team-*"}]});
+        let words = Words::of(&settings);
+        assert_eq!(words.accounts, ["111122223333"]);
+        assert!(["role", "team-", "team-x", "team-*"].iter().all(|word| words.names.iter().any(|name| name == word)));
+        let mut random = fastrand::Rng::with_seed(7);
+        let drafts: Vec<Draft> = (0..100).map(|_| Draft::random(&words, &mut random)).collect();
+        let mut again = fastrand::Rng::with_seed(7);
+        assert!(drafts.iter().all(|draft| *draft == Draft::random(&words, &mut again)));
+        assert!(
+            drafts
+                .iter()
+                .any(|draft| draft.request(SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(99)).is_some())
+        );
+    }
+
+    #[test]
+    fn what_is_smaller_is_smaller() {
+        let draft = Draft {
+            kind: Kind::Role,
+            account: "111122223333".into(),
+            name: "Dev".into(),
+            session: "alice".into(),
+            username: Some("al".into()),
+            groups: vec!["x".into()],
+        };
+        let size = |draft: &Draft| {
+            draft.name.len()
+                + draft.session.len()
+                + draft.username.as_ref().map_or(0, |name| name.len() + 1)
+                + draft.groups.len()
+        };
+        assert!(draft.smaller().iter().all(|smaller| size(smaller) < size(&draft)));
+    }
+}

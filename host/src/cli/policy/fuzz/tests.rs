@@ -1,0 +1,68 @@
+//! Policies with a hole, and whether it is found, made small and written down.
+
+use super::*;
+use crate::policy::tests::{
+    Fixture,
+    guest::{Guest, saying, text},
+};
+
+fn fuzz(guest: &Guest, more: &[&str], save: Option<&std::path::Path>) -> (ExitCode, String) {
+    use clap::Parser as _;
+    #[derive(clap::Parser)]
+    struct Cli {
+        #[command(flatten)]
+        command: Command,
+    }
+    let fixture = Fixture::new(&guest.component());
+    let component = fixture.path().to_str().expect("UTF-8");
+    let mut arguments = vec!["fuzz", component, "--count", "200", "--timeout", "5s"];
+    arguments.extend(more);
+    if let Some(path) = save {
+        arguments.extend(["--save", path.to_str().expect("UTF-8")]);
+    }
+    let mut out = Vec::new();
+    let code = Cli::parse_from(arguments).command.run(&mut out).expect("it runs");
+    (code, String::from_utf8(out).expect("text"))
+}
+
+#[test]
+fn holes_are_found_and_made_small() {
+    #[track_caller]
+    fn check(guest: &Guest, more: &[&str], expected: &str) {
+        let (code, out) = fuzz(guest, more, None);
+        let found = if expected.contains("no counter") { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+        assert!(code == found && out.contains(expected), "{out}");
+    }
+    check(&Guest::default(), &[], "200 callers, no counter-example (seed 1)");
+    check(&Guest::allowing(), &[], "no counter-example");
+    check(&Guest::allowing(), &["--never-group", "d*"], "gives the group \"dev\"\ncaller    arn:aws:");
+    check(&Guest::allowing(), &["--never-username", "ALICE"], "gives the username \"alice\"");
+    check(&Guest::allowing(), &["--only-account", "111122223333"], "a caller of account 999999999999 is allowed");
+    check(&Guest::allowing(), &["--never-group", "dev", "--unless-account", "999999999999"], "no counter-example");
+    check(&Guest::deciding("unreachable"), &[], "the policy faults: policy_trap");
+    check(&Guest::deciding(saying(0, 2, 2)).with(text("no")), &["--only-account", "1"], "no counter-example");
+    // Whoever it is, so the smallest is left.
+    check(&Guest::allowing(), &["--never-group", "dev"], "/a\n");
+}
+
+#[test]
+fn a_counter_example_is_a_case() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("found.yaml");
+    let (code, out) = fuzz(&Guest::allowing(), &["--never-group", "dev"], Some(&path));
+    assert!(code == ExitCode::FAILURE && out.contains("saved"), "{out}");
+    let cases = super::super::test::read(&path).expect("it is a file of cases");
+    assert!(cases[0].name.contains("gives the group"), "{}", cases[0].name);
+}
+
+#[test]
+fn patterns_cover_names_whatever_their_case() {
+    for (pattern, name, expected) in [
+        ("system:*", "SYSTEM:masters", true),
+        ("system:*", "systemic", false),
+        ("a*c", "abc", true),
+        ("a", "ab", false),
+    ] {
+        assert_eq!(covers(pattern, name), expected, "{pattern} {name}");
+    }
+}

@@ -1,0 +1,87 @@
+//! `herald policy run`: one made-up caller, and all that comes of him.
+
+use std::{io::Write, process::ExitCode, time::Instant};
+
+use serde_json::json;
+
+use super::subject::{Asked, Subject};
+use crate::{
+    cli::verify::Plain,
+    policy::{Evaluation, Verdict},
+};
+
+/// Ask a policy about one caller, and show decision, log and cost.
+#[derive(clap::Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub struct Command {
+    #[command(flatten)]
+    subject: Subject,
+    #[command(flatten)]
+    asked: Asked,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  herald policy run oncall.wasm --settings oncall.yaml --arn arn:aws:sts::111122223333:assumed-role/OnCall/alice
+  herald policy run guard.wasm --settings guard.yaml --arn arn:aws:iam::111122223333:user/bob --username bob --group admins";
+
+// === impl Command ===
+
+impl Command {
+    /// Asks once and prints the answer. Exit code 1 if the policy faults.
+    ///
+    /// # Errors
+    ///
+    /// When the policy does not load.
+    pub fn run(&self, out: &mut impl Write) -> anyhow::Result<ExitCode> {
+        let request = self.asked.request()?;
+        let loaded = self.subject.load()?;
+        let started = Instant::now();
+        let evaluation = loaded.ask(&request);
+        let took = started.elapsed();
+        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        if self.json {
+            writeln!(out, "{:#}", as_json(&evaluation, micros))?;
+        } else {
+            write(out, &evaluation, micros)?;
+        }
+        Ok(if evaluation.verdict.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+}
+
+fn as_json(evaluation: &Evaluation, micros: u64) -> serde_json::Value {
+    let Evaluation { verdict, log, fuel, memory } = evaluation;
+    let decision = match verdict {
+        Ok(Verdict::Abstain) => json!("abstain"),
+        Ok(Verdict::Allow(mapping)) => json!({"allow": mapping}),
+        Ok(Verdict::Deny(why)) => json!({"deny": why}),
+        Err(fault) => json!({"fault": fault.reason(), "message": fault.to_string()}),
+    };
+    json!({"decision": decision, "log": log, "fuel": fuel, "memoryBytes": memory, "micros": micros})
+}
+
+fn write(out: &mut impl Write, evaluation: &Evaluation, micros: u64) -> std::io::Result<()> {
+    match &evaluation.verdict {
+        Ok(Verdict::Abstain) => writeln!(out, "decision  abstain")?,
+        Ok(Verdict::Allow(mapping)) => {
+            writeln!(out, "decision  allow")?;
+            writeln!(out, "username  {}", Plain(&mapping.username))?;
+            writeln!(out, "groups    {}", Plain(&mapping.groups.join(", ")))?;
+            if let Some(uid) = &mapping.uid {
+                writeln!(out, "uid       {}", Plain(uid))?;
+            }
+            for (key, values) in &mapping.extra {
+                writeln!(out, "extra     {}: {}", Plain(key), Plain(&values.join(", ")))?;
+            }
+        }
+        Ok(Verdict::Deny(why)) => writeln!(out, "decision  deny: {}", Plain(why))?,
+        Err(fault) => writeln!(out, "decision  fault {}: {}", fault.reason(), Plain(&fault.to_string()))?,
+    }
+    for line in &evaluation.log {
+        writeln!(out, "log       {}: {}", line.level, Plain(&line.message))?;
+    }
+    writeln!(out, "cost      {micros} µs, fuel {}, {} KiB of memory", evaluation.fuel, evaluation.memory >> 10)
+}

@@ -1,0 +1,159 @@
+//! What `herald policy run`, `bench` and `fuzz` work on: a component with settings and tables, and a made-up caller.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    str::FromStr,
+    time::{Duration, SystemTime},
+};
+
+use anyhow::{Context as _, ensure};
+use serde_json::Value;
+
+use crate::{
+    caller::{Arn, made_up},
+    policy::{
+        self, Ceiling, CompiledFolder, Config, Engine, EngineConfig, Evaluation, Kind, Limits, Mapping, Mode, Name,
+        OnFault, Policy, Tables,
+        cases::{DEFAULT_NOW, OwnedRequest},
+    },
+};
+
+/// The policy: its component, and what a configuration would give it.
+#[derive(clap::Args, Clone, Debug)]
+pub struct Subject {
+    /// The policy's component.
+    #[arg(value_name = "POLICY.wasm")]
+    pub component: PathBuf,
+    /// Its settings, a file in YAML or JSON. Default: none.
+    #[arg(long, value_name = "FILE")]
+    pub settings: Option<PathBuf>,
+    /// A table that it may read: its name and a JSON file. Can be given again.
+    #[arg(long = "table", value_name = "NAME=FILE")]
+    pub tables: Vec<Table>,
+    /// Longest time of one decision.
+    #[arg(long, default_value = "50ms", value_parser = humantime::parse_duration, value_name = "TIME")]
+    pub timeout: Duration,
+    /// Most memory of one decision.
+    #[arg(long, default_value = "16Mi", value_name = "SIZE")]
+    pub memory: policy::ByteSize,
+    /// Most fuel of one decision, about one unit an instruction.
+    #[arg(long, default_value_t = 50_000_000, value_name = "FUEL")]
+    pub fuel: u64,
+}
+
+/// Who asks.
+#[derive(clap::Args, Clone, Debug)]
+pub struct Asked {
+    /// The caller's ARN; everything else of him is made up.
+    #[arg(long, value_name = "ARN")]
+    pub arn: Arn,
+    /// When he asks.
+    #[arg(long, value_parser = humantime::parse_rfc3339, value_name = "TIME")]
+    pub now: Option<SystemTime>,
+    /// The username that a stage before this policy gave him. Default: nobody has mapped him.
+    #[arg(long, value_name = "NAME")]
+    pub username: Option<String>,
+    /// A group that a stage before this policy gave him. Can be given again.
+    #[arg(long = "group", value_name = "GROUP", requires = "username")]
+    pub groups: Vec<String>,
+}
+
+/// `NAME=FILE`.
+#[derive(Clone, Debug)]
+pub struct Table(Name, PathBuf);
+
+/// A policy that is loaded, and what it needs while it is.
+pub(super) struct Loaded {
+    pub(super) policy: Policy,
+    pub(super) settings: Value,
+    pub(super) limits: Limits,
+    /// Settings and compiling together.
+    pub(super) load_time: Duration,
+    runtime: tokio::runtime::Runtime,
+    /// The folder of compiled code, gone with this.
+    _scratch: tempfile::TempDir,
+}
+
+// === impl Subject ===
+
+impl Subject {
+    /// Compiles and loads it, as a server would.
+    pub(super) fn load(&self) -> anyhow::Result<Loaded> {
+        let started = std::time::Instant::now();
+        let scratch = tempfile::tempdir().context("no folder for temporary files")?;
+        let folder = CompiledFolder::open(&scratch.path().join("compiled"))?;
+        let engine = Engine::new(&EngineConfig::default())?;
+        policy::compile(&engine, &self.component, &folder)?;
+        let config = self.config()?;
+        let policy = Policy::load(&engine, &config, Some(&folder))?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+        let (settings, limits, load_time) = (config.settings, config.limits, started.elapsed());
+        Ok(Loaded { policy, settings, limits, load_time, runtime, _scratch: scratch })
+    }
+
+    /// As an entry of `server.policies` would have it.
+    pub(super) fn config(&self) -> anyhow::Result<Config> {
+        Ok(Config {
+            name: "under-test".parse()?,
+            kind: Kind::Map,
+            component: self.component.clone(),
+            sha256: None,
+            settings: self.settings.as_deref().map_or_else(|| Ok(Value::Object(serde_json::Map::new())), read_yaml)?,
+            tables: self.tables.iter().map(|Table(name, path)| (name.clone(), path.clone())).collect(),
+            ceiling: Ceiling::default(),
+            mode: Mode::default(),
+            on_fault: OnFault::default(),
+            limits: Limits::new(self.timeout, self.memory, self.fuel)?,
+        })
+    }
+
+    /// The tables alone.
+    pub(super) fn tables(&self) -> anyhow::Result<Tables> {
+        Ok(Tables::read(&self.config()?.tables)?)
+    }
+}
+
+/// A document in YAML or JSON.
+pub(super) fn read_yaml(path: &Path) -> anyhow::Result<Value> {
+    let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    serde_saphyr::from_str(&text).with_context(|| path.display().to_string())
+}
+
+// === impl Asked ===
+
+impl Asked {
+    pub(super) fn request(&self) -> anyhow::Result<OwnedRequest> {
+        ensure!(self.username.is_some() || self.groups.is_empty(), "--group needs --username");
+        let now = self.now.unwrap_or(SystemTime::UNIX_EPOCH + DEFAULT_NOW);
+        let current = self.username.clone().map(|username| Mapping {
+            username,
+            groups: self.groups.clone(),
+            ..Mapping::default()
+        });
+        let trail = current.iter().map(|_| "MountedFile".to_owned()).collect();
+        Ok(OwnedRequest { current, trail, ..OwnedRequest::from(made_up::caller(&self.arn, now), now) })
+    }
+}
+
+// === impl Loaded ===
+
+impl Loaded {
+    pub(super) fn ask(&self, request: &OwnedRequest) -> Evaluation {
+        self.runtime.block_on(self.policy.decide(&request.borrow()))
+    }
+}
+
+// === impl Table ===
+
+impl FromStr for Table {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (name, path) = text.split_once('=').ok_or_else(|| "write it as NAME=FILE".to_owned())?;
+        Ok(Self(
+            name.parse().map_err(|_| "a name is 1 to 63 lowercase letters, digits and dashes".to_owned())?,
+            path.into(),
+        ))
+    }
+}

@@ -1,0 +1,117 @@
+//! What holds for every answer that a policy may think of.
+
+use proptest::prelude::*;
+
+use super::*;
+
+/// A policy that says what it was made to say.
+struct Says(Result<Verdict, StageError>);
+
+impl Stage for Says {
+    fn name(&self) -> &str {
+        "says"
+    }
+
+    fn decide<'a>(&'a self, _: &'a Request<'a>) -> BoxFuture<'a, Answer> {
+        Box::pin(async { Answer::plain(self.0.clone()) })
+    }
+}
+
+fn says(verdict: Result<Verdict, StageError>, skip_on_fault: bool) -> Link {
+    Link { stage: Box::new(Says(verdict)), ceiling: Some(Ceiling::default()), skip_on_fault }
+}
+
+/// Few names, so that answers meet.
+fn mapping() -> impl Strategy<Value = Mapping> {
+    let groups = prop::collection::vec(prop::sample::select(vec!["a", "b", "c", "d", "system:masters"]), 0..5);
+    let extra = prop::collection::vec(
+        (prop::sample::select(vec!["k", "l"]), prop::collection::vec(prop::sample::select(vec!["1", "2"]), 0..3)),
+        0..2,
+    );
+    (prop::sample::select(vec!["alice", "alice", "alice", "eve"]), groups, extra).prop_map(|(name, groups, extra)| {
+        let owned = |list: Vec<&str>| list.into_iter().map(str::to_owned).collect::<Vec<_>>();
+        let extra = extra.into_iter().map(|(key, values)| (key.to_owned(), owned(values))).collect();
+        Mapping { username: name.to_owned(), uid: None, groups: owned(groups), extra }
+    })
+}
+
+fn verdict() -> impl Strategy<Value = Result<Verdict, StageError>> {
+    prop_oneof![
+        1 => Just(Ok(Verdict::Abstain)),
+        5 => mapping().prop_map(|mapping| Ok(Verdict::Allow(mapping))),
+        1 => Just(Ok(Verdict::Deny("no".into()))),
+        2 => Just(Err(Fault::Timeout.into())),
+    ]
+}
+
+fn first(groups: &[&str]) -> Mapping {
+    named("alice", groups)
+}
+
+fn after(mapped: &Mapping, augment: Vec<Link>, guards: Vec<Link>) -> Result<Mapping, Refusal> {
+    let map = vec![Link { ceiling: None, ..says(Ok(Verdict::Allow(mapped.clone())), false) }];
+    decide(&Chain { map, augment, guards, ..Chain::default() }).outcome
+}
+
+fn has_no_more(small: &Mapping, large: &Mapping) -> bool {
+    small.username == large.username
+        && small.uid == large.uid
+        && small.groups.iter().all(|group| large.groups.contains(group))
+        && extra_within(small, large)
+}
+
+proptest! {
+    /// Whoever is let in has no more when faults are skipped than with the same policies and no fault.
+    #[test]
+    fn skipping_can_only_lose_groups(answers in prop::collection::vec((verdict(), any::<bool>()), 1..5)) {
+        let mapped = first(&["a"]);
+        let links = |fails: bool| {
+            let answer = |(answer, broken): &(Result<Verdict, StageError>, bool)| {
+                says(if fails && *broken { Err(Fault::Timeout.into()) } else { answer.clone() }, true)
+            };
+            answers.iter().map(answer).collect()
+        };
+        // A policy that denies is not one that only adds; what it would have refused is no group won.
+        let denies = answers.iter().any(|(answer, _)| matches!(answer, Ok(Verdict::Deny(_))));
+        if let (Ok(with), Ok(without)) = (after(&mapped, links(true), vec![]), after(&mapped, links(false), vec![])) {
+            prop_assert!(has_no_more(&with, &without), "{with:?} {without:?}");
+            prop_assert!(has_no_more(&mapped, &with), "{with:?}");
+        } else {
+            prop_assert!(denies);
+        }
+    }
+
+    /// Whatever guards say, nobody is let in with more than before them.
+    #[test]
+    fn a_guard_can_only_take_away(answers in prop::collection::vec(verdict(), 1..5)) {
+        let mut mapped = first(&["a", "b", "c"]);
+        mapped.extra = vec![("k".into(), vec!["1".into(), "2".into()])];
+        let guards = answers.into_iter().map(|answer| says(answer, false)).collect();
+        if let Ok(after) = after(&mapped, vec![], guards) {
+            prop_assert!(has_no_more(&after, &mapped), "{after:?}");
+        }
+    }
+
+    /// No kind of policy gives a `system:` name that no ceiling spells.
+    #[test]
+    fn nobody_is_made_an_administrator(map in verdict(), augment in verdict(), guard in verdict(), skip in any::<bool>()) {
+        let chain = Chain {
+            map: vec![says(map, false)],
+            augment: vec![says(augment, skip)],
+            guards: vec![says(guard, false)],
+            ..Chain::default()
+        };
+        if let Ok(mapping) = decide(&chain).outcome {
+            prop_assert!(!mapping.groups.iter().any(|group| group.starts_with("system:")), "{mapping:?}");
+        }
+    }
+
+    /// A fault of a policy whose faults are not skipped never lets anybody in.
+    #[test]
+    fn a_fault_refuses(before in prop::collection::vec(verdict(), 0..3), in_guards in any::<bool>()) {
+        let mut links: Vec<Link> = before.into_iter().map(|answer| says(answer, false)).collect();
+        links.push(says(Err(Fault::Timeout.into()), false));
+        let (augment, guards) = if in_guards { (vec![], links) } else { (links, vec![]) };
+        prop_assert!(after(&first(&["a"]), augment, guards).is_err());
+    }
+}

@@ -1,0 +1,110 @@
+//! What came of a case, and how it differs from what was expected, in words for whoever wrote the case.
+
+use std::fmt::Write as _;
+
+use super::Expectation;
+use crate::policy::{Fault, LoadProblem, Mapping, Verdict};
+
+/// What came of one case.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Outcome {
+    /// The policy gave no answer.
+    Fault(Fault),
+    /// The policy did not take its settings; its words.
+    Unloadable(String),
+    /// The policy answered.
+    Verdict(Verdict),
+}
+
+/// What is wrong with an outcome, an indented line for each thing; `None` if it is as expected.
+#[must_use]
+pub fn difference(expected: &Expectation, found: &Outcome) -> Option<String> {
+    match (expected, found) {
+        (Expectation::Abstain, Outcome::Verdict(Verdict::Abstain)) => None,
+        (Expectation::Deny(part), Outcome::Verdict(Verdict::Deny(why))) if why.contains(part) => None,
+        (Expectation::Fault(reason), Outcome::Fault(fault)) if fault.reason() == reason => None,
+        (Expectation::Unloadable(part), Outcome::Unloadable(why)) if why.contains(part) => None,
+        (Expectation::Allow(expected), Outcome::Verdict(Verdict::Allow(found))) => {
+            mapping_difference(&expected.clone().into(), found)
+        }
+        _ => {
+            let mut text = String::new();
+            line(&mut text, "", &expected.describe(), &found.describe());
+            Some(text)
+        }
+    }
+}
+
+fn mapping_difference(expected: &Mapping, found: &Mapping) -> Option<String> {
+    let mut text = String::new();
+    let mut compare = |name, expected: String, found: String| {
+        if expected != found {
+            line(&mut text, name, &expected, &found);
+        }
+    };
+    compare("username", format!("{:?}", expected.username), format!("{:?}", found.username));
+    compare("uid", describe_uid(expected), describe_uid(found));
+    compare("groups", format!("{:?}", expected.groups), format!("{:?}", found.groups));
+    compare("extra", describe_extra(expected), describe_extra(found));
+    (!text.is_empty()).then_some(text)
+}
+
+fn line(text: &mut String, name: &str, expected: &str, found: &str) {
+    let gap = if text.is_empty() { "" } else { "\n" };
+    let name = if name.is_empty() { String::new() } else { format!("{name}: ") };
+    let result = write!(text, "{gap}        {name}expected {expected}\n        {:1$}found    {found}", "", name.len());
+    result.expect("a string takes all that is written to it");
+}
+
+// === impl Expectation ===
+
+impl Expectation {
+    fn describe(&self) -> String {
+        match self {
+            Self::Abstain => "abstain".to_owned(),
+            Self::Allow(mapping) => format!("allow {}", describe_mapping(&mapping.clone().into())),
+            Self::Deny(part) => format!("deny with {part:?} in its text"),
+            Self::Fault(reason) => format!("fault {reason}"),
+            Self::Unloadable(part) => format!("not to load, with {part:?} in the message"),
+        }
+    }
+}
+
+// === impl Outcome ===
+
+impl Outcome {
+    /// What the operator would be told of a policy that does not load.
+    #[must_use]
+    #[allow(clippy::needless_pass_by_value, reason = "the shape that map_err wants")]
+    pub fn unloadable(problem: LoadProblem) -> Self {
+        Self::Unloadable(problem.words())
+    }
+
+    fn describe(&self) -> String {
+        match self {
+            Self::Fault(fault) => format!("fault {}: {fault}", fault.reason()),
+            Self::Unloadable(why) => format!("not to load: {why:?}"),
+            Self::Verdict(Verdict::Abstain) => "abstain".to_owned(),
+            Self::Verdict(Verdict::Allow(mapping)) => format!("allow {}", describe_mapping(mapping)),
+            Self::Verdict(Verdict::Deny(why)) => format!("deny {why:?}"),
+        }
+    }
+}
+
+fn describe_mapping(mapping: &Mapping) -> String {
+    let Mapping { username, groups, .. } = mapping;
+    let uid = mapping.uid.as_ref().map(|uid| format!(", uid {uid:?}")).unwrap_or_default();
+    let extra = if mapping.extra.is_empty() { String::new() } else { format!(", extra {}", describe_extra(mapping)) };
+    format!("{username:?}, groups {groups:?}{uid}{extra}")
+}
+
+fn describe_uid(mapping: &Mapping) -> String {
+    mapping.uid.as_ref().map_or_else(|| "the host's own".to_owned(), |uid| format!("{uid:?}"))
+}
+
+/// In order of key: it has no meaning.
+fn describe_extra(mapping: &Mapping) -> String {
+    let mut extra: Vec<_> = mapping.extra.iter().map(|(key, values)| format!("{key}={values:?}")).collect();
+    extra.sort();
+    format!("{{{}}}", extra.join(", "))
+}
