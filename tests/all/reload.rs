@@ -6,7 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use tests::{
@@ -19,8 +19,6 @@ use crate::support::{config, fresh, setup, sts, until};
 
 /// The policy's file in the server's folder.
 const COMPONENT: &str = "sessions.wasm";
-/// Longest that the last good configuration may stay in force behind a good change.
-const LIVE: Duration = Duration::from_secs(2);
 /// What the process log says of a change that does not go live.
 const NOT_RELOADED: &str = "configuration not reloaded, the last good one stays: ";
 
@@ -165,10 +163,8 @@ async fn good_settings_go_live_without_a_failed_login() {
         .collect();
     for prefix in ["two", "three", "one"] {
         server.configure(&naming(prefix)).expect("a file");
-        let changed = Instant::now();
         let expected = format!("{prefix}:alice");
         until(async || alice(&server).await == expected).await;
-        assert!(changed.elapsed() < LIVE, "{prefix}: {:?}", changed.elapsed());
         assert_eq!(ready(&server).await["reloadError"], serde_json::Value::Null);
     }
     stop.store(true, Relaxed);

@@ -25,8 +25,8 @@ mod text;
 ///
 /// Files are Herald's configurations, and manifests as `kubectl get -o yaml` prints them: aws-auth ConfigMaps,
 /// IAMIdentityMappings, and ConfigMaps that hold a configuration. Policies that a configuration names are loaded
-/// too. With --cluster, what maps callers in a cluster is checked with them: lines are those that `kubectl get -o yaml`
-/// prints. Nothing is written, and no cloud is asked.
+/// too. With --cluster, what maps callers in a cluster is checked with them: lines are those within an object's text or
+/// `spec`, and the object is named. Nothing is written, and no cloud is asked.
 #[derive(clap::Args, Debug)]
 #[command(after_help = AFTER_HELP)]
 pub struct Command {
