@@ -6,12 +6,15 @@ use std::collections::BTreeMap;
 use herald::config::{CheckedFile, edit::AuthMap};
 use libfuzzer_sys::fuzz_target;
 
+/// Stands between `mapRoles` and `mapUsers`.
+const BETWEEN: char = '\u{c}';
+
 fn entries(file: &CheckedFile) -> usize {
     file.parts.iter().map(|part| part.config.rules.len()).sum()
 }
 
-fuzz_target!(|texts: (&str, &str)| {
-    let (roles, users) = texts;
+fuzz_target!(|text: &str| {
+    let (roles, users) = text.split_once(BETWEEN).unwrap_or((text, ""));
     let keys = [("mapRoles", roles), ("mapUsers", users)];
     let data: BTreeMap<String, String> =
         keys.iter().map(|(key, text)| ((*key).to_owned(), (*text).to_owned())).collect();

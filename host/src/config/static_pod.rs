@@ -170,16 +170,32 @@ impl Pod {
         if value == Some(path) { Ok(true) } else { Err(StaticPodError::Other(words[at].to_owned())) }
     }
 
+    /// Whether the container sees the machine's own `folder` there; an error if it sees something else.
     fn is_mounted(&self, folder: &str) -> Result<bool, StaticPodError> {
         let mounts = self.json.pointer(&self.pointer("volumeMounts")).and_then(Json::as_array);
         let mounts: Vec<&Json> = mounts.into_iter().flatten().collect();
-        let holds =
-            |mount: &&&Json| mount["mountPath"].as_str().is_some_and(|path| Path::new(folder).starts_with(path));
-        if mounts.iter().any(|mount| holds(&mount)) {
+        let path = |mount: &Json| mount["mountPath"].as_str().map(|path| Path::new(path).to_owned());
+        let holds = |mount: &&&Json| path(mount).is_some_and(|path| Path::new(folder).starts_with(path));
+        let same =
+            |mount: &&Json| mount["subPath"].is_null() && self.host_path(&mount["name"]) == path(mount).as_deref();
+        // The deepest one is what is seen.
+        let seen = mounts.iter().filter(holds).max_by_key(|mount| path(mount).map(|path| path.components().count()));
+        if seen.is_some_and(same) {
             return Ok(true);
         }
-        let taken = mounts.iter().any(|mount| mount["name"] == VOLUME);
-        if taken { Err(StaticPodError::Other(format!("a mount of {VOLUME}"))) } else { Ok(false) }
+        let is_in_the_way = |mount: &Json| mount["name"] == VOLUME || path(mount).as_deref() == Some(Path::new(folder));
+        match mounts.iter().find(|mount| is_in_the_way(mount)) {
+            Some(mount) => {
+                Err(StaticPodError::Other(format!("a mount of {} on {}", mount["name"], mount["mountPath"])))
+            }
+            None => Ok(false),
+        }
+    }
+
+    /// The folder of the machine that the volume `name` is.
+    fn host_path(&self, name: &Json) -> Option<&Path> {
+        let mut volumes = self.json["spec"]["volumes"].as_array()?.iter();
+        volumes.find(|volume| volume["name"] == *name)?["hostPath"]["path"].as_str().map(Path::new)
     }
 
     fn has_volume(&self, folder: &str) -> Result<bool, StaticPodError> {

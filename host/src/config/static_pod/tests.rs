@@ -149,7 +149,10 @@ fn what_is_no_such_manifest_is_left_alone() {
     let other = "--authentication-token-webhook-config-file=/other.yaml";
     let with = |flag: &str| KUBEADM.replace("--advertise-address=10.0.0.1", flag);
     check(&with(other), &format!("it has {other} already: take that away first"));
-    check(&KUBEADM.replace("k8s-certs", VOLUME), "it has a mount of herald-webhook already: take that away first");
+    check(
+        &KUBEADM.replace("k8s-certs", VOLUME),
+        "it has a mount of \"herald-webhook\" on \"/etc/kubernetes/pki\" already: take that away first",
+    );
     check("kind: Pod\nkind: Pod\n", "line 2:1: duplicate mapping key: kind");
     let refused = patched("kind: [Pod\n").expect_err("no YAML");
     assert!(matches!(refused, StaticPodError::Syntax { .. }), "{refused}");
@@ -157,6 +160,22 @@ fn what_is_no_such_manifest_is_left_alone() {
         let refused = patch(KUBEADM, Path::new(path)).map_err(|error| error.to_string());
         assert_eq!(refused, Err(format!("{path} is no absolute path of a file in a folder of its own")));
     }
+}
+
+/// What is mounted there has to be the machine's own folder, or the API server would not find its file and not start.
+#[test]
+fn a_mount_of_something_else_is_no_mount() {
+    let elsewhere = KUBEADM.replace("mountPath: /etc/kubernetes/pki", "mountPath: /etc/kubernetes");
+    let patched_elsewhere = patched(&elsewhere).expect("a manifest");
+    assert_eq!(patched_elsewhere.matches("mountPath: /etc/kubernetes/ack-ram-authenticator").count(), 1);
+    let there = KUBEADM.replace("mountPath: /etc/kubernetes/pki", "mountPath: /etc/kubernetes/ack-ram-authenticator");
+    let refused = patched(&there).expect_err("the place is taken");
+    assert!(matches!(&refused, StaticPodError::Other(what) if what.contains("k8s-certs")), "{refused}");
+    let deeper = KUBEADM.replace("/etc/kubernetes/pki\n", "/etc/kubernetes\n").replace(
+        "    volumeMounts:\n",
+        "    volumeMounts:\n    - mountPath: /etc/kubernetes/ack-ram-authenticator/\n      name: scratch\n",
+    );
+    assert!(matches!(patched(&deeper), Err(StaticPodError::Other(_))), "what is seen is the deepest");
 }
 
 #[test]

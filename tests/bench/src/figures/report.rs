@@ -78,6 +78,7 @@ const NOTES: &str = "
 - Tokens are 1.7 kB long, as temporary credentials make them. Timers have a grain of 1 ms: 5 ms at STS are 6 to 7 ms.
 - Mistakes are answers that name somebody else than the token's own caller, refusals of good tokens, and requests
   without an answer, over all runs of a part.
+- Rows about large mapping tables have Herald with ten mappings in the floor's column.
 - `bench matrix`, `startup`, `abuse`, `cold` and `load` (`cargo run --release --package bench -- --help`) look at
   one thing closely: other rates, protocols, faults of STS, mapping tables, token mixes, unfriendly clients.
 ";
