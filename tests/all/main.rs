@@ -18,6 +18,8 @@ mod lifecycle;
 mod login;
 mod mapping_status;
 mod nodes;
+mod policies;
+mod policy_authors;
 mod refusals;
 mod reload;
 mod secrecy;

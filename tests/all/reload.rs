@@ -78,7 +78,9 @@ fn refusals(server: &Server) -> Vec<String> {
 /// The `nth` change was refused for `why`, and that is said once in each place; alice still comes in.
 async fn check_refused(server: &Server, nth: usize, generation: &str, why: &str) {
     let folder = server.folder().display();
-    let why = format!("{folder}/config.yaml: policy sessions: {folder}/{COMPONENT}: {why}");
+    let of_component = format!("{folder}/config.yaml: policy sessions: {folder}/{COMPONENT}: {why}");
+    // What the schema has against a setting stands where the setting does.
+    let why = if why.starts_with(':') { format!("{folder}/config.yaml{why}") } else { of_component };
     until(async || refusals(server).len() >= nth).await;
     until(async || ready(server).await["reloadError"].as_str().is_some_and(|error| error.starts_with(&why))).await;
     until(async || last_reload(server).await == Some(0.0)).await;
@@ -117,13 +119,24 @@ async fn settings_that_the_policy_refuses_leave_the_last_good_ones_in_force() {
     let generation = ready(&server).await["generation"].as_str().expect("a generation").to_owned();
     assert_eq!(alice(&server).await, "one:alice");
     let table = [
-        ("{rules: []}", "refuses its settings: rules: at least one is needed"),
+        (
+            "{rules: []}",
+            ":25:16: policy sessions: has 0 items, at least 1 are needed (server.policies[0].settings.rules)",
+        ),
         (
             r#"{rules: [{match: {accounts: ["1"]}, username: a}]}"#,
-            "refuses its settings: rules[0].match.accounts: an account is 12 digits (AWS) or 16 digits (Alibaba Cloud)",
+            ":25:44: policy sessions: must match ^([0-9]{12}|[0-9]{16})$ (server.policies[0].settings.rules[0].match.accounts[0])",
         ),
-        ("{rulez: []}", "refuses its settings: unknown field `rulez`"),
-        ("{}", "refuses its settings: missing field `rules`"),
+        ("{}", ":25:15: policy sessions: the key `rules` is missing (server.policies[0].settings)"),
+        (
+            "{rulez: []}",
+            ":25:15: policy sessions: the key `rules` is missing, and 1 more: `herald check-config` lists them \
+             (server.policies[0].settings)",
+        ),
+        (
+            r#"{rules: [{match: {accounts: ["123456789012"]}, username: "{{User}}"}]}"#,
+            "refuses its settings: unknown placeholder {{User}}, expected one of ",
+        ),
     ];
     for (nth, (settings, why)) in table.into_iter().enumerate() {
         server.configure(&sessions(settings)).expect("a file");

@@ -37,13 +37,13 @@ struct Rule {
     types: Vec<Type>,
     /// Of `enum` and `const`.
     allowed: Option<Vec<Value>>,
-    properties: BTreeMap<String, Rule>,
+    properties: BTreeMap<String, Self>,
     required: Vec<String>,
     /// For keys that are not among `properties`; `None` takes anything.
     additional: Option<Additional>,
-    property_names: Option<Box<Rule>>,
-    items: Option<Box<Rule>>,
-    any_of: Vec<Rule>,
+    property_names: Option<Box<Self>>,
+    items: Option<Box<Self>>,
+    any_of: Vec<Self>,
     pattern: Option<Regex>,
     properties_count: Bounds,
     items_count: Bounds,

@@ -19,6 +19,7 @@ use crate::caller::{PrincipalId, PrincipalKind};
 
 mod carried;
 pub(crate) mod guest;
+mod tables;
 
 pub(super) static ENGINE: LazyLock<Engine> =
     LazyLock::new(|| Engine::new(&EngineConfig::default()).expect("an engine"));

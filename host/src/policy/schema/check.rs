@@ -87,7 +87,7 @@ impl Check<'_> {
             Value::Array(items) => self.items(rule, items),
             Value::Object(entries) => self.entries(rule, entries),
             Value::String(text) => self.text(rule, text),
-            Value::Number(number) => self.number(rule, number.as_f64().unwrap_or(f64::NAN)),
+            Value::Number(number) => self.number(rule, number.as_f64().unwrap_or_default()),
             Value::Bool(_) | Value::Null => {}
         }
     }
@@ -147,10 +147,10 @@ impl Check<'_> {
     }
 
     fn number(&mut self, rule: &Rule, number: f64) {
-        if let Some(least) = rule.minimum.filter(|least| !(number >= *least)) {
+        if let Some(least) = rule.minimum.filter(|least| number < *least) {
             self.wrong(format!("must be at least {least}"));
         }
-        if let Some(most) = rule.maximum.filter(|most| !(number <= *most)) {
+        if let Some(most) = rule.maximum.filter(|most| number > *most) {
             self.wrong(format!("must be at most {most}"));
         }
     }

@@ -14,6 +14,8 @@ pub(crate) struct Guest {
     pub(crate) decide: String,
     /// Body of `cabi_realloc` (parameters 0 to 3: old address and size, alignment, new size).
     pub(crate) realloc: String,
+    /// Imports besides the log.
+    pub(crate) imports: String,
     /// More of the module: functions, data, a start function.
     pub(crate) more: String,
     /// Pages of memory it starts with.
@@ -35,6 +37,7 @@ impl Default for Guest {
             configure: "i32.const 0".into(),
             decide: answer(&[]),
             realloc: realloc.into(),
+            imports: String::new(),
             more: String::new(),
             pages: 1,
         }
@@ -82,10 +85,11 @@ impl Guest {
 
     /// The module's text.
     pub(crate) fn text(&self) -> String {
-        let Self { configure, decide, realloc, more, pages } = self;
+        let Self { configure, decide, realloc, imports, more, pages } = self;
         format!(
             r#"(module
                 (import "herald:policy/log@0.1.0" "log" (func $log (param i32 i32 i32)))
+                {imports}
                 (memory (export "memory") {pages})
                 (global $heap (mut i32) (i32.const 8192))
                 (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32)
@@ -100,7 +104,8 @@ impl Guest {
 
     /// The component.
     pub(crate) fn component(&self) -> Vec<u8> {
-        componentise(&self.text(), include_str!("../../../../wit/v0.1.0/policy.wit"), "policy")
+        let world = if self.imports.is_empty() { "policy" } else { "policy-with-capabilities" };
+        componentise(&self.text(), include_str!("../../../../wit/v0.1.0/policy.wit"), world)
     }
 }
 

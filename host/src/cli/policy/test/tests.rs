@@ -253,6 +253,7 @@ fn policies_pass_their_cases() {
     check("policies/session-groups");
     check("policies/sso-permission-sets");
     check("tests/policies/hostile");
+    check("tests/policies/tables");
 }
 
 #[test]

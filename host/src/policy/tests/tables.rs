@@ -1,0 +1,86 @@
+//! Tables and those who read them by hand: what they get, what they may not, and when they ask too often.
+
+use super::*;
+
+/// Says `get("rota", "k")` and keeps the result at 2064.
+const GET: &str = "(call $get (i32.const 2048) (i32.const 4) (i32.const 2056) (i32.const 1) (i32.const 2064))";
+
+fn reading(decide: &str) -> Guest {
+    Guest {
+        imports: r#"(import "herald:policy/data@0.1.0" "get" (func $get (param i32 i32 i32 i32 i32)))"#.into(),
+        ..Guest::deciding(decide).with(r#"(data (i32.const 2048) "rota") (data (i32.const 2056) "k")"#)
+    }
+}
+
+/// Is whoever the table says.
+fn naming() -> Guest {
+    reading(&format!(
+        "{GET} (if (i32.load8_u (i32.const 2064)) (then unreachable)) (if (i32.eqz (i32.load8_u (i32.const 2068))) (then unreachable))
+         (i32.store (i32.const 24) (i32.load (i32.const 2072))) (i32.store (i32.const 28) (i32.load (i32.const 2076))) {}",
+        answer(&[(0, 0), (4, 1), (16, 0), (28, 0), (32, 0)])
+    ))
+}
+
+fn with_table(guest: &Guest, text: &str) -> Fixture {
+    let mut fixture = Fixture::new(&guest.component());
+    let path = fixture.folder.path().join("rota.json");
+    fs::write(&path, text).unwrap();
+    fixture.config.tables = [("rota".parse().unwrap(), path)].into();
+    fixture
+}
+
+#[test]
+fn a_table_that_is_attached_is_read() {
+    let bob = Mapping { username: "bob".into(), ..Mapping::default() };
+    assert_eq!(run(evaluate(&with_table(&naming(), r#"{"k": "bob"}"#))).verdict, Ok(Verdict::Allow(bob)));
+    let missing = run(evaluate(&with_table(&naming(), "{}"))).verdict;
+    assert!(matches!(missing, Err(Fault::Trap(_))), "{missing:?}");
+}
+
+#[test]
+fn who_reads_without_a_table_does_not_load() {
+    let error = Fixture::new(&naming().component()).load().unwrap_err();
+    assert_eq!(error.reason(), "ungranted_import");
+    assert!(
+        error.to_string().contains("herald:policy/data@0.1.0, which it is not granted: attach the tables"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_table_that_cannot_be_read_keeps_the_policy_out() {
+    let error = with_table(&naming(), "[]").load().unwrap_err();
+    assert_eq!(error.reason(), "table");
+    assert!(error.to_string().contains("table rota: "), "{error}");
+}
+
+#[test]
+fn nobody_reads_a_table_before_there_is_a_login() {
+    let mut guest = naming();
+    guest.configure = format!("{GET} (if (i32.eqz (i32.load8_u (i32.const 2064))) (then unreachable)) i32.const 0");
+    assert!(matches!(run(evaluate(&with_table(&guest, r#"{"k": "bob"}"#))).verdict, Ok(Verdict::Allow(_))));
+}
+
+#[test]
+fn asking_the_host_without_end_ends() {
+    let flood = reading(&format!("(loop $l {GET} (br $l)) unreachable"));
+    assert_eq!(run(evaluate(&with_table(&flood, r#"{"k": "bob"}"#))).verdict, Err(Fault::HostCalls));
+}
+
+/// Whatever a bit turns a component into, nobody but its own decision suffers.
+#[test]
+fn flipped_bits_harm_nobody() {
+    let good = Guest::allowing().component();
+    let mut loaded = 0;
+    for at in (8..good.len()).step_by(good.len() / 150) {
+        let mut bytes = good.clone();
+        bytes[at] ^= 1 << (at % 8);
+        let fixture = Fixture::new(&bytes).limited(PATIENT, SMALL, 5_000_000);
+        if let Ok(policy) = fixture.load() {
+            loaded += 1;
+            let _ = run(policy.decide(&request(&caller("a"))));
+        }
+    }
+    assert!(loaded > 0, "names and data are bytes too");
+    assert!(matches!(run(evaluate(&Fixture::new(&good))).verdict, Ok(Verdict::Allow(_))));
+}

@@ -1,0 +1,91 @@
+//! Policies beside the answer and with tables: what is tried changes nothing, and what is read is of one version.
+
+use tests::{
+    herald::Server,
+    policies,
+    sts::{ALICE, BOB},
+};
+
+use crate::support::{config, fresh, setup, sts, until};
+
+/// The table's file in the server's folder.
+const TABLE: &str = "people.json";
+
+/// alice is nobody's but the policy's; bob is mapped before it.
+fn with_policy(entry: &str) -> String {
+    config(entry).replace(":role/Developers", ":role/SomebodyElse")
+}
+
+#[tokio::test]
+async fn a_policy_in_shadow_mode_lets_nobody_in_and_says_whom_it_would() {
+    let component = policies::build("session-groups").expect("a policy");
+    let sts = sts().await;
+    let entry = format!(
+        "  backendMode: [Policy/tried, MountedFile]\n  policies:\n  - name: tried\n    kind: map\n    mode: shadow\n    \
+         component: {}\n    settings: {{rules: [{{match: {{accounts: ['123456789012']}}, username: 'tried:{{{{SessionName}}}}', \
+         groups: [tried]}}]}}\n    limits: {{timeout: 5s}}",
+        component.display()
+    );
+    let server = setup(&sts, &with_policy(&entry)).start().await.expect("a server");
+    let answer = server.review(&fresh(&ALICE)).await.expect("an answer");
+    assert_eq!(answer.reason().as_deref(), Some("not_mapped"), "{}", answer.text);
+    let id = answer.decision_id().expect("an id");
+    until(async || shadow_of(&server, &id).is_some()).await;
+    let line = shadow_of(&server, &id).expect("there is one");
+    assert_eq!(line["stage"], "Policy/tried");
+    assert_eq!((&line["verdict"], &line["same"]), (&"allow".into(), &false.into()), "{line}");
+    assert_eq!(
+        (&line["letsIn"], &line["groupsAdded"]),
+        (&"tried:alice".into(), &serde_json::json!(["tried"])),
+        "{line}"
+    );
+    let different = "herald_policy_shadows_total{policy=\"Policy/tried\",result=\"different\"}";
+    assert_eq!(server.metric(different).await.expect("metrics"), Some(1.0));
+    // Who has a user and no session is none of its business.
+    let answer = server.review(&fresh(&BOB)).await.expect("an answer");
+    assert_eq!((answer.username().as_deref(), answer.groups().len()), (Some("bob"), 2), "{}", answer.text);
+    let same = "herald_policy_shadows_total{policy=\"Policy/tried\",result=\"same\"}";
+    until(async || server.metric(same).await.expect("metrics") == Some(1.0)).await;
+}
+
+/// The line about a policy in shadow mode and one login.
+fn shadow_of(server: &Server, decision_id: &str) -> Option<serde_json::Value> {
+    server.audit().into_iter().find(|line| line["event"] == "shadow" && line["decisionId"] == decision_id)
+}
+
+#[tokio::test]
+async fn a_table_is_read_again_when_it_changes_and_a_bad_one_is_not_taken() {
+    let component = policies::build("tables").expect("a policy");
+    let sts = sts().await;
+    let entry = format!(
+        "  backendMode: [MountedFile, Policy/people]\n  policies:\n  - name: people\n    kind: map\n    component: {}\n    \
+         tables: {{people: {TABLE}}}\n    limits: {{timeout: 5s}}",
+        component.display()
+    );
+    let setup = setup(&sts, &with_policy(&entry));
+    let folder = setup.folder().to_owned();
+    let write = |text: &str| {
+        let new = folder.join("new.json");
+        std::fs::write(&new, text).expect("a file");
+        std::fs::rename(new, folder.join(TABLE)).expect("the same folder");
+    };
+    write(r#"{"Developers": "one", "group:a": 1}"#);
+    let server = setup.start().await.expect("a server");
+    let alice = async || server.review(&fresh(&ALICE)).await.expect("an answer");
+    let first = alice().await;
+    assert_eq!(
+        (first.username().as_deref(), first.groups()),
+        (Some("one"), vec!["group:a".to_owned()]),
+        "{}",
+        first.text
+    );
+    write(r#"{"Developers": "two"}"#);
+    until(async || alice().await.username().as_deref() == Some("two")).await;
+    write("{\"Developers\": \"three\"");
+    until(async || server.stderr.text().contains("the last good one stays: ")).await;
+    let complaint = format!("table people: {}: EOF", folder.join(TABLE).display());
+    assert!(server.stderr.text().contains(&complaint), "{}", server.stderr.text());
+    assert_eq!(alice().await.username().as_deref(), Some("two"));
+    write("{}");
+    until(async || alice().await.reason().as_deref() == Some("not_mapped")).await;
+}
