@@ -142,7 +142,11 @@ fn the_rules_let_it_read_its_sources_and_nothing_else() {
         rules.iter().map(|rule| format!("{}: {}", words(rule, "resources"), words(rule, "verbs"))).collect::<Vec<_>>()
     };
     assert_eq!(may("Role"), ["configmaps: list watch", "leases: create", "leases: get patch"]);
-    let all = ["iamidentitymappings: list watch", "iamidentitymappings/status: patch", "events: create"];
+    let all = [
+        "iamidentitymappings ramidentitymappings: list watch",
+        "iamidentitymappings/status ramidentitymappings/status: patch",
+        "events: create",
+    ];
     assert_eq!(may("ClusterRole"), all);
     assert_eq!(rules("Role")[0]["resourceNames"], serde_json::json!(["aws-auth"]));
     let crd = documents.iter().find(|document| document["kind"] == "CustomResourceDefinition").expect("there is one");

@@ -176,6 +176,7 @@ fn a_kubeconfig_for_a_person() {
               - -r
               - arn:aws:iam::123456789012:role/KubernetesAdmin
               command: heptio-authenticator-aws
+              installHint: Install herald and put it on your PATH.
               interactiveMode: IfAvailable
     "#]],
     );
