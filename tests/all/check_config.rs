@@ -84,8 +84,8 @@ async fn policies_are_loaded() {
     std::fs::copy(policies::build("session-groups").expect("a policy"), setup.folder().join("mine.wasm"))
         .expect("copied");
     expect![[r#"
-        error[policy]: policy mine: unknown key `rulez`, did you mean `rules`?
-          --> …/config.yaml:22:71 (server.policies[0].settings.rulez)"#]]
+        error[policy]: policy mine: the key `rules` is missing
+          --> …/config.yaml:22:61 (server.policies[0].settings)"#]]
     .assert_eq(&error(&check(&[&file]).await.stdout));
     check(&["--no-policies", &file]).await.success().expect("no error");
 }
