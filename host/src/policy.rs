@@ -27,6 +27,7 @@ mod examples;
 mod limits;
 mod loader;
 mod log;
+mod problem;
 pub mod schema;
 pub mod sections;
 mod since_v0_1;
@@ -43,7 +44,8 @@ pub use config::{
     OnFault,
 };
 pub use engine::{Engine, EngineConfig, EngineError};
-pub use loader::{LoadError, LoadProblem, check, compile, compile_configured};
+pub use loader::{check, compile, compile_configured};
+pub use problem::{LoadError, LoadProblem};
 pub use tables::Tables;
 
 /// A policy that is loaded: linked, and content with its settings.

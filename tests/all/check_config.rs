@@ -84,8 +84,9 @@ async fn policies_are_loaded() {
     std::fs::copy(policies::build("session-groups").expect("a policy"), setup.folder().join("mine.wasm"))
         .expect("copied");
     expect![[r#"
-        error[policy]: policy mine: …/mine.wasm: refuses its settings: unknown field `rulez`, expected `requireSession` or `rules`
-          --> …/config.yaml:22:5 (server.policies[0])"#]].assert_eq(&error(&check(&[&file]).await.stdout));
+        error[policy]: policy mine: the key `rules` is missing
+          --> …/config.yaml:22:61 (server.policies[0].settings)"#]]
+    .assert_eq(&error(&check(&[&file]).await.stdout));
     check(&["--no-policies", &file]).await.success().expect("no error");
 }
 

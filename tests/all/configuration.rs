@@ -152,11 +152,11 @@ async fn a_policy_that_does_not_load_is_named_with_its_file() {
     check(
         &with(&good, "settings: {rules: []}"),
         &expect![
-            "herald: …/config.yaml: policy mine: …/mine.wasm: refuses its settings: rules: at least one is needed"
+            "herald: …/config.yaml:22:62: policy mine: has 0 items, at least 1 are needed (server.policies[0].settings.rules)"
         ],
     )
     .await;
-    check(&with(&good, "settings: {rulez: []}"), &expect!["herald: …/config.yaml: policy mine: …/mine.wasm: refuses its settings: unknown field `rulez`, expected `requireSession` or `rules`"]).await;
+    check(&with(&good, "settings: {rulez: []}"), &expect!["herald: …/config.yaml:22:62: policy mine: unknown key `rulez`, did you mean `rules`? (and 1 more: `herald check-config` lists them) (server.policies[0].settings.rulez)"]).await;
     check(&with(&good, "onFault: skip"), &expect!["herald: …/config.yaml:22:5: onFault: skip is for policies of kind augment: skipping any other could let somebody in (server.policies[0])"]).await;
     let finished = with(&good, &pin).run().await.expect("an end");
     assert_eq!(finished.code, Some(BAD_CONFIGURATION), "{}", finished.stderr);

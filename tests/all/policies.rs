@@ -89,3 +89,28 @@ async fn a_table_is_read_again_when_it_changes_and_a_bad_one_is_not_taken() {
     write("{}");
     until(async || alice().await.reason().as_deref() == Some("not_mapped")).await;
 }
+
+#[tokio::test]
+async fn settings_that_do_not_fit_are_told_where_they_stand() {
+    let component = policies::build("session-groups").expect("a policy");
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("herald.yaml");
+    let text = format!(
+        "clusterID: prod\nserver:\n  backendMode: [Policy/sessions]\n  policies:\n  - name: sessions\n    kind: map\n    \
+         component: {}\n    settings:\n      rules:\n      - match:\n          accounts: [111122223333]\n          roel: Dev\n",
+        component.display()
+    );
+    std::fs::write(&file, text).expect("a file");
+    let path = file.to_str().expect("UTF-8");
+    let none: [(&str, &str); 0] = [];
+    let checked = tests::herald::run(&["check-config", path], none).await.expect("herald runs");
+    assert_eq!(checked.code, Some(1), "{}", checked.stdout);
+    for (place, key, what) in [
+        ("10:9", "rules[0]", "the key `username` is missing"),
+        ("11:22", "rules[0].match.accounts[0]", "expected text, found a number"),
+        ("12:11", "rules[0].match.roel", "unknown key `roel`, did you mean `role`?"),
+    ] {
+        let line = format!("{path}:{place} (server.policies[0].settings.{key})");
+        assert!(checked.stdout.contains(&line) && checked.stdout.contains(what), "{line}: {}", checked.stdout);
+    }
+}

@@ -130,8 +130,8 @@ async fn settings_that_the_policy_refuses_leave_the_last_good_ones_in_force() {
         ("{}", ":25:15: policy sessions: the key `rules` is missing (server.policies[0].settings)"),
         (
             "{rulez: []}",
-            ":25:15: policy sessions: the key `rules` is missing, and 1 more: `herald check-config` lists them \
-             (server.policies[0].settings)",
+            ":25:16: policy sessions: unknown key `rulez`, did you mean `rules`? (and 1 more: `herald check-config` lists them) \
+             (server.policies[0].settings.rulez)",
         ),
         (
             r#"{rules: [{match: {accounts: ["123456789012"]}, username: "{{User}}"}]}"#,

@@ -383,7 +383,7 @@ impl Config {
             if let ConfigError::Invalid { what, .. } = &mut first
                 && more > 0
             {
-                what.push_str(&format!(", and {more} more: `herald check-config` lists them"));
+                what.push_str(&format!(" (and {more} more: `herald check-config` lists them)"));
             }
             first
         })

@@ -71,7 +71,7 @@ impl Command {
         let dir = self.dir.display();
         writeln!(out, "wrote     {dir}")?;
         writeln!(out, "next      herald policy build {dir}")?;
-        writeln!(out, "          herald policy test target/policies/{name}.wasm {dir}/cases.yaml")?;
+        writeln!(out, "          herald policy test {dir}/target/policies/{name}.wasm {dir}/cases.yaml")?;
         Ok(ExitCode::SUCCESS)
     }
 

@@ -115,11 +115,12 @@ impl Check<'_> {
 
     fn entries(&mut self, rule: &Rule, entries: &Map<String, Value>) {
         self.count(rule.properties_count, entries.len(), "keys");
-        for name in rule.required.iter().filter(|name| !entries.contains_key(*name)) {
-            self.wrong(format!("the key `{name}` is missing"));
-        }
         for (name, value) in entries {
             self.within(Step::Key(name.clone()), |check| check.entry(rule, name, value));
+        }
+        // After the typo that may be why.
+        for name in rule.required.iter().filter(|name| !entries.contains_key(*name)) {
+            self.wrong(format!("the key `{name}` is missing"));
         }
     }
 

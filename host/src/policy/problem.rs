@@ -1,0 +1,209 @@
+//! Why a policy does not load: which file, what is wrong with it, and whose it is to mend.
+
+use std::{
+    error::Error,
+    fmt, io,
+    path::{Path, PathBuf},
+};
+
+use wasmtime::Trap;
+
+use super::{
+    Digest, Fault,
+    limits::{self, MAX_REASON},
+    loader::{MAX_COMPILED_IN_PROCESS, MAX_COMPONENT},
+    schema::Violation,
+    sections::SectionError,
+    tables::TableError,
+    text::tame,
+    track,
+};
+
+/// A policy that did not load: which file, and what is wrong with it.
+#[derive(Debug)]
+pub struct LoadError {
+    /// The component's file.
+    pub path: PathBuf,
+    /// What is wrong.
+    pub problem: LoadProblem,
+}
+
+/// What can be wrong with a policy's file or its settings. All of it is the operator's or the author's to mend.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LoadProblem {
+    /// A core module where a component must be.
+    #[error("a core WebAssembly module, not a component: build it with `herald policy build`")]
+    CoreModule,
+    /// One of the examples that it carries does not come out as it says. The author's fault, or this host's.
+    #[error("its own example {name:?} fails: {difference}")]
+    Example {
+        /// What the example is called.
+        name: String,
+        /// What was expected and what was found.
+        difference: String,
+    },
+    /// It broke a bound or trapped while it took its settings.
+    #[error("failed while it took its settings: {0}")]
+    Fault(Fault),
+    /// Bytes that are no valid component, truncated ones among them.
+    #[error("not a valid component: {0}")]
+    Invalid(String),
+    /// Imports and exports are there, but with other types than the contract's.
+    #[error("does not fit the policy contract: {0}")]
+    Mismatch(String),
+    /// A component without our export.
+    #[error("not a policy: it exports no herald:policy/mapper")]
+    NotAPolicy,
+    /// Too large to be compiled beside logins.
+    #[error(
+        "not compiled yet, and with {bytes} bytes too large to compile while serving (at most {MAX_COMPILED_IN_PROCESS}): \
+         run `herald policy compile` first"
+    )]
+    NotCompiled {
+        /// The component's size.
+        bytes: usize,
+    },
+    /// Not WebAssembly.
+    #[error("not a WebAssembly file")]
+    NotWasm,
+    /// Another file than the pinned one.
+    #[error("has the SHA-256 {found}, but {pinned} is pinned")]
+    Pin {
+        /// What the configuration says.
+        pinned: Digest,
+        /// What the file has.
+        found: Digest,
+    },
+    /// The file cannot be read.
+    #[error("cannot be read")]
+    Read(#[source] io::Error),
+    /// The settings do not fit the schema that it carries; at least one violation.
+    #[error("its settings do not fit its schema: {}", listed(.0))]
+    Schema(Vec<Violation>),
+    /// What it says of itself cannot be used.
+    #[error(transparent)]
+    Sections(SectionError),
+    /// The policy refuses its settings.
+    #[error("refuses its settings: {0}")]
+    Settings(String),
+    /// `onFault: skip` where it could widen what a caller gets.
+    #[error("onFault: skip is only for policies of kind augment")]
+    Skip,
+    /// A table that it is attached cannot be had.
+    #[error(transparent)]
+    Table(#[from] TableError),
+    /// Larger than any policy needs to be.
+    #[error("larger than {} MiB", MAX_COMPONENT >> 20)]
+    TooLarge,
+    /// An import that no policy is granted.
+    #[error("imports {name}, which it is not granted{way}", name = .0, way = way_to_grant(.0))]
+    UngrantedImport(String),
+    /// A version of the contract that this host does not speak.
+    #[error("made for version {found} of the policy contract; this host speaks {known}")]
+    UnknownVersion {
+        /// What the component is made for.
+        found: String,
+        /// What the host speaks.
+        known: String,
+    },
+}
+
+/// What an operator does who wants to grant `import`.
+fn way_to_grant(import: &str) -> &'static str {
+    let data = import.split_once('@').is_some_and(|(interface, _)| interface == track::DATA);
+    if data { ": attach the tables that it reads with `tables`" } else { "" }
+}
+
+/// The first few violations in one line.
+fn listed(violations: &[Violation]) -> String {
+    const SHOWN: usize = 3;
+    let mut text: Vec<String> = violations.iter().take(SHOWN).map(ToString::to_string).collect();
+    if violations.len() > SHOWN {
+        text.push(format!("and {} more", violations.len() - SHOWN));
+    }
+    text.join("; ")
+}
+
+// === impl LoadError ===
+
+impl LoadError {
+    /// Names the file that `problem` is about.
+    pub(super) fn about(path: &Path) -> impl FnOnce(LoadProblem) -> Self {
+        move |problem| Self { path: path.to_owned(), problem }
+    }
+
+    /// The stable label for metrics and logs.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        self.problem.reason()
+    }
+}
+
+impl fmt::Display for LoadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.path.display(), self.problem)
+    }
+}
+
+/// The problem is in the text, so the source is what is behind it.
+impl Error for LoadError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.problem.source()
+    }
+}
+
+// === impl LoadProblem ===
+
+impl LoadProblem {
+    /// The stable label for metrics and logs.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::CoreModule => "core_module",
+            Self::Example { .. } => "example_failed",
+            Self::Fault(fault) => fault.reason(),
+            Self::Invalid(_) => "invalid_component",
+            Self::Mismatch(_) => "contract_mismatch",
+            Self::NotAPolicy => "not_a_policy",
+            Self::NotCompiled { .. } => "not_compiled",
+            Self::NotWasm => "not_wasm",
+            Self::Pin { .. } => "pin_mismatch",
+            Self::Read(_) => "unreadable",
+            Self::Schema(_) => "settings_schema",
+            Self::Sections(_) => "bad_section",
+            Self::Settings(_) => "settings_refused",
+            Self::Skip => "skip_not_allowed",
+            Self::Table(_) => "table",
+            Self::TooLarge => "component_too_large",
+            Self::UngrantedImport(_) => "ungranted_import",
+            Self::UnknownVersion { .. } => "unknown_version",
+        }
+    }
+
+    /// What is wrong, without what every message about settings repeats.
+    #[must_use]
+    pub fn words(&self) -> String {
+        match self {
+            Self::Schema(violations) => listed(violations),
+            Self::Settings(why) => why.clone(),
+            other => other.to_string(),
+        }
+    }
+
+    pub(super) fn invalid(error: &wasmtime::Error) -> Self {
+        Self::Invalid(tame(&format!("{error:#}"), MAX_REASON))
+    }
+
+    /// The first start checks the types of the exports; what is neither a trap nor a bound is about them.
+    pub(super) fn at_start(error: &wasmtime::Error) -> Self {
+        match limits::fault(error) {
+            Fault::Trap(_) if !error.is::<Trap>() => Self::mismatch(error),
+            fault => Self::Fault(fault),
+        }
+    }
+
+    pub(super) fn mismatch(error: &wasmtime::Error) -> Self {
+        Self::Mismatch(tame(&format!("{error:#}"), MAX_REASON))
+    }
+}
