@@ -139,3 +139,68 @@ impl fmt::Debug for Shadows {
         f.debug_struct("Shadows").field("told", &self.tell.get().is_some()).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        path::Path,
+        sync::atomic::{AtomicUsize, Ordering::SeqCst},
+        time::Duration,
+    };
+
+    use super::*;
+    use crate::{
+        config::{Config, Shared},
+        mapping::rule::tests::caller,
+        policy::{
+            Request,
+            tests::{Fixture, guest::Guest},
+        },
+    };
+
+    /// Logins come faster than they can be compared: what does not fit is counted, and nobody waits.
+    #[tokio::test]
+    async fn what_does_not_fit_is_counted() {
+        let fixture = Fixture::new(&Guest::allowing().component());
+        let text = format!(
+            "clusterID: c\nserver:\n  backendMode: [Policy/p]\n  policies: [{{name: p, kind: map, mode: shadow, component: {}, \
+             limits: {{timeout: 5s}}}}]\n",
+            fixture.path().display()
+        );
+        let config = Config::parse(Path::new("/herald.yaml"), &text).expect("good").config;
+        let metrics = Arc::new(Metrics::default());
+        let shared = Shared::new(&config, Arc::clone(&metrics), None, || SystemTime::UNIX_EPOCH).expect("made");
+        let authenticator = config.build(&shared).expect("built");
+        let caller = Arc::new(caller("arn:aws:sts::123456789012:assumed-role/Admin/alice"));
+        let now = SystemTime::UNIX_EPOCH;
+        let request = Request { caller: &caller, cluster_id: "c", now, current: None, trail: &[] };
+        let told = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&told);
+        shared.shadows().report_to(Arc::new(move |report| {
+            assert_eq!(report.record.change.lets_in.as_deref(), Some("alice"));
+            counted.fetch_add(1, SeqCst) != 0
+        }));
+        // No other task of this thread runs before the first wait.
+        let questions = authenticator.chain.decide(request).await.questions;
+        for _ in 0..QUEUE + 44 {
+            shared.shadows().later(Job {
+                decision_id: Uuid::nil(),
+                generation: String::new(),
+                caller: Arc::clone(&caller),
+                cluster_id: "c".to_owned(),
+                now,
+                guard: Guard::default(),
+                questions: questions.clone(),
+            });
+        }
+        while told.load(SeqCst) < QUEUE {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        tokio::task::yield_now().await;
+        let text = metrics.text();
+        for (result, count) in [("different", QUEUE), ("dropped", 44), ("unrecorded", 1)] {
+            let line = format!("herald_policy_shadows_total{{policy=\"Policy/p\",result=\"{result}\"}} {count}\n");
+            assert!(text.contains(&line), "{line}{text}");
+        }
+    }
+}

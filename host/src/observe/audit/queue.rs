@@ -134,3 +134,17 @@ impl Queue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_be_lost_leaves_half_of_the_room_to_what_may_not() {
+        let queue = Queue::new(100);
+        assert_eq!(queue.push_aside(&[b'a'; 50]), Ok(()));
+        assert_eq!(queue.push_aside(b"a"), Err(Unrecorded));
+        assert_eq!(queue.push(&[b'd'; 50]), Ok(()));
+        assert_eq!(queue.push(b"d"), Err(Unrecorded));
+    }
+}
