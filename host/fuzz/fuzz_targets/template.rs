@@ -38,7 +38,7 @@ fn caller(session: &str) -> Caller {
         signed_at: SystemTime::UNIX_EPOCH,
         expires_at: SystemTime::UNIX_EPOCH,
         uid: "aws-iam-authenticator:123456789012:AROAEXAMPLE".to_owned(),
-        extra: Vec::new(),
+        extra: &[],
         attributes: Vec::new(),
     }
 }
