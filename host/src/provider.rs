@@ -21,6 +21,8 @@ pub mod alibaba;
 pub mod aws;
 mod cluster_id;
 mod http;
+mod members;
+pub mod validity;
 
 pub use cluster_id::{ClusterId, InvalidClusterId};
 

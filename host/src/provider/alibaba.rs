@@ -8,15 +8,12 @@
 //! Signatures are good for 15 minutes from `x-acs-date`: older requests are refused here, and so are those dated more
 //! than five minutes ahead of our clock.
 
-use std::{
-    fmt,
-    time::{Duration, SystemTime},
-};
+use std::{fmt, time::SystemTime};
 
 pub use self::endpoint::{Host, InvalidName, NeedsRegion, Network, Region, Settings};
 
 use self::request::{OLD_PREFIX, PREFIX, Parts, Signed};
-use super::{ClusterId, Provider, StsCall, StsReply, VerifyError};
+use super::{ClusterId, Provider, StsCall, StsReply, VerifyError, validity};
 use crate::{caller::Caller, token::BearerToken};
 
 mod acs3;
@@ -30,8 +27,6 @@ pub mod request;
 
 /// The name in configuration, logs, metrics and the policy contract.
 pub const NAME: &str = "alibaba";
-/// How far ahead of our clock a token may be dated.
-pub const MAX_CLOCK_SKEW: Duration = Duration::from_secs(5 * 60);
 
 /// What an Alibaba Cloud provider must know about its cluster.
 #[derive(Clone, Debug)]
@@ -75,22 +70,13 @@ impl Provider for Alibaba {
         let json = request::decode(token)?;
         let parts = Parts::parse(&json)?;
         let signed = Signed::parse(&parts, cluster_id, endpoint)?;
-        check_age(signed.date.time(), now)?;
+        let signed_at = signed.date.time();
+        validity::check(signed_at, request::expiry(signed_at), now)?;
         Ok(signed.into_call(cluster_id, endpoint, region.as_ref().map_or("", Region::as_str)))
     }
 
     fn interpret(&self, call: &StsCall, reply: &StsReply) -> Result<Caller, VerifyError> {
         reply::interpret(call, reply)
-    }
-}
-
-fn check_age(signed_at: SystemTime, now: SystemTime) -> Result<(), VerifyError> {
-    if now >= request::expiry(signed_at) {
-        return Err(VerifyError::Expired { signed_at });
-    }
-    match signed_at.duration_since(now) {
-        Ok(ahead) if ahead > MAX_CLOCK_SKEW => Err(VerifyError::NotYetValid),
-        _ => Ok(()),
     }
 }
 

@@ -9,17 +9,14 @@
 //! Signatures are good for 15 minutes from `X-Amz-Date`, whatever `X-Amz-Expires` says: older requests
 //! are refused here, and so are those dated more than five minutes ahead of our clock, as STS does.
 
-use std::{
-    fmt,
-    time::{Duration, SystemTime},
-};
+use std::{fmt, time::SystemTime};
 
 use http::HeaderValue;
 
 pub use self::hosts::{ExtraHost, Hosts, Partition};
 
 use self::request::{PREFIX, Presigned};
-use super::{ClusterId, Provider, StsCall, StsReply, VerifyError};
+use super::{ClusterId, Provider, StsCall, StsReply, VerifyError, validity};
 use crate::{caller::Caller, token::BearerToken};
 
 pub mod credentials;
@@ -31,8 +28,6 @@ pub mod request;
 
 /// The name in configuration, logs, metrics and the policy contract.
 pub const NAME: &str = "aws";
-/// How far ahead of our clock a token may be dated; the difference STS itself allows.
-pub const MAX_CLOCK_SKEW: Duration = Duration::from_secs(5 * 60);
 
 /// What an AWS provider must know about its cluster.
 #[derive(Clone, Debug)]
@@ -77,7 +72,8 @@ impl Provider for Aws {
     fn inspect(&self, token: &BearerToken, now: SystemTime) -> Result<StsCall, VerifyError> {
         let mut url = request::decode(token)?;
         let presigned = Presigned::parse(&mut url, &self.hosts)?;
-        check_age(presigned.date.time(), now)?;
+        let signed_at = presigned.date.time();
+        validity::check(signed_at, request::expiry(signed_at), now)?;
         Ok(presigned.into_call(&self.cluster_id))
     }
 
@@ -88,16 +84,6 @@ impl Provider for Aws {
 
 fn header(cluster_id: &ClusterId) -> HeaderValue {
     HeaderValue::from_str(cluster_id.as_str()).expect("visible ASCII is a header value")
-}
-
-fn check_age(signed_at: SystemTime, now: SystemTime) -> Result<(), VerifyError> {
-    if now >= request::expiry(signed_at) {
-        return Err(VerifyError::Expired { signed_at });
-    }
-    match signed_at.duration_since(now) {
-        Ok(ahead) if ahead > MAX_CLOCK_SKEW => Err(VerifyError::NotYetValid),
-        _ => Ok(()),
-    }
 }
 
 impl fmt::Debug for Aws {

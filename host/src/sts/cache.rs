@@ -12,7 +12,11 @@ use std::{
 use quick_cache::sync::Cache;
 
 use super::{Config, Source, Verified};
-use crate::{caller::Caller, provider::VerifyError, token::TokenDigest};
+use crate::{
+    caller::Caller,
+    provider::{VerifyError, validity::MAX_CLOCK_SKEW},
+    token::TokenDigest,
+};
 
 /// Both memories; a time to live or a size of zero leaves one out.
 pub(super) struct Memory {
@@ -37,9 +41,6 @@ struct Refusal {
     status: u16,
     code: Arc<str>,
 }
-
-/// How much earlier than its signature a token may be seen: clocks differ by as much.
-const CLOCK_SKEW: Duration = Duration::from_secs(5 * 60);
 
 // === impl Memory ===
 
@@ -77,7 +78,7 @@ impl Memory {
 
 /// Whether the caller's token is valid at `now`, by its own dates.
 fn is_in_force(caller: &Caller, now: SystemTime) -> bool {
-    now < caller.expires_at && caller.signed_at.checked_sub(CLOCK_SKEW).is_none_or(|start| start <= now)
+    now < caller.expires_at && caller.signed_at.checked_sub(MAX_CLOCK_SKEW).is_none_or(|start| start <= now)
 }
 
 // === impl Bounded ===

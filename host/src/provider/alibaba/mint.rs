@@ -18,12 +18,13 @@ use super::{
     date::AcsDate,
     request::{self, CLUSTER_ID, PREFIX, Signed},
 };
-use crate::{provider::Token, token::BearerToken};
+use crate::{
+    provider::{Token, validity::token_end},
+    token::BearerToken,
+};
 
 /// What the token's owner is told to keep it for: STS takes it five minutes longer, and clocks differ.
 pub const TOKEN_LIFETIME: Duration = Duration::from_secs(10 * 60);
-/// How long before its credentials' end a token is no longer handed out.
-pub const CREDENTIALS_MARGIN: Duration = Duration::from_secs(60);
 /// What the token says made it; not signed.
 const USER_AGENT: &str = concat!("herald/", env!("CARGO_PKG_VERSION"));
 
@@ -51,17 +52,8 @@ struct Content<'a> {
 ///
 /// [`CredentialsExpired`].
 pub fn mint(credentials: &Credentials, cluster_id: &str, now: SystemTime) -> Result<Token, CredentialsExpired> {
-    let expires_at = expires_at(credentials.expires_at, now)?;
+    let expires_at = token_end(TOKEN_LIFETIME, credentials.expires_at, now).map_err(|at| CredentialsExpired { at })?;
     Ok(Token { token: sign(credentials, cluster_id, USER_AGENT, now), expires_at })
-}
-
-fn expires_at(credentials_end: Option<SystemTime>, now: SystemTime) -> Result<SystemTime, CredentialsExpired> {
-    let usual = now + TOKEN_LIFETIME;
-    match credentials_end {
-        Some(at) if at <= now => Err(CredentialsExpired { at }),
-        Some(end) => Ok(usual.min(end - CREDENTIALS_MARGIN).max(now)),
-        None => Ok(usual),
-    }
 }
 
 fn sign(credentials: &Credentials, cluster_id: &str, user_agent: &str, now: SystemTime) -> BearerToken {

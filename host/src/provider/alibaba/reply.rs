@@ -8,12 +8,12 @@ use std::fmt;
 
 use serde::{
     Deserialize,
-    de::{Deserializer, Error as _, IgnoredAny, MapAccess, Visitor},
+    de::{Deserializer, Error as _, MapAccess, Visitor},
 };
 
 use crate::{
     caller::{Arn, Caller, Fact, PrincipalId, PrincipalKind, SessionName, arn::ACS_PARTITION},
-    provider::{StsCall, StsReply, VerifyError},
+    provider::{StsCall, StsReply, VerifyError, members},
 };
 
 mod failure;
@@ -144,19 +144,10 @@ impl<'de> Visitor<'de> for IdentityVisitor {
         f.write_str("an object with AccountId, Arn, IdentityType and PrincipalId")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Identity, A::Error> {
-        let mut values: [Option<String>; MEMBERS.len()] = Default::default();
-        while let Some(key) = map.next_key::<String>()? {
-            let Some(member) = MEMBERS.iter().position(|name| name.eq_ignore_ascii_case(&key)) else {
-                map.next_value::<IgnoredAny>()?;
-                continue;
-            };
-            if key != MEMBERS[member] || values[member].is_some() {
-                return Err(A::Error::custom("a name is written twice, or in another case"));
-            }
-            values[member] = Some(map.next_value()?);
-        }
-        let [Some(account_id), Some(arn), Some(identity_type), Some(principal_id), user_id, role_id] = values else {
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Identity, A::Error> {
+        let [Some(account_id), Some(arn), Some(identity_type), Some(principal_id), user_id, role_id] =
+            members::texts(map, &MEMBERS)?
+        else {
             return Err(A::Error::custom("AccountId, Arn, IdentityType or PrincipalId is missing"));
         };
         Ok(Identity { account_id, arn, identity_type, principal_id, user_id, role_id })

@@ -19,14 +19,12 @@ use super::{
     request::{self, CLUSTER_ID, PREFIX, Presigned, Secret, date::AmzDate},
 };
 use crate::{
-    provider::{ClusterId, Token},
+    provider::{ClusterId, Token, validity::token_end},
     token::BearerToken,
 };
 
 /// What the token's owner is told to keep it for: a minute less than STS does.
 pub const TOKEN_LIFETIME: Duration = Duration::from_secs(14 * 60);
-/// How long before its credentials' end a token is no longer handed out.
-pub const CREDENTIALS_MARGIN: Duration = Duration::from_secs(60);
 /// `X-Amz-Expires`. STS does not look at it; some servers ask for a minute at most.
 const EXPIRES: u16 = 60;
 
@@ -56,7 +54,8 @@ pub fn presign(
     cluster_id: &ClusterId,
     now: SystemTime,
 ) -> Result<Token, PresignError> {
-    let expires_at = expires_at(credentials.expiry(), now)?;
+    let expires_at =
+        token_end(TOKEN_LIFETIME, credentials.expiry(), now).map_err(|at| PresignError::CredentialsExpired { at })?;
     let date = AmzDate::at(now);
     let signature = Zeroizing::new(signature(credentials, target, cluster_id, now)?);
     let presigned = Presigned {
@@ -72,15 +71,6 @@ pub fn presign(
     token.push_str(PREFIX);
     URL_SAFE_NO_PAD.encode_string(url.as_bytes(), &mut token);
     Ok(Token { token: BearerToken::new(token), expires_at })
-}
-
-fn expires_at(credentials_end: Option<SystemTime>, now: SystemTime) -> Result<SystemTime, PresignError> {
-    let usual = now + TOKEN_LIFETIME;
-    match credentials_end {
-        Some(at) if at <= now => Err(PresignError::CredentialsExpired { at }),
-        Some(end) => Ok(usual.min(end - CREDENTIALS_MARGIN).max(now)),
-        None => Ok(usual),
-    }
 }
 
 fn signature(

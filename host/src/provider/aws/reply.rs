@@ -14,7 +14,7 @@ use serde::{
 use super::hosts::Partition;
 use crate::{
     caller::{Arn, Caller, Fact, PrincipalId, PrincipalKind, SessionName},
-    provider::{StsCall, StsReply, VerifyError},
+    provider::{StsCall, StsReply, VerifyError, members},
 };
 
 mod failure;
@@ -90,7 +90,7 @@ fn caller(partition: Partition, call: &StsCall, identity: Identity) -> Result<Ca
     }
     let (principal_id, session_name) = principal(&arn, &identity.user_id)?;
     Ok(Caller {
-        provider: "aws",
+        provider: super::NAME,
         partition: arn.partition().to_owned(),
         account_id: account.clone(),
         kind: arn.kind(),
@@ -140,33 +140,6 @@ impl<'de> Deserialize<'de> for Identity {
 
 struct IdentityVisitor;
 
-/// A member's place in [`MEMBERS`]; `None` for one that is not read.
-struct Member(Option<usize>);
-
-impl<'de> Deserialize<'de> for Member {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_identifier(MemberVisitor)
-    }
-}
-
-struct MemberVisitor;
-
-impl Visitor<'_> for MemberVisitor {
-    type Value = Member;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a name")
-    }
-
-    fn visit_str<E: serde::de::Error>(self, name: &str) -> Result<Member, E> {
-        let member = MEMBERS.iter().position(|known| known.eq_ignore_ascii_case(name));
-        if member.is_some_and(|member| MEMBERS[member] != name) {
-            return Err(E::custom("a name is written in another case"));
-        }
-        Ok(Member(member))
-    }
-}
-
 impl<'de> Visitor<'de> for IdentityVisitor {
     type Value = Identity;
 
@@ -174,18 +147,8 @@ impl<'de> Visitor<'de> for IdentityVisitor {
         f.write_str("an object with Account, Arn and UserId")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Identity, A::Error> {
-        let mut values: [Option<String>; MEMBERS.len()] = Default::default();
-        while let Some(Member(member)) = map.next_key()? {
-            let Some(member) = member else {
-                map.next_value::<IgnoredAny>()?;
-                continue;
-            };
-            if values[member].is_some() {
-                return Err(A::Error::custom("a name is written twice"));
-            }
-            values[member] = Some(map.next_value()?);
-        }
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Identity, A::Error> {
+        let values = members::texts(map, &MEMBERS)?;
         match values {
             [Some(account), Some(arn), Some(user_id)] => Ok(Identity { account, arn, user_id }),
             _ => Err(A::Error::custom("Account, Arn or UserId is missing")),
