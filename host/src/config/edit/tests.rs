@@ -371,6 +371,23 @@ fn an_entry_goes_and_nothing_else_moves() {
 }
 
 #[test]
+fn a_carriage_return_alone_ends_a_line() {
+    let flow = "[{rolearn: 'ar}}\n}}}\r}}n:rle/oA', username: a}]";
+    let block = "- rolearn: arn:aws:iam::123456789012:role/A\r  username: a\r- rolearn: x\r";
+    for roles in [flow, block] {
+        let Ok(Addition::Edit(edit)) = map(roles).add(&role(ADMIN, "x", &["g"]), false) else { panic!("{roles:?}") };
+        let removed = map(roles).with(&edit).remove(&Principal::Role(ADMIN.to_owned()));
+        let after = removed.unwrap().unwrap().after;
+        assert_eq!(after.trim_end(), roles.trim_end());
+    }
+    let changed = map(block).add(&role("arn:aws:iam::123456789012:role/A", "b", &["g"]), true);
+    assert_eq!(
+        told(changed),
+        "- rolearn: arn:aws:iam::123456789012:role/A<CR>  username: b<CR>  groups:\n  - g\n- rolearn: x<CR>"
+    );
+}
+
+#[test]
 fn what_cannot_be_cut_is_left_alone() {
     let anchored = "\
 - &first

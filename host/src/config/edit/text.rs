@@ -9,6 +9,9 @@ use crate::config::{
     sources::config_map,
 };
 
+/// What ends a line.
+const BREAKS: [char; 2] = ['\n', '\r'];
+
 /// `text` with the list of one entry, `entry`, at its end.
 pub(super) fn append(text: &str, items: &[Node], entry: &str) -> Option<String> {
     if config_map::is_nothing(text) {
@@ -52,7 +55,7 @@ pub(super) fn remove(text: &str, items: &[Node], index: usize) -> Option<String>
         return Some(format!("{}{}", before.strip_suffix(',').unwrap_or(before), &text[close..]));
     }
     let (first, end) = lines_of(text, items, index)?;
-    let lines: Vec<&str> = text.split_inclusive('\n').collect();
+    let lines: Vec<&str> = lines(text).collect();
     Some(lines[..first].iter().chain(&lines[end..]).copied().collect())
 }
 
@@ -102,7 +105,7 @@ fn groups_cut(text: &str, items: &[Node], index: usize, keys: &[(Key, Node)], en
         if entry.groups.is_empty() {
             return Some((at, at, String::new()));
         }
-        let open = !text[..at].ends_with('\n');
+        let open = !text[..at].ends_with(BREAKS);
         let (before, after) = if open { (break_, "") } else { ("", break_) };
         return Some((at, at, format!("{before}{}{after}", list("groups")?)));
     };
@@ -113,7 +116,7 @@ fn groups_cut(text: &str, items: &[Node], index: usize, keys: &[(Key, Node)], en
     let (from, to) = (offset(text, key.at)?, line_start(text, last)?);
     let new = list(&key.text)?;
     let new = new.trim_start();
-    let end = if text[..to].ends_with('\n') { break_ } else { "" };
+    let end = if text[..to].ends_with(BREAKS) { break_ } else { "" };
     Some((from, to, format!("{new}{end}")))
 }
 
@@ -153,7 +156,7 @@ fn json(node: &Node) -> Option<serde_json::Value> {
 /// Where the list starts, if it stands in brackets.
 fn flow_start(text: &str) -> Option<usize> {
     let mut at = 0;
-    for line in text.split_inclusive('\n') {
+    for line in lines(text) {
         let content = line.trim_start();
         if !content.is_empty() && !content.starts_with('#') && content.trim_end() != "---" {
             return content.starts_with('[').then_some(at + line.len() - content.len());
@@ -165,7 +168,7 @@ fn flow_start(text: &str) -> Option<usize> {
 
 /// The line, counted from 0, in which the dash of an entry stands.
 fn dash_line(text: &str, items: &[Node], index: usize) -> Option<usize> {
-    let lines: Vec<&str> = text.lines().collect();
+    let lines: Vec<&str> = lines(text).collect();
     let above = match index.checked_sub(1) {
         None => 0,
         Some(before) => items[before].at.line as usize,
@@ -183,21 +186,21 @@ fn lines_of(text: &str, items: &[Node], index: usize) -> Option<(usize, usize)> 
     let first = dash_line(text, items, index)?;
     let limit = match items.get(index + 1) {
         Some(_) => dash_line(text, items, index + 1)?,
-        None => text.lines().count(),
+        None => lines(text).count(),
     };
     Some((first, content_end(text, first + 1, limit)))
 }
 
 /// The line behind the last one in `first..limit` that says something.
 fn content_end(text: &str, first: usize, limit: usize) -> usize {
-    let lines: Vec<&str> = text.lines().take(limit).collect();
+    let lines: Vec<&str> = lines(text).take(limit).collect();
     let says = |line: &&str| !line.trim().is_empty() && !line.trim_start().starts_with('#');
     let last = lines.iter().skip(first).rposition(says);
     last.map_or(first, |last| first + last + 1)
 }
 
 fn indent_of(text: &str, line: usize) -> usize {
-    text.lines().nth(line).map_or(0, |line| line.len() - line.trim_start().len())
+    lines(text).nth(line).map_or(0, |line| line.len() - line.trim_start().len())
 }
 
 /// `text` without its last line break, each line moved to the right.
@@ -211,9 +214,25 @@ fn line_break(text: &str) -> &'static str {
     if text.contains("\r\n") { "\r\n" } else { "\n" }
 }
 
+/// The lines as a reader of YAML counts them, each with its break: a carriage return alone is one too (YAML 1.2,
+/// "Line Break Characters").
+fn lines(text: &str) -> impl Iterator<Item = &str> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        let end = match rest.find(BREAKS) {
+            Some(at) if rest[at..].starts_with("\r\n") => at + 2,
+            Some(at) => at + 1,
+            None => rest.len(),
+        };
+        let (line, behind) = rest.split_at(end);
+        rest = behind;
+        (!line.is_empty()).then_some(line)
+    })
+}
+
 /// Offset of the line numbered `line` from 0; of the end if there are no more.
 fn line_start(text: &str, line: usize) -> Option<usize> {
-    Some(text.split_inclusive('\n').take(line).map(str::len).sum())
+    Some(lines(text).take(line).map(str::len).sum())
 }
 
 /// Offset, in bytes, of a place in `text`.
