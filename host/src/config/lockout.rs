@@ -20,10 +20,11 @@ pub struct Administrators(pub Vec<String>);
 pub fn check(files: &[CheckedFile], administrators: &Administrators) -> Vec<(usize, Finding)> {
     let all = || files.iter().flat_map(|file| &file.parts);
     let maps = |part: &Checked| part.mappings().next().is_some() || !part.left_out.is_empty() || part.asks_policies();
-    if !all().any(maps) || !all().all(|part| part.readable) {
+    let manifests = files.iter().any(|file| file.is_manifest);
+    if !(manifests || all().any(maps)) || !all().all(|part| part.readable) {
         return Vec::new();
     }
-    let standing = Standing { files, manifests: files.iter().any(|file| file.is_manifest) };
+    let standing = Standing { files, manifests };
     let nobody = standing.administrator(administrators);
     nobody.into_iter().chain(standing.nodes()).collect()
 }

@@ -40,6 +40,8 @@ struct Objects<'a> {
     parts: Vec<Checked>,
     /// No part of it is unknown because it could not be read.
     readable: bool,
+    /// There is an `aws-auth`, which says that nobody is let in if it is empty.
+    is_aws_auth: bool,
 }
 
 /// The `spec` of an object.
@@ -126,7 +128,16 @@ fn is_configuration(root: &Node) -> bool {
 impl<'a> Objects<'a> {
     fn new(file: &'a Path) -> Self {
         let (findings, lists, accounts) = (Findings::default(), Vec::new(), Vec::new());
-        Self { file, findings, lists, accounts, specs: Vec::new(), parts: Vec::new(), readable: true }
+        Self {
+            file,
+            findings,
+            lists,
+            accounts,
+            specs: Vec::new(),
+            parts: Vec::new(),
+            readable: true,
+            is_aws_auth: false,
+        }
     }
 
     fn add(&mut self, document: usize, root: Node, source: &str) {
@@ -154,11 +165,16 @@ impl<'a> Objects<'a> {
                     Some(Value::Map(entries)) => entries,
                     _ => Vec::new(),
                 };
-                let Some(Node { value: Value::Map(data), .. }) = take(DATA) else { return };
+                let data = match take(DATA).map(|data| data.value) {
+                    Some(Value::Map(data)) => data,
+                    _ => Vec::new(),
+                };
                 let text = |key| exact(&metadata, key).and_then(|node| Some((node.plain()?, node.at)));
-                if !text("name").is_some_and(|(name, _)| AUTH_MAPS.contains(&name)) {
+                let name = text("name").map_or("", |(name, _)| name);
+                if !AUTH_MAPS.contains(&name) {
                     return self.other_map(data, source);
                 }
+                self.is_aws_auth |= name == config_map::AWS_AUTH;
                 // A tool that applies the manifest may know the namespace.
                 if let Some((_, at)) = text("namespace").filter(|(namespace, _)| *namespace != NAMESPACE) {
                     let problem = Problem::new(at, format!("is not read: it is not in the namespace `{NAMESPACE}`"));
@@ -246,7 +262,7 @@ impl<'a> Objects<'a> {
 
     fn finish(mut self, documents: &[String]) -> (Vec<Finding>, Vec<Checked>, bool) {
         let is_auth_map = !(self.lists.is_empty() && self.accounts.is_empty());
-        let is_manifest = is_auth_map || !self.specs.is_empty();
+        let is_manifest = is_auth_map || self.is_aws_auth || !self.specs.is_empty();
         let mut readable = self.readable;
         let (lists, accounts, specs) =
             (std::mem::take(&mut self.lists), std::mem::take(&mut self.accounts), std::mem::take(&mut self.specs));

@@ -638,6 +638,10 @@ fn nobody_is_left() {
             1 file: 4 errors
         "#]],
     );
+    for nothing in ["", "  mapRoles: ''\n", "  mapRoles: |\n    # retired\n  mapUsers: '[]'\n"] {
+        let (out, good) = run(&command(), &[&aws_auth(nothing)]);
+        assert!(out.contains("no-administrator") && out.contains("no-nodes") && good, "{out}");
+    }
     let named = |group: &str| Command { admin_groups: vec![group.to_owned()], ..command() };
     let config = "server: {mapRoles: [{rolearn: 'arn:aws:iam::123456789012:role/Dev', username: dev, groups: [dev]}]}";
     let (out, good) = run(&named("ops"), &[config]);
