@@ -89,7 +89,7 @@ fn identity_mappings(target: &Target, file: &Path, objects: &[Value]) -> Checked
 
 /// A text as the value of a key on the second level: in lines as they are if YAML allows it, else in quotes.
 fn block(text: &str) -> String {
-    let plain = |letter: char| letter == '\n' || !letter.is_control();
+    let plain = |letter: char| letter == '\n' || is_printable(letter);
     let first = text.lines().next().unwrap_or_default();
     if !text.contains('\n') || first.is_empty() || first.starts_with([' ', '\t']) || !text.chars().all(plain) {
         return format!("{}\n", quoted(text));
@@ -109,7 +109,20 @@ fn quoted(text: &str) -> String {
         && text.chars().all(|letter| letter.is_ascii_alphanumeric() || "-_.".contains(letter));
     let word =
         !["true", "false", "null", "yes", "no", "on", "off", "y", "n"].contains(&text.to_ascii_lowercase().as_str());
-    if plain && word { text.to_owned() } else { Value::from(text).to_string() }
+    if plain && word {
+        return text.to_owned();
+    }
+    // JSON escapes only what stands before the blank.
+    let escaped = |letter: char| match letter {
+        _ if is_printable(letter) => letter.to_string(),
+        _ => format!("\\u{:04x}", u32::from(letter)),
+    };
+    Value::from(text).to_string().chars().map(escaped).collect()
+}
+
+/// Whether a text may hold it as it is (YAML 1.2.2, "Character Set"), and on one line.
+fn is_printable(letter: char) -> bool {
+    !letter.is_control() && !['\u{2028}', '\u{2029}', '\u{feff}', '\u{fffe}', '\u{ffff}'].contains(&letter)
 }
 
 #[cfg(test)]
@@ -117,6 +130,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use expect_test::{Expect, expect};
+    use proptest::prelude::*;
 
     use super::*;
 
@@ -129,6 +143,23 @@ mod tests {
         let back = AuthMap::of(&read);
         assert_eq!(back.data, data, "{text}");
         expected.assert_eq(&text);
+    }
+
+    #[test]
+    fn a_list_behind_a_marker_is_read_with_it() {
+        let roles = "---\n- rolearn: arn:aws:iam::123456789012:role/A\n  username: a\n";
+        let checked = AuthMap { data: BTreeMap::from([("mapRoles".to_owned(), roles.to_owned())]) }.checked();
+        assert_eq!(checked.parts[0].config.rules.len(), 1, "{:?}", checked.findings);
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_comes_back(text in "[\\PC\\n\\r\\t \\x7f\u{85}\u{feff}\u{2028}:#-]{0,40}") {
+            let data = BTreeMap::from([("mapRoles".to_owned(), text)]);
+            let written = AuthMap { data: data.clone() }.manifest("aws-auth");
+            let read: Value = serde_saphyr::from_str(&written).map_err(|error| TestCaseError::fail(format!("{written}{error}")))?;
+            prop_assert_eq!(AuthMap::of(&read).data, data, "{}", written);
+        }
     }
 
     #[test]

@@ -326,7 +326,9 @@ impl Inner {
             let value = line.rsplit_once(": ").map_or("", |(_, value)| value);
             matches!(value.split(" #").next().unwrap_or_default().trim(), "|" | "|-" | "|+")
         });
-        if !literal {
+        // With blanks before it a marker of documents is none.
+        let marked = text.lines().any(|line| ["---", "...", "%"].iter().any(|marker| line.starts_with(marker)));
+        if !literal || marked {
             return Self { text: text.to_owned(), outside: Some(key.at) };
         }
         // As many lines as the text has: its last line breaks may be more or fewer than are written.
