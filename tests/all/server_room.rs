@@ -13,7 +13,7 @@ use tests::{
     sts::{BOB, Running},
 };
 
-use crate::support::{CLUSTER, config, fresh, setup, start, sts, until};
+use crate::support::{CLUSTER, config, fresh, setup, start, start_beside, sts, until};
 
 /// Runs `herald init --rotate` beside a server.
 async fn rotate(server: &Server) -> String {
@@ -173,4 +173,63 @@ async fn off_the_host_the_webhook_tells_no_metrics() {
     let text = server.stderr.text();
     let told = text.lines().filter(|line| line.contains("is told in plain HTTP"));
     assert!(told.clone().count() == 2 && told.clone().all(|line| line.contains("address=\"127.0.0.1:")), "{text}");
+}
+
+/// The warnings of `herald check-config` about the files of `server`.
+async fn findings(server: &Server) -> Vec<String> {
+    let path = |name: &str| server.folder().join(name).display().to_string();
+    let (state, kubeconfig, file) = (path("state"), path("kubeconfig.yaml"), path("checked.yaml"));
+    let more = format!("  stateDir: {state}\n  generateKubeconfig: {kubeconfig}");
+    std::fs::write(&file, config(&more)).expect("a file");
+    let finished = herald::run(&["check-config", "-o", "json", &file], [("PATH", "")]).await.expect("herald runs");
+    let report: serde_json::Value = serde_json::from_str(&finished.stdout).expect("JSON");
+    let all = report["findings"].as_array().expect("a list").iter();
+    let about = all.filter(|finding| finding["check"] == "webhook-trust");
+    about.map(|finding| finding["message"].as_str().unwrap_or_default().replace(&kubeconfig, "FILE")).collect()
+}
+
+#[tokio::test]
+async fn an_api_server_that_trusts_somebody_else_is_told() {
+    let (sts, mut server) = start("").await;
+    let other = start_beside(&sts, &config("")).await;
+    let [ours, theirs] = [&server, &other].map(|server| server.folder().join("kubeconfig.yaml"));
+    let ready = async || server.get_plain("health", "/readyz?verbose").await.expect("an answer").json();
+    let metric = async || server.metric("herald_webhook_kubeconfig_distrusted").await.expect("metrics");
+    assert_eq!((findings(&server).await.len(), metric().await), (0, Some(0.0)));
+    let good = std::fs::read(&ours).expect("a kubeconfig");
+    std::fs::copy(&theirs, &ours).expect("copied");
+    until(async || metric().await == Some(1.0)).await;
+    let told = ready().await;
+    let why = told["webhookKubeconfigError"].as_str().unwrap_or_default();
+    assert!(told["ready"] == true && why.contains("does not vouch for the certificate in force"), "{told}");
+    let lines = |words: &str| server.stderr.text().lines().filter(|line| line.contains(words)).count();
+    assert_eq!(lines("reason=webhook_authority"), 1, "{}", server.stderr.text());
+    let found = findings(&server).await;
+    assert!(found.len() == 1 && found[0].starts_with("FILE: what it trusts does not vouch"), "{found:?}");
+    std::fs::write(&ours, good).expect("written");
+    until(async || metric().await == Some(0.0)).await;
+    assert!(ready().await.get("webhookKubeconfigError").is_none());
+
+    // What a client says itself while it shakes hands, whatever stands in files.
+    server.ca_pem.clone_from(&other.ca_pem);
+    server.trust_again().expect("a client");
+    server.review(&fresh(&BOB)).await.expect_err("not the server that it trusts");
+    let closed = "herald_connections_closed_total{reason=\"untrusted\"}";
+    until(async || server.metric(closed).await.expect("metrics").is_some()).await;
+    let text = server.stderr.text();
+    assert!(text.contains("a client does not trust the certificate in force"), "{text}");
+}
+
+/// A state directory from which the webhook kubeconfig has been taken away from under API servers that run.
+#[tokio::test]
+async fn a_new_authority_says_that_api_servers_have_to_be_restarted() {
+    let sts = sts().await;
+    let first = start_beside(&sts, &config("")).await;
+    let setup = setup(&sts, &config(""));
+    std::fs::copy(first.folder().join("kubeconfig.yaml"), setup.folder().join("kubeconfig.yaml")).expect("copied");
+    let server = setup.start().await.expect("a server");
+    let text = server.stderr.text();
+    let told = "API servers that were started with the one before do not trust this server, restart them";
+    assert!(text.contains(told) && text.contains("reason=webhook_authority"), "{text}");
+    assert_eq!(server.metric("herald_webhook_kubeconfig_distrusted").await.expect("metrics"), Some(0.0));
 }

@@ -74,6 +74,7 @@ pub struct Metrics {
     sts_cache: Family<CacheResult, Counter>,
     sts_request_seconds: Family<Region, Histogram, fn() -> Histogram>,
     sts_requests: Family<StsRequest, Counter>,
+    webhook_distrusted: Gauge,
     /// Under the names of aws-iam-authenticator, if the operator wants them.
     old: Option<Old>,
 }
@@ -195,6 +196,7 @@ impl Metrics {
             sts_cache: Family::default(),
             sts_request_seconds: Family::new_with_constructor(|| Histogram::new(LOGIN_BUCKETS)),
             sts_requests: Family::default(),
+            webhook_distrusted: Gauge::default(),
             old: None,
         };
         metrics.register();
@@ -279,6 +281,11 @@ impl Metrics {
             "Time of one STS request",
             Unit::Seconds,
             self.sts_request_seconds.clone(),
+        );
+        own.register(
+            "webhook_kubeconfig_distrusted",
+            "1 if the webhook kubeconfig on this machine does not trust the certificate in force",
+            self.webhook_distrusted.clone(),
         );
     }
 
@@ -385,6 +392,11 @@ impl Metrics {
     pub fn certificate(&self, end: Option<SystemTime>) {
         let since = end.and_then(|end| end.duration_since(SystemTime::UNIX_EPOCH).ok()).unwrap_or_default();
         self.certificate_end.set(since.as_secs_f64());
+    }
+
+    /// Whether API servers that are started with the webhook kubeconfig of this machine turn away.
+    pub fn webhook_distrusted(&self, is_distrusted: bool) {
+        self.webhook_distrusted.set(i64::from(is_distrusted));
     }
 
     /// A configuration went live at `now`: its digest.
