@@ -215,7 +215,8 @@ async fn an_api_server_that_trusts_somebody_else_is_told() {
     server.trust_again().expect("a client");
     server.review(&fresh(&BOB)).await.expect_err("not the server that it trusts");
     let closed = "herald_connections_closed_total{reason=\"untrusted\"}";
-    until(async || server.metric(closed).await.expect("metrics").is_some()).await;
+    let scrape = async || server.get_plain("metrics", "/metrics").await.expect("an answer").text;
+    until(async || scrape().await.contains(closed)).await;
     let text = server.stderr.text();
     assert!(text.contains("a client does not trust the certificate in force"), "{text}");
 }

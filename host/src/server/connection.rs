@@ -143,12 +143,11 @@ pub(super) async fn serve(
 /// `untrusted` if the peer said that it does not trust our certificate (RFC 8446, "Error Alerts"), as an API server does
 /// that was started with another webhook kubeconfig.
 fn handshake_failure(error: &std::io::Error) -> &'static str {
-    use AlertDescription::{BadCertificate, CertificateExpired, CertificateUnknown, UnknownCA};
-    let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
-    match inner {
-        Some(rustls::Error::AlertReceived(BadCertificate | CertificateExpired | CertificateUnknown | UnknownCA)) => {
-            UNTRUSTED
-        }
+    // The last is what some say of a certificate that another authority of the same name has signed.
+    use AlertDescription::{BadCertificate, CertificateExpired, CertificateUnknown, DecryptError, UnknownCA};
+    let untrusted = [BadCertificate, CertificateExpired, CertificateUnknown, UnknownCA, DecryptError];
+    match error.get_ref().and_then(|inner| inner.downcast_ref()) {
+        Some(rustls::Error::AlertReceived(alert)) if untrusted.contains(alert) => UNTRUSTED,
         _ => "handshake",
     }
 }
