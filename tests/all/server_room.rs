@@ -8,6 +8,7 @@ use std::{
     },
 };
 
+use rcgen::{CertificateParams, Issuer, KeyPair};
 use tests::{
     herald::{self, Server},
     sts::{BOB, Running},
@@ -122,6 +123,92 @@ fn trusted(server: &Server) -> String {
     let data = config["clusters"][0]["cluster"]["certificate-authority-data"].as_str().expect("a text");
     let pem = base64::Engine::decode(&base64::engine::general_purpose::STANDARD, data).expect("base64");
     String::from_utf8(pem).expect("PEM")
+}
+
+/// Days from now, for `rcgen`.
+fn day(days: i64) -> std::time::SystemTime {
+    let span = std::time::Duration::from_secs(days.unsigned_abs() * 24 * 60 * 60);
+    if days < 0 { tests::now() - span } else { tests::now() + span }
+}
+
+/// An authority of a server, with its key, from one day to another.
+fn authority(from: i64, to: i64) -> (CertificateParams, KeyPair, String) {
+    let (key, mut params) = (KeyPair::generate().expect("a key"), CertificateParams::default());
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    params.distinguished_name.push(rcgen::DnType::CommonName, "herald webhook CA");
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Constrained(0));
+    params.key_usages = vec![rcgen::KeyUsagePurpose::KeyCertSign];
+    (params.not_before, params.not_after) = (day(from).into(), day(to).into());
+    let pem = params.self_signed(&key).expect("a certificate").pem();
+    (params, key, pem)
+}
+
+/// A state directory close to the end of its authority, whose successor was made two months ago.
+fn make_old_state(state: &Path) -> (String, String) {
+    let (params, old_key, old) = authority(-3600, 30);
+    let (_, next_key, next) = authority(-60, 3592);
+    let key = KeyPair::generate().expect("a key");
+    let mut leaf = CertificateParams::new(["localhost".to_owned(), "127.0.0.1".to_owned()]).expect("names");
+    (leaf.not_before, leaf.not_after) = (day(-80).into(), day(10).into());
+    let leaf = leaf.signed_by(&key, &Issuer::new(params, &old_key)).expect("a certificate").pem();
+    std::fs::create_dir(state).expect("a folder");
+    for (name, text) in [
+        ("ca.pem", &old),
+        ("ca-key.pem", &old_key.serialize_pem()),
+        ("ca-next.pem", &next),
+        ("ca-next-key.pem", &next_key.serialize_pem()),
+        ("cert.pem", &leaf),
+        ("key.pem", &key.serialize_pem()),
+    ] {
+        std::fs::write(state.join(name), text).expect("a file");
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+        std::fs::set_permissions(state.join(name), mode).expect("a mode");
+    }
+    (old, next)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_authority_hands_over_to_its_successor_without_a_failed_request() {
+    let sts = sts().await;
+    let setup = setup(&sts, &config(""));
+    let (old, next) = make_old_state(&setup.folder().join("state"));
+    let server = Arc::new(setup.start().await.expect("a server"));
+    assert_eq!(server.ca_pem, format!("{old}{next}"), "API servers trust both before anything changes");
+    let (stop, asked) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+    let tasks = load(&server, &stop, &asked);
+    until(async || server.stderr.text().contains("certificate: another one is in force")).await;
+    let so_far = asked.load(Relaxed);
+    until(async || asked.load(Relaxed) > so_far + 8).await;
+    stop.store(true, Relaxed);
+    for task in tasks {
+        task.await.expect("every request was answered");
+    }
+    let file = |name: &str| std::fs::read_to_string(server.folder().join("state").join(name)).ok();
+    assert_eq!(file("ca.pem"), Some(format!("{next}{old}")));
+    assert_eq!((file("ca-next.pem"), file("ca-next-key.pem")), (None, None));
+    // Who trusts the successor alone.
+    let mut server = Arc::into_inner(server).expect("nobody else asks it any more");
+    server.ca_pem = next;
+    server.trust_again().expect("a client");
+    let answer = server.review(&fresh(&BOB)).await.expect("an answer");
+    assert_eq!(answer.username().as_deref(), Some("bob"), "{}", answer.text);
+}
+
+/// A server that is started again under another name.
+#[tokio::test]
+async fn another_name_gets_another_certificate_under_the_same_authority() {
+    let (sts, first) = start("").await;
+    let setup = setup(&sts, &config("  hostname: ip6-localhost"));
+    std::fs::create_dir(setup.folder().join("state")).expect("a folder");
+    let state = first.folder().join("state");
+    for name in ["ca.pem", "ca-key.pem", "cert.pem", "key.pem"] {
+        std::fs::copy(state.join(name), setup.folder().join("state").join(name)).expect("copied");
+    }
+    let server = setup.start().await.expect("a server");
+    assert_ne!(certificate(&server), certificate(&first));
+    assert!(server.url.contains("//ip6-localhost:"), "{}", server.url);
+    assert_eq!(trusted(&server), trusted(&first), "what API servers trust is as it was");
+    assert!(server.stderr.text().contains("certificate: it is for other names"), "{}", server.stderr.text());
 }
 
 #[tokio::test]
