@@ -83,7 +83,7 @@ pub struct Globals {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Map a role or a user, in the aws-auth ConfigMap of a cluster.
+    /// Map a role or a user, in the aws-auth ConfigMap of a cluster, or in a file.
     #[command(subcommand)]
     Add(Late<add::Command>),
     /// Commands of ack-ram-tool that kubeconfigs run.
@@ -101,12 +101,12 @@ enum Command {
     Init(Late<init::Command>),
     /// Put a cluster into your kubeconfig, with `herald token` to log in.
     Kubeconfig(Late<kubeconfig::Command>),
-    /// List what the aws-auth ConfigMap of a cluster maps, in the order in which it is asked.
+    /// List what the aws-auth ConfigMap of a cluster, or a file, maps, in the order in which it is asked.
     List(Late<list::Command>),
     /// Write, build, test, inspect and compile policies.
     #[command(subcommand)]
     Policy(Late<policy::Command>),
-    /// Take the mapping of a role or a user away, in the aws-auth ConfigMap of a cluster.
+    /// Take the mapping of a role or a user away, in the aws-auth ConfigMap of a cluster, or in a file.
     #[command(subcommand)]
     Remove(Late<remove::Command>),
     /// Answer TokenReviews from the Kubernetes API server.

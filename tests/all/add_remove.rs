@@ -221,3 +221,70 @@ async fn under_the_old_name_it_asks_first() {
     run("", "--prompt=false").await.success().expect("there already");
     assert_eq!(kubernetes.writes().len(), 1);
 }
+
+#[tokio::test]
+async fn a_file_is_changed_as_a_cluster_is() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (file, link) = (folder.path().join("aws-auth.yaml"), folder.path().join("link.yaml"));
+    let list: String = NODES.lines().map(|line| format!("    {line}\n")).collect();
+    let head = "# kept in git\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: aws-auth, namespace: kube-system}\ndata:\n  mapRoles: |\n";
+    let text = format!("{head}{list}  # people\n  mapUsers: \"\"\n");
+    std::fs::write(&file, &text).expect("written");
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o640);
+    std::fs::set_permissions(&file, mode).expect("a mode");
+    std::os::unix::fs::symlink("aws-auth.yaml", &link).expect("a link");
+    let path = link.to_str().expect("UTF-8");
+    let run = async |arguments: &[&str]| {
+        herald::run(&[arguments, &["--file", path]].concat(), NONE).await.expect("herald runs")
+    };
+    let told = |text: &str| text.replace(path, "FILE");
+    let add = ["add", "role", "--rolearn", ADMIN, "--username", "admin", "--groups", "system:masters"];
+    let dry = run(&[&add[..], &["--dry-run"]].concat()).await.success().expect("a diff");
+    expect![[r#"
+        --- FILE
+        +++ FILE
+        @@ -9,5 +9,9 @@
+               username: system:node:{{SessionName}}
+               groups: [system:bootstrappers, system:nodes]   # both
+               team: platform
+        +    - rolearn: arn:aws:iam::123456789012:role/Admin
+        +      username: admin
+        +      groups:
+        +      - system:masters
+           # people
+           mapUsers: ""
+    "#]]
+    .assert_eq(&told(&dry.stdout));
+    assert_eq!(std::fs::read_to_string(&file).expect("a file"), text);
+    let added = run(&add).await.success().expect("added");
+    assert_eq!(told(&added.stdout), format!("FILE: {ADMIN} now gives admin [system:masters]\n"));
+    let about = std::fs::metadata(&file).expect("a file");
+    assert_eq!(std::os::unix::fs::PermissionsExt::mode(&about.permissions()) & 0o777, 0o640);
+    assert!(std::fs::symlink_metadata(&link).expect("a link").is_symlink());
+    assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), 2, "nothing is left behind");
+
+    let last = run(&["remove", "role", "--rolearn", ADMIN]).await;
+    assert!(complaint(&last).contains("afterwards nobody gets `system:masters`"), "{}", last.stderr);
+    let listed = run(&["list", "-o", "json"]).await.success().expect("a list").stdout;
+    let listed: Value = serde_json::from_str(&listed).expect("JSON");
+    assert_eq!((&listed["file"], &listed["entries"][1]["principal"]), (&path.into(), &ADMIN.into()), "{listed}");
+    assert_eq!(listed.get("namespace"), None);
+    let user = ["add", "user", "--userarn", "arn:aws:iam::123456789012:user/bob", "--username", "bob"];
+    run(&user).await.success().expect("a user in an empty list");
+    let after = std::fs::read_to_string(&file).expect("a file");
+    let bob = "  mapUsers: |\n    - userarn: arn:aws:iam::123456789012:user/bob\n      username: bob\n";
+    assert!(after.starts_with(&format!("{head}{list}")) && after.ends_with(&format!("  # people\n{bob}")), "{after}");
+    run(&["remove", "role", "--rolearn", ADMIN, "--force"]).await.success().expect("removed");
+
+    let both = run(&[&add[..], &["--context", "x"]].concat()).await;
+    assert_eq!(both.code, Some(2), "{}", both.stderr);
+    let nowhere = herald::run(&["list", "--file", "/nowhere/x.yaml"], NONE).await.expect("herald runs");
+    assert!(complaint(&nowhere).contains("/nowhere/x.yaml cannot be read"), "{}", nowhere.stderr);
+    let config = folder.path().join("herald.yaml");
+    std::fs::write(&config, "clusterID: c\nserver:\n  backendMode: [MountedFile]\n").expect("written");
+    let config = config.to_str().expect("UTF-8");
+    let into = herald::run(&[&add[..], &["--file", config]].concat(), NONE).await.expect("herald runs");
+    into.success().expect("added");
+    let checked = herald::run(&["check-config", config], NONE).await.expect("herald runs");
+    checked.success().expect("a good configuration");
+}

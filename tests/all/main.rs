@@ -17,6 +17,7 @@ mod hostile_policies;
 mod lifecycle;
 mod login;
 mod mapping_status;
+mod memory;
 mod nodes;
 mod policies;
 mod policy_authors;

@@ -108,3 +108,39 @@ async fn whoever_does_not_want_it_has_none_of_it() {
     silent.stop().await.expect("an end");
     assert_eq!(kubernetes.writes().len(), writes);
 }
+
+#[tokio::test]
+async fn a_source_that_is_dropped_gives_its_lease_back() {
+    let (kubernetes, sts) = (Kubernetes::start().await.expect("a fake"), sts().await);
+    kubernetes.put_identity("bob", BOB.arn, "bob", &[]);
+    let server = start(&sts, &kubernetes, "").await;
+    until(async || condition(&kubernetes, "bob")["status"] == "True").await;
+    let writes = "herald_status_writes_total{source=\"CRD\",result=\"ok\"}";
+    assert_eq!(server.metric(writes).await.expect("metrics"), Some(1.0));
+    assert!(holder(&kubernetes).is_some());
+    server.configure(&format!("clusterID: {CLUSTER}\nserver:\n  backendMode: [MountedFile]\n")).expect("written");
+    until(async || holder(&kubernetes).is_none()).await;
+    // And takes it again when it is back.
+    let config = format!("clusterID: {CLUSTER}\nserver:\n  backendMode: [CRD]\n");
+    server.configure(&config).expect("written");
+    until(async || holder(&kubernetes).is_some()).await;
+    // Without its status.
+    server.configure(&format!("{config}  identityMappingStatus: false\n")).expect("written");
+    until(async || holder(&kubernetes).is_none()).await;
+    assert_eq!(name(&server, &BOB).await.as_deref(), Some("bob"));
+}
+
+#[tokio::test]
+async fn writes_that_fail_are_counted_by_their_reason() {
+    let (kubernetes, sts) = (Kubernetes::start().await.expect("a fake"), sts().await);
+    kubernetes.forbid("patch", Kind::Identity);
+    kubernetes.put_identity("bob", BOB.arn, "bob", &[]);
+    let server = start(&sts, &kubernetes, "").await;
+    until(async || {
+        let text = server.get_plain("metrics", "/metrics").await.expect("an answer").text;
+        text.lines().any(|line| {
+            line.starts_with("herald_status_writes_total{source=\"CRD\",result=\"") && !line.contains("result=\"ok\"")
+        })
+    })
+    .await;
+}

@@ -118,6 +118,44 @@ async fn deletion_takes_away_at_once_and_a_map_that_is_not_there_maps_nobody() {
 }
 
 #[tokio::test]
+async fn a_map_that_loses_all_its_nodes_or_administrators_is_an_alarm() {
+    let kubernetes = Kubernetes::start().await.expect("a fake");
+    let nodes = "- rolearn: arn:aws:iam::123456789012:role/Nodes\n  username: system:node:{{SessionName}}\n  groups: [system:nodes]\n";
+    let admin = "- {rolearn: 'arn:aws:iam::123456789012:role/Admins', username: admin, groups: ['system:masters']}\n";
+    kubernetes.put_aws_auth(&format!("{nodes}{admin}{DEVELOPERS}"), "");
+    let (_sts, server) = start(&kubernetes, "EKSConfigMap").await;
+    let metric = async |name: &str, whom: &str| {
+        let series = format!("herald_source_{name}{{source=\"EKSConfigMap\",whom=\"{whom}\"}}");
+        server.metric(&series).await.expect("metrics")
+    };
+    let alarms = || {
+        let text = server.stderr.text();
+        let lines = text.lines().filter(|line| line.contains("reason=mappings_lost"));
+        lines.map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(metric("vital_entries", "nodes").await, Some(1.0));
+    // Another tool writes the map anew, from what it knows.
+    kubernetes.put_aws_auth(&format!("{admin}{DEVELOPERS}"), "");
+    until(async || metric("losses_total", "nodes").await == Some(1.0)).await;
+    assert_eq!((metric("vital_entries", "nodes").await, metric("vital_entries", "administrators").await), (Some(0.0), Some(1.0)));
+    let told = alarms();
+    assert!(told.len() == 1 && told[0].contains("level=error") && told[0].contains("whom=nodes"), "{told:?}");
+    assert!(told[0].contains("resource_version="), "it can be found in Kubernetes' audit log: {told:?}");
+    assert_eq!(name(&server, &ALICE).await, "dev:alice", "who is still written down goes on");
+    // A typo is no loss: the last good document stays.
+    kubernetes.put_aws_auth("- {", "");
+    until(async || log_has(&server, &["the last good one stays"])).await;
+    assert_eq!(metric("vital_entries", "administrators").await, Some(1.0));
+    kubernetes.put_aws_auth(&format!("{nodes}{admin}"), "");
+    until(async || metric("vital_entries", "nodes").await == Some(1.0)).await;
+    kubernetes.delete_aws_auth();
+    until(async || metric("losses_total", "administrators").await == Some(1.0)).await;
+    let told = alarms();
+    assert!(told.len() == 2 && told[1].contains("whom=\"administrators, nodes\""), "{told:?}");
+    assert_eq!(metric("losses_total", "nodes").await, Some(2.0));
+}
+
+#[tokio::test]
 async fn what_was_deleted_while_nobody_watched_is_gone_after_the_outage() {
     let kubernetes = Kubernetes::start().await.expect("a fake");
     kubernetes.put_aws_auth(DEVELOPERS, "");

@@ -10,6 +10,7 @@
 //! Nothing here is in the shipped binary, and nothing here talks to anything but loopback.
 
 pub mod acs3;
+pub mod cgroup;
 pub mod ec2;
 pub mod herald;
 pub mod kubernetes;

@@ -1,4 +1,4 @@
-//! `herald add`: maps a role or a user in the aws-auth ConfigMap of a cluster.
+//! `herald add`: maps a role or a user in the aws-auth ConfigMap of a cluster, or in a file.
 //!
 //! What would be left out when it is read is refused here, by the same checks. What stands in the ConfigMap besides
 //! stays as it is written.
@@ -17,7 +17,7 @@ use super::{
 };
 use crate::config::edit::{Addition, NewEntry, Principal};
 
-/// Map a role or a user, in the aws-auth ConfigMap of a cluster.
+/// Map a role or a user, in the aws-auth ConfigMap of a cluster, or in a file.
 #[derive(clap::Subcommand, Debug)]
 pub enum Command {
     /// Map a role, or everybody of a permission set in one account.

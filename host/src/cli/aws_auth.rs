@@ -1,10 +1,11 @@
-//! Changes of the aws-auth ConfigMap: read, planned, shown, written if nobody else was faster.
+//! Changes of the aws-auth ConfigMap, or of a file with mappings: read, planned, shown, written if nobody else was faster.
 //!
 //! A write is a merge patch of one key that names the version it was planned for; when another write came first, all
 //! is read and planned anew. Failure rule: nothing is written, or all of it.
 
 use std::{
     io::{BufRead as _, BufReader, Read, Write},
+    path::{Path, PathBuf},
     process::ExitCode,
     time::Duration,
 };
@@ -25,11 +26,16 @@ use crate::{
     },
 };
 
-/// Which ConfigMap, and how it is changed.
+mod on_disk;
+
+/// Which ConfigMap, or which file, and how it is changed.
 #[derive(clap::Args, Clone, Debug)]
 pub(super) struct Target {
     #[command(flatten)]
     pub(super) cluster: Cluster,
+    /// Change a file, and no cluster: the manifest of an aws-auth ConfigMap, or a configuration of Herald's.
+    #[arg(long, value_name = "FILE", conflicts_with_all = CLUSTER_OPTIONS)]
+    pub(super) file: Option<PathBuf>,
     /// Namespace of the ConfigMap.
     #[arg(long, default_value = "kube-system")]
     pub(super) namespace: String,
@@ -63,6 +69,8 @@ struct Found {
     version: Option<String>,
 }
 
+/// Options that a file has no use for.
+pub(super) const CLUSTER_OPTIONS: [&str; 5] = ["kubeconfig", "context", "master", "namespace", "name"];
 /// Most attempts while others write too.
 const ATTEMPTS: u32 = 5;
 /// The wait before the second attempt; each further one is longer by as much.
@@ -88,6 +96,9 @@ impl Target {
     ) -> anyhow::Result<ExitCode> {
         let mut stdin = BufReader::new(stdin);
         let prompt = self.prompt.unwrap_or_else(|| name.is_old());
+        if let Some(file) = &self.file {
+            return self.change_file(file, prompt, &mut stdin, plan, out);
+        }
         cluster::run(async {
             let client = self.cluster.client().await?;
             let mut shown = None;
@@ -100,12 +111,12 @@ impl Target {
                         return Ok(ExitCode::SUCCESS);
                     }
                 };
-                for remark in edit.remarks.iter().filter(|_| attempt == 1) {
-                    eprintln!("{}[{}]: {}", remark.severity, remark.id, Plain(&remark.text()));
+                if attempt == 1 {
+                    remark(&edit);
                 }
                 let asked_for = shown.as_ref() == Some(&edit);
                 if (self.dry_run || prompt) && !asked_for {
-                    write_diff(&self.title(), &edit, out)?;
+                    write_diff(&format!("{} {}", self.title(), edit.key), (&edit.before, &edit.after), out)?;
                 }
                 if self.dry_run {
                     return Ok(ExitCode::SUCCESS);
@@ -130,12 +141,50 @@ impl Target {
         })
     }
 
-    /// What the ConfigMap holds; `None` if there is none.
+    /// The same with a file, which is replaced whole, its mode and owner kept.
+    fn change_file(
+        &self,
+        file: &Path,
+        prompt: bool,
+        stdin: &mut impl BufReadLine,
+        plan: impl Fn(&AuthMap) -> anyhow::Result<Plan>,
+        out: &mut impl Write,
+    ) -> anyhow::Result<ExitCode> {
+        let title = self.title();
+        let found = on_disk::read(file)?;
+        let (edit, words) = match plan(&found.map)? {
+            Plan::Change(edit, words) => (edit, words),
+            Plan::Nothing(why) => {
+                writeln!(out, "{title}: {}", Plain(&why))?;
+                return Ok(ExitCode::SUCCESS);
+            }
+        };
+        remark(&edit);
+        let after = found.with(&edit).with_context(|| format!("{title} is not changed"))?;
+        if self.dry_run || prompt {
+            write_diff(&title, (found.text(), &after), out)?;
+        }
+        if self.dry_run {
+            return Ok(ExitCode::SUCCESS);
+        }
+        if prompt && !agreed(stdin, out)? {
+            writeln!(out, "cancelled")?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        on_disk::replace(file, found.text(), &after).with_context(|| format!("{title} is not changed"))?;
+        writeln!(out, "{title}: {}", Plain(&words))?;
+        Ok(ExitCode::SUCCESS)
+    }
+
+    /// What the ConfigMap or the file holds; `None` if there is no such ConfigMap.
     ///
     /// # Errors
     ///
-    /// When the cluster does not let it be read.
+    /// When it cannot be read.
     pub(super) fn look(&self) -> anyhow::Result<Option<AuthMap>> {
+        if let Some(file) = &self.file {
+            return Ok(Some(on_disk::read(file)?.map));
+        }
         cluster::run(async {
             let found = self.read(&self.cluster.client().await?).await?;
             Ok(found.version.is_some().then_some(found.map))
@@ -144,6 +193,9 @@ impl Target {
 
     /// Its name in messages.
     pub(super) fn title(&self) -> String {
+        if let Some(file) = &self.file {
+            return file.display().to_string();
+        }
         format!("{}/{}", self.namespace, self.name)
     }
 
@@ -188,6 +240,13 @@ impl Target {
     }
 }
 
+/// What there is to say about an entry that is in force all the same.
+fn remark(edit: &Edit) {
+    for remark in &edit.remarks {
+        eprintln!("{}[{}]: {}", remark.severity, remark.id, Plain(&remark.text()));
+    }
+}
+
 fn agreed(stdin: &mut impl BufReadLine, out: &mut impl Write) -> anyhow::Result<bool> {
     write!(out, "write this? (y/n) ")?;
     out.flush()?;
@@ -211,8 +270,8 @@ impl<R: Read> BufReadLine for BufReader<R> {
 }
 
 /// The lines that differ, with a few around them, in the form of `diff -u`.
-fn write_diff(title: &str, edit: &Edit, out: &mut impl Write) -> std::io::Result<()> {
-    let (old, new): (Vec<&str>, Vec<&str>) = (edit.before.lines().collect(), edit.after.lines().collect());
+fn write_diff(title: &str, (before, after): (&str, &str), out: &mut impl Write) -> std::io::Result<()> {
+    let (old, new): (Vec<&str>, Vec<&str>) = (before.lines().collect(), after.lines().collect());
     let head = std::iter::zip(&old, &new).take_while(|(old, new)| old == new).count();
     let most = old.len().min(new.len()) - head;
     let tail = std::iter::zip(old.iter().rev(), new.iter().rev()).take(most).take_while(|(old, new)| old == new);
@@ -221,8 +280,7 @@ fn write_diff(title: &str, edit: &Edit, out: &mut impl Write) -> std::io::Result
     let first = head.saturating_sub(AROUND);
     let last = (old_end + AROUND).min(old.len());
     let count = |end: usize| end - first + last - old_end;
-    let key = edit.key;
-    writeln!(out, "--- {title} {key}\n+++ {title} {key}")?;
+    writeln!(out, "--- {title}\n+++ {title}")?;
     writeln!(out, "@@ -{},{} +{},{} @@", first + 1, count(old_end), first + 1, count(new_end))?;
     let groups =
         [(' ', &old[first..head]), ('-', &old[head..old_end]), ('+', &new[head..new_end]), (' ', &old[old_end..last])];
@@ -301,10 +359,8 @@ mod tests {
     fn diffs() {
         #[track_caller]
         fn check(before: &str, after: &str, expected: &Expect) {
-            let edit =
-                Edit { key: "mapRoles", before: before.to_owned(), after: after.to_owned(), remarks: Vec::new() };
             let mut out = Vec::new();
-            write_diff("ns/name", &edit, &mut out).expect("written");
+            write_diff("ns/name mapRoles", (before, after), &mut out).expect("written");
             expected.assert_eq(&String::from_utf8(out).expect("text"));
         }
         check(

@@ -25,7 +25,7 @@ mod text;
 ///
 /// Files are Herald's configurations, and manifests as `kubectl get -o yaml` prints them: aws-auth ConfigMaps,
 /// IAMIdentityMappings, and ConfigMaps that hold a configuration. Policies that a configuration names are loaded
-/// too. With --cluster, what maps callers in a cluster is checked with them: lines are those within an object's text or
+/// too; and where its webhook kubeconfig and its certificate are on this machine, they are compared. With --cluster, what maps callers in a cluster is checked with them: lines are those within an object's text or
 /// `spec`, and the object is named. Nothing is written, and no cloud is asked.
 #[derive(clap::Args, Debug)]
 #[command(after_help = AFTER_HELP)]
@@ -171,6 +171,7 @@ impl Command {
         if !self.no_policies {
             files.iter_mut().for_each(CheckedFile::try_policies);
         }
+        files.iter_mut().for_each(|file| file.try_webhook(super::now()));
         let nobody = lockout::check(&files, &Administrators(self.admin_groups.clone()));
         for (file, finding) in nobody {
             files[file].findings.push(finding);

@@ -1,22 +1,25 @@
-//! `herald list`: what the aws-auth ConfigMap of a cluster maps, in the order in which it is asked.
+//! `herald list`: what the aws-auth ConfigMap of a cluster, or a file, maps, in the order in which it is asked.
 
-use std::{io::Write, process::ExitCode};
+use std::{io::Write, path::PathBuf, process::ExitCode};
 
 use serde::Serialize;
 
 use super::{cluster::Cluster, verify::Plain};
 use crate::{
-    cli::aws_auth::Target,
+    cli::aws_auth::{CLUSTER_OPTIONS, Target},
     config::{Finding, edit::Listed},
 };
 
-/// List what the aws-auth ConfigMap of a cluster maps, in the order in which it is asked.
+/// List what the aws-auth ConfigMap of a cluster, or a file, maps, in the order in which it is asked.
 ///
 /// Entries for roles come before entries for users, and accounts last: the first that names a caller counts.
-#[derive(clap::Args, Debug)]
+#[derive(clap::Args, Clone, Debug)]
 pub struct Command {
     #[command(flatten)]
     cluster: Cluster,
+    /// List what a file maps, and no cluster: the manifest of an aws-auth ConfigMap, or a configuration of Herald's.
+    #[arg(long, value_name = "FILE", conflicts_with_all = CLUSTER_OPTIONS)]
+    file: Option<PathBuf>,
     /// Namespace of the ConfigMap.
     #[arg(long, default_value = "kube-system")]
     namespace: String,
@@ -41,8 +44,12 @@ pub enum Output {
 /// What `-o json` prints.
 #[derive(Serialize)]
 struct Report {
-    namespace: String,
-    name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file: Option<PathBuf>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    namespace: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
     exists: bool,
     entries: Vec<Listed>,
     errors: Vec<String>,
@@ -55,17 +62,18 @@ impl Command {
     ///
     /// # Errors
     ///
-    /// When the cluster does not let it be read.
+    /// When it cannot be read.
     pub fn run(&self, out: &mut impl Write) -> anyhow::Result<ExitCode> {
-        let Self { cluster, namespace, name, .. } = self;
-        let (cluster, namespace, name) = (cluster.clone(), namespace.clone(), name.clone());
-        let target = Target { cluster, namespace, name, dry_run: true, prompt: None };
+        let Self { cluster, file, namespace, name, .. } = self.clone();
+        let target = Target { cluster, file, namespace, name, dry_run: true, prompt: None };
         let map = target.look()?;
         let exists = map.is_some();
         let (entries, unread) = map.unwrap_or_default().listed();
         let errors: Vec<String> = unread.iter().map(Finding::to_string).collect();
         let code = if errors.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
-        let report = Report { namespace: self.namespace.clone(), name: self.name.clone(), exists, entries, errors };
+        let of_cluster = |text: &String| Some(text.clone()).filter(|_| self.file.is_none());
+        let (namespace, name) = (of_cluster(&self.namespace), of_cluster(&self.name));
+        let report = Report { file: self.file.clone(), namespace, name, exists, entries, errors };
         match self.output {
             Output::Json => {
                 serde_json::to_writer_pretty(&mut *out, &report)?;

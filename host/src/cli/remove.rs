@@ -1,4 +1,4 @@
-//! `herald remove`: takes the mapping of a role or a user away, in the aws-auth ConfigMap of a cluster.
+//! `herald remove`: takes the mapping of a role or a user away, in the aws-auth ConfigMap of a cluster, or in a file.
 //!
 //! The last mapping that lets administrators in, or nodes, stays unless it is forced: judged as `herald check-config`
 //! judges the ConfigMap. The same holds for `herald add --replace`.
@@ -20,7 +20,7 @@ use crate::config::{
     lockout::{self, Administrators},
 };
 
-/// Take the mapping of a role or a user away, in the aws-auth ConfigMap of a cluster.
+/// Take the mapping of a role or a user away, in the aws-auth ConfigMap of a cluster, or in a file.
 #[derive(clap::Subcommand, Debug)]
 pub enum Command {
     /// Take the mapping of a role or of a permission set away.

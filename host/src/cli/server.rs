@@ -208,7 +208,7 @@ async fn prepare(
         config.port = address.port();
         keeper.set_port(address.port());
     }
-    keeper.write_kubeconfig()?;
+    keeper.write_kubeconfig(now)?;
     announce(&config, name, &keeper);
     Ok((keeper, listener, config))
 }

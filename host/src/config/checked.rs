@@ -1,6 +1,6 @@
 //! Checked: a file as `herald check-config` sees it, with all there is to say about it.
 
-use std::path::Path;
+use std::{path::Path, time::SystemTime};
 
 use super::{
     Config, ConfigError,
@@ -9,6 +9,7 @@ use super::{
     manifest, read_text,
     remark::{Census, LeftOut},
 };
+use crate::server::certificate::trust;
 
 /// A file as far as it can be read, and everything there is to say about it.
 #[derive(Debug)]
@@ -99,6 +100,23 @@ impl CheckedFile {
             self.findings.push(Finding { refuses: true, severity: Severity::Error, path, ..finding });
         }
         self.findings.sort_by_key(|finding| finding.at);
+    }
+}
+
+impl CheckedFile {
+    /// Whether an API server that was started with the webhook kubeconfig of its configuration would trust the
+    /// certificate in its state directory at `now`, if both are on this machine. Blocks.
+    pub fn try_webhook(&mut self, now: SystemTime) {
+        let [part] = self.parts.as_slice() else { return };
+        if self.is_manifest || part.refusal.is_some() {
+            return;
+        }
+        let server = &part.config.server;
+        let Some(distrust) = trust::of_config(server, now) else { return };
+        let what = format!("{}: {distrust}", server.generate_kubeconfig.display());
+        let problem = Problem::new(TOP, what).id(CheckId::WebhookTrust).under("generateKubeconfig", TOP);
+        let finding = Finding::error(problem.under("server", TOP));
+        self.findings.push(Finding { severity: Severity::Warning, ..finding });
     }
 }
 

@@ -15,11 +15,13 @@ use super::{
 };
 use crate::mapping::rule::Rule;
 
+mod file;
 mod listed;
 mod new_entry;
 mod text;
 mod verify;
 
+pub use file::MapFile;
 pub use listed::Listed;
 use new_entry::to_yaml;
 pub use new_entry::{NewEntry, Principal};
@@ -84,7 +86,7 @@ pub enum EditError {
         what: String,
     },
     /// No cut would leave the other entries alone.
-    #[error("{0} is written in a way that cannot be changed without touching other entries: use `kubectl edit`")]
+    #[error("{0} is written in a way that cannot be changed without touching other entries: change it by hand, as with `kubectl edit`")]
     Unsafe(&'static str),
 }
 

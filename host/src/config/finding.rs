@@ -143,6 +143,8 @@ checks! {
     UnknownKind = "unknown-kind";
     /// A file cannot be read.
     Unreadable = "unreadable";
+    /// An API server that is started with the webhook kubeconfig on this machine would not trust Herald's certificate.
+    WebhookTrust = "webhook-trust";
     /// An ARN holds a wildcard.
     WildcardArn = "wildcard-arn";
     /// A principal is of a partition whose tokens are not accepted.

@@ -1,7 +1,9 @@
 //! Lock-out: whether what is in force lets an administrator in, and nodes.
 //!
 //! Judged over all files of one check together, and not at all where one of them could not be read: who is not
-//! read may be in it.
+//! read may be in it. While Herald runs, [`Vital`] tells when a source has lost all of them at once.
+
+use std::time::SystemTime;
 
 use super::{
     Checked, CheckedFile, Config, Source,
@@ -9,11 +11,26 @@ use super::{
     finding::{CheckId, Finding, Severity},
     remark::{MASTERS, NODE_NAME, NODES},
 };
-use crate::{mapping::rule::Rule, policy::Kind};
+use crate::{
+    mapping::rule::{Rule, Rules},
+    policy::Kind,
+};
 
 /// The groups of administrators: those the operator names, or else the one of Kubernetes.
 #[derive(Clone, Debug, Default)]
 pub struct Administrators(pub Vec<String>);
+
+/// Those without whom a cluster is lost.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Vital {
+    /// Members of `system:masters`.
+    Administrators,
+    /// Nodes.
+    Nodes,
+}
+
+/// The label of log lines about a source that lets none of them in any more.
+pub(super) const LOST: &str = "mappings_lost";
 
 /// What `files` leave open, each with the file that it is about.
 #[must_use]
@@ -74,8 +91,7 @@ impl Standing<'_> {
 
     /// Nodes: who lets them in otherwise (certificates, another source) has no object that maps people alone.
     fn nodes(&self) -> Option<(usize, Finding)> {
-        let node = |rule: &Rule| rule.gives(NODES) && rule.username.literal_head().starts_with(NODE_NAME);
-        if self.anybody(node) {
+        if self.anybody(|rule| Vital::Nodes.is_let_in_by(rule)) {
             return None;
         }
         if let Some((file, at)) = self.lost(&[NODES.to_owned()]) {
@@ -100,6 +116,33 @@ impl Standing<'_> {
         let mut all = parts.flat_map(|(index, part)| part.left_out.iter().map(move |entry| (index, entry)));
         let found = all.find(|(_, entry)| entry.groups.iter().any(|group| groups.contains(group)));
         found.map(|(index, entry)| (index, entry.at))
+    }
+}
+
+// === impl Vital ===
+
+impl Vital {
+    pub(super) const ALL: [Self; 2] = [Self::Administrators, Self::Nodes];
+
+    /// The word for logs and metrics.
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Administrators => "administrators",
+            Self::Nodes => "nodes",
+        }
+    }
+
+    /// How many of `rules` let them in at `now`.
+    pub(super) fn count(self, rules: &Rules, now: SystemTime) -> usize {
+        let counts = |rule: &&Rule| self.is_let_in_by(rule) && rule.not_after().is_none_or(|end| now < end);
+        rules.every().filter(counts).count()
+    }
+
+    fn is_let_in_by(self, rule: &Rule) -> bool {
+        match self {
+            Self::Administrators => rule.gives(MASTERS),
+            Self::Nodes => rule.gives(NODES) && rule.username.literal_head().starts_with(NODE_NAME),
+        }
     }
 }
 

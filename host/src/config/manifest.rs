@@ -86,7 +86,7 @@ pub(super) fn check(file: &Path, text: String) -> CheckedFile {
 
 /// Each document of `text`, behind as many empty lines as stand before it. Its lines cannot start with `---`
 /// (YAML 1.2.2, "Document Markers"), so that no parser is needed to tell them apart.
-fn documents(text: &str) -> Vec<String> {
+pub(super) fn documents(text: &str) -> Vec<String> {
     let mut documents = vec![String::new()];
     for (line, piece) in text.split_inclusive('\n').enumerate() {
         let marker =
@@ -110,7 +110,7 @@ fn is_content(line: &str) -> bool {
     !line.is_empty() && !line.starts_with(['#', '%']) && line != "---"
 }
 
-fn is_object(root: &Node) -> bool {
+pub(super) fn is_object(root: &Node) -> bool {
     let Value::Map(entries) = &root.value else { return false };
     ["apiVersion", "kind"].iter().all(|key| exact(entries, key).is_some())
 }
@@ -119,7 +119,7 @@ fn exact<'n>(entries: &'n [(Key, Node)], key: &str) -> Option<&'n Node> {
     entries.iter().find(|(other, _)| *other.text == *key).map(|(_, node)| node)
 }
 
-fn is_configuration(root: &Node) -> bool {
+pub(super) fn is_configuration(root: &Node) -> bool {
     matches!(&root.value, Value::Map(entries) if ["clusterID", "server"].iter().any(|key| value(entries, key).is_some()))
 }
 

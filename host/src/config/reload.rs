@@ -20,8 +20,9 @@ use tokio::{
 use super::{
     Config, ConfigError, Loaded, Shared,
     files::{Stamp, Watcher},
+    lockout::{LOST, Vital},
 };
-use crate::{authenticator::Authenticator, observe::Metrics};
+use crate::{authenticator::Authenticator, mapping::mounted_file::NAME as MOUNTED_FILE, observe::Metrics};
 
 /// Keeps an authenticator in step with its configuration file, until it is dropped.
 pub struct Reloader {
@@ -178,6 +179,7 @@ impl Worker {
         }
         loaded.log();
         self.warn_of_restart(&loaded.config);
+        self.warn_of_loss(&loaded.config);
         self.current.store(Arc::new(next));
         if let Some(written) = loaded.config.backend_mode_written
             && self.config.backend_mode_written != Some(written)
@@ -195,6 +197,18 @@ impl Worker {
     fn warn_of_restart(&self, next: &Config) {
         if next.server != self.config.server || next.observe != self.config.observe {
             tracing::warn!("configuration: changes of the listener and of the audit log wait for a restart");
+        }
+    }
+
+    /// As of a source that is followed.
+    fn warn_of_loss(&self, next: &Config) {
+        let (now, source) = ((self.clock)(), MOUNTED_FILE);
+        for vital in Vital::ALL {
+            if vital.count(&self.config.rules, now) > 0 && vital.count(&next.rules, now) == 0 {
+                let (whom, reason, generation) = (vital.word(), LOST, &next.generation);
+                tracing::error!(source, reason, whom, generation, "nobody of them is let in by this source any more");
+                self.metrics().source_lost(source, whom);
+            }
         }
     }
 

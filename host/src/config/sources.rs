@@ -206,16 +206,17 @@ impl Place {
             Self::Identities { access, target, status: true, .. } => {
                 let (sender, verdicts) = tokio::sync::watch::channel(status::Verdicts::default());
                 let writer = status::Writer::new(
+                    (name, Arc::clone(metrics)),
                     access.clone(),
                     (target, identity_mapping::lease(target)),
                     clock,
                     verdicts,
                     stopping.0.subscribe(),
                 );
-                tokio::spawn(async move {
-                    let tell = |verdicts| drop(sender.send_replace(Arc::new(verdicts)));
-                    tokio::join!(follow_identities(access, target, keeper, tell), writer.run());
-                })
+                // It ends by itself, once nobody tells it verdicts any more: it may have a lease to give back.
+                tokio::spawn(writer.run());
+                let tell = move |verdicts| drop(sender.send_replace(Arc::new(verdicts)));
+                tokio::spawn(follow_identities(access, target, keeper, tell))
             }
         };
         Running { live, place: self, task }

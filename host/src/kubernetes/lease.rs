@@ -112,7 +112,9 @@ impl Elector {
             return Ok(());
         }
         let Some(lease) = client.get(&self.place()).await? else { return Ok(()) };
-        if lease["spec"]["holderIdentity"] != self.identity.as_str() {
+        let is_as_seen = self.observed.as_ref().is_some_and(|(seen, _)| *seen == lease["spec"]);
+        // Renewed since: by this process's next part in the election, which has the same identity.
+        if lease["spec"]["holderIdentity"] != self.identity.as_str() || !is_as_seen {
             return Ok(());
         }
         // A duration has to be above 0.

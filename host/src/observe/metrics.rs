@@ -71,9 +71,13 @@ pub struct Metrics {
     source_failures: Family<SourceFailure, Counter>,
     source_last_sync_time: Family<Source, Gauge<f64, AtomicU64>>,
     source_left_out: Family<Source, Gauge>,
+    source_losses: Family<Vital, Counter>,
+    source_vital_entries: Family<Vital, Gauge>,
+    status_writes: Family<StatusWrite, Counter>,
     sts_cache: Family<CacheResult, Counter>,
     sts_request_seconds: Family<Region, Histogram, fn() -> Histogram>,
     sts_requests: Family<StsRequest, Counter>,
+    webhook_distrusted: Gauge,
     /// Under the names of aws-iam-authenticator, if the operator wants them.
     old: Option<Old>,
 }
@@ -139,9 +143,21 @@ struct SourceFailure {
 }
 
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct StatusWrite {
+    source: &'static str,
+    result: &'static str,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
 struct StsRequest {
     region: Name,
     result: &'static str,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct Vital {
+    source: &'static str,
+    whom: &'static str,
 }
 
 /// A label value of the operator's, shared instead of copied.
@@ -192,9 +208,13 @@ impl Metrics {
             source_failures: Family::default(),
             source_last_sync_time: Family::default(),
             source_left_out: Family::default(),
+            source_losses: Family::default(),
+            source_vital_entries: Family::default(),
+            status_writes: Family::default(),
             sts_cache: Family::default(),
             sts_request_seconds: Family::new_with_constructor(|| Histogram::new(LOGIN_BUCKETS)),
             sts_requests: Family::default(),
+            webhook_distrusted: Gauge::default(),
             old: None,
         };
         metrics.register();
@@ -272,6 +292,17 @@ impl Metrics {
             "Entries and documents of a live source that are wrong and so not in force",
             self.source_left_out.clone(),
         );
+        own.register(
+            "source_losses",
+            "Changes of a live source that left none of its administrators, or none of its nodes",
+            self.source_losses.clone(),
+        );
+        own.register(
+            "source_vital_entries",
+            "Entries of a live source that let administrators in, or nodes",
+            self.source_vital_entries.clone(),
+        );
+        own.register("status_writes", "Statuses of mappings written, or not", self.status_writes.clone());
         own.register("sts_cache", "Look-ups among verified callers", self.sts_cache.clone());
         own.register("sts_requests", "Requests to STS", self.sts_requests.clone());
         own.register_with_unit(
@@ -279,6 +310,11 @@ impl Metrics {
             "Time of one STS request",
             Unit::Seconds,
             self.sts_request_seconds.clone(),
+        );
+        own.register(
+            "webhook_kubeconfig_distrusted",
+            "1 if the webhook kubeconfig on this machine does not trust the certificate in force",
+            self.webhook_distrusted.clone(),
         );
     }
 
@@ -387,6 +423,11 @@ impl Metrics {
         self.certificate_end.set(since.as_secs_f64());
     }
 
+    /// Whether API servers that are started with the webhook kubeconfig of this machine turn away.
+    pub fn webhook_distrusted(&self, is_distrusted: bool) {
+        self.webhook_distrusted.set(i64::from(is_distrusted));
+    }
+
     /// A configuration went live at `now`: its digest.
     pub fn config_loaded(&self, generation: &str, now: SystemTime) {
         let since = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
@@ -408,6 +449,23 @@ impl Metrics {
         self.source_left_out.get_or_create(&Source { source }).set(gauge(left_out));
     }
 
+    /// So many entries of a live source let in `administrators`, or `nodes`.
+    pub fn source_vital(&self, source: &'static str, whom: &'static str, entries: usize) {
+        let entries = i64::try_from(entries).unwrap_or(i64::MAX);
+        self.source_vital_entries.get_or_create(&Vital { source, whom }).set(entries);
+    }
+
+    /// A live source had some of them, and has none now.
+    pub fn source_lost(&self, source: &'static str, whom: &'static str) {
+        self.source_losses.get_or_create(&Vital { source, whom }).inc();
+    }
+
+    /// The status of one mapping was to be written: `ok`, `changed` (there is a newer version of it), `gone`, or the
+    /// reason of a failure.
+    pub fn status_write(&self, source: &'static str, result: &'static str) {
+        self.status_writes.get_or_create(&StatusWrite { source, result }).inc();
+    }
+
     /// A live source was seen at `now`, and what was seen is in force.
     pub fn source_in_step(&self, source: &'static str, now: SystemTime) {
         let since = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
@@ -419,6 +477,9 @@ impl Metrics {
         self.source_entries.remove(&Source { source });
         self.source_last_sync_time.remove(&Source { source });
         self.source_left_out.remove(&Source { source });
+        for whom in ["administrators", "nodes"] {
+            self.source_vital_entries.remove(&Vital { source, whom });
+        }
     }
 
     /// A live source could not be read: its reason label.
@@ -440,7 +501,7 @@ impl Metrics {
     }
 
     /// A connection ended before its peer closed it in order: `broken` (by the peer or its protocol),
-    /// `handshake`, `head_timeout`, `idle`, `shutdown`.
+    /// `handshake`, `head_timeout`, `idle`, `shutdown`, `untrusted` (our certificate, by the peer).
     pub fn connection_cut(&self, reason: &'static str) {
         self.connections_closed.get_or_create(&Reason { reason }).inc();
     }

@@ -26,10 +26,12 @@ use super::{Hostname, NAME, files, tls};
 pub mod authority;
 pub mod keeper;
 mod served;
+pub mod trust;
 
 pub use authority::{AUTHORITY, AUTHORITY_KEY};
 pub use keeper::{Keeper, Rotated};
 pub use served::{Served, Validity};
+pub use trust::Distrust;
 
 use authority::Authority;
 

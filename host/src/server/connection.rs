@@ -32,6 +32,7 @@ use tokio::{
     sync::{Semaphore, SemaphorePermit, watch},
     time::Instant,
 };
+use rustls::AlertDescription;
 use tokio_rustls::TlsAcceptor;
 use tower::Service as _;
 
@@ -40,6 +41,9 @@ use super::{Config, rejection::Rejection};
 mod watched;
 
 use watched::Watched;
+
+/// The reason of a connection whose peer does not trust our certificate.
+pub(super) const UNTRUSTED: &str = "untrusted";
 
 /// Most requests at once on one HTTP/2 connection.
 const MAX_STREAMS: u32 = 250;
@@ -113,7 +117,7 @@ pub(super) async fn serve(
     let _ = stream.set_nodelay(true);
     let handshake = tokio::time::timeout(config.handshake_timeout, tls.accept(stream));
     let stream = tokio::select! {
-        stream = handshake => stream.ok().and_then(Result::ok).ok_or("handshake")?,
+        stream = handshake => stream.map_or(Err("handshake"), |stream| stream.map_err(|error| handshake_failure(&error)))?,
         _ = phase.wait_for(|phase| *phase != Phase::Open) => return Err("shutdown"),
     };
     let h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
@@ -133,6 +137,18 @@ pub(super) async fn serve(
         drive(http2().serve_connection(io, service), &connection, phase).await
     } else {
         drive(http1().serve_connection(io, service), &connection, phase).await
+    }
+}
+
+/// `untrusted` if the peer said that it does not trust our certificate (RFC 8446, "Error Alerts"), as an API server does
+/// that was started with another webhook kubeconfig.
+fn handshake_failure(error: &std::io::Error) -> &'static str {
+    // The last is what some say of a certificate that another authority of the same name has signed.
+    use AlertDescription::{BadCertificate, CertificateExpired, CertificateUnknown, DecryptError, UnknownCA};
+    let untrusted = [BadCertificate, CertificateExpired, CertificateUnknown, UnknownCA, DecryptError];
+    match error.get_ref().and_then(|inner| inner.downcast_ref()) {
+        Some(rustls::Error::AlertReceived(alert)) if untrusted.contains(alert) => UNTRUSTED,
+        _ => "handshake",
     }
 }
 

@@ -1,8 +1,9 @@
 //! The accept loop and the drain at its end.
 
-use std::{future::Future, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use std::{future::Future, io, net::SocketAddr, num::NonZeroU32, pin::pin, sync::Arc, time::Duration};
 
 use axum::Router;
+use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore, watch},
@@ -11,7 +12,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::{
     Config,
-    connection::{self, Phase},
+    connection::{self, Phase, UNTRUSTED},
     routes::{self, Room},
 };
 use crate::observe::Metrics;
@@ -39,6 +40,8 @@ pub(super) struct Listener {
     /// One permit a connection, so that all of them back mean that all have ended.
     places: Arc<Semaphore>,
     phase: watch::Sender<Phase>,
+    /// How often those are told of who do not trust the certificate.
+    untrusted: Arc<DefaultDirectRateLimiter>,
 }
 
 /// An open connection, as metrics count it.
@@ -50,7 +53,8 @@ impl Listener {
     pub(super) fn new(config: Config, tls: TlsAcceptor, room: Arc<Room>) -> Self {
         let router = routes::router(Arc::clone(&room), !config.address.is_loopback());
         let places = Arc::new(Semaphore::new(config.max_connections));
-        Self { config: Arc::new(config), tls, room, router, places, phase: watch::Sender::new(Phase::Open) }
+        let untrusted = Arc::new(RateLimiter::direct(Quota::per_minute(NonZeroU32::MIN)));
+        Self { config: Arc::new(config), tls, room, router, places, phase: watch::Sender::new(Phase::Open), untrusted }
     }
 
     pub(super) async fn run(self, listener: TcpListener, shutdown: impl Future<Output = ()>) -> Drained {
@@ -86,11 +90,17 @@ impl Listener {
     fn spawn(&self, stream: TcpStream, peer: SocketAddr, place: OwnedSemaphorePermit) {
         let (tls, router, config) = (self.tls.clone(), self.router.clone(), Arc::clone(&self.config));
         let counted = Counted::new(&self.room.services().metrics);
-        let phase = self.phase.subscribe();
+        let (phase, untrusted) = (self.phase.subscribe(), Arc::clone(&self.untrusted));
         tokio::spawn(async move {
             if let Err(reason) = connection::serve(stream, peer, &tls, router, &config, phase).await {
                 counted.0.connection_cut(reason);
                 tracing::debug!(client = %peer, reason, "connection ended by the server");
+                if reason == UNTRUSTED && untrusted.check().is_ok() {
+                    tracing::warn!(
+                        client = %peer, reason,
+                        "a client does not trust the certificate in force; if it is an API server, restart it with the webhook kubeconfig of this server"
+                    );
+                }
             }
             drop(counted);
             drop(place);

@@ -107,6 +107,10 @@ struct Ready {
     /// When the certificate in force ends.
     #[serde(skip_serializing_if = "Option::is_none")]
     certificate_end: Option<String>,
+    /// Why API servers do not trust it, by the webhook kubeconfig on this machine. No reason not to be ready: they may
+    /// have been started with another one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    webhook_kubeconfig_error: Option<String>,
 }
 
 /// All routes of the webhook's own listener. Metrics are for whoever is on the machine, and so left out `off_host`.
@@ -287,6 +291,7 @@ impl Room {
                 .served
                 .validity()
                 .map(|validity| humantime::format_rfc3339_seconds(validity.end).to_string()),
+            webhook_kubeconfig_error: self.served.distrust().map(|distrust| distrust.to_string()),
         }
     }
 }

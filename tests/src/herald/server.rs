@@ -12,7 +12,7 @@ use serde_json::Value;
 use tokio::process::{Child, Command};
 
 use super::{Answer, Finished, Output, Version, binary, review};
-use crate::{sts, tls};
+use crate::{cgroup::MemoryLimit, sts, tls};
 
 /// What a server is started with.
 pub struct Setup {
@@ -20,6 +20,8 @@ pub struct Setup {
     environment: Vec<(String, String)>,
     arguments: Vec<String>,
     port: u16,
+    /// The members of the control group that it starts in.
+    group: Option<PathBuf>,
 }
 
 /// A server that is ready. Killed when it is dropped; [`Server::stop`] ends it well.
@@ -58,7 +60,7 @@ impl Setup {
         let folder = tempfile::Builder::new().prefix("herald-").tempdir()?;
         std::fs::write(folder.path().join("config.yaml"), config)?;
         let environment = std::env::var("PATH").map(|path| ("PATH".to_owned(), path)).into_iter().collect();
-        Ok(Self { folder, environment, arguments: Vec::new(), port: 0 })
+        Ok(Self { folder, environment, arguments: Vec::new(), port: 0, group: None })
     }
 
     /// Sends its STS calls to `sts`, by environment variables alone.
@@ -85,6 +87,13 @@ impl Setup {
     #[must_use]
     pub fn argument(mut self, argument: &str) -> Self {
         self.arguments.push(argument.to_owned());
+        self
+    }
+
+    /// Within limited memory from its first page on.
+    #[must_use]
+    pub fn within(mut self, limit: &MemoryLimit) -> Self {
+        self.group = Some(limit.members());
         self
     }
 
@@ -128,7 +137,14 @@ impl Setup {
 
     fn command(&self) -> anyhow::Result<Command> {
         let path = |name: &str| self.folder().join(name);
-        let mut command = Command::new(binary()?);
+        let mut command = match &self.group {
+            None => Command::new(binary()?),
+            Some(members) => {
+                let mut shell = Command::new("sh");
+                shell.args(["-c", r#"echo $$ > "$0" && exec "$@""#]).arg(members).arg(binary()?);
+                shell
+            }
+        };
         command
             .arg("server")
             .arg("--config")

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::SystemTime};
 use sha2::{Digest as _, Sha256};
 
 use crate::{
-    config::{Finding, Severity},
+    config::{Finding, Severity, lockout::{LOST, Vital}},
     mapping::{Live, Mappings, live::ChangeKind},
     observe::Metrics,
 };
@@ -74,6 +74,7 @@ impl Keeper {
     fn replace(&self, next: &Arc<Mappings>, resource_version: Option<&str>, hash: &str) {
         let before = self.live.replace(Arc::clone(next));
         let (source, mappings) = (self.name, next.len());
+        self.tell_loss(before.as_deref(), next, resource_version, hash);
         let Some(before) = before else {
             tracing::info!(source, mappings, resource_version, hash, "mappings loaded");
             return;
@@ -87,6 +88,33 @@ impl Keeper {
         let (added, changed, removed) =
             (count(ChangeKind::Added), count(ChangeKind::Changed), count(ChangeKind::Removed));
         tracing::info!(source, mappings, added, changed, removed, resource_version, hash, "mappings changed");
+    }
+
+    /// Another tool may have written the source anew and left out whom the cluster needs. What is written counts all the
+    /// same, as with any other change: who kept entries in force that nobody sees would let in whom somebody took away.
+    fn tell_loss(&self, before: Option<&Mappings>, next: &Mappings, resource_version: Option<&str>, hash: &str) {
+        let now = (self.clock)();
+        let mut lost = Vec::new();
+        for vital in Vital::ALL {
+            let left = vital.count(&next.rules, now);
+            self.metrics.source_vital(self.name, vital.word(), left);
+            if left == 0 && before.is_some_and(|before| vital.count(&before.rules, now) > 0) {
+                self.metrics.source_lost(self.name, vital.word());
+                lost.push(vital.word());
+            }
+        }
+        if !lost.is_empty() {
+            let (whom, reason) = (lost.join(", "), LOST);
+            tracing::error!(
+                source = self.name,
+                reason,
+                whom,
+                resource_version,
+                hash,
+                "nobody of them is let in by this source any more: who changed it stands in Kubernetes' audit log; put \
+                 the entries back. Bootstrap admins and other sources go on"
+            );
+        }
     }
 
     /// The source is being followed again, or still: what is in force is what stands there.

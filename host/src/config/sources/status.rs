@@ -24,6 +24,7 @@ use crate::{
         lease::{Elector, LASTS, LEADS, PERIOD},
         watch::{Access, ApiError, Object, Target},
     },
+    observe::Metrics,
 };
 
 /// What is to be told of one object.
@@ -46,6 +47,9 @@ pub(super) type Verdicts = Arc<Vec<Verdict>>;
 
 /// Writes statuses while it leads.
 pub(super) struct Writer {
+    /// The source whose objects they are, and where writes are counted.
+    source: &'static str,
+    metrics: Arc<Metrics>,
     access: Access,
     target: &'static Target,
     /// The Lease in `kube-system`.
@@ -67,6 +71,16 @@ struct Written {
     uid: String,
     generation: i64,
     refused: Option<(CheckId, String)>,
+}
+
+/// What became of one write.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Outcome {
+    Written,
+    /// The object is of another version by now: the next verdict is about that.
+    Changed,
+    /// There is no such object, or it has no status.
+    Gone,
 }
 
 /// The type of the condition.
@@ -179,10 +193,24 @@ fn rfc3339(time: SystemTime) -> String {
     humantime::format_rfc3339_seconds(time).to_string()
 }
 
+// === impl Outcome ===
+
+impl Outcome {
+    /// The stable label.
+    fn word(self) -> &'static str {
+        match self {
+            Self::Written => "ok",
+            Self::Changed => "changed",
+            Self::Gone => "gone",
+        }
+    }
+}
+
 // === impl Writer ===
 
 impl Writer {
     pub(super) fn new(
+        (source, metrics): (&'static str, Arc<Metrics>),
         access: Access,
         (target, lease): (&'static Target, &'static str),
         clock: fn() -> SystemTime,
@@ -191,10 +219,10 @@ impl Writer {
     ) -> Self {
         let elector = Elector::new(NAMESPACE, lease, identity().to_owned());
         let (client, written, trouble) = (None, HashMap::new(), None);
-        Self { access, target, lease, clock, verdicts, stopping, elector, client, written, trouble }
+        Self { source, metrics, access, target, lease, clock, verdicts, stopping, elector, client, written, trouble }
     }
 
-    /// Runs until the process stops, and then gives the lease back.
+    /// Runs until the process stops or its source is not followed any more, and then gives the lease back.
     pub(super) async fn run(mut self) {
         loop {
             let pause = match self.pass().await {
@@ -210,13 +238,21 @@ impl Writer {
                     if self.elector.leads(Instant::now()) { PERIOD } else { AFTER_FAILURE }
                 }
             };
-            // An error: nobody is left to say when to stop, so that is now.
-            if !matches!(timeout(pause, self.stopping.wait_for(|stop| *stop)).await, Err(_elapsed)) {
+            if timeout(pause, self.ended()).await.is_ok() {
                 break;
             }
         }
         if let Err(error) = in_time(self.release()).await {
             tracing::info!(lease = self.lease, "not given back, it ends by itself: {}", line(&error));
+        }
+    }
+
+    /// Waits for the end. Nobody left to say when it comes means that it is now.
+    async fn ended(&mut self) {
+        let Self { stopping, verdicts, .. } = self;
+        tokio::select! {
+            _ = stopping.wait_for(|stop| *stop) => {}
+            () = async { while verdicts.changed().await.is_ok() {} } => {}
         }
     }
 
@@ -258,7 +294,10 @@ impl Writer {
                     break;
                 }
                 left -= 1;
-                if !tell(&client, self.target, verdict, &patch, now).await? {
+                let told = tell(&client, self.target, verdict, &patch, now).await;
+                let result = told.as_ref().map_or_else(ApiError::reason, |told| told.word());
+                self.metrics.status_write(self.source, result);
+                if told? == Outcome::Changed {
                     continue;
                 }
             }
@@ -285,15 +324,14 @@ impl fmt::Debug for Writer {
     }
 }
 
-/// Writes the status of one object, and an Event if it is refused from now on. False if the object is of another
-/// version by now: the next verdict is about that.
+/// Writes the status of one object, and an Event if it is refused from now on.
 async fn tell(
     client: &Client,
     target: &Target,
     verdict: &Verdict,
     patch: &Value,
     now: SystemTime,
-) -> Result<bool, ApiError> {
+) -> Result<Outcome, ApiError> {
     let place = Place {
         group: target.group,
         version: target.version,
@@ -304,9 +342,9 @@ async fn tell(
     };
     match in_time(client.merge(&place, patch)).await {
         Ok(_) => {}
-        Err(error) if error.status() == Some(CONFLICT) => return Ok(false),
+        Err(error) if error.status() == Some(CONFLICT) => return Ok(Outcome::Changed),
         // It is gone, or the definition has no status: nothing would change by trying again.
-        Err(error) if error.status() == Some(NOT_FOUND) => return Ok(true),
+        Err(error) if error.status() == Some(NOT_FOUND) => return Ok(Outcome::Gone),
         Err(error) => return Err(error),
     }
     if verdict.refused.is_some() && !verdict.was_refused() {
@@ -315,7 +353,7 @@ async fn tell(
             tracing::warn!(mapping = verdict.name, "no Event can be made: {}", line(&error));
         }
     }
-    Ok(true)
+    Ok(Outcome::Written)
 }
 
 async fn in_time<T>(request: impl Future<Output = Result<T, ApiError>>) -> Result<T, ApiError> {

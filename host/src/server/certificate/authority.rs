@@ -3,6 +3,11 @@
 //! kube-apiserver reads the webhook kubeconfig only when it starts. So what stands there is an authority that lasts,
 //! and the certificate that it vouches for may change as often as it likes. The authority vouches for this server
 //! alone: its key leaves the state directory no more than the server's.
+//!
+//! It lasts for ten years. After two thirds of them there is another one beside it, `ca-next.pem` and
+//! `ca-next-key.pem`, which vouches for nothing yet and is in the kubeconfig from then on. It takes over when the first
+//! has not enough time left for a whole certificate, and the first stays in `ca.pem` until its end: every API server that
+//! was started in the years between trusts both.
 
 use std::{
     net::IpAddr,
@@ -10,15 +15,26 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use rcgen::{BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
+use rcgen::{
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+    PublicKeyData as _,
+};
+use rustls::server::ParsedCertificate;
+use rustls_pki_types::{CertificateDer, pem::PemObject as _};
 use zeroize::Zeroizing;
 
-use super::{BACKDATE, CertificateError, Hostname, files, is_there, not_pem, params, read, read_key, write_error};
+use super::{
+    BACKDATE, CertificateError, Hostname, Validity, files, is_there, not_pem, params, read, read_key, write_error,
+};
 
 /// File name of the authority's certificate.
 pub const AUTHORITY: &str = "ca.pem";
 /// File name of its key.
 pub const AUTHORITY_KEY: &str = "ca-key.pem";
+/// File name of its successor's certificate.
+pub const NEXT: &str = "ca-next.pem";
+/// File name of its successor's key.
+pub const NEXT_KEY: &str = "ca-next-key.pem";
 
 /// Common name of the authority.
 const NAME: &str = "herald webhook CA";
@@ -28,51 +44,65 @@ const VALIDITY: Duration = Duration::from_secs(3652 * 24 * 60 * 60);
 /// Vouches for certificates of this server.
 pub(super) struct Authority {
     key: KeyPair,
+    /// Of its own certificate, if it is told: an operator may have put a key there whose certificate is elsewhere.
+    validity: Option<Validity>,
 }
 
 // === impl Authority ===
 
 impl Authority {
-    /// The certificates in `ca.pem` of `folder`, whether or not the key is there too.
+    /// The certificates in `ca.pem` and `ca-next.pem` of `folder`, whether or not their keys are there too; `None` if
+    /// there is no `ca.pem`.
     pub(super) fn certificates(folder: &Path) -> Result<Option<String>, CertificateError> {
-        let path = folder.join(AUTHORITY);
-        if !is_there(&path)? {
-            return Ok(None);
+        let Some(mut pem) = certificates(folder, AUTHORITY)? else { return Ok(None) };
+        if let Some(next) = certificates(folder, NEXT)?.filter(|next| !pem.contains(next.trim())) {
+            end_line(&mut pem);
+            pem.push_str(&next);
         }
-        let pem = read(&path)?;
-        String::from_utf8(pem.to_vec()).map(Some).map_err(|_| not_pem(&path, "certificate"))
+        Ok(Some(pem))
     }
 
     /// The authority of `folder`, if its key is there.
     pub(super) fn load(folder: &Path) -> Result<Option<Self>, CertificateError> {
-        let path = folder.join(AUTHORITY_KEY);
-        if !is_there(&path)? || !is_there(&folder.join(AUTHORITY))? {
-            return Ok(None);
-        }
-        key_pair(&path).map(|key| Some(Self { key }))
+        Self::load_from(folder, [AUTHORITY, AUTHORITY_KEY])
     }
 
     /// The authority of `folder`, made there if there is none.
     pub(super) fn load_or_create(folder: &Path, now: SystemTime) -> Result<Self, CertificateError> {
-        if let Some(authority) = Self::load(folder)? {
-            return Ok(authority);
+        match Self::load(folder)? {
+            Some(authority) => Ok(authority),
+            None => Self::create(folder, [AUTHORITY, AUTHORITY_KEY], now),
         }
-        let key = KeyPair::generate().map_err(CertificateError::Make)?;
-        let mut params = authority_params();
-        params.not_before = (now - BACKDATE).into();
-        params.not_after = (now + VALIDITY).into();
-        let pem = params.self_signed(&key).map_err(CertificateError::Make)?.pem();
-        let [certificate_file, key_file] = [AUTHORITY, AUTHORITY_KEY].map(|name| folder.join(name));
-        files::private_folder(folder).map_err(|source| write_error(folder, source))?;
-        let key_pem = Zeroizing::new(key.serialize_pem());
-        // The key first: a certificate alone is taken for an operator's.
-        files::create(&key_file, key_pem.as_bytes(), 0o600).map_err(|source| write_error(&key_file, source))?;
-        files::create(&certificate_file, pem.as_bytes(), 0o644)
-            .map_err(|source| write_error(&certificate_file, source))?;
-        Ok(Self { key })
     }
 
-    /// A certificate for `key`, good for `lifetime` from `now`, in PEM.
+    /// The authority that vouches for a certificate of `lifetime` from `now` on: the successor, if its time has come.
+    pub(super) fn in_force(folder: &Path, lifetime: Duration, now: SystemTime) -> Result<Self, CertificateError> {
+        let authority = Self::load_or_create(folder, now)?;
+        match authority.next(folder)? {
+            Some(next) if authority.hands_over_to(&next, lifetime, now) => {
+                promote(folder)?;
+                Ok(next)
+            }
+            _ => Ok(authority),
+        }
+    }
+
+    /// When its successor is to be made; `None` if there is one, or its own end is not known.
+    pub(super) fn succession(&self, folder: &Path) -> Result<Option<SystemTime>, CertificateError> {
+        if self.next(folder)?.is_some() { Ok(None) } else { Ok(self.validity.map(|validity| validity.renewal())) }
+    }
+
+    /// Makes its successor, which vouches for nothing yet. Gives back when this one ends.
+    pub(super) fn stage(&self, folder: &Path, now: SystemTime) -> Result<Option<SystemTime>, CertificateError> {
+        // What a hand-over left behind that was not finished.
+        for name in [NEXT, NEXT_KEY] {
+            remove(folder, name)?;
+        }
+        Self::create(folder, [NEXT, NEXT_KEY], now)?;
+        Ok(self.validity.map(|validity| validity.end))
+    }
+
+    /// A certificate for `key`, good for `lifetime` from `now` but no longer than the authority, in PEM.
     pub(super) fn issue(
         &self,
         key: &KeyPair,
@@ -80,10 +110,103 @@ impl Authority {
         lifetime: Duration,
         now: SystemTime,
     ) -> Result<String, CertificateError> {
+        let left = self.validity.and_then(|validity| validity.end.duration_since(now).ok());
+        let lifetime = left.map_or(lifetime, |left| lifetime.min(left));
         let authority = authority_params();
         let issuer = Issuer::from_params(&authority, &self.key);
         let signed = params(hostname, address, lifetime, now).and_then(|params| params.signed_by(key, &issuer));
         Ok(signed.map_err(CertificateError::Make)?.pem())
+    }
+
+    fn next(&self, folder: &Path) -> Result<Option<Self>, CertificateError> {
+        let next = Self::load_from(folder, [NEXT, NEXT_KEY])?;
+        Ok(next.filter(|next| next.key.subject_public_key_info() != self.key.subject_public_key_info()))
+    }
+
+    /// API servers have to be started again before they trust the successor: whenever that was, they had half of the
+    /// time that was left when it was made.
+    fn hands_over_to(&self, next: &Self, lifetime: Duration, now: SystemTime) -> bool {
+        let (Some(own), Some(next)) = (self.validity, next.validity) else { return false };
+        let made = next.start + BACKDATE;
+        let half = own.end.duration_since(made).unwrap_or_default() / 2;
+        own.end < now + lifetime && made + half <= now
+    }
+
+    fn load_from(folder: &Path, [certificate, key]: [&str; 2]) -> Result<Option<Self>, CertificateError> {
+        let path = folder.join(key);
+        let Some(pem) = certificates(folder, certificate)?.filter(|_| matches!(is_there(&path), Ok(true))) else {
+            return Ok(None);
+        };
+        let key = key_pair(&path)?;
+        let of_key = |der: &CertificateDer<'static>| {
+            let parsed = ParsedCertificate::try_from(der).ok();
+            parsed.is_some_and(|parsed| parsed.subject_public_key_info().as_ref() == key.subject_public_key_info())
+        };
+        let mut all = CertificateDer::pem_slice_iter(pem.as_bytes()).filter_map(Result::ok);
+        let validity = all.find(of_key).and_then(|der| Validity::of(&der));
+        Ok(Some(Self { key, validity }))
+    }
+
+    fn create(folder: &Path, [certificate, key]: [&str; 2], now: SystemTime) -> Result<Self, CertificateError> {
+        let made = KeyPair::generate().map_err(CertificateError::Make)?;
+        let mut params = authority_params();
+        params.not_before = (now - BACKDATE).into();
+        params.not_after = (now + VALIDITY).into();
+        let pem = params.self_signed(&made).map_err(CertificateError::Make)?.pem();
+        let [certificate_file, key_file] = [certificate, key].map(|name| folder.join(name));
+        files::private_folder(folder).map_err(|source| write_error(folder, source))?;
+        let key_pem = Zeroizing::new(made.serialize_pem());
+        // The key first: a certificate alone is taken for an operator's.
+        files::create(&key_file, key_pem.as_bytes(), 0o600).map_err(|source| write_error(&key_file, source))?;
+        files::create(&certificate_file, pem.as_bytes(), 0o644)
+            .map_err(|source| write_error(&certificate_file, source))?;
+        let (start, end) = (now - BACKDATE, now + VALIDITY);
+        Ok(Self { key: made, validity: Some(Validity { start, end }) })
+    }
+}
+
+/// Puts the successor in its predecessor's place, whose certificate stays behind it in `ca.pem`. What is served then is
+/// good after every step, and a step that was not taken is taken the next time.
+fn promote(folder: &Path) -> Result<(), CertificateError> {
+    let (Some(mut pem), Some(old)) = (certificates(folder, NEXT)?, certificates(folder, AUTHORITY)?) else {
+        return Ok(());
+    };
+    let key_pem = read_key(&folder.join(NEXT_KEY))?;
+    if !old.contains(pem.trim()) {
+        end_line(&mut pem);
+        pem.push_str(&old);
+        put(folder, AUTHORITY, pem.as_bytes(), 0o644)?;
+    }
+    put(folder, AUTHORITY_KEY, &key_pem, 0o600)?;
+    remove(folder, NEXT_KEY)?;
+    remove(folder, NEXT)
+}
+
+fn put(folder: &Path, name: &str, bytes: &[u8], mode: u32) -> Result<(), CertificateError> {
+    let path = folder.join(name);
+    files::replace(&path, bytes, mode).map_err(|source| write_error(&path, source))
+}
+
+fn remove(folder: &Path, name: &str) -> Result<(), CertificateError> {
+    let path = folder.join(name);
+    match std::fs::remove_file(&path) {
+        Err(source) if source.kind() != std::io::ErrorKind::NotFound => Err(write_error(&path, source)),
+        _ => Ok(()),
+    }
+}
+
+fn certificates(folder: &Path, name: &str) -> Result<Option<String>, CertificateError> {
+    let path = folder.join(name);
+    if !is_there(&path)? {
+        return Ok(None);
+    }
+    let pem = read(&path)?;
+    String::from_utf8(pem.to_vec()).map(Some).map_err(|_| not_pem(&path, "certificate"))
+}
+
+fn end_line(pem: &mut String) {
+    if !pem.is_empty() && !pem.ends_with('\n') {
+        pem.push('\n');
     }
 }
 

@@ -1,9 +1,11 @@
 //! Keeper: has a good certificate in force at any time, without a restart and without a refused connection.
 //!
-//! A certificate that the server's own authority has issued is renewed after two thirds of its life. Files that
+//! A certificate that the server's own authority has issued is renewed after two thirds of its life, and at a start
+//! under another name; the authority itself has a successor long before its end. Files that
 //! somebody else replaces (cert-manager, `herald init --rotate`, an operator) are read again; a pair that is no good
 //! leaves the last good one in force. What the API server has to trust is written into its kubeconfig first, the
-//! old beside the new, and shown to clients only then.
+//! old beside the new, and shown to clients only then. Whether API servers trust what is shown is judged by that file
+//! too, whoever wrote it.
 
 use std::{
     fs,
@@ -15,10 +17,10 @@ use std::{
 
 use super::{
     AUTHORITY, CERTIFICATE, CertificateError, KEY, Pair,
-    authority::{Authority, key_pair},
+    authority::{Authority, NEXT, key_pair},
     files, is_there,
-    served::{Served, is_vouched_for},
-    write_error,
+    served::{Served, is_for, is_vouched_for},
+    trust, write_error,
 };
 use crate::{
     observe::Metrics,
@@ -34,6 +36,8 @@ pub struct Keeper {
     pair: Pair,
     before: Option<String>,
     seen: Stamp,
+    /// When the authority is to have a successor.
+    succession: Option<SystemTime>,
     /// What was said last about a pair that is no good, so that it is said once.
     told: Option<String>,
 }
@@ -67,13 +71,18 @@ impl Keeper {
         let (certificate, key) = (folder.join(CERTIFICATE), folder.join(KEY));
         let is_empty = !is_there(&certificate)? && !is_there(&key)?;
         let (hostname, address) = (&config.hostname, config.address);
-        let pair = if is_empty {
+        let mut pair = if is_empty {
             Pair::issue(&folder, (hostname, address), config.certificate_lifetime, now)?
         } else {
             Pair::load_or_create(&folder, hostname, address, now)?
         };
-        let (served, seen) = (Served::new(&pair)?, stamp(&folder));
-        Ok(Self { folder, config: config.clone(), served, pair, before: None, seen, told: None })
+        if !is_for(&pair, (hostname, address)) && is_ours(&folder, &pair)? {
+            tracing::info!(%hostname, %address, "certificate: it is for other names, issuing another one");
+            issue_again(&folder, (hostname, address), config.certificate_lifetime, now)?;
+            pair = Pair::load(&certificate, &key)?;
+        }
+        let (served, seen, succession) = (Served::new(&pair)?, stamp(&folder), succession(&folder)?);
+        Ok(Self { folder, config: config.clone(), served, pair, before: None, seen, succession, told: None })
     }
 
     /// What clients are shown.
@@ -93,19 +102,30 @@ impl Keeper {
         self.config.port = port;
     }
 
-    /// Writes the kubeconfig, unless somebody else does.
+    /// Writes the kubeconfig, unless somebody else does, and judges it.
     ///
     /// # Errors
     ///
     /// [`Error::Certificate`] and [`Error::Kubeconfig`].
-    pub fn write_kubeconfig(&self) -> Result<(), Error> {
-        self.announce(&self.pair)
+    pub fn write_kubeconfig(&self, now: SystemTime) -> Result<(), Error> {
+        let path = &self.config.generate_kubeconfig;
+        let before = trust::judge(path, &self.pair.chain(), now).and_then(Result::err);
+        if let (Some(distrust), false) = (before, self.config.kubeconfig_pregenerated) {
+            tracing::warn!(
+                reason = distrust.reason(), path = %path.display(),
+                "webhook kubeconfig: API servers that were started with the one before do not trust this server, restart them: {distrust}"
+            );
+        }
+        self.announce(&self.pair)?;
+        self.judge(now);
+        Ok(())
     }
 
     /// Looks after the certificate until it is dropped.
     pub async fn run(mut self, clock: fn() -> SystemTime, metrics: Arc<Metrics>) {
         loop {
             metrics.certificate(self.served.validity().map(|validity| validity.end));
+            metrics.webhook_distrusted(self.served.distrust().is_some());
             tokio::time::sleep(LOOK).await;
             let turn = tokio::task::spawn_blocking(move || {
                 self.look(clock());
@@ -122,6 +142,7 @@ impl Keeper {
     /// One look at the clock and the files.
     fn look(&mut self, now: SystemTime) {
         let outcome = self.renew(now).and_then(|()| self.reload());
+        self.judge(now);
         match outcome {
             Ok(()) => self.told = None,
             Err(error) => {
@@ -137,10 +158,17 @@ impl Keeper {
     /// Replaces `cert.pem` if its time has come and it is ours to replace. The key stays: two files cannot be replaced
     /// at once, and a restart must never find halves of two pairs.
     fn renew(&self, now: SystemTime) -> Result<(), Error> {
-        let Some(validity) = self.served.validity().filter(|validity| validity.renewal() <= now) else { return Ok(()) };
-        if stamp(&self.folder) != self.seen || !self.is_ours()? {
+        let due = self.served.validity().filter(|validity| validity.renewal() <= now);
+        let stages = self.succession.is_some_and(|time| time <= now);
+        if (due.is_none() && !stages) || stamp(&self.folder) != self.seen || !is_ours(&self.folder, &self.pair)? {
             return Ok(());
         }
+        if let (true, Some(authority)) = (stages, Authority::load(&self.folder)?) {
+            let end = authority.stage(&self.folder, now)?.map(|end| humantime::format_rfc3339_seconds(end).to_string());
+            tracing::warn!(end, "certificate: the authority has a successor, {NEXT}: restart each API server before the end");
+            return Ok(());
+        }
+        let Some(validity) = due else { return Ok(()) };
         let end = humantime::format_rfc3339_seconds(validity.end);
         tracing::info!(%end, "certificate: two thirds of its life are over, renewing it");
         Ok(issue_again(&self.folder, names(&self.config), self.config.certificate_lifetime, now)?)
@@ -159,6 +187,7 @@ impl Keeper {
         self.served.replace(&pair)?;
         self.pair = pair;
         self.seen = now_there;
+        self.succession = succession(&self.folder)?;
         let end = self.served.validity().map(|validity| humantime::format_rfc3339_seconds(validity.end).to_string());
         tracing::info!(end, "certificate: another one is in force");
         Ok(())
@@ -168,15 +197,35 @@ impl Keeper {
         if self.config.kubeconfig_pregenerated {
             return Ok(());
         }
-        let bundle = bundle(&self.folder, &self.config.hostname, pair, self.before.as_deref())?;
+        let bundle = bundle(&self.folder, pair, self.before.as_deref())?;
         write_kubeconfig(&self.config, &bundle, &self.config.generate_kubeconfig)
     }
 
-    fn is_ours(&self) -> Result<bool, CertificateError> {
-        let Some(pem) = Authority::certificates(&self.folder)? else { return Ok(false) };
-        let vouched = is_vouched_for(&self.pair, &pem, &self.config.hostname);
-        Ok(vouched && Authority::load(&self.folder)?.is_some())
+    /// Tells when API servers do not trust what is shown, once while it lasts.
+    fn judge(&self, now: SystemTime) {
+        let path = &self.config.generate_kubeconfig;
+        let found = trust::judge(path, &self.pair.chain(), now).and_then(Result::err);
+        let known = self.served.distrust();
+        match (&known, &found) {
+            (_, Some(distrust)) if known.as_deref() != found.as_ref() => tracing::error!(
+                reason = distrust.reason(), path = %path.display(),
+                "webhook kubeconfig: API servers that are started with it do not trust this server: {distrust}"
+            ),
+            (Some(_), None) => tracing::info!(path = %path.display(), "webhook kubeconfig: API servers trust this server"),
+            _ => {}
+        }
+        self.served.set_distrust(found);
     }
+}
+
+/// Whether the certificate is one that the authority in `folder` may replace.
+fn is_ours(folder: &Path, pair: &Pair) -> Result<bool, CertificateError> {
+    let Some(pem) = Authority::certificates(folder)? else { return Ok(false) };
+    Ok(is_vouched_for(pair, &pem) && Authority::load(folder)?.is_some())
+}
+
+fn succession(folder: &Path) -> Result<Option<SystemTime>, CertificateError> {
+    Authority::load(folder)?.map_or(Ok(None), |authority| authority.succession(folder))
 }
 
 /// Makes the next step to a new certificate, beside a server that may be running: where an authority vouches for the
@@ -199,7 +248,7 @@ pub fn rotate(config: &Config, now: SystemTime) -> Result<Rotated, Error> {
         Rotated::Staged
     };
     if !config.kubeconfig_pregenerated {
-        let bundle = bundle(folder, &config.hostname, &pair, None)?;
+        let bundle = bundle(folder, &pair, None)?;
         write_kubeconfig(config, &bundle, &config.generate_kubeconfig)?;
     }
     Ok(rotated)
@@ -209,7 +258,6 @@ pub fn rotate(config: &Config, now: SystemTime) -> Result<Rotated, Error> {
 /// them vouches for.
 pub(in crate::server) fn bundle(
     folder: &Path,
-    hostname: &Hostname,
     pair: &Pair,
     before: Option<&str>,
 ) -> Result<String, CertificateError> {
@@ -223,7 +271,7 @@ pub(in crate::server) fn bundle(
             bundle.push_str(pem);
         }
     };
-    if !is_vouched_for(pair, &authorities, hostname) {
+    if !is_vouched_for(pair, &authorities) {
         add(pair.certificate_pem());
         // Of a pair that an authority vouches for, the one before may be somebody else's: it is shown no more.
         before.into_iter().for_each(&mut add);
@@ -237,7 +285,7 @@ fn issue_again(
     lifetime: Duration,
     now: SystemTime,
 ) -> Result<(), CertificateError> {
-    let authority = Authority::load_or_create(folder, now)?;
+    let authority = Authority::in_force(folder, lifetime, now)?;
     let pem = authority.issue(&key_pair(&folder.join(KEY))?, names, lifetime, now)?;
     let path = folder.join(CERTIFICATE);
     files::replace(&path, pem.as_bytes(), 0o644).map_err(|source| write_error(&path, source))
@@ -253,7 +301,7 @@ fn stamp(folder: &Path) -> Stamp {
         let about = fs::metadata(&place).ok()?;
         Some((about.modified().ok()?, about.len(), place))
     };
-    [CERTIFICATE, KEY, AUTHORITY].map(of).into()
+    [CERTIFICATE, KEY, AUTHORITY, NEXT].map(of).into()
 }
 
 #[cfg(test)]

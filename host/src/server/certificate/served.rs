@@ -3,25 +3,32 @@
 
 use std::{
     fmt,
+    net::IpAddr,
     sync::Arc,
     time::{Duration, SystemTime},
 };
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use rustls::{
     CertificateError as Invalid, RootCertStore,
-    client::{WebPkiServerVerifier, danger::ServerCertVerifier as _},
+    client::{
+        WebPkiServerVerifier, danger::ServerCertVerifier as _, verify_server_cert_signed_by_trust_anchor,
+        verify_server_name,
+    },
     crypto::ring::default_provider,
-    server::{ClientHello, ResolvesServerCert},
+    server::{ClientHello, ParsedCertificate, ResolvesServerCert},
     sign::CertifiedKey,
 };
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject as _};
 
-use super::{CertificateError, Pair};
+use super::{CertificateError, Distrust, Pair};
 use crate::server::{Hostname, tls};
 
-/// What is shown, and when it ends.
-pub struct Served(pub(super) ArcSwap<Shown>);
+/// What is shown, when it ends, and what is known of those who do not trust it.
+pub struct Served {
+    pub(super) shown: ArcSwap<Shown>,
+    distrust: ArcSwapOption<Distrust>,
+}
 
 pub(super) struct Shown {
     pub(super) certified: Arc<CertifiedKey>,
@@ -49,19 +56,29 @@ impl Served {
     ///
     /// When TLS does not take it.
     pub fn new(pair: &Pair) -> Result<Arc<Self>, CertificateError> {
-        Ok(Arc::new(Self(ArcSwap::from_pointee(Shown::of(pair)?))))
+        Ok(Arc::new(Self { shown: ArcSwap::from_pointee(Shown::of(pair)?), distrust: ArcSwapOption::empty() }))
     }
 
     /// From now on shows `pair`, or what it showed before if TLS does not take it.
     pub(super) fn replace(&self, pair: &Pair) -> Result<(), CertificateError> {
-        self.0.store(Arc::new(Shown::of(pair)?));
+        self.shown.store(Arc::new(Shown::of(pair)?));
         Ok(())
+    }
+
+    /// Why API servers do not trust it, by the webhook kubeconfig on this machine; `None` if they do, or it is not known.
+    #[must_use]
+    pub fn distrust(&self) -> Option<Arc<Distrust>> {
+        self.distrust.load_full()
+    }
+
+    pub(super) fn set_distrust(&self, distrust: Option<Distrust>) {
+        self.distrust.store(distrust.map(Arc::new));
     }
 
     /// From when to when it is good, as far as that can be read.
     #[must_use]
     pub fn validity(&self) -> Option<Validity> {
-        self.0.load().validity
+        self.shown.load().validity
     }
 }
 
@@ -74,7 +91,7 @@ impl Shown {
 
 impl ResolvesServerCert for Served {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(Arc::clone(&self.0.load().certified))
+        Some(Arc::clone(&self.shown.load().certified))
     }
 }
 
@@ -114,14 +131,30 @@ impl Validity {
     }
 }
 
-/// Whether one of the certificates in `authority`, in PEM, vouches for the certificate of `pair` under `hostname`.
-pub(super) fn is_vouched_for(pair: &Pair, authority: &str, hostname: &Hostname) -> bool {
+/// Whether one of the certificates in `authority`, in PEM, vouches for the certificate of `pair`, whatever its names.
+pub(super) fn is_vouched_for(pair: &Pair, authority: &str) -> bool {
     let roots = CertificateDer::pem_slice_iter(authority.as_bytes()).collect::<Result<Vec<_>, _>>();
     let (Ok(roots), Some(certificate)) = (roots, pair.chain().into_iter().next()) else { return false };
-    let Some(validity) = Validity::of(&certificate) else { return false };
+    let (Some(validity), Ok(parsed)) = (Validity::of(&certificate), ParsedCertificate::try_from(&certificate)) else {
+        return false;
+    };
     let since = validity.start.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let middle = since + validity.end.duration_since(validity.start).unwrap_or_default() / 2;
-    verify(&roots, &certificate, hostname, UnixTime::since_unix_epoch(middle)).is_ok()
+    let mut store = RootCertStore::empty();
+    store.add_parsable_certificates(roots);
+    let algorithms = default_provider().signature_verification_algorithms;
+    let time = UnixTime::since_unix_epoch(middle);
+    verify_server_cert_signed_by_trust_anchor(&parsed, &store, &[], time, algorithms.all).is_ok()
+}
+
+/// Whether the certificate of `pair` is for this host name and this address.
+pub(super) fn is_for(pair: &Pair, (hostname, address): (&Hostname, IpAddr)) -> bool {
+    let Some(certificate) = pair.chain().into_iter().next() else { return false };
+    let Ok(parsed) = ParsedCertificate::try_from(&certificate) else { return false };
+    let has = |name: &ServerName<'_>| verify_server_name(&parsed, name).is_ok();
+    let name = hostname.to_string();
+    ServerName::try_from(name.as_str()).is_ok_and(|name| has(&name))
+        && (address.is_unspecified() || has(&ServerName::from(address)))
 }
 
 fn verify(

@@ -3,11 +3,12 @@
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use rustls_pki_types::{CertificateDer, pem::PemObject as _};
 
 use super::*;
 use crate::{
     kubernetes::Kubeconfig,
-    server::{certificate::AUTHORITY_KEY, load_certificate},
+    server::{certificate::{AUTHORITY_KEY, Validity, authority::NEXT_KEY}, load_certificate},
 };
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -37,7 +38,7 @@ impl Place {
 
     fn open(&self) -> Keeper {
         let keeper = Keeper::open(&self.config, now()).unwrap();
-        keeper.write_kubeconfig().unwrap();
+        keeper.write_kubeconfig(now()).unwrap();
         keeper
     }
 
@@ -63,7 +64,7 @@ impl Place {
 }
 
 fn shown(keeper: &Keeper) -> Vec<u8> {
-    keeper.served.0.load().certified.cert[0].to_vec()
+    keeper.served.shown.load().certified.cert[0].to_vec()
 }
 
 #[test]
@@ -151,7 +152,7 @@ fn a_pair_without_authority_gets_one_in_two_steps() {
     assert!(place.bundle().contains(pair.certificate_pem().trim()), "a server that runs may still show it");
     keeper.look(now());
     assert_ne!(shown(&keeper), before);
-    assert!(is_vouched_for(&keeper.pair, &staged, &place.config.hostname), "who trusted both goes on");
+    assert!(is_vouched_for(&keeper.pair, &staged), "who trusted both goes on");
     assert_eq!(rotate(&place.config, now()).unwrap(), Rotated::Renewed);
 }
 
@@ -168,7 +169,7 @@ fn a_pair_of_an_older_program_gets_an_authority_and_then_a_successor() {
     let staged = place.bundle();
     [CERTIFICATE, KEY].iter().for_each(|name| fs::remove_file(place.config.state_dir.join(name)).unwrap());
     let keeper = place.open();
-    assert!(keeper.is_new() && is_vouched_for(&keeper.pair, &staged, &place.config.hostname));
+    assert!(keeper.is_new() && is_vouched_for(&keeper.pair, &staged));
 }
 
 #[test]
@@ -194,4 +195,130 @@ fn a_mounted_secret_is_read_through_its_links() {
     keeper.look(now());
     assert_eq!(shown(&keeper), pair.chain()[0].to_vec());
     assert!(place.folder.path().exists());
+}
+
+/// What a kubeconfig of before makes an API server think of what is shown now.
+fn trusts(bundle: &str, keeper: &Keeper, place: &Place, now: SystemTime) -> bool {
+    let path = place.folder.path().join("before.yaml");
+    write_kubeconfig(&place.config, bundle, &path).unwrap();
+    trust::judge(&path, &keeper.pair.chain(), now).expect("it can be told").is_ok()
+}
+
+fn ends(pem: &str) -> Vec<SystemTime> {
+    let all = CertificateDer::pem_slice_iter(pem.as_bytes()).map(|der| Validity::of(&der.unwrap()).unwrap().end);
+    all.collect()
+}
+
+#[test]
+fn an_authority_has_a_successor_before_it_ends() {
+    let place = Place::new();
+    let mut keeper = place.open();
+    let first = place.bundle();
+    assert_eq!(ends(&first), [now() + 3652 * DAY]);
+    keeper.look(now() + 2434 * DAY);
+    assert!(!place.config.state_dir.join(NEXT).exists(), "two thirds are not over yet");
+    keeper.look(now() + 2435 * DAY);
+    let staged = place.bundle();
+    let next = place.file(NEXT);
+    assert_eq!(staged, format!("{first}{next}"), "API servers that start from now on trust both");
+    let mut day = 2435;
+    // A server that looks once a day, for as long as the first authority has time for a whole certificate.
+    while day < 3561 {
+        keeper.look(now() + day * DAY);
+        assert!(trusts(&first, &keeper, &place, now() + day * DAY), "day {day}");
+        day += 1;
+    }
+    assert_eq!(place.bundle(), staged, "nothing else is made");
+    // And until long after its end: who was restarted in the years between notices nothing.
+    while day < 3700 {
+        keeper.look(now() + day * DAY);
+        assert!(trusts(&staged, &keeper, &place, now() + day * DAY), "day {day}");
+        day += 1;
+    }
+    assert!(!place.config.state_dir.join(NEXT).exists() && !place.config.state_dir.join(NEXT_KEY).exists());
+    assert_eq!(place.file(AUTHORITY), format!("{next}{first}"));
+    let key = fs::metadata(place.config.state_dir.join(AUTHORITY_KEY)).unwrap().permissions().mode();
+    assert_eq!(key & 0o777, 0o600);
+    assert!(place.open().succession.is_some(), "the successor will have one of its own");
+}
+
+#[test]
+fn who_was_off_for_years_gives_api_servers_time_to_be_restarted() {
+    let place = Place::new();
+    drop(place.open());
+    let first = place.bundle();
+    let mut keeper = place.open();
+    keeper.look(now() + 3600 * DAY);
+    keeper.look(now() + 3600 * DAY);
+    keeper.look(now() + 3601 * DAY);
+    assert!(place.config.state_dir.join(NEXT).exists());
+    assert!(trusts(&first, &keeper, &place, now() + 3601 * DAY), "the first vouches on");
+    let end = keeper.served.validity().unwrap().end;
+    assert!(end <= now() + 3652 * DAY, "and for no longer than it is good itself");
+    let staged = place.bundle();
+    for day in 3602..3660 {
+        keeper.look(now() + day * DAY);
+        assert!(trusts(&staged, &keeper, &place, now() + day * DAY), "day {day}");
+    }
+}
+
+#[test]
+fn a_hand_over_that_was_cut_short_is_finished() {
+    let place = Place::new();
+    let mut keeper = place.open();
+    keeper.look(now() + 2435 * DAY);
+    let (first, next) = (place.file(AUTHORITY), place.file(NEXT));
+    // The certificate of both was written, the key was not.
+    place.put(AUTHORITY, &format!("{next}{first}"));
+    let mut keeper = place.open();
+    for day in 3500..3660 {
+        keeper.look(now() + day * DAY);
+        assert!(trusts(&format!("{first}{next}"), &keeper, &place, now() + day * DAY), "day {day}");
+    }
+    assert_eq!(place.file(AUTHORITY), format!("{next}{first}"));
+    // The key was written, the rest was not taken away.
+    place.put(NEXT, &next);
+    place.put(NEXT_KEY, &place.file(AUTHORITY_KEY));
+    assert!(place.open().succession.is_some());
+}
+
+#[test]
+fn another_name_gets_another_certificate() {
+    let mut place = Place::new();
+    let (first, key) = (place.open(), place.file(KEY));
+    place.config.hostname = "herald.example.com".parse().unwrap();
+    place.config.address = "10.0.0.7".parse().unwrap();
+    let second = place.open();
+    assert_ne!(shown(&second), shown(&first));
+    assert_eq!(place.file(KEY), key);
+    assert!(second.served.distrust().is_none());
+    let third = place.open();
+    assert_eq!(shown(&third), shown(&second), "once is enough");
+    // A pair that is not ours stays, and that nobody can use it is told.
+    let mut place = Place::new();
+    load_certificate(&place.config, now()).unwrap();
+    place.config.hostname = "herald.example.com".parse().unwrap();
+    let keeper = place.open();
+    let distrust = keeper.served.distrust().expect("it is told").to_string();
+    assert!(distrust.contains("as herald.example.com, which the certificate in force is not for"), "{distrust}");
+}
+
+#[test]
+fn what_others_write_into_the_kubeconfig_is_judged() {
+    let mut place = Place::new();
+    place.config.kubeconfig_pregenerated = true;
+    let other = Place::new();
+    drop(other.open());
+    fs::copy(&other.config.generate_kubeconfig, &place.config.generate_kubeconfig).unwrap();
+    let mut keeper = place.open();
+    assert_eq!(keeper.served.distrust().as_deref(), Some(&trust::Distrust::Authority));
+    write_kubeconfig(&place.config, &place.file(AUTHORITY), &place.config.generate_kubeconfig).unwrap();
+    keeper.look(now());
+    assert_eq!(keeper.served.distrust(), None);
+    fs::write(&place.config.generate_kubeconfig, "nonsense").unwrap();
+    keeper.look(now());
+    assert_eq!(keeper.served.distrust().map(|distrust| distrust.reason()), Some("webhook_kubeconfig"));
+    fs::remove_file(&place.config.generate_kubeconfig).unwrap();
+    keeper.look(now());
+    assert_eq!(keeper.served.distrust(), None, "there may be no API server on this machine");
 }
