@@ -19,6 +19,7 @@ pub struct Setup {
     folder: tempfile::TempDir,
     environment: Vec<(String, String)>,
     arguments: Vec<String>,
+    wrapper: Vec<String>,
     port: u16,
 }
 
@@ -58,7 +59,7 @@ impl Setup {
         let folder = tempfile::Builder::new().prefix("herald-").tempdir()?;
         std::fs::write(folder.path().join("config.yaml"), config)?;
         let environment = std::env::var("PATH").map(|path| ("PATH".to_owned(), path)).into_iter().collect();
-        Ok(Self { folder, environment, arguments: Vec::new(), port: 0 })
+        Ok(Self { folder, environment, arguments: Vec::new(), wrapper: Vec::new(), port: 0 })
     }
 
     /// Sends its STS calls to `sts`, by environment variables alone.
@@ -85,6 +86,13 @@ impl Setup {
     #[must_use]
     pub fn argument(mut self, argument: &str) -> Self {
         self.arguments.push(argument.to_owned());
+        self
+    }
+
+    /// By a program that takes the server's command line as its last arguments and becomes it, such as prlimit(1).
+    #[must_use]
+    pub fn under(mut self, wrapper: &[&str]) -> Self {
+        self.wrapper = wrapper.iter().map(|&word| word.to_owned()).collect();
         self
     }
 
@@ -128,8 +136,10 @@ impl Setup {
 
     fn command(&self) -> anyhow::Result<Command> {
         let path = |name: &str| self.folder().join(name);
-        let mut command = Command::new(binary()?);
+        let mut words = self.wrapper.iter().map(std::ffi::OsStr::new).chain([binary()?.as_os_str()]);
+        let mut command = Command::new(words.next().context("no program")?);
         command
+            .args(words)
             .arg("server")
             .arg("--config")
             .arg(path("config.yaml"))
@@ -233,6 +243,17 @@ impl Server {
         let text = self.get("/metrics").await?.text;
         let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
         Ok(line.and_then(|value| value.trim().parse().ok()))
+    }
+
+    /// Resident memory, in KiB (proc(5)).
+    ///
+    /// # Errors
+    ///
+    /// When the process is gone.
+    pub fn resident_kib(&self) -> anyhow::Result<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("it has ended")?;
+        Ok(line.trim().trim_end_matches(" kB").parse()?)
     }
 
     /// The audit lines on stderr so far.

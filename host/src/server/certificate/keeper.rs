@@ -56,7 +56,8 @@ const LOOK: Duration = Duration::from_secs(2);
 // === impl Keeper ===
 
 impl Keeper {
-    /// The pair in the state directory; if there is none, one is made, with an authority for it.
+    /// The pair in the state directory; if there is none, one is made, with an authority for it. What a start before has
+    /// begun to make is finished.
     ///
     /// # Errors
     ///
@@ -65,9 +66,10 @@ impl Keeper {
         config.check()?;
         let folder = config.state_dir.clone();
         let (certificate, key) = (folder.join(CERTIFICATE), folder.join(KEY));
-        let is_empty = !is_there(&certificate)? && !is_there(&key)?;
+        // The order in which a first start writes: what is missing from an end on is what it did not come to.
+        let is_begun = !is_there(&certificate)? && (!is_there(&key)? || Authority::load(&folder)?.is_some());
         let (hostname, address) = (&config.hostname, config.address);
-        let pair = if is_empty {
+        let pair = if is_begun {
             Pair::issue(&folder, (hostname, address), config.certificate_lifetime, now)?
         } else {
             Pair::load_or_create(&folder, hostname, address, now)?
@@ -137,12 +139,12 @@ impl Keeper {
     /// Replaces `cert.pem` if its time has come and it is ours to replace. The key stays: two files cannot be replaced
     /// at once, and a restart must never find halves of two pairs.
     fn renew(&self, now: SystemTime) -> Result<(), Error> {
-        let Some(validity) = self.served.validity().filter(|validity| validity.renewal() <= now) else { return Ok(()) };
+        let Some(validity) = self.served.validity().filter(|validity| validity.is_due(now)) else { return Ok(()) };
         if stamp(&self.folder) != self.seen || !self.is_ours()? {
             return Ok(());
         }
-        let end = humantime::format_rfc3339_seconds(validity.end);
-        tracing::info!(%end, "certificate: two thirds of its life are over, renewing it");
+        let [start, end] = [validity.start, validity.end].map(humantime::format_rfc3339_seconds);
+        tracing::info!(%start, %end, "certificate: two thirds of its life are over, or none has begun; renewing it");
         Ok(issue_again(&self.folder, names(&self.config), self.config.certificate_lifetime, now)?)
     }
 
