@@ -368,6 +368,8 @@ impl From<Refusal> for Denial {
 }
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
 

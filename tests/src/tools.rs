@@ -1,4 +1,5 @@
-//! Programs of others that scenarios run as they are, each installed by a script in `tests/tools` when it is first asked for.
+//! What scenarios need of the machine: programs of others that they run as they are, each installed by a script in
+//! `tests/tools` when it is first asked for, and mounts.
 //!
 //! Where that fails, the scenario says so and holds for nothing, unless `HERALD_REQUIRE_TOOLS` is set, as it is in CI.
 
@@ -34,10 +35,31 @@ pub fn kubernetes() -> Option<PathBuf> {
     installed("kubernetes", &INSTALLED).then(|| repository().join("target/e2e"))
 }
 
+/// Whether a process may have mounts of its own (unshare(1), mount(8)).
+///
+/// # Panics
+///
+/// When it may not where it must.
+#[must_use]
+pub fn own_mounts() -> bool {
+    static MAY: OnceLock<Result<(), String>> = OnceLock::new();
+    let try_it = || {
+        let mut command = Command::new("unshare");
+        command.args(["--map-root-user", "--mount", "mount", "-t", "tmpfs", "none", "/mnt"]).stdin(Stdio::null());
+        let output = command.output().map_err(|error| error.to_string())?;
+        if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).trim().to_owned()) }
+    };
+    is_there("mounts of a process's own", MAY.get_or_init(try_it))
+}
+
 fn installed(name: &str, once: &Installed) -> bool {
-    let Err(why) = once.get_or_init(|| run(name)) else { return true };
-    assert!(std::env::var_os("HERALD_REQUIRE_TOOLS").is_none(), "tests/tools/{name} failed: {why}");
-    eprintln!("skipped: tests/tools/{name} failed here: {why}");
+    is_there(&format!("tests/tools/{name}"), once.get_or_init(|| run(name)))
+}
+
+fn is_there(what: &str, found: &Result<(), String>) -> bool {
+    let Err(why) = found else { return true };
+    assert!(std::env::var_os("HERALD_REQUIRE_TOOLS").is_none(), "{what} failed: {why}");
+    eprintln!("skipped: {what} failed here: {why}");
     false
 }
 

@@ -197,6 +197,8 @@ fn make_key(folder: &Path, path: &Path) -> io::Result<()> {
     SystemRandom::new().fill(key.as_mut_slice()).map_err(|_| io::Error::other("the system gave no random bytes"))?;
     let mut file = tempfile::Builder::new().permissions(Permissions::from_mode(0o600)).tempfile_in(folder)?;
     file.write_all(key.as_slice())?;
+    // A name on the disk without the bytes, after a power failure, would be a key that is none.
+    file.as_file().sync_all()?;
     match file.persist_noclobber(path) {
         Err(error) if error.error.kind() != io::ErrorKind::AlreadyExists => Err(error.error),
         _ => Ok(()),

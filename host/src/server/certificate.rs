@@ -1,7 +1,7 @@
 //! The server's certificate and key, kept in the state directory as `cert.pem` and `key.pem`.
 //!
 //! A pair that is there is used as it is, whoever made it and whatever its algorithm. One is made only where there is
-//! neither file. Nothing is overwritten but a certificate of the server's own [`authority`], and that only by a
+//! neither file; a key that a start left behind when it broke off gets its certificate. Nothing is overwritten but a certificate of the server's own [`authority`], and that only by a
 //! newer one for the same key; see [`keeper`].
 
 use std::{
@@ -33,7 +33,7 @@ pub use keeper::{Keeper, Rotated};
 pub use served::{Served, Validity};
 pub use trust::Distrust;
 
-use authority::Authority;
+use authority::{Authority, load_or_create_key};
 
 /// File name of the certificate.
 pub const CERTIFICATE: &str = "cert.pem";
@@ -207,7 +207,8 @@ impl Pair {
         Self { pem, chain: vec![der], key, made: true }.checked()
     }
 
-    /// A new pair in `folder`, for which the authority there vouches; the authority is made too if there is none.
+    /// A new pair in `folder`, for which the authority there vouches; the authority is made too if there is none, and so is
+    /// the key.
     fn issue(
         folder: &Path,
         names: (&Hostname, IpAddr),
@@ -215,11 +216,9 @@ impl Pair {
         now: SystemTime,
     ) -> Result<Self, CertificateError> {
         let authority = Authority::load_or_create(folder, now)?;
-        let key = KeyPair::generate().map_err(CertificateError::Make)?;
-        let pem = authority.issue(&key, names, lifetime, now)?;
         let (certificate_file, key_file) = (folder.join(CERTIFICATE), folder.join(KEY));
-        let key_pem = Zeroizing::new(key.serialize_pem());
-        files::create(&key_file, key_pem.as_bytes(), 0o600).map_err(|source| write_error(&key_file, source))?;
+        let key = load_or_create_key(&key_file)?;
+        let pem = authority.issue(&key, names, lifetime, now)?;
         files::create(&certificate_file, pem.as_bytes(), 0o644)
             .map_err(|source| write_error(&certificate_file, source))?;
         Self::load(&certificate_file, &key_file).map(|pair| Self { made: true, ..pair })

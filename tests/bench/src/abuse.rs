@@ -18,9 +18,9 @@ use crate::{
     world::{self, Site, World},
 };
 
-mod bodies;
-mod slow;
-mod vanishing;
+pub(crate) mod bodies;
+pub(crate) mod slow;
+pub(crate) mod vanishing;
 
 /// How much of each.
 #[derive(clap::Args, Debug)]
@@ -66,13 +66,15 @@ async fn abuse(
 ) -> anyhow::Result<Map<String, Value>> {
     let hold = Duration::from_secs(arguments.hold_s.min(LONGEST_HOLD_S));
     let mut found = handshakes(running, arguments.idle).await?;
-    found.extend(slow::run(running, arguments.slow, hold).await?);
+    for group in slow::run(running, arguments.slow, hold).await? {
+        found.insert(group.name.to_owned(), group.summary());
+    }
     let mut huge = Vec::new();
     for &mib in &arguments.body_mib {
         huge.push(bodies::run(running, mib).await);
     }
-    found.insert("hugeBody".to_owned(), huge.into());
-    found.insert("vanishingClients".to_owned(), vanishing::run(site, running, roles).await?);
+    found.insert("hugeBody".to_owned(), serde_json::to_value(huge)?);
+    found.insert("vanishingClients".to_owned(), serde_json::to_value(vanishing::run(site, running, roles).await?)?);
     let health = timeout(Duration::from_secs(5), client::status_of(running.address, "/healthz")).await;
     found.insert("healthyAfterwards".to_owned(), matches!(health, Ok(Ok(200))).into());
     Ok(found)

@@ -17,13 +17,18 @@ use crate::{
 };
 
 mod cache;
+mod changes;
 mod exec;
+mod faults;
+mod flood;
+mod kubectl;
 mod logins;
 mod mappings;
 mod policy;
 mod process;
 mod report;
 mod row;
+mod transport;
 
 use report::Report;
 use row::{Goal, Row};
@@ -31,7 +36,8 @@ use row::{Goal, Row};
 /// How thoroughly, and where to write.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Arguments {
-    /// Two short repeats instead of five: minutes instead of a quarter of an hour, and wider spreads.
+    /// Two short repeats instead of five, and 20 s of an STS that flaps instead of three minutes: a quarter of an hour
+    /// instead of one and a half, and wider spreads.
     #[arg(long)]
     quick: bool,
     /// Only these parts of the table.
@@ -55,14 +61,24 @@ enum Part {
     Logins,
     /// Distinct tokens, dev STS over HTTP/2.
     LoginsH2,
+    /// One connection to the webhook, and HTTP/2.
+    Transport,
     /// Repeated tokens, and equal tokens at once.
     Cache,
     /// Large mapping tables.
     Mappings,
     /// A policy in the path.
     Policy,
+    /// Good logins beside a flood of junk.
+    Flood,
+    /// Memory after faults, unfriendly clients, an STS that flaps.
+    Faults,
+    /// Policy, certificate and configuration change under load.
+    Changes,
     /// The exec plugin's cold starts.
     Exec,
+    /// Whole logins with kubectl, where there is one.
+    Kubectl,
     /// Memory at rest, start-up, binary size.
     Process,
 }
@@ -78,6 +94,8 @@ struct Scale {
     starts: usize,
     /// Cold starts of each command.
     cold_starts: usize,
+    /// How long STS flaps.
+    flapping: Duration,
 }
 
 /// Runs the subcommand.
@@ -115,10 +133,15 @@ impl Part {
         match self {
             Self::Logins => logins::measure(binaries, scale, logins::Protocol::H1).await,
             Self::LoginsH2 => logins::measure(binaries, scale, logins::Protocol::H2).await,
+            Self::Transport => transport::measure(binaries, scale).await,
             Self::Cache => cache::measure(binaries, scale).await,
             Self::Mappings => mappings::measure(binaries, scale).await,
             Self::Policy => policy::measure(binaries, scale).await,
+            Self::Flood => flood::measure(binaries, scale).await,
+            Self::Faults => faults::measure(binaries, scale).await,
+            Self::Changes => changes::measure(binaries, scale).await,
             Self::Exec => exec::measure(binaries, scale),
+            Self::Kubectl => kubectl::measure(binaries, scale).await,
             Self::Process => process::measure(binaries, scale).await,
         }
     }
@@ -194,5 +217,17 @@ fn mistakes(series: &[Series], server: usize) -> Vec<f64> {
     vec![verdicts.map(|verdicts| (verdicts.wrong() + verdicts.errors()) as f64).sum()]
 }
 
-const THOROUGH: Scale = Scale { repeats: 5, duration: Duration::from_millis(2500), starts: 10, cold_starts: 40 };
-const QUICK: Scale = Scale { repeats: 2, duration: Duration::from_millis(1200), starts: 4, cold_starts: 15 };
+const THOROUGH: Scale = Scale {
+    repeats: 5,
+    duration: Duration::from_millis(2500),
+    starts: 10,
+    cold_starts: 40,
+    flapping: Duration::from_secs(180),
+};
+const QUICK: Scale = Scale {
+    repeats: 2,
+    duration: Duration::from_millis(1200),
+    starts: 4,
+    cold_starts: 15,
+    flapping: Duration::from_secs(20),
+};

@@ -19,9 +19,8 @@ pub struct Setup {
     folder: tempfile::TempDir,
     environment: Vec<(String, String)>,
     arguments: Vec<String>,
+    wrapper: Vec<String>,
     port: u16,
-    /// The members of the control group that it starts in.
-    group: Option<PathBuf>,
 }
 
 /// A server that is ready. Killed when it is dropped; [`Server::stop`] ends it well.
@@ -60,7 +59,7 @@ impl Setup {
         let folder = tempfile::Builder::new().prefix("herald-").tempdir()?;
         std::fs::write(folder.path().join("config.yaml"), config)?;
         let environment = std::env::var("PATH").map(|path| ("PATH".to_owned(), path)).into_iter().collect();
-        Ok(Self { folder, environment, arguments: Vec::new(), port: 0, group: None })
+        Ok(Self { folder, environment, arguments: Vec::new(), wrapper: Vec::new(), port: 0 })
     }
 
     /// Sends its STS calls to `sts`, by environment variables alone.
@@ -92,8 +91,15 @@ impl Setup {
 
     /// Within limited memory from its first page on.
     #[must_use]
-    pub fn within(mut self, limit: &MemoryLimit) -> Self {
-        self.group = Some(limit.members());
+    pub fn within(self, limit: &MemoryLimit) -> Self {
+        let members = limit.members();
+        self.under(&["sh", "-c", r#"echo $$ > "$0" && exec "$@""#, &members.to_string_lossy()])
+    }
+
+    /// By a program that takes the server's command line as its last arguments and becomes it, such as prlimit(1).
+    #[must_use]
+    pub fn under(mut self, wrapper: &[&str]) -> Self {
+        self.wrapper = wrapper.iter().map(|&word| word.to_owned()).collect();
         self
     }
 
@@ -137,15 +143,10 @@ impl Setup {
 
     fn command(&self) -> anyhow::Result<Command> {
         let path = |name: &str| self.folder().join(name);
-        let mut command = match &self.group {
-            None => Command::new(binary()?),
-            Some(members) => {
-                let mut shell = Command::new("sh");
-                shell.args(["-c", r#"echo $$ > "$0" && exec "$@""#]).arg(members).arg(binary()?);
-                shell
-            }
-        };
+        let mut words = self.wrapper.iter().map(std::ffi::OsStr::new).chain([binary()?.as_os_str()]);
+        let mut command = Command::new(words.next().context("no program")?);
         command
+            .args(words)
             .arg("server")
             .arg("--config")
             .arg(path("config.yaml"))
@@ -249,6 +250,17 @@ impl Server {
         let text = self.get("/metrics").await?.text;
         let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
         Ok(line.and_then(|value| value.trim().parse().ok()))
+    }
+
+    /// Resident memory, in KiB (proc(5)).
+    ///
+    /// # Errors
+    ///
+    /// When the process is gone.
+    pub fn resident_kib(&self) -> anyhow::Result<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("it has ended")?;
+        Ok(line.trim().trim_end_matches(" kB").parse()?)
     }
 
     /// The audit lines on stderr so far.

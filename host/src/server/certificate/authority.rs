@@ -67,7 +67,8 @@ impl Authority {
         Self::load_from(folder, [AUTHORITY, AUTHORITY_KEY])
     }
 
-    /// The authority of `folder`, made there if there is none.
+    /// The authority of `folder`, made there if there is none. A key without a certificate is what was left by a start
+    /// that broke off, and the certificate is made for it.
     pub(super) fn load_or_create(folder: &Path, now: SystemTime) -> Result<Self, CertificateError> {
         match Self::load(folder)? {
             Some(authority) => Ok(authority),
@@ -148,20 +149,18 @@ impl Authority {
     }
 
     fn create(folder: &Path, [certificate, key]: [&str; 2], now: SystemTime) -> Result<Self, CertificateError> {
-        let made = KeyPair::generate().map_err(CertificateError::Make)?;
+        let [certificate_file, key_file] = [certificate, key].map(|name| folder.join(name));
+        files::private_folder(folder).map_err(|source| write_error(folder, source))?;
+        // The key first: a certificate alone is taken for an operator's.
+        let key = load_or_create_key(&key_file)?;
         let mut params = authority_params();
         params.not_before = (now - BACKDATE).into();
         params.not_after = (now + VALIDITY).into();
-        let pem = params.self_signed(&made).map_err(CertificateError::Make)?.pem();
-        let [certificate_file, key_file] = [certificate, key].map(|name| folder.join(name));
-        files::private_folder(folder).map_err(|source| write_error(folder, source))?;
-        let key_pem = Zeroizing::new(made.serialize_pem());
-        // The key first: a certificate alone is taken for an operator's.
-        files::create(&key_file, key_pem.as_bytes(), 0o600).map_err(|source| write_error(&key_file, source))?;
+        let pem = params.self_signed(&key).map_err(CertificateError::Make)?.pem();
         files::create(&certificate_file, pem.as_bytes(), 0o644)
             .map_err(|source| write_error(&certificate_file, source))?;
         let (start, end) = (now - BACKDATE, now + VALIDITY);
-        Ok(Self { key: made, validity: Some(Validity { start, end }) })
+        Ok(Self { key, validity: Some(Validity { start, end }) })
     }
 }
 
@@ -215,6 +214,17 @@ pub(super) fn key_pair(path: &Path) -> Result<KeyPair, CertificateError> {
     let pem = read_key(path)?;
     let text = std::str::from_utf8(&pem).map_err(|_| not_pem(path, "private key"))?;
     KeyPair::from_pem(text).map_err(|_| CertificateError::ForeignKey { path: path.to_owned() })
+}
+
+/// The key at `path`, made there if there is none.
+pub(super) fn load_or_create_key(path: &Path) -> Result<KeyPair, CertificateError> {
+    if is_there(path)? {
+        return key_pair(path);
+    }
+    let key = KeyPair::generate().map_err(CertificateError::Make)?;
+    let pem = Zeroizing::new(key.serialize_pem());
+    files::create(path, pem.as_bytes(), 0o600).map_err(|source| write_error(path, source))?;
+    Ok(key)
 }
 
 /// What is the same whenever it vouches: its name, by which certificates name it, and its powers.

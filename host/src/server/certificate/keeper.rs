@@ -60,7 +60,8 @@ const LOOK: Duration = Duration::from_secs(2);
 // === impl Keeper ===
 
 impl Keeper {
-    /// The pair in the state directory; if there is none, one is made, with an authority for it.
+    /// The pair in the state directory; if there is none, one is made, with an authority for it. What a start before has
+    /// begun to make is finished.
     ///
     /// # Errors
     ///
@@ -69,9 +70,10 @@ impl Keeper {
         config.check()?;
         let folder = config.state_dir.clone();
         let (certificate, key) = (folder.join(CERTIFICATE), folder.join(KEY));
-        let is_empty = !is_there(&certificate)? && !is_there(&key)?;
+        // The order in which a first start writes: what is missing from an end on is what it did not come to.
+        let is_begun = !is_there(&certificate)? && (!is_there(&key)? || Authority::load(&folder)?.is_some());
         let (hostname, address) = (&config.hostname, config.address);
-        let mut pair = if is_empty {
+        let mut pair = if is_begun {
             Pair::issue(&folder, (hostname, address), config.certificate_lifetime, now)?
         } else {
             Pair::load_or_create(&folder, hostname, address, now)?
@@ -158,19 +160,22 @@ impl Keeper {
     /// Replaces `cert.pem` if its time has come and it is ours to replace. The key stays: two files cannot be replaced
     /// at once, and a restart must never find halves of two pairs.
     fn renew(&self, now: SystemTime) -> Result<(), Error> {
-        let due = self.served.validity().filter(|validity| validity.renewal() <= now);
+        let due = self.served.validity().filter(|validity| validity.is_due(now));
         let stages = self.succession.is_some_and(|time| time <= now);
         if (due.is_none() && !stages) || stamp(&self.folder) != self.seen || !is_ours(&self.folder, &self.pair)? {
             return Ok(());
         }
         if let (true, Some(authority)) = (stages, Authority::load(&self.folder)?) {
             let end = authority.stage(&self.folder, now)?.map(|end| humantime::format_rfc3339_seconds(end).to_string());
-            tracing::warn!(end, "certificate: the authority has a successor, {NEXT}: restart each API server before the end");
+            tracing::warn!(
+                end,
+                "certificate: the authority has a successor, {NEXT}: restart each API server before the end"
+            );
             return Ok(());
         }
         let Some(validity) = due else { return Ok(()) };
-        let end = humantime::format_rfc3339_seconds(validity.end);
-        tracing::info!(%end, "certificate: two thirds of its life are over, renewing it");
+        let [start, end] = [validity.start, validity.end].map(humantime::format_rfc3339_seconds);
+        tracing::info!(%start, %end, "certificate: two thirds of its life are over, or none has begun; renewing it");
         Ok(issue_again(&self.folder, names(&self.config), self.config.certificate_lifetime, now)?)
     }
 
@@ -211,7 +216,9 @@ impl Keeper {
                 reason = distrust.reason(), path = %path.display(),
                 "webhook kubeconfig: API servers that are started with it do not trust this server: {distrust}"
             ),
-            (Some(_), None) => tracing::info!(path = %path.display(), "webhook kubeconfig: API servers trust this server"),
+            (Some(_), None) => {
+                tracing::info!(path = %path.display(), "webhook kubeconfig: API servers trust this server")
+            }
             _ => {}
         }
         self.served.set_distrust(found);
@@ -256,11 +263,7 @@ pub fn rotate(config: &Config, now: SystemTime) -> Result<Rotated, Error> {
 
 /// What a client has to trust for `pair`: the authorities in the state directory, and each certificate that none of
 /// them vouches for.
-pub(in crate::server) fn bundle(
-    folder: &Path,
-    pair: &Pair,
-    before: Option<&str>,
-) -> Result<String, CertificateError> {
+pub(in crate::server) fn bundle(folder: &Path, pair: &Pair, before: Option<&str>) -> Result<String, CertificateError> {
     let authorities = Authority::certificates(folder)?.unwrap_or_default();
     let mut bundle = authorities.clone();
     let mut add = |pem: &str| {

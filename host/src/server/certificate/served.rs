@@ -123,6 +123,13 @@ impl Validity {
         }
     }
 
+    /// Whether another one is to be made at `now`: two thirds of its time are over, or none of it has begun, as after a
+    /// clock that was set back.
+    #[must_use]
+    pub fn is_due(&self, now: SystemTime) -> bool {
+        self.renewal() <= now || now < self.start
+    }
+
     /// When two thirds of its time are over.
     #[must_use]
     pub fn renewal(&self) -> SystemTime {

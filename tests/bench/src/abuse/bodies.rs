@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use serde_json::{Value, json};
+use serde::Serialize;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     time::timeout,
@@ -15,8 +15,26 @@ use crate::{
     tls,
 };
 
+/// What one huge body came to.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Huge {
+    /// Its size.
+    mib: usize,
+    /// The status line of the answer, and whether the body was cut off.
+    answer: String,
+    seconds: f64,
+    cpu_ms: f64,
+    /// Resident memory before, in KiB.
+    before_kib: u64,
+    /// The most meanwhile.
+    peak_kib: u64,
+    /// Resident memory after it.
+    after_kib: u64,
+}
+
 /// Posts one body of `mib` MiB.
-pub(super) async fn run(running: &Running, mib: usize) -> Value {
+pub(crate) async fn run(running: &Running, mib: usize) -> Huge {
     procfs::reset_peak(running.pid);
     let before = procfs::sample(running.pid).unwrap_or_default();
     let began = Instant::now();
@@ -26,13 +44,29 @@ pub(super) async fn run(running: &Running, mib: usize) -> Value {
         Err(_) => "none within 60 s".to_owned(),
     };
     let after = procfs::sample(running.pid).unwrap_or_default();
-    json!({
-        "mib": mib,
-        "answer": answer,
-        "seconds": (began.elapsed().as_secs_f64() * 1000.0).round() / 1000.0,
-        "cpuMs": after.cpu_ms - before.cpu_ms,
-        "rssMib": {"before": before.rss_kib / 1024, "peak": after.peak_kib / 1024, "after": after.rss_kib / 1024},
-    })
+    Huge {
+        mib,
+        answer,
+        seconds: (began.elapsed().as_secs_f64() * 1000.0).round() / 1000.0,
+        cpu_ms: after.cpu_ms - before.cpu_ms,
+        before_kib: before.rss_kib,
+        peak_kib: after.peak_kib,
+        after_kib: after.rss_kib,
+    }
+}
+
+// === impl Huge ===
+
+impl Huge {
+    /// Memory that it cost at most, in MiB.
+    pub(crate) fn cost_mib(&self) -> f64 {
+        self.peak_kib.saturating_sub(self.before_kib) as f64 / 1024.0
+    }
+
+    /// Whether it was refused as too large, or its connection ended.
+    pub(crate) fn is_refused(&self) -> bool {
+        self.answer.contains(" 413 ") || self.answer.ends_with("(body cut off)")
+    }
 }
 
 /// The status line of the answer, and whether the body was cut off.

@@ -6,7 +6,7 @@ use std::{
 };
 
 use futures_util::future::join_all;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     time::timeout,
@@ -22,8 +22,15 @@ use crate::{
 /// Seconds until the server closed; `None`: not within the time.
 type Closed = Option<f64>;
 
+/// Connections of one kind that were held.
+pub(crate) struct Group {
+    /// The kind.
+    pub(crate) name: &'static str,
+    closed: Vec<Closed>,
+}
+
 /// Holds slow heads, slow bodies and idle connections all at once for `hold`.
-pub(super) async fn run(running: &Running, slow: usize, hold: Duration) -> anyhow::Result<Map<String, Value>> {
+pub(crate) async fn run(running: &Running, slow: usize, hold: Duration) -> anyhow::Result<[Group; 4]> {
     let address = running.address;
     let head = format!("POST {ROUTE} HTTP/1.1\r\nhost: localhost\r\nx-a: ");
     let body = format!(
@@ -35,18 +42,31 @@ pub(super) async fn run(running: &Running, slow: usize, hold: Duration) -> anyho
         join_all((0..IDLE).map(|_| silence(address, b"", hold))),
         silence(address, b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n", hold),
     );
-    let groups = [("slowHead", heads), ("slowBody", bodies), ("idle", idle), ("idleAfterARequest", vec![used])];
-    let mut found = Map::new();
-    for (name, closed) in groups {
-        let closed: Vec<Closed> = closed.into_iter().collect::<anyhow::Result<_>>()?;
-        found.insert(name.to_owned(), summary(&closed));
-    }
-    Ok(found)
+    let group = |name, closed: Vec<anyhow::Result<Closed>>| {
+        anyhow::Ok(Group { name, closed: closed.into_iter().collect::<anyhow::Result<_>>()? })
+    };
+    Ok([
+        group("slowHead", heads)?,
+        group("slowBody", bodies)?,
+        group("idle", idle)?,
+        group("idleAfterARequest", vec![used])?,
+    ])
 }
 
-fn summary(closed: &[Closed]) -> Value {
-    let seconds: Vec<f64> = closed.iter().flatten().copied().collect();
-    json!({"held": closed.len(), "closedByServer": seconds.len(), "medianSeconds": median(seconds)})
+// === impl Group ===
+
+impl Group {
+    /// How many were held and closed, and when.
+    pub(crate) fn summary(&self) -> Value {
+        let seconds: Vec<f64> = self.closed.iter().flatten().copied().collect();
+        json!({"held": self.closed.len(), "closedByServer": seconds.len(), "medianSeconds": median(seconds)})
+    }
+
+    /// Seconds until the last one was closed, to a tenth; `hold` if one was not.
+    pub(crate) fn longest(&self, hold: Duration) -> f64 {
+        let seconds = self.closed.iter().map(|closed| closed.unwrap_or(hold.as_secs_f64()));
+        (seconds.fold(0.0, f64::max) * 10.0).round() / 10.0
+    }
 }
 
 /// Sends `start`, then one byte each half second, until the server closes.

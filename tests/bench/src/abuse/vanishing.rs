@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
-use serde_json::{Value, json};
+use serde::Serialize;
 use tests::sts::Behaviour;
 use tokio::{io::AsyncWriteExt as _, time::sleep};
 
@@ -15,8 +15,20 @@ use crate::{
     world::Site,
 };
 
+/// What became of the STS calls of clients that left.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Vanished {
+    clients: usize,
+    /// Calls that STS was asked.
+    pub(crate) sts_calls: u64,
+    /// Of them, those that nobody waited for.
+    pub(crate) given_up: u64,
+    answered: u64,
+}
+
 /// Sends one login on each of some connections and leaves before STS answers.
-pub(super) async fn run(site: &Site, running: &Running, roles: u64) -> anyhow::Result<Value> {
+pub(crate) async fn run(site: &Site, running: &Running, roles: u64) -> anyhow::Result<Vanished> {
     let sts = &site.sts.sts;
     let present = Behaviour::clone(&sts.behaviour());
     sts.set(Behaviour { latency_ms: 1500.0, ..present.clone() });
@@ -26,7 +38,7 @@ pub(super) async fn run(site: &Site, running: &Running, roles: u64) -> anyhow::R
     sleep(Duration::from_millis(1800)).await;
     let stats = sts.stats();
     sts.set(present);
-    Ok(json!({"clients": CLIENTS, "stsCalls": stats.requests, "givenUp": stats.aborted, "answered": stats.ok}))
+    Ok(Vanished { clients: CLIENTS, sts_calls: stats.requests, given_up: stats.aborted, answered: stats.ok })
 }
 
 async fn leave_early(running: &Running, cases: &Cases, n: u64) {

@@ -6,7 +6,11 @@ use super::{
     Row, Scale, Series, each, interleaved, mistakes, others,
     row::Goal::{AtLeast, AtLeastFloor, AtMost, AtMostFloor, Information},
 };
-use crate::{binaries::Binaries, run::Plan, target::Target};
+use crate::{
+    binaries::Binaries,
+    run::{Found, Plan},
+    target::Target,
+};
 
 /// What the dev STS speaks.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -39,26 +43,10 @@ fn rows(protocol: Protocol, found: &[Series]) -> Vec<Row> {
         Protocol::H1 => (1.8, ""),
         Protocol::H2 => (2.0, ", STS over HTTP/2"),
     };
-    let cells =
-        || CELLS.iter().zip(found).map(|(&(connections, latency_ms), series)| (connections, latency_ms, series));
-    let mut rows: Vec<Row> = cells()
-        .map(|(connections, latency_ms, series)| {
-            let measure =
-                format!("CPU per login, distinct tokens, {connections} connections, STS {latency_ms} ms{suffix}");
-            let [floor, herald] = both(series, |found| found.report.server.cpu_us);
-            Row::pair(measure, "µs", floor, herald, AtMostFloor(limit))
-        })
-        .collect();
-    for (connections, _, series) in cells().filter(|&(connections, latency_ms, _)| connections >= 32 && latency_ms == 0)
-    {
-        let measure = format!("logins, distinct tokens, {connections} connections, STS 0 ms{suffix}");
-        let [floor, herald] = both(series, |found| found.report.per_second);
-        let goal = if protocol == Protocol::H1 { AtLeastFloor(0.6) } else { Information };
-        rows.push(Row::pair(measure, "1/s", floor, herald, goal));
-        let [floor, herald] = both(series, |found| f64::from(found.report.p99_us) / 1000.0);
-        let measure =
-            format!("99th percentile of latency, distinct tokens, {connections} connections, STS 0 ms{suffix}");
-        rows.push(Row::pair(measure, "ms", floor, herald, Information));
+    let mut rows = Vec::new();
+    for (&(connections, latency_ms), series) in CELLS.iter().zip(found) {
+        let case = format!("distinct tokens, {connections} connections, STS {latency_ms} ms{suffix}");
+        rows.extend(of_case(&case, latency_ms, limit, series));
     }
     rows.push(every(found, &format!("STS connections per 1,000 logins once warm{suffix}"), AtMost(0.0), |found| {
         found.connections_per_thousand()
@@ -66,13 +54,6 @@ fn rows(protocol: Protocol, found: &[Series]) -> Vec<Row> {
     rows.push(every(found, &format!("STS calls per login, distinct tokens{suffix}"), AtLeast(0.97), |found| {
         found.calls_per_login()
     }));
-    if protocol == Protocol::H1 {
-        for (_, latency_ms, series) in cells().filter(|&(connections, ..)| connections == 128) {
-            let [floor, herald] = both(series, |found| found.report.server.peak_mib);
-            let measure = format!("RSS at 128 connections, distinct tokens, STS {latency_ms} ms");
-            rows.push(Row::pair(measure, "MiB", floor, herald, AtMost(40.0)));
-        }
-    }
     rows.push(Row::pair(
         format!("mistakes, distinct tokens{suffix}"),
         "",
@@ -84,19 +65,36 @@ fn rows(protocol: Protocol, found: &[Series]) -> Vec<Row> {
     rows
 }
 
+/// What one load came to: CPU time with the first goal, `limit`, and the stricter one; rate, latencies and memory.
+pub(super) fn of_case(case: &str, latency_ms: u64, limit: f64, series: &Series) -> Vec<Row> {
+    let row = |what: &str, unit, goal, figure: &dyn Fn(&Found) -> f64| {
+        let [floor, herald] = both(series, figure);
+        Row::pair(format!("{what}, {case}"), unit, floor, herald, goal)
+    };
+    let ms = |micros: u32| f64::from(micros) / 1000.0;
+    vec![
+        row("CPU per login", "µs", AtMostFloor(limit), &|found| found.report.server.cpu_us).and(AtMostFloor(1.5)),
+        row("logins", "1/s", AtLeastFloor(if latency_ms == 0 { 0.7 } else { 0.85 }), &|found| found.report.per_second),
+        row("99th percentile of latency", "ms", AtMostFloor(1.5), &|found| ms(found.report.p99_us)),
+        row("99.9th percentile of latency", "ms", Information, &|found| ms(found.report.p999_us)),
+        row("RSS", "MiB", AtMost(40.0), &|found| found.report.server.peak_mib),
+    ]
+}
+
 /// The same figure of the floor and of Herald, one entry a repeat.
-fn both(series: &Series, figure: impl Fn(&crate::run::Found) -> f64) -> [Vec<f64>; 2] {
+fn both(series: &Series, figure: impl Fn(&Found) -> f64) -> [Vec<f64>; 2] {
     [each(&series[FLOOR], &figure), each(&series[HERALD], &figure)]
 }
 
 /// A figure over all cells and repeats.
-fn every(found: &[Series], measure: &str, goal: super::row::Goal, figure: impl Fn(&crate::run::Found) -> f64) -> Row {
+fn every(found: &[Series], measure: &str, goal: super::row::Goal, figure: impl Fn(&Found) -> f64) -> Row {
     let all = |server: usize| found.iter().flat_map(|series| each(&series[server], &figure)).collect();
     Row::pair(measure, "", all(FLOOR), all(HERALD), goal)
 }
 
 /// Connections, and milliseconds that the dev STS spends on each answer.
-const CELLS: [(usize, u64); 6] = [(8, 0), (32, 0), (128, 0), (8, 5), (32, 5), (128, 5)];
+const CELLS: [(usize, u64); 12] =
+    [(8, 0), (32, 0), (128, 0), (8, 5), (32, 5), (128, 5), (8, 20), (32, 20), (128, 20), (8, 50), (32, 50), (128, 50)];
 /// Where the floor stands among the servers.
 const FLOOR: usize = 0;
 /// Where Herald stands among the servers.

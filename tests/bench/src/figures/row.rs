@@ -15,8 +15,8 @@ pub(super) struct Row {
     floor: Vec<f64>,
     /// Herald's figures, one a repeat.
     herald: Vec<f64>,
-    /// What is to be reached.
-    goal: Goal,
+    /// What is to be reached; more than one where there is a stricter goal beside the first.
+    goals: Vec<Goal>,
 }
 
 /// What is to be reached.
@@ -46,12 +46,18 @@ impl Row {
         herald: Vec<f64>,
         goal: Goal,
     ) -> Self {
-        Self { measure: measure.into(), unit, floor, herald, goal }
+        Self { measure: measure.into(), unit, floor, herald, goals: vec![goal] }
     }
 
     /// A row without a floor.
     pub(super) fn alone(measure: impl Into<String>, unit: &'static str, herald: Vec<f64>, goal: Goal) -> Self {
         Self::pair(measure, unit, Vec::new(), herald, goal)
+    }
+
+    /// The same with one more goal.
+    pub(super) fn and(mut self, goal: Goal) -> Self {
+        self.goals.push(goal);
+        self
     }
 
     /// Herald to floor, within each repeat.
@@ -65,10 +71,14 @@ impl Row {
         )
     }
 
-    /// Whether the goal is reached by the medians; `None` when there is no goal or nothing was measured.
-    pub(super) fn is_met(&self) -> Option<bool> {
+    /// Whether each goal is reached by the medians; `None` when there is none or nothing was measured.
+    pub(super) fn verdicts(&self) -> impl Iterator<Item = Option<bool>> {
+        self.goals.iter().map(|goal| self.is_met(*goal))
+    }
+
+    fn is_met(&self, goal: Goal) -> Option<bool> {
         let (herald, ratio) = (median(self.herald.iter().copied()), self.ratios().map(|spread| spread.median));
-        match self.goal {
+        match goal {
             Goal::AtLeast(limit) => Some(herald? >= limit),
             Goal::AtLeastFloor(limit) => Some(ratio? >= limit),
             Goal::AtMost(limit) => Some(herald? <= limit),
@@ -81,18 +91,19 @@ impl Row {
     pub(super) fn columns(&self) -> [String; 6] {
         let show = |spread: Option<Spread>| spread.map_or_else(|| "–".to_owned(), |spread| spread.to_string());
         let unit = if self.unit.is_empty() { String::new() } else { format!(", {}", self.unit) };
-        let verdict = match self.is_met() {
+        let verdict = |met| match met {
             Some(true) => "met",
             Some(false) => "missed",
             None => "–",
         };
+        let goals: Vec<String> = self.goals.iter().map(Goal::to_string).collect();
         [
             format!("{}{unit}", self.measure),
             show(Spread::of(self.floor.iter().copied())),
             show(Spread::of(self.herald.iter().copied())),
             show(self.ratios()),
-            self.goal.to_string(),
-            verdict.to_owned(),
+            goals.join("; "),
+            self.verdicts().map(verdict).collect::<Vec<_>>().join("; "),
         ]
     }
 }
@@ -120,7 +131,7 @@ mod tests {
         #[track_caller]
         fn check(floor: &[f64], herald: &[f64], goal: Goal, met: Option<bool>) {
             let row = Row::pair("measure", "µs", floor.to_vec(), herald.to_vec(), goal);
-            assert_eq!(row.is_met(), met, "{row:?}");
+            assert_eq!(row.verdicts().collect::<Vec<_>>(), [met], "{row:?}");
         }
         check(&[100.0], &[180.0], Goal::AtMostFloor(1.8), Some(true));
         check(&[100.0], &[181.0], Goal::AtMostFloor(1.8), Some(false));
@@ -140,5 +151,8 @@ mod tests {
         let row = Row::pair("CPU", "µs", vec![100.0, 110.0], vec![150.0, 165.0], Goal::AtMostFloor(1.8));
         let columns = ["CPU, µs", "105 (100–110)", "158 (150–165)", "1.50", "≤ 1.8 × floor", "met"];
         assert_eq!(row.columns(), columns);
+        let columns =
+            ["CPU, µs", "105 (100–110)", "158 (150–165)", "1.50", "≤ 1.8 × floor; ≤ 1.4 × floor", "met; missed"];
+        assert_eq!(row.and(Goal::AtMostFloor(1.4)).columns(), columns);
     }
 }

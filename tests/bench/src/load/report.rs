@@ -17,12 +17,14 @@ pub(crate) struct Report {
     pub(crate) done: u64,
     /// Answers a second.
     pub(crate) per_second: f64,
-    /// Latency in microseconds: median, 90th and 99th percentile, largest.
+    /// Latency in microseconds: median, 90th, 99th and 99.9th percentile, largest.
     pub(crate) p50_us: u32,
     /// See `p50_us`.
     pub(crate) p90_us: u32,
     /// See `p50_us`.
     pub(crate) p99_us: u32,
+    /// See `p50_us`.
+    pub(crate) p999_us: u32,
     /// See `p50_us`.
     pub(crate) max_us: u32,
     /// Verdicts and failures.
@@ -119,6 +121,7 @@ impl Report {
             p50_us: percentile(&latencies_us, 0.5),
             p90_us: percentile(&latencies_us, 0.9),
             p99_us: percentile(&latencies_us, 0.99),
+            p999_us: percentile(&latencies_us, 0.999),
             max_us: percentile(&latencies_us, 1.0),
             verdicts,
             server: ServerUse::new(after, server_ms * 1000.0 / done.max(1) as f64, peak_kib),

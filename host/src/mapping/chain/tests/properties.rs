@@ -44,6 +44,15 @@ fn verdict() -> impl Strategy<Value = Result<Verdict, StageError>> {
     ]
 }
 
+/// How a stage fails, if it does.
+fn failure() -> impl Strategy<Value = Option<StageError>> {
+    prop_oneof![
+        3 => Just(None),
+        1 => Just(Some(Fault::Timeout.into())),
+        1 => Just(Some(StageError::NotReady)),
+    ]
+}
+
 fn first(groups: &[&str]) -> Mapping {
     named("alice", groups)
 }
@@ -113,5 +122,41 @@ proptest! {
         links.push(says(Err(Fault::Timeout.into()), false));
         let (augment, guards) = if in_guards { (vec![], links) } else { (links, vec![]) };
         prop_assert!(after(&first(&["a"]), augment, guards).is_err());
+    }
+
+    /// Whichever stages fail, and however, whoever is let in has the same name and no more groups than with no failure. A
+    /// policy that would have denied and is skipped is the one exception: its operator asked for it by `onFault: skip`.
+    #[test]
+    fn a_failure_never_widens_access(
+        map in prop::collection::vec((verdict(), any::<bool>(), failure()), 1..4),
+        augment in prop::collection::vec((verdict(), any::<bool>(), failure()), 0..4),
+        guards in prop::collection::vec((verdict(), failure()), 0..3),
+    ) {
+        let outcome = |fails: bool| {
+            let answer = |answer: &Result<Verdict, StageError>, failure: &Option<StageError>| match failure {
+                Some(failure) if fails => Err(failure.clone()),
+                _ => answer.clone(),
+            };
+            let source = |(verdict, is_policy, failure): &(_, bool, _)| {
+                let link = says(answer(verdict, failure), false);
+                Link { ceiling: link.ceiling.filter(|_| *is_policy), ..link }
+            };
+            decide(&Chain {
+                map: map.iter().map(source).collect(),
+                // As the configuration has it: faults are skipped only where no guard stands behind.
+                augment: augment.iter().map(|(verdict, skip, failure)| says(answer(verdict, failure), *skip && guards.is_empty())).collect(),
+                guards: guards.iter().map(|(verdict, failure)| says(answer(verdict, failure), false)).collect(),
+                ..Chain::default()
+            })
+            .outcome
+        };
+        let (with, without) = (outcome(true), outcome(false));
+        let denial_skipped = guards.is_empty()
+            && augment.iter().any(|(verdict, skip, failure)| *skip && failure.is_some() && matches!(verdict, Ok(Verdict::Deny(_))));
+        match (with, without) {
+            (Ok(with), Ok(without)) => prop_assert!(has_no_more(&with, &without), "{with:?} {without:?}"),
+            (Ok(with), Err(refusal)) => prop_assert!(denial_skipped, "{with:?} in spite of {refusal:?}"),
+            (Err(_), _) => {}
+        }
     }
 }

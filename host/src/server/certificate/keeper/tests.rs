@@ -8,7 +8,10 @@ use rustls_pki_types::{CertificateDer, pem::PemObject as _};
 use super::*;
 use crate::{
     kubernetes::Kubeconfig,
-    server::{certificate::{AUTHORITY_KEY, Validity, authority::NEXT_KEY}, load_certificate},
+    server::{
+        certificate::{AUTHORITY_KEY, Validity, authority::NEXT_KEY},
+        load_certificate,
+    },
 };
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -80,6 +83,51 @@ fn a_first_start_makes_an_authority_and_a_second_keeps_all() {
     let second = place.open();
     assert!(!second.is_new());
     assert_eq!(shown(&second), shown(&first));
+}
+
+/// The files of a first start come one after another; wherever it broke off, the next one goes on from there.
+#[test]
+fn a_first_start_that_broke_off_is_finished_by_the_next() {
+    const ORDER: [&str; 4] = [AUTHORITY_KEY, AUTHORITY, KEY, CERTIFICATE];
+    for written in 0..=ORDER.len() {
+        let place = Place::new();
+        place.open();
+        for name in &ORDER[written..] {
+            fs::remove_file(place.config.state_dir.join(name)).unwrap();
+        }
+        let before: Vec<String> = ORDER[..written].iter().map(|name| place.file(name)).collect();
+        let keeper = place.open();
+        assert_eq!(keeper.is_new(), written < ORDER.len(), "{written} files");
+        let after: Vec<String> = ORDER[..written].iter().map(|name| place.file(name)).collect();
+        assert_eq!(after, before, "{written} files: what was there stays");
+        assert_eq!(place.bundle(), place.file(AUTHORITY), "{written} files");
+        assert!(is_ours(&keeper.folder, &keeper.pair).unwrap(), "{written} files: and vouches for what is shown");
+    }
+}
+
+#[test]
+fn a_key_of_somebody_elses_gets_no_certificate() {
+    let place = Place::new();
+    place.open();
+    for name in [AUTHORITY_KEY, AUTHORITY, CERTIFICATE] {
+        fs::remove_file(place.config.state_dir.join(name)).unwrap();
+    }
+    let refused = Keeper::open(&place.config, now()).err().expect("half a pair");
+    assert!(refused.to_string().contains("cert.pem is missing"), "{refused}");
+    assert!(!place.config.state_dir.join(AUTHORITY).exists());
+}
+
+/// A clock that is a year ahead and is then set right, and one that starts in 1970.
+#[test]
+fn a_certificate_of_ours_is_good_whatever_the_clock_did() {
+    let place = Place::new();
+    let mut keeper = place.open();
+    for moment in [now() + 366 * DAY, now(), SystemTime::UNIX_EPOCH + DAY, now(), now() + DAY] {
+        keeper.look(moment);
+        let validity = keeper.served.validity().expect("it is read");
+        assert!(validity.start <= moment && moment < validity.end, "{validity:?} at {moment:?}");
+    }
+    assert_eq!(place.bundle(), place.file(AUTHORITY), "what API servers trust is as it was");
 }
 
 #[test]

@@ -1,0 +1,233 @@
+//! Faults: of STS, of clients, of the machine and of Kubernetes. After each of them a good login works, nobody has got
+//! in who must not, and every answer is in the audit log.
+
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use rustls::pki_types::ServerName;
+use tests::{
+    herald::{Answer, Server},
+    now,
+    sts::{BOB, Behaviour, Fault},
+    tls,
+    tokens::{Batch, Kind, Made},
+};
+use tokio::{net::TcpStream, task::JoinSet};
+use tokio_rustls::{TlsConnector, client::TlsStream};
+
+use crate::support::{CLUSTER, fresh, start, until};
+
+mod clients;
+mod crash;
+mod disk;
+mod machine;
+mod sources;
+
+/// Tokens of as many callers of one kind.
+fn made(kind: Kind, count: usize) -> Vec<Made> {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let first_session = NEXT.fetch_add(count as u64, Relaxed);
+    let host = "sts.us-east-1.amazonaws.com";
+    let batch = Batch { kind, roles: 1, first_session, host, cluster_id: CLUSTER, session_token_len: 300, at: now() };
+    batch.tokens(count)
+}
+
+/// What an answer says of the token that it was given for: let in as the right one, refused, or told to ask again.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Verdict {
+    Allowed,
+    Refused,
+    Later,
+}
+
+/// Reads an answer.
+///
+/// # Panics
+///
+/// When somebody is let in as another one, or the answer is none that an API server understands.
+#[track_caller]
+fn verdict(answer: &Answer, expected: Option<&str>) -> Verdict {
+    match (answer.username(), answer.status) {
+        (Some(name), _) => {
+            assert_eq!(Some(name.as_str()), expected, "{}", answer.text);
+            Verdict::Allowed
+        }
+        (None, 200) => Verdict::Refused,
+        (None, 429 | 503) => Verdict::Later,
+        (None, status) => panic!("HTTP {status} {}", answer.text),
+    }
+}
+
+/// The id of the decision, whatever it was.
+fn decision_id(answer: &Answer) -> Option<String> {
+    let allowed = answer.json()["status"]["user"]["extra"]["herald.dev/decision-id"][0].as_str().map(str::to_owned);
+    allowed.or_else(|| answer.decision_id())
+}
+
+/// Whole audit lines, and the ids of their decisions, each once.
+///
+/// # Panics
+///
+/// When a line is torn, or there twice.
+fn recorded(text: &str) -> BTreeSet<String> {
+    let mut ids = BTreeSet::new();
+    for line in text.lines().filter(|line| line.starts_with('{')) {
+        let line: serde_json::Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        let id = line["decisionId"].as_str().expect("an id").to_owned();
+        assert!(ids.insert(id), "twice: {line}");
+    }
+    ids
+}
+
+/// Waits until all of these decisions are in the audit log on stderr.
+async fn all_recorded(server: &Server, ids: &BTreeSet<String>) {
+    until(async || ids.is_subset(&recorded(&server.stderr.text()))).await;
+}
+
+/// Nothing of a fault is left: a good login works, and it is written down.
+async fn is_well(server: &Server) {
+    until(async || {
+        server.review(&fresh(&BOB)).await.is_ok_and(|answer| verdict(&answer, Some("bob")) == Verdict::Allowed)
+    })
+    .await;
+    let answer = server.review(&fresh(&BOB)).await.expect("an answer");
+    assert_eq!(verdict(&answer, Some("bob")), Verdict::Allowed, "{}", answer.text);
+    all_recorded(server, &decision_id(&answer).into_iter().collect()).await;
+}
+
+fn port(server: &Server) -> u16 {
+    let port = server.url.rsplit(':').next().and_then(|rest| rest.split('/').next());
+    port.and_then(|port| port.parse().ok()).expect("a port")
+}
+
+async fn tcp(server: &Server) -> TcpStream {
+    TcpStream::connect(("127.0.0.1", port(server))).await.expect("a connection")
+}
+
+/// A connection to the webhook that speaks `alpn`, for bytes of one's own.
+async fn dial(server: &Server, alpn: &[u8]) -> TlsStream<TcpStream> {
+    let config = tls::client_config(&server.ca_pem, &[alpn]).expect("a CA");
+    let name = ServerName::try_from("localhost").expect("a name");
+    TlsConnector::from(Arc::new(config)).connect(name, tcp(server).await).await.expect("a handshake")
+}
+
+/// Posts all `tokens`, some at a time.
+async fn post_all(server: &Arc<Server>, tokens: Vec<Made>) -> Vec<(Answer, Option<String>)> {
+    let mut answers = Vec::with_capacity(tokens.len());
+    let mut under_way = JoinSet::new();
+    for (token, name) in tokens {
+        if under_way.len() == 8 {
+            answers.extend(under_way.join_next().await.and_then(Result::ok));
+        }
+        let server = Arc::clone(server);
+        under_way.spawn(async move { (server.review(&token).await.expect("an answer"), name) });
+    }
+    answers.extend(under_way.join_all().await);
+    answers
+}
+
+/// Short deadlines, so that each fault comes up often.
+const IMPATIENT: &str = "  sts: {timeout: 300ms, connectTimeout: 300ms, breaker: {failures: 5, openFor: 200ms}}";
+
+/// All that STS may do at once to many callers; who they are it says to none of them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_fault_of_sts_lets_a_stranger_in_or_outlasts_itself() {
+    let (sts, server) = start(IMPATIENT).await;
+    let server = Arc::new(server);
+    is_well(&server).await;
+    let faults = [
+        Fault::AccountMismatch,
+        Fault::BadArn,
+        Fault::BadUserId,
+        Fault::Bare429,
+        Fault::Denied403,
+        Fault::Drip,
+        Fault::Duplicate,
+        Fault::E500,
+        Fault::E503,
+        Fault::Empty,
+        Fault::Expired403,
+        Fault::Garbage,
+        Fault::Hang,
+        Fault::Huge,
+        Fault::Redirect,
+        Fault::Reset,
+        Fault::Stalled,
+        Fault::Throttle400,
+        Fault::Throttle429,
+        Fault::Trailing,
+        Fault::Xml,
+    ];
+    for fault in faults {
+        sts.sts.set(fault);
+        let mut ids = BTreeSet::new();
+        for (answer, name) in post_all(&server, made(Kind::Good, 12)).await {
+            assert_ne!(verdict(&answer, name.as_deref()), Verdict::Allowed, "{fault:?}: {}", answer.text);
+            ids.extend(decision_id(&answer));
+        }
+        sts.sts.set(Fault::None);
+        all_recorded(&server, &ids).await;
+        is_well(&server).await;
+    }
+}
+
+/// A share of answers is spoilt, now by this and now by that, while people log in.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_sts_flaps_answers_are_right_or_come_later() {
+    let (sts, server) = start(IMPATIENT).await;
+    let server = Arc::new(server);
+    let stop = Arc::new(AtomicBool::new(false));
+    let mut tasks = JoinSet::new();
+    for _ in 0..4 {
+        let (server, stop, tokens) = (Arc::clone(&server), Arc::clone(&stop), made(Kind::Good, 2_000));
+        tasks.spawn(async move {
+            let (mut allowed, mut later, mut ids) = (0, 0, BTreeSet::new());
+            for (token, name) in tokens {
+                if stop.load(Relaxed) {
+                    break;
+                }
+                let answer = server.review(&token).await.expect("an answer");
+                match verdict(&answer, name.as_deref()) {
+                    Verdict::Allowed => allowed += 1,
+                    Verdict::Later => later += 1,
+                    Verdict::Refused => panic!("a good token is refused for good: {}", answer.text),
+                }
+                ids.extend(decision_id(&answer));
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+            (allowed, later, ids)
+        });
+    }
+    let flaps = [Fault::Reset, Fault::E503, Fault::Xml, Fault::Hang, Fault::AccountMismatch, Fault::Throttle429];
+    for fault in flaps.into_iter().cycle().take(24) {
+        sts.sts.set(Behaviour { fault_pct: 60.0, ..fault.into() });
+        tokio::time::sleep(Duration::from_millis(60)).await;
+        sts.sts.set(Fault::None);
+        tokio::time::sleep(Duration::from_millis(60)).await;
+    }
+    stop.store(true, Relaxed);
+    let found = tasks.join_all().await;
+    assert!(found.iter().all(|(allowed, ..)| *allowed > 0) && found.iter().any(|(_, later, _)| *later > 0));
+    let ids = found.into_iter().flat_map(|(.., ids)| ids).collect();
+    all_recorded(&server, &ids).await;
+    is_well(&server).await;
+}
+
+/// The clock of STS runs an hour ahead, then behind, then right again: what it refuses meanwhile is refused, and no more.
+#[tokio::test]
+async fn when_the_clock_of_sts_steps_nobody_gets_in_who_must_not_and_then_all_is_well() {
+    let (sts, server) = start("").await;
+    for clock_offset_s in [3600, -3600, 0] {
+        sts.sts.set(Behaviour { clock_offset_s, ..Behaviour::default() });
+        let answer = server.review(&fresh(&BOB)).await.expect("an answer");
+        let expected = if clock_offset_s == 0 { Verdict::Allowed } else { Verdict::Refused };
+        assert_eq!(verdict(&answer, Some("bob")), expected, "{clock_offset_s}: {}", answer.text);
+    }
+    is_well(&server).await;
+}

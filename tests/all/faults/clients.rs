@@ -1,0 +1,211 @@
+//! Clients that are slow, silent, huge, many, or gone.
+
+use std::{
+    collections::BTreeSet,
+    convert::Infallible,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use http::{Request, StatusCode};
+use http_body_util::Full;
+use hyper::{
+    body::{Body, Frame},
+    client::conn::{http1, http2},
+};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tests::{
+    herald::{Server, Version},
+    sts::{BOB, Fault},
+    tokens::Kind,
+};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
+    task::{JoinHandle, JoinSet},
+};
+
+use super::{Verdict, all_recorded, decision_id, dial, is_well, made, post_all, tcp, verdict};
+use crate::support::{fresh, start, until};
+
+const HEAD: &str = "POST /authenticate HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n";
+/// The settings say ten seconds; a machine that is busy with other tests takes a moment longer to look at its clocks.
+const CUT: Duration = Duration::from_secs(15);
+
+/// Sends `start` and nothing more; gives the time until the server closed.
+async fn closed_after(mut stream: impl AsyncRead + AsyncWrite + Unpin, start: &[u8]) -> Duration {
+    let began = Instant::now();
+    stream.write_all(start).await.expect("it is open");
+    stream.flush().await.expect("it is open");
+    let mut all = Vec::new();
+    // A reset is an end as well.
+    let _ = tokio::time::timeout(CUT, stream.read_to_end(&mut all)).await.expect("the server closes");
+    began.elapsed()
+}
+
+/// With the settings as they come.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn half_sent_requests_are_closed_within_ten_seconds_and_hold_nobody_up() {
+    let (_sts, server) = start("").await;
+    let server = Arc::new(server);
+    let (half_head, half_body) = (HEAD.to_owned(), format!("{HEAD}content-length: 60000\r\n\r\n{{\"spec\":"));
+    let mut slow = JoinSet::new();
+    for _ in 0..40 {
+        for start in ["", &half_head, &half_body] {
+            let (server, start) = (Arc::clone(&server), start.to_owned());
+            slow.spawn(async move { closed_after(dial(&server, b"http/1.1").await, start.as_bytes()).await });
+        }
+        // No handshake, and the first bytes of one (RFC 8446, section 4: a ClientHello).
+        for start in [&b""[..], &[0x16, 0x03, 0x01, 0x02, 0x00, 0x01]] {
+            let server = Arc::clone(&server);
+            slow.spawn(async move { closed_after(tcp(&server).await, start).await });
+        }
+    }
+    until(async || server.metric("herald_connections").await.expect("metrics") > Some(150.0)).await;
+    for (answer, name) in post_all(&server, made(Kind::Good, 100)).await {
+        assert_eq!(verdict(&answer, name.as_deref()), Verdict::Allowed, "{}", answer.text);
+    }
+    let after = slow.join_all().await;
+    assert_eq!(after.len(), 200);
+    assert!(after.iter().all(|after| *after > Duration::from_secs(5)), "they were given the time that is theirs");
+    until(async || server.metric("herald_connections").await.expect("metrics") < Some(10.0)).await;
+    is_well(&server).await;
+}
+
+/// A body of so many bytes, made as it is sent.
+struct Endless(usize);
+
+impl Body for Endless {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        static PIECE: [u8; 64 * 1024] = [b'a'; 64 * 1024];
+        let count = self.0.min(PIECE.len());
+        self.0 -= count;
+        Poll::Ready((count > 0).then(|| Ok(Frame::data(Bytes::from_static(&PIECE[..count])))))
+    }
+
+    // Its size is told by a header or not at all.
+    fn is_end_stream(&self) -> bool {
+        self.0 == 0
+    }
+}
+
+/// One request on a connection of its own, as a task: its end ends the connection. Its status; none when the connection
+/// broke first.
+async fn post<B>(server: &Server, h2: bool, request: http::request::Builder, body: B) -> JoinHandle<Option<StatusCode>>
+where
+    B: Body<Data = Bytes, Error = Infallible> + Send + Unpin + 'static,
+{
+    let io = TokioIo::new(dial(server, if h2 { b"h2" } else { b"http/1.1" }).await);
+    let request = request.header("content-type", "application/json");
+    if h2 {
+        let request = request.uri(&server.url).body(body).expect("a request");
+        let (mut sender, connection) = http2::handshake(TokioExecutor::new(), io).await.expect("HTTP/2");
+        return tokio::spawn(async move {
+            let answer = sender.send_request(request);
+            tokio::select! { answer = answer => Some(answer.ok()?.status()), _ = connection => None }
+        });
+    }
+    let request = request.uri("/authenticate").header("host", "localhost").body(body).expect("a request");
+    let (mut sender, connection) = http1::handshake(io).await.expect("HTTP");
+    tokio::spawn(async move {
+        let answer = sender.send_request(request);
+        tokio::select! { answer = answer => Some(answer.ok()?.status()), _ = connection => None }
+    })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bodies_of_200_megabytes_are_refused_and_cost_next_to_nothing() {
+    let (_sts, server) = start("").await;
+    let server = Arc::new(server);
+    is_well(&server).await;
+    const BYTES: usize = 200_000_000;
+    let before = server.resident_kib().expect("it runs");
+    let mut all = JoinSet::new();
+    for (h2, is_told) in [(false, true), (false, false), (true, true), (true, false)] {
+        for _ in 0..4 {
+            let server = Arc::clone(&server);
+            all.spawn(async move {
+                let request = Request::post("/");
+                let request = if is_told { request.header("content-length", BYTES) } else { request };
+                let posted = post(&server, h2, request, Endless(BYTES)).await;
+                let status =
+                    tokio::time::timeout(Duration::from_secs(30), posted).await.expect("an end").expect("no panic");
+                assert!(
+                    status.is_none_or(|status| status == StatusCode::PAYLOAD_TOO_LARGE),
+                    "{h2} {is_told}: {status:?}"
+                );
+                status.is_some()
+            });
+        }
+    }
+    let mut peak = 0;
+    let mut answered = 0;
+    while !all.is_empty() {
+        peak = peak.max(server.resident_kib().expect("it runs"));
+        if let Ok(Some(done)) = tokio::time::timeout(Duration::from_millis(5), all.join_next()).await {
+            answered += usize::from(done.expect("no panic"));
+        }
+    }
+    assert!(answered >= 8, "most of them hear why: {answered}");
+    // Sixteen bodies at once, of 3.2 GB in all; `cargo figures` has what a single one costs.
+    assert!(peak < before + 24 * 1024, "{before} KiB before, {peak} KiB at most");
+    is_well(&server).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn good_logins_are_right_beside_a_flood_of_junk() {
+    let (sts, server) = start("").await;
+    let server = Arc::new(server);
+    is_well(&server).await;
+    sts.sts.reset();
+    let before = server.resident_kib().expect("it runs");
+    let mut flood = JoinSet::new();
+    for kind in [Kind::Junk, Kind::Badb64, Kind::Badhost, Kind::Expired] {
+        let (server, tokens) = (Arc::clone(&server), made(kind, 1_500));
+        flood.spawn(async move {
+            for (answer, _) in post_all(&server, tokens).await {
+                assert!(answer.is_plain_refusal(), "{kind:?}: {}", answer.text);
+            }
+        });
+    }
+    let mut ids = BTreeSet::new();
+    for (answer, name) in post_all(&server, made(Kind::Good, 200)).await {
+        assert_eq!(verdict(&answer, name.as_deref()), Verdict::Allowed, "{}", answer.text);
+        ids.extend(decision_id(&answer));
+    }
+    flood.join_all().await;
+    assert_eq!((ids.len(), sts.sts.stats().requests), (200, 200), "junk never reaches STS");
+    all_recorded(&server, &ids).await;
+    let after = server.resident_kib().expect("it runs");
+    assert!(after < before + 24 * 1024, "{before} KiB before, {after} KiB after");
+    is_well(&server).await;
+}
+
+/// Two API servers wait for one answer of STS; the first leaves, then the second.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_sts_call_whose_last_waiter_has_gone_is_given_up() {
+    for h2 in [false, true] {
+        let (sts, server) = start("").await;
+        sts.sts.set(Fault::Hang);
+        let body = Version::V1.body(&fresh(&BOB));
+        let mut waiters = Vec::new();
+        for _ in 0..2 {
+            waiters.push(post(&server, h2, Request::post("/"), Full::new(Bytes::from(body.clone()))).await);
+        }
+        until(async || sts.sts.stats().inflight == 1).await;
+        until(async || server.metric("herald_in_flight").await.expect("metrics") == Some(2.0)).await;
+        waiters.remove(0).abort();
+        until(async || server.metric("herald_in_flight").await.expect("metrics") == Some(1.0)).await;
+        assert_eq!(sts.sts.stats().inflight, 1, "somebody waits for it still");
+        waiters.remove(0).abort();
+        until(async || sts.sts.stats().inflight == 0).await;
+        assert_eq!((sts.sts.stats().requests, sts.sts.stats().aborted), (1, 1));
+        sts.sts.set(Fault::None);
+        is_well(&server).await;
+    }
+}

@@ -1,0 +1,91 @@
+//! The machine: no file descriptors left, and an end under load.
+
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
+    },
+};
+
+use rustix::process::Signal;
+use tests::{sts::BOB, tokens::Kind};
+use tokio::{net::TcpStream, task::JoinSet};
+
+use super::{Verdict, all_recorded, decision_id, is_well, made, port, recorded, verdict};
+use crate::support::{config, fresh, setup, start, sts, until};
+
+/// Who is connected goes on; who comes anew waits until somebody leaves.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_file_descriptors_logins_go_on_and_nothing_is_allowed_unwritten() {
+    let sts = sts().await;
+    let server = setup(&sts, &config("")).under(&["prlimit", "--nofile=48:48"]).start().await.expect("a server");
+    is_well(&server).await;
+    let mut idle = Vec::new();
+    for _ in 0..60 {
+        // The system accepts those that the server cannot.
+        idle.push(TcpStream::connect(("127.0.0.1", port(&server))).await.expect("a connection"));
+    }
+    until(async || server.stderr.text().contains("cannot accept connections; trying again")).await;
+    let mut ids = BTreeSet::new();
+    let mut allowed = 0;
+    for (token, name) in made(Kind::Good, 40) {
+        let answer = server.review(&token).await.expect("the API server's own connection is open");
+        allowed += usize::from(verdict(&answer, name.as_deref()) == Verdict::Allowed);
+        ids.extend(decision_id(&answer));
+    }
+    assert!(allowed > 0, "the connection to STS is open as well");
+    // A change of the configuration waits, at worst, and does no harm.
+    server.configure(&config("").replace("username: bob", "username: robert")).expect("a file");
+    let answer = server.review(&fresh(&BOB)).await.expect("an answer");
+    assert!(answer.username().is_none_or(|name| name == "bob" || name == "robert"), "{}", answer.text);
+    server.configure(&config("")).expect("a file");
+    all_recorded(&server, &ids).await;
+    drop(idle);
+    until(async || {
+        let client = server.client(&[b"http/1.1"]).expect("a client");
+        server.review_by(&client, &fresh(&BOB)).await.is_ok_and(|answer| answer.username().as_deref() == Some("bob"))
+    })
+    .await;
+    is_well(&server).await;
+}
+
+/// Whoever was let in is in the audit log, and whoever was not hears of it by a broken connection, never by a wrong answer.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_end_under_load_answers_what_was_begun_and_loses_no_line() {
+    let (_sts, server) = start("").await;
+    let server = Arc::new(server);
+    let (asked, ended) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
+    let mut load = JoinSet::new();
+    for h2 in [true, true, false, false] {
+        let (server, asked, ended, tokens) =
+            (Arc::clone(&server), Arc::clone(&asked), Arc::clone(&ended), made(Kind::Good, 2_000));
+        load.spawn(async move {
+            let client = server.client(if h2 { &[b"h2"] } else { &[b"http/1.1"] }).expect("a client");
+            let mut ids = BTreeSet::new();
+            for (token, name) in tokens {
+                match server.review_by(&client, &token).await {
+                    Ok(answer) => {
+                        assert_eq!(verdict(&answer, name.as_deref()), Verdict::Allowed, "{}", answer.text);
+                        ids.extend(decision_id(&answer));
+                        asked.fetch_add(1, Relaxed);
+                    }
+                    Err(error) => {
+                        assert!(ended.load(Relaxed), "before the signal: {error:#}");
+                        break;
+                    }
+                }
+            }
+            ids
+        });
+    }
+    until(async || asked.load(Relaxed) > 200).await;
+    ended.store(true, Relaxed);
+    server.signal(Signal::TERM).expect("it runs");
+    let ids: BTreeSet<String> = load.join_all().await.into_iter().flatten().collect();
+    let server = Arc::into_inner(server).expect("nobody else has it");
+    let finished = server.ended().await.expect("an end");
+    assert_eq!(finished.code, Some(0), "{}", finished.stderr);
+    let lines = recorded(&finished.stderr);
+    assert!(ids.len() > 200 && ids.is_subset(&lines), "{} answers, {} lines", ids.len(), lines.len());
+}
