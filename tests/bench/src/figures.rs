@@ -16,6 +16,7 @@ use crate::{
     world::{self, World},
 };
 
+mod alibaba;
 mod cache;
 mod exec;
 mod logins;
@@ -55,6 +56,8 @@ enum Part {
     Logins,
     /// Distinct tokens, dev STS over HTTP/2.
     LoginsH2,
+    /// Distinct tokens of Alibaba Cloud beside those of AWS.
+    Alibaba,
     /// Repeated tokens, and equal tokens at once.
     Cache,
     /// Large mapping tables.
@@ -115,6 +118,7 @@ impl Part {
         match self {
             Self::Logins => logins::measure(binaries, scale, logins::Protocol::H1).await,
             Self::LoginsH2 => logins::measure(binaries, scale, logins::Protocol::H2).await,
+            Self::Alibaba => alibaba::measure(binaries, scale).await,
             Self::Cache => cache::measure(binaries, scale).await,
             Self::Mappings => mappings::measure(binaries, scale).await,
             Self::Policy => policy::measure(binaries, scale).await,
