@@ -38,7 +38,7 @@ const MAPPINGS: &str = r#"
 "#;
 
 /// A configuration that accepts `providers`, with more keys under `server`.
-fn config(providers: &str, more: &str) -> String {
+pub(crate) fn config(providers: &str, more: &str) -> String {
     format!(
         "clusterID: {CLUSTER}\nserver:\n  providers: [{providers}]\n  alibaba: {{region: cn-hangzhou}}{MAPPINGS}{more}\n"
     )
@@ -55,7 +55,7 @@ fn draft(person: &Person) -> Draft {
 }
 
 /// Why each of the first `count` callers was refused, in order.
-async fn reasons(server: &Server, count: usize) -> Vec<String> {
+pub(crate) async fn reasons(server: &Server, count: usize) -> Vec<String> {
     until(async || server.audit().len() >= count).await;
     server.audit().iter().map(|line| line["reason"].as_str().unwrap_or("ok").to_owned()).collect()
 }

@@ -103,11 +103,48 @@ impl Machine {
     }
 }
 
+/// Every place that a client could turn to is one where nobody may knock.
 #[tokio::test]
-async fn keys_in_the_environment_need_no_network() {
+async fn static_keys_need_no_network() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    listener.set_nonblocking(true).expect("a setting");
+    let address = listener.local_addr().expect("an address").to_string();
+    let url = format!("http://{address}");
+    let everywhere = async || {
+        let mut machine = Machine::new().await;
+        machine.environment.retain(|(name, _)| !name.to_ascii_lowercase().ends_with("_proxy"));
+        machine.with(&[
+            ("HTTPS_PROXY", &url),
+            ("HTTP_PROXY", &url),
+            ("ALL_PROXY", &url),
+            ("ALIBABA_CLOUD_IMDS_ENDPOINT", &address),
+        ])
+    };
+    let keys = format!(r#""access_key_id":"{}","access_key_secret":"{}""#, LIN.access_key_id, LIN.access_key_secret);
+    let config = format!(r#"{{"current":"a","profiles":[{{"name":"a","mode":"AK",{keys}}}]}}"#);
+    let oldest =
+        format!(r#"{{"AcsAccessKeyId": "{}", "AcsAccessKeySecret": "{}"}}"#, LIN.access_key_id, LIN.access_key_secret);
+    let machines = [
+        everywhere().await.of(&LIN),
+        everywhere().await.of(&MEI),
+        everywhere().await.file(".aliyun/config.json", &config),
+        everywhere().await.file(".acs/credentials", &oldest),
+    ];
+    for machine in machines {
+        for cache in [&[][..], &["--cache"]] {
+            Machine::token(machine.herald(cache).await);
+        }
+        let as_tool = ["credential-plugin", "get-token", "--cluster-id", CLUSTER, "--region-id", "cn-beijing"];
+        machine.run_as("ack-ram-tool", &as_tool).await.success().expect("a token");
+    }
+    let knocked = listener.accept().map(|(_, peer)| peer).map_err(|error| error.kind());
+    assert_eq!(knocked, Err(std::io::ErrorKind::WouldBlock));
+}
+
+#[tokio::test]
+async fn a_token_is_shown_to_end_before_it_does() {
     let machine = Machine::new().await.of(&MEI);
     let finished = machine.herald(&[]).await.success().expect("a token");
-    assert_eq!(machine.sts.sts.stats().tcp_accepted, 0);
     let credential: Value = serde_json::from_str(&finished.stdout).expect("JSON");
     let made = json_of(credential["status"]["token"].as_str().expect("a token")).expect("a token of ours");
     assert_eq!(made["query"]["ACKClusterId"], CLUSTER);

@@ -4,7 +4,9 @@
 mod add_remove;
 mod alibaba;
 mod alibaba_clients;
+mod alibaba_sdk;
 mod altered;
+mod aws_sdk;
 mod check_config;
 mod client_cache;
 mod clients;

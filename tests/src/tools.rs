@@ -24,6 +24,28 @@ pub fn aws_cli() -> Option<PathBuf> {
     installed("aws-cli", &INSTALLED).then(|| repository().join("target/tools/aws-cli/bin/aws"))
 }
 
+/// A Python with Alibaba Cloud's SDK of STS.
+///
+/// # Panics
+///
+/// When it cannot be had where it must be.
+#[must_use]
+pub fn alibaba_sdk() -> Option<PathBuf> {
+    static INSTALLED: Installed = OnceLock::new();
+    installed("alibaba-sdk", &INSTALLED).then(|| repository().join("target/tools/alibaba-sdk/bin/python"))
+}
+
+/// The folder of modules with the AWS SDK for JavaScript, for a `node` on the PATH.
+///
+/// # Panics
+///
+/// When it cannot be had where it must be.
+#[must_use]
+pub fn aws_sdk() -> Option<PathBuf> {
+    static INSTALLED: Installed = OnceLock::new();
+    installed("aws-sdk", &INSTALLED).then(|| repository().join("target/tools/aws-sdk/node_modules"))
+}
+
 /// The folder of `apiserver` and `kubectl`, made of Kubernetes' own libraries.
 ///
 /// # Panics

@@ -16,6 +16,7 @@ use crate::{
     world::{self, World},
 };
 
+mod alibaba;
 mod cache;
 mod changes;
 mod exec;
@@ -63,6 +64,8 @@ enum Part {
     LoginsH2,
     /// One connection to the webhook, and HTTP/2.
     Transport,
+    /// Distinct tokens of Alibaba Cloud beside those of AWS.
+    Alibaba,
     /// Repeated tokens, and equal tokens at once.
     Cache,
     /// Large mapping tables.
@@ -134,6 +137,7 @@ impl Part {
             Self::Logins => logins::measure(binaries, scale, logins::Protocol::H1).await,
             Self::LoginsH2 => logins::measure(binaries, scale, logins::Protocol::H2).await,
             Self::Transport => transport::measure(binaries, scale).await,
+            Self::Alibaba => alibaba::measure(binaries, scale).await,
             Self::Cache => cache::measure(binaries, scale).await,
             Self::Mappings => mappings::measure(binaries, scale).await,
             Self::Policy => policy::measure(binaries, scale).await,

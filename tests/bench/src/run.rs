@@ -98,7 +98,9 @@ pub(crate) async fn run(world: &World, running: &Running, plan: &Plan) -> anyhow
 pub(crate) fn spec(world: &World, running: &Running, plan: &Plan) -> anyhow::Result<Spec> {
     let distinct = plan.tokens.distinct.unwrap_or_else(|| plan.most_requests());
     let first = NEXT_SESSION.fetch_add(distinct as u64, Relaxed);
-    let cases = Cases::make(plan.tokens.kind, distinct, first, world.roles, running.target.naming())?;
+    let target = running.target;
+    let kind = (target.cloud(), plan.tokens.kind);
+    let cases = Cases::make(kind, distinct, first, world.roles, target.naming())?;
     Ok(Spec {
         address: running.address,
         path: ROUTE,

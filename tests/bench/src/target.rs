@@ -21,7 +21,11 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use crate::{load::client::status_of, procfs, traffic::Naming};
+use crate::{
+    load::client::status_of,
+    procfs,
+    traffic::{Cloud, Naming},
+};
 
 pub(crate) mod config;
 
@@ -39,6 +43,8 @@ pub(crate) enum Target {
     FloorCached,
     /// Herald with static mappings.
     Herald,
+    /// The same for callers of Alibaba Cloud.
+    HeraldAlibaba,
     /// Herald with the policy `session-groups` in front of the static mappings.
     HeraldPolicy,
 }
@@ -95,6 +101,7 @@ impl Target {
             Self::FloorSts => "floor-sts",
             Self::FloorCached => "floor-cached",
             Self::Herald => "herald",
+            Self::HeraldAlibaba => "herald-alibaba",
             Self::HeraldPolicy => "herald-policy",
         }
     }
@@ -104,9 +111,14 @@ impl Target {
         if self == Self::HeraldPolicy { Naming::Policy } else { Naming::Mapping }
     }
 
+    /// Whose callers it takes.
+    pub(crate) fn cloud(self) -> Cloud {
+        if self == Self::HeraldAlibaba { Cloud::Alibaba } else { Cloud::Aws }
+    }
+
     /// Whether this is the product and not a floor.
     pub(crate) fn is_herald(self) -> bool {
-        matches!(self, Self::Herald | Self::HeraldPolicy)
+        matches!(self, Self::Herald | Self::HeraldAlibaba | Self::HeraldPolicy)
     }
 
     /// The path that answers 200 once it is ready.
@@ -120,7 +132,7 @@ impl Target {
             Self::FloorEcho => vec!["--mode", "echo", "--port", &port],
             Self::FloorSts => vec!["--mode", "sts", "--port", &port],
             Self::FloorCached => vec!["--mode", "cached", "--port", &port],
-            Self::Herald | Self::HeraldPolicy => return self.herald_arguments(place, &port),
+            Self::Herald | Self::HeraldAlibaba | Self::HeraldPolicy => return self.herald_arguments(place, &port),
         };
         Ok(words.into_iter().map(str::to_owned).collect())
     }
@@ -131,7 +143,10 @@ impl Target {
         // Not beside the configuration, whose folder Herald watches for changes.
         let audit = place.dir.join("audit");
         fs::create_dir_all(&audit)?;
-        fs::write(file("config.yaml"), config::herald(&place.mappings, policy, &audit.join("audit.jsonl")))?;
+        fs::write(
+            file("config.yaml"),
+            config::herald(self.cloud(), &place.mappings, policy, &audit.join("audit.jsonl")),
+        )?;
         let (config, state, kubeconfig) = (file("config.yaml"), file("state"), file("webhook.kubeconfig"));
         let words = ["server", "--config", &config, "--state-dir", &state, "--generate-kubeconfig", &kubeconfig];
         Ok(words.into_iter().chain(["--port", port]).map(str::to_owned).collect())

@@ -4,10 +4,19 @@ use std::thread;
 
 use anyhow::Context as _;
 use bytes::Bytes;
-use tests::tokens::Batch;
 pub(crate) use tests::tokens::Kind;
+use tests::tokens::{Batch, Made, alibaba};
 
 use crate::{clock, load::Order, target::config::CLUSTER_ID};
+
+/// Whose callers the target under test takes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Cloud {
+    /// AWS: every [`Kind`] of token.
+    Aws,
+    /// Alibaba Cloud: good tokens.
+    Alibaba,
+}
 
 /// How the target under test names callers.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -43,6 +52,29 @@ impl Naming {
     }
 }
 
+// === impl Cloud ===
+
+impl Cloud {
+    fn tokens(self, kind: Kind, count: usize, first_session: u64, roles: u64) -> Vec<Made> {
+        let at = clock::now();
+        match self {
+            Self::Alibaba => alibaba::many(count, first_session, roles, CLUSTER_ID, at),
+            Self::Aws => {
+                let batch = Batch {
+                    kind,
+                    roles,
+                    first_session,
+                    host: STS_HOST,
+                    cluster_id: CLUSTER_ID,
+                    session_token_len: SESSION_TOKEN_BYTES,
+                    at,
+                };
+                batch.tokens(count)
+            }
+        }
+    }
+}
+
 // === impl Cases ===
 
 impl Cases {
@@ -51,22 +83,17 @@ impl Cases {
     /// # Errors
     ///
     /// When a token maker panics.
-    pub(crate) fn make(kind: Kind, n: usize, first: u64, roles: u64, naming: Naming) -> anyhow::Result<Self> {
-        let at = clock::now();
-        let batch = |first_session| Batch {
-            kind,
-            roles,
-            first_session,
-            host: STS_HOST,
-            cluster_id: CLUSTER_ID,
-            session_token_len: SESSION_TOKEN_BYTES,
-            at,
-        };
+    pub(crate) fn make(
+        (cloud, kind): (Cloud, Kind),
+        n: usize,
+        first: u64,
+        roles: u64,
+        naming: Naming,
+    ) -> anyhow::Result<Self> {
         let half = n.div_ceil(2).max(1);
-        let (one, other) = (batch(first), batch(first + half as u64));
         let made = thread::scope(|scope| {
-            let other = scope.spawn(|| other.tokens(n.saturating_sub(half)));
-            let mut made = one.tokens(half);
+            let other = scope.spawn(move || cloud.tokens(kind, n.saturating_sub(half), first + half as u64, roles));
+            let mut made = cloud.tokens(kind, half, first, roles);
             made.extend(other.join().ok()?);
             Some(made)
         });
@@ -92,7 +119,7 @@ fn review_body(token: &str) -> Bytes {
 
 /// What the policy under test puts before the name that the mappings give.
 pub(crate) const POLICY_PREFIX: &str = "policy:";
-/// The STS host in all tokens.
+/// The STS host in all tokens of AWS.
 const STS_HOST: &str = "sts.us-east-1.amazonaws.com";
-/// Length of the session token in each token; with it a token has 1.7 kB, as with temporary credentials.
+/// Length of the session token in each token of AWS; with it a token has 1.7 kB, as with temporary credentials.
 const SESSION_TOKEN_BYTES: u64 = 800;

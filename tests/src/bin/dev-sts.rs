@@ -3,9 +3,13 @@
 use std::{io::Write as _, net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::Parser;
-use tests::sts::{ALICE, BOB, Behaviour, EVE, Options, Sts, keys, spawn};
+use tests::sts::{
+    ALICE, BOB, Behaviour, EVE, Options, Sts,
+    alibaba::{DEPLOYER, EXTERNAL_ID, GUARDED, LIN, MEI, OIDC_PROVIDER, OIDC_TOKEN, POD, ROOT, ZOE},
+    keys, spawn,
+};
 
-/// AWS STS, CONNECT proxy and metadata stub on one loopback port, with made-up callers.
+/// STS of AWS and Alibaba Cloud, CONNECT proxy and metadata stub on one loopback port, with made-up callers.
 #[derive(Parser)]
 struct Arguments {
     /// Loopback address to listen on; port 0 takes a free one.
@@ -50,12 +54,16 @@ async fn main() -> anyhow::Result<()> {
 
 fn print_people() -> anyhow::Result<()> {
     let mut stderr = std::io::stderr();
-    for person in [ALICE, BOB, EVE] {
-        writeln!(stderr, "# {}", person.arn)?;
-        for (name, value) in person.environment() {
+    let of_aws = [ALICE, BOB, EVE].map(|person| (person.arn, person.environment()));
+    let of_alibaba = [LIN, MEI, ROOT, ZOE].map(|person| (person.arn, person.environment()));
+    for (arn, environment) in of_aws.into_iter().chain(of_alibaba) {
+        writeln!(stderr, "# {arn}")?;
+        for (name, value) in environment {
             writeln!(stderr, "export {name}='{value}'")?;
         }
     }
     writeln!(stderr, "# bob may assume {}", keys::DEPLOYER_ROLE)?;
+    writeln!(stderr, "# lin may assume {DEPLOYER}, and with the external id {EXTERNAL_ID} {GUARDED}")?;
+    writeln!(stderr, "# whoever has the OIDC token '{OIDC_TOKEN}' of {OIDC_PROVIDER} may assume {POD}")?;
     Ok(())
 }

@@ -153,7 +153,7 @@ impl Sts {
             count(&self.counters.faults);
             return (self.spoil_alibaba(behaviour, style, wire).await, None);
         }
-        match self.alibaba.answer(wire, self.now(), &style.request_id()) {
+        match self.alibaba.answer(wire, behaviour.verify, self.now(), &style.request_id()) {
             Ok(body) => {
                 count(&self.counters.ok);
                 (Ok(style.answer(200, body)), None)

@@ -13,6 +13,10 @@ use crate::{
     sts::alibaba::{Key, Person, acs_date},
 };
 
+mod bulk;
+
+pub use bulk::{ACCOUNT, derived_key, many};
+
 /// What every token starts with.
 pub const PREFIX: &str = "k8s-ack-v2.";
 

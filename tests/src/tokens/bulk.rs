@@ -62,7 +62,7 @@ pub struct Batch<'a> {
     pub at: SystemTime,
 }
 
-/// A token, and the username that the mappings of [`Who::username`] must give it, if any.
+/// A token, and the username that a mapping of every role to its name and the session must give it, if any.
 pub type Made = (String, Option<String>);
 
 const PREFIX_OF_IDS: &str = "ASIA";
@@ -172,7 +172,7 @@ fn flip_last(signature: &str) -> String {
 }
 
 /// `number` in upper-case base 36, its last `digits` digits.
-fn base36(mut number: u64, digits: usize) -> String {
+pub(super) fn base36(mut number: u64, digits: usize) -> String {
     let mut text = vec![b'0'; digits];
     for slot in text.iter_mut().rev() {
         *slot = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"[(number % 36) as usize];
@@ -182,7 +182,7 @@ fn base36(mut number: u64, digits: usize) -> String {
 }
 
 /// Text that looks like base64: always the same for a seed, distinct between seeds.
-fn filler(seed: &str, length: u64) -> String {
+pub(super) fn filler(seed: &str, length: u64) -> String {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut state = seed
         .bytes()

@@ -11,7 +11,7 @@ use crate::{
     load::{Order, Protocol, client},
     target::{ROUTE, Running},
     tls,
-    traffic::{Cases, Kind},
+    traffic::{Cases, Cloud, Kind},
     world::Site,
 };
 
@@ -33,7 +33,8 @@ pub(crate) async fn run(site: &Site, running: &Running, roles: u64) -> anyhow::R
     let present = Behaviour::clone(&sts.behaviour());
     sts.set(Behaviour { latency_ms: 1500.0, ..present.clone() });
     sts.reset();
-    let cases = Arc::new(Cases::make(Kind::Good, CLIENTS, FIRST_SESSION, roles, running.target.naming())?);
+    let cases =
+        Arc::new(Cases::make((Cloud::Aws, Kind::Good), CLIENTS, FIRST_SESSION, roles, running.target.naming())?);
     join_all((0..CLIENTS).map(|n| leave_early(running, &cases, n as u64))).await;
     sleep(Duration::from_millis(1800)).await;
     let stats = sts.stats();

@@ -75,7 +75,7 @@ const NOTES: &str = "
   the load generator and the dev STS.
 - *Distinct tokens* were never seen before, so neither cache nor single flight helps: the row with STS calls for each
   login shows it. *Repeated tokens* are answered from the verified-caller cache; mappings and policies run afresh.
-- Tokens are 1.7 kB long, as temporary credentials make them. Timers have a grain of 1 ms: 5 ms at STS are 6 to 7 ms.
+- Tokens are 1.7 kB long, those of Alibaba Cloud 2.3 kB, as temporary credentials make them. Timers have a grain of 1 ms: 5 ms at STS are 6 to 7 ms.
 - Mistakes are answers that name somebody else than the token's own caller, refusals of good tokens, and requests
   without an answer, over all runs of a part.
 - Where a row has two goals, the second is the stricter one that is to be reached next.
@@ -84,7 +84,8 @@ const NOTES: &str = "
 - A flood is an open loop beside the good logins, which are a closed loop of 8 connections with 5 ms at STS.
 - kubectl is run against an API server of Kubernetes' own libraries (`tests/e2e/kube/`), with the plugin and with one token in
   the kubeconfig for all runs; without Go there are no such rows.
-- Rows about large mapping tables have Herald with ten mappings in the floor's column.
+- Rows about large mapping tables have Herald with ten mappings in the floor's column, and those about logins from
+  Alibaba Cloud have Herald with logins from AWS.
 - `bench matrix`, `startup`, `abuse`, `cold` and `load` (`cargo run --release --package bench -- --help`) look at
   one thing closely: other rates, protocols, faults of STS, mapping tables, token mixes, unfriendly clients.
 ";

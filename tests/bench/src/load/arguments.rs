@@ -8,7 +8,7 @@ use super::{Order, Protocol, Spec};
 use crate::{
     output,
     target::ROUTE,
-    traffic::{Cases, Kind, Naming},
+    traffic::{Cases, Cloud, Kind, Naming},
 };
 
 /// What to send, to whom, for how long.
@@ -73,7 +73,13 @@ pub(crate) async fn run_arguments(arguments: Arguments) -> anyhow::Result<()> {
         rate,
         timeout: Duration::from_millis(arguments.timeout_ms),
         order,
-        cases: Arc::new(Cases::make(arguments.kind, arguments.tokens, 0, arguments.roles, Naming::Mapping)?),
+        cases: Arc::new(Cases::make(
+            (Cloud::Aws, arguments.kind),
+            arguments.tokens,
+            0,
+            arguments.roles,
+            Naming::Mapping,
+        )?),
     };
     let (warm_up, duration) =
         (Duration::from_millis(arguments.warm_up_ms), Duration::from_millis(arguments.duration_ms));

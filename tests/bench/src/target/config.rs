@@ -3,10 +3,10 @@
 
 use std::{fmt::Write as _, path::Path};
 
-use ::tests::tokens::{ACCOUNT, role_name};
+use ::tests::tokens::{ACCOUNT, alibaba, role_name};
 use clap::ValueEnum;
 
-use crate::traffic::POLICY_PREFIX;
+use crate::traffic::{Cloud, POLICY_PREFIX};
 
 /// What the mapping table is made of.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
@@ -31,8 +31,11 @@ pub(crate) struct Mappings {
 }
 
 /// Herald's configuration file; with `policy`, that one is asked before the mapping table.
-pub(crate) fn herald(mappings: &Mappings, policy: Option<&Path>, audit: &Path) -> String {
+pub(crate) fn herald(cloud: Cloud, mappings: &Mappings, policy: Option<&Path>, audit: &Path) -> String {
     let mut text = format!("clusterID: {CLUSTER_ID}\nserver:\n  sts: {{limits: {{perSecond: 0}}}}\n");
+    if cloud == Cloud::Alibaba {
+        text.push_str("  providers: [alibaba]\n  alibaba: {region: cn-hangzhou}\n");
+    }
     let _ = writeln!(text, "  audit: {{output: {}}}", audit.display());
     if let Some(component) = policy {
         let _ = write!(
@@ -51,7 +54,7 @@ pub(crate) fn herald(mappings: &Mappings, policy: Option<&Path>, audit: &Path) -
             component = component.display()
         );
     }
-    mappings.write(&mut text);
+    mappings.write(cloud, &mut text);
     text
 }
 
@@ -59,14 +62,18 @@ pub(crate) fn herald(mappings: &Mappings, policy: Option<&Path>, audit: &Path) -
 
 impl Mappings {
     /// The `server` keys of this table.
-    fn write(&self, text: &mut String) {
+    fn write(&self, cloud: Cloud, text: &mut String) {
+        let principals = match cloud {
+            Cloud::Alibaba => format!("acs:ram::{}", alibaba::ACCOUNT),
+            Cloud::Aws => format!("arn:aws:iam::{ACCOUNT}"),
+        };
         let roles = if self.kind == MapKind::Role { self.entries.max(self.roles) } else { self.roles };
         text.push_str("  mapRoles:\n");
         for role in 0..roles {
             let name = role_name(role);
             let _ = writeln!(
                 text,
-                "  - roleARN: arn:aws:iam::{ACCOUNT}:role/{name}\n    username: \"{name}:{{{{SessionName}}}}\"\n    groups: [\"bench:viewers\", \"bench:g{}\"]",
+                "  - roleARN: {principals}:role/{name}\n    username: \"{name}:{{{{SessionName}}}}\"\n    groups: [\"bench:viewers\", \"bench:g{}\"]",
                 role % 100
             );
         }
@@ -108,7 +115,7 @@ mod tests {
     #[test]
     fn a_policy_before_the_mapping_table() {
         let mappings = Mappings { kind: MapKind::Role, entries: 1, roles: 1 };
-        let text = herald(&mappings, Some(Path::new("policy.wasm")), Path::new("/run/audit.jsonl"));
+        let text = herald(Cloud::Aws, &mappings, Some(Path::new("policy.wasm")), Path::new("/run/audit.jsonl"));
         expect![[r#"
             clusterID: bench
             server:

@@ -27,7 +27,7 @@ fn send(service: &Service, signed: &Value, now: SystemTime) -> Result<Value, &'s
         .collect();
     let method = signed["method"].as_str().expect("a text");
     let wire = Wire { method, host: "sts.aliyuncs.com", path: "/", query: &query, headers: &headers, body: b"" };
-    let body = service.answer(&wire, now, "R").map_err(Error::code)?;
+    let body = service.answer(&wire, true, now, "R").map_err(Error::code)?;
     Ok(serde_json::from_str(&body).expect("JSON"))
 }
 
@@ -105,7 +105,7 @@ fn roles_by_rpc_signatures() {
         let (query, headers) = (acs3::canonical_query(&pairs), HeaderMap::new());
         let wire =
             Wire { method: "POST", host: "sts.aliyuncs.com", path: "/", query: &query, headers: &headers, body: b"" };
-        let answer = Service::people().answer(&wire, at(), "R");
+        let answer = Service::people().answer(&wire, true, at(), "R");
         assert_eq!(answer.as_ref().map(|_| ()).map_err(|error| error.code()), expected, "{more:?}");
         if let Ok(body) = answer {
             assert!(body.contains(r#""Expiration":"2026-01-02T04:04:05Z""#), "{body}");

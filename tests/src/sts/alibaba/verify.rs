@@ -41,6 +41,13 @@ impl Service {
         }
     }
 
+    /// Whoever `wire` says it is from, unproven.
+    pub(super) fn named(&self, wire: &Wire<'_>) -> Result<Arc<Key>, Error> {
+        let authorization = header(wire, "authorization")?.unwrap_or_default();
+        let id = authorization.split_once("Credential=").and_then(|(_, rest)| rest.split(',').next());
+        self.find(id.unwrap_or_default()).ok_or(Error::KeyNotFound)
+    }
+
     fn verify_v3(
         &self,
         wire: &Wire<'_>,
