@@ -1,14 +1,22 @@
 //! What one policy costs a login: a fresh instance, its settings and one decision.
 //!
-//! `cargo bench -p herald --bench policy`. The guest does nothing but answer, so the figures are the host's.
+//! `cargo bench -p herald --bench policy`. The first guests do nothing but answer, so their figures are the host's; the others are
+//! policies of this repository, built by `herald policy build` and snapshotted. Also prints the sizes of their components.
 
-use std::{fs, hint::black_box, time::SystemTime};
+use std::{
+    env, fs,
+    hint::black_box,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::SystemTime,
+};
 
 use criterion::Criterion;
 use herald::{
     caller::{Caller, PrincipalId, PrincipalKind, SessionName},
-    policy::{CompiledFolder, Config, Engine, EngineConfig, Policy, Request, compile},
+    policy::{CompiledFolder, Config, Engine, EngineConfig, Policy, Request, Verdict, compile, compile_configured},
 };
+use serde_json::{Value, json};
 
 #[path = "../src/policy/tests/guest.rs"]
 #[allow(dead_code, reason = "the tests need more guests than the benchmark")]
@@ -23,7 +31,7 @@ fn main() {
         let component = folder.path().join(name);
         fs::write(&component, guest.component()).expect("the folder is ours");
         compile(&engine, &component, &compiled).expect("it compiles");
-        serde_json::from_value(serde_json::json!({"name": name, "kind": "map", "component": component})).expect("good")
+        entry(name, &component, json!({}))
     };
     let allow = config("allow", guest::Guest::allowing());
     let abstain = config("abstain", guest::Guest::default());
@@ -34,13 +42,67 @@ fn main() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
     let caller = caller();
     let request = Request { caller: &caller, cluster_id: "c", now: SystemTime::UNIX_EPOCH, current: None, trail: &[] };
-    for config in [abstain, allow] {
-        let policy = Policy::load(&engine, &config, Some(&compiled)).expect("it loads");
-        criterion.bench_function(&format!("decide, {}", config.name), |bencher| {
+    let mut decide = |config: &Config, title: &str, allows: bool| {
+        let policy = Policy::load(&engine, config, Some(&compiled)).expect("it loads");
+        let verdict = runtime.block_on(policy.decide(&request)).verdict.expect("no fault");
+        assert_eq!(matches!(verdict, Verdict::Allow(_)), allows, "{title}");
+        criterion.bench_function(&format!("decide, {title}"), |bencher| {
             bencher.to_async(&runtime).iter(|| policy.decide(black_box(&request)));
         });
+    };
+    decide(&abstain, "abstain", false);
+    decide(&allow, "allow", true);
+    for (name, title, settings) in ready_made() {
+        let component = build(name, folder.path());
+        let config = entry(name, &component, settings);
+        compile_configured(&engine, &config, &compiled).expect("it compiles");
+        decide(&config, title, true);
     }
     criterion.final_summary();
+}
+
+/// Policies of this repository with the settings that a figure is asked for.
+fn ready_made() -> [(&'static str, &'static str, Value); 3] {
+    let rule = |role: &str| json!({"match": {"accounts": ["123456789012"], "role": role}, "username": "{{SessionName}}", "groups": ["admins"]});
+    // The caller's rule is the last, so all of them are looked at.
+    let roles: Vec<Value> = (0..4999).map(|n| rule(&format!("Role{n}"))).chain([rule("Admin")]).collect();
+    let expressions = json!([
+        {"match": "caller.accountId != '123456789012'", "deny": "'an account of strangers'"},
+        {"match": "caller.name.matches('^ci-[a-z]+$')", "username": "'ci:' + caller.name", "groups": "['ci']"},
+        {"match": "caller.name == 'Admin' && caller.sessionName.startsWith('a')",
+         "username": "'person:' + caller.sessionName.split('@')[0].lowerAscii()", "groups": "['dev'] + (now > 0 ? [] : ['oncall'])"},
+    ]);
+    [
+        ("session-groups", "Rust policy", json!({"rules": [rule("Admin")]})),
+        ("session-groups", "Rust policy with 5,000 roles", json!({"rules": roles})),
+        ("expression", "CEL policy", json!({"rules": expressions})),
+    ]
+}
+
+/// Builds the ready-made policy `name` and prints how large it is.
+fn build(name: &str, folder: &Path) -> PathBuf {
+    let policy = Path::new(env!("CARGO_MANIFEST_DIR")).join("../policies").join(name);
+    let component = folder.join(name).with_extension("wasm");
+    if !component.exists() {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_herald"));
+        command.args(["policy", "build"]).arg(policy).arg("--output").arg(&component).stdout(Stdio::null());
+        // What cargo tells this package is not for the policy's.
+        let of_package =
+            |name: &str| ["CARGO_BIN_", "CARGO_MANIFEST_", "CARGO_PKG_"].iter().any(|start| name.starts_with(start));
+        env::vars().filter(|(name, _)| of_package(name)).for_each(|(name, _)| {
+            command.env_remove(name);
+        });
+        assert!(command.status().expect("it starts").success(), "{name} does not build");
+        let bytes = fs::metadata(&component).expect("it is built").len();
+        eprintln!("component of {name}: {} KB", bytes / 1000);
+    }
+    component
+}
+
+fn entry(name: &str, component: &Path, settings: Value) -> Config {
+    let limits = json!({"timeout": "5s", "fuel": 2_000_000_000_u64});
+    let entry = json!({"name": name, "kind": "map", "component": component, "settings": settings, "limits": limits});
+    serde_json::from_value(entry).expect("a good entry")
 }
 
 fn caller() -> Caller {

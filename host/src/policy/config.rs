@@ -79,7 +79,7 @@ pub enum OnFault {
 #[serde(try_from = "String")]
 pub struct Name(String);
 
-/// What one decision, its start and its `configure` may use together.
+/// What one decision may use; its start is part of it, and its `configure` where there can be no snapshot.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
 #[serde(try_from = "RawLimits")]
 pub struct Limits {
@@ -195,6 +195,17 @@ impl Limits {
             return refuse("fuel", "1", "20000000000");
         }
         Ok(Self { timeout, memory, fuel })
+    }
+
+    /// What a `configure` may use that runs once, for the snapshot that decisions start from: ten times the fuel and the
+    /// time of one of them, and the same memory.
+    pub(super) fn of_configure(&self) -> Self {
+        const MORE: u32 = 10;
+        Self {
+            timeout: (self.timeout * MORE).min(Self::MAX_TIMEOUT),
+            memory: self.memory,
+            fuel: self.fuel.saturating_mul(MORE.into()).min(Self::MAX_FUEL),
+        }
     }
 
     /// Longest time a decision may run. Waiting for a free instance is not counted, nor, up to ten times this time

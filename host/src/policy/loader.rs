@@ -21,7 +21,7 @@ use super::{
     schema::Schema,
     sections::Sections,
     snapshot::{self, Taken},
-    text::tame,
+    text::tame_lines,
     track::{self, Grants, Track},
 };
 
@@ -223,7 +223,7 @@ pub(super) fn start(
 ) -> Result<Instance, LoadProblem> {
     let said = track.start(store, settings).now_or_never().expect("a load never yields");
     let said = said.map_err(|error| LoadProblem::at_start(&error))?;
-    said.map_err(|why| LoadProblem::Settings(tame(&why, MAX_REASON)))
+    said.map_err(|why| LoadProblem::Settings(tame_lines(&why, MAX_REASON)))
 }
 
 // === impl Source ===

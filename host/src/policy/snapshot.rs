@@ -27,7 +27,7 @@ pub(super) struct Taken {
     pub(super) readable: Component,
 }
 
-/// Runs `configure` of `component` under the limits of `config`; gives the component that starts where it ended.
+/// Runs `configure` of `component` under ten times the limits of `config`; gives the component that starts where it ended.
 /// `None`: there can be no snapshot of this one.
 ///
 /// # Errors
@@ -52,7 +52,7 @@ pub(super) fn take(
     };
     let track = track::link(engine, &readable, grants)?;
     let taken = engine.with_load_slot(|slot| {
-        let mut store = slot.store(&config.limits);
+        let mut store = slot.store(&config.limits.of_configure());
         let instance = loader::start(&mut store, track.as_ref(), Some(&config.settings.to_string()))?;
         lift_bounds(&mut store);
         let mut state = State { store, instance };

@@ -17,6 +17,17 @@ pub(super) fn tame(text: &str, most: usize) -> String {
     tame
 }
 
+/// The same for a text of several lines: all but the first are indented, so that none looks like a line of ours.
+pub(super) fn tame_lines(text: &str, most: usize) -> String {
+    let tamed = text.lines().map(|line| tame(line, most)).collect::<Vec<_>>().join("\n    ");
+    if tamed.len() <= most {
+        return tamed;
+    }
+    let mut tamed = tamed;
+    cut(&mut tamed, most);
+    tamed
+}
+
 /// Cuts to `most` bytes, the mark of the cut included where there is room for it.
 fn cut(text: &mut String, most: usize) {
     let room = most.saturating_sub(CUT.len());
@@ -55,6 +66,12 @@ mod tests {
         check("abcdefg", 6, "abc…");
         check("ääää", 6, "ä…");
         check("abc", 2, "");
+    }
+
+    #[test]
+    fn lines() {
+        assert_eq!(tame_lines("a\nb\u{1b}\r\nc", 64), "a\n    b\\u{1b}\n    c");
+        assert_eq!(tame_lines("a\nb\nc", 10), "a\n    b…");
     }
 
     proptest! {

@@ -84,8 +84,8 @@ impl Subject {
         let scratch = tempfile::tempdir().context("no folder for temporary files")?;
         let folder = CompiledFolder::open(&scratch.path().join("compiled"))?;
         let engine = Engine::new(&EngineConfig::default())?;
-        policy::compile(&engine, &self.component, &folder)?;
         let config = self.config()?;
+        policy::compile_configured(&engine, &config, &folder)?;
         let policy = Policy::load(&engine, &config, Some(&folder))?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
         let (settings, limits, load_time) = (config.settings, config.limits, started.elapsed());
