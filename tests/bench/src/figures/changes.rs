@@ -21,6 +21,7 @@ use crate::{
         Place, Running, Target,
         config::{self, CLUSTER_ID, Mappings},
     },
+    traffic::Cloud,
     world::World,
 };
 
@@ -125,7 +126,10 @@ impl Change {
                 let mappings = Mappings { entries, ..place.mappings };
                 let audit = place.dir.join("audit/audit.jsonl");
                 let policy = Some(place.policy.as_path());
-                replace(&place.dir.join("config.yaml"), config::herald(&mappings, policy, &audit).as_bytes())
+                replace(
+                    &place.dir.join("config.yaml"),
+                    config::herald(Cloud::Aws, &mappings, policy, &audit).as_bytes(),
+                )
             }
             Self::Policy => {
                 // The same policy with one more custom section at its end: another file, and so another generation.
