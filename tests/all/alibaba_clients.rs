@@ -10,6 +10,7 @@ use std::{
 use serde_json::Value;
 use tests::{
     herald::{Finished, Server, binary, finish},
+    kubernetes::Kubernetes,
     metadata::{Manner, Metadata},
     now,
     sts::{
@@ -20,7 +21,7 @@ use tests::{
 };
 use tokio::process::Command;
 
-use crate::support::{CLUSTER, start_beside, sts};
+use crate::support::{CLUSTER, setup, start_beside, sts, until};
 
 const CONFIG: &str = r#"
 clusterID: test-cluster
@@ -381,6 +382,43 @@ async fn under_the_name_of_ack_ram_authenticator() {
         machine.run_as("ack-ram-authenticator", &["verify", "-i", CLUSTER, "-t", &token, "-o", "json"]).await;
     let report: Value = serde_json::from_str(&verified.success().expect("a verdict").stdout).expect("JSON");
     assert_eq!((&report["ARN"], &report["AccountID"]), (&LIN.arn.into(), &"1234567890123456".into()));
+}
+
+/// As that program does, in the ConfigMap that its server reads.
+#[tokio::test]
+async fn mappings_are_added_under_the_name_of_ack_ram_authenticator() {
+    let kubernetes = Kubernetes::start().await.expect("a fake");
+    let url = kubernetes.url();
+    let machine = Machine::new().await.of(&LIN);
+    let config = format!("clusterID: {CLUSTER}\nserver: {{providers: [alibaba], backendMode: [ACKConfigMap]}}\n");
+    let server = setup(&machine.sts, &config).argument("--master").argument(&url).start().await.expect("a server");
+    let run =
+        async |name, arguments: &[&str]| machine.run_as(name, &[arguments, &["--master-url", &url]].concat()).await;
+    let token = Machine::token(machine.herald(&[]).await);
+    let becomes = async |expected: Option<&str>| {
+        until(async || server.review(&token).await.expect("an answer").username().as_deref() == expected).await;
+    };
+    becomes(None).await;
+    let role = "acs:ram::1234567890123456:role/Developers";
+    let tool = "ack-ram-authenticator";
+    for arguments in [
+        &["add", "user", "--userarn", LIN.arn, "--username", "lin", "--groups", "ops,on-call"][..],
+        &["add", "role", "--rolearn", role, "--username", "dev:{{SessionName}}"],
+    ] {
+        let asked = run(tool, arguments).await;
+        assert!(asked.stdout.contains("write this? (y/n)"), "{asked:?}");
+        let added = run(tool, &[arguments, &["--prompt=false"]].concat()).await.success().expect("added");
+        assert!(added.stdout.starts_with("kube-system/alibabacloud-auth: "), "{}", added.stdout);
+    }
+    becomes(Some("lin")).await;
+    let listed = run(tool, &["list"]).await.success().expect("a list").stdout;
+    assert!(listed.contains(role) && listed.contains("groups    ops, on-call"), "{listed}");
+    let aws = run("herald", &["list"]).await.success().expect("a list").stdout;
+    assert_eq!(aws, "kube-system/aws-auth: is not there, and maps nobody\n");
+    let by_name = run("herald", &["list", "--name", "alibabacloud-auth"]).await.success().expect("a list").stdout;
+    assert_eq!(by_name, listed);
+    run(tool, &["remove", "user", "--userarn", LIN.arn, "--prompt=false"]).await.success().expect("removed");
+    becomes(None).await;
 }
 
 #[tokio::test]

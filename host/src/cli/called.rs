@@ -2,8 +2,8 @@
 //! keeps that program's defaults, shapes and exit codes.
 //!
 //! Commands and flags are the same under every name. Under an old one the exit code is 0 or 1, usage
-//! errors too, no command at all means help, and `add` asks before it writes. On purpose, a wrong
-//! `version -o` is an error here.
+//! errors too, no command at all means help, and `add` asks before it writes into that program's ConfigMap. On purpose,
+//! a wrong `version -o` is an error here.
 
 use std::{
     convert::Infallible,
@@ -168,6 +168,15 @@ impl FromStr for FeatureGate {
         let (name, on) = text.split_once('=').ok_or(InvalidFeatureGate)?;
         let name = GATES.into_iter().find(|gate| *gate == name.trim()).ok_or(InvalidFeatureGate)?;
         Ok(Self { name, on: on.trim().to_ascii_lowercase().parse().map_err(|_| InvalidFeatureGate)? })
+    }
+}
+
+/// The ConfigMap that the program of this process's name changes.
+#[must_use]
+pub fn config_map() -> &'static str {
+    match Name::of(env::args_os().next().as_deref()).cloud() {
+        Some(Cloud::Alibaba) => "alibabacloud-auth",
+        Some(Cloud::Aws) | None => "aws-auth",
     }
 }
 
