@@ -179,6 +179,7 @@ fn run(globals: &Globals, command: &Command) -> anyhow::Result<ExitCode> {
         Command::Add(Late(command)) => return command.run(globals.name, io::stdin(), out),
         Command::CheckConfig(Late(command)) => return command.run(globals.config.as_deref(), io::stdin(), out),
         Command::Completions(command) => command.run(Cli::command(), out)?,
+        Command::CredentialPlugin(Late(ack::Command::GetCredential(command))) => command.run()?,
         Command::CredentialPlugin(Late(ack::Command::GetKubeconfig(command))) => command.run(globals, out)?,
         Command::CredentialPlugin(Late(ack::Command::GetToken(command))) => command.run(globals, out)?,
         Command::Eks(Late(eks::Command::GetToken(command))) => command.run(globals, out)?,

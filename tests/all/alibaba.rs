@@ -97,6 +97,23 @@ async fn a_token_becomes_a_user() {
     assert_eq!((&line["provider"], &line["caller"]["accessKeyId"]), (&json!("alibaba"), &json!(LIN.access_key_id)));
 }
 
+/// As for AWS, with the word of this cloud in the uid.
+#[tokio::test]
+async fn accounts_may_be_kept_out_of_answers_and_logs() {
+    let sts = sts().await;
+    let server = start_beside(&sts, &config("alibaba", "  scrubbedAccounts: [\"1234567890123456\"]\n")).await;
+    let answer = server.review(&draft(&MEI).token()).await.expect("an answer");
+    let user = &answer.json()["status"]["user"];
+    assert_eq!(
+        (&user["username"], &user["uid"]),
+        (&"dev:mei".into(), &"ack-ram-authenticator:administrative:dev:mei".into())
+    );
+    assert!(user["extra"]["arn"].is_null() && user["extra"]["sessionName"].is_null(), "{user}");
+    let said = server.stop().await.expect("an end");
+    let words = [said.stdout, said.stderr].concat();
+    assert!(!words.contains("assumed-role/Developers") && !words.contains(MEI.access_key_id), "{words}");
+}
+
 #[tokio::test]
 async fn equal_tokens_are_asked_about_once() {
     let (sts, server) = start("alibaba").await;

@@ -1,11 +1,16 @@
 //! `herald token` with the credentials of Alibaba Cloud: each source alone, what is kept, and the names and arguments
 //! of the tools that it replaces.
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::PathBuf,
+    time::{Duration, UNIX_EPOCH},
+};
 
 use serde_json::Value;
 use tests::{
     herald::{Finished, Server, binary, finish},
+    kubernetes::Kubernetes,
     metadata::{Manner, Metadata},
     now,
     sts::{
@@ -16,7 +21,7 @@ use tests::{
 };
 use tokio::process::Command;
 
-use crate::support::{CLUSTER, start_beside, sts};
+use crate::support::{CLUSTER, setup, start_beside, sts, until};
 
 const CONFIG: &str = r#"
 clusterID: test-cluster
@@ -150,7 +155,7 @@ async fn a_token_is_shown_to_end_before_it_does() {
     assert_eq!(made["query"]["ACKClusterId"], CLUSTER);
     let signed_at = made["headers"]["x-acs-date"].as_str().expect("a date");
     let end = credential["status"]["expirationTimestamp"].as_str().expect("an end");
-    let ten_minutes = std::time::Duration::from_secs(600);
+    let ten_minutes = Duration::from_secs(600);
     let (low, high) = (acs_date(now() + ten_minutes - ten_minutes / 10), acs_date(now() + ten_minutes));
     assert!((low.as_str()..=high.as_str()).contains(&end), "{signed_at} to {end}");
     assert_eq!(machine.user(&[]).await, "dev:mei");
@@ -175,6 +180,86 @@ async fn files() {
     let external = r#"{"current":"a","profiles":[{"name":"a","mode":"External","process_command":"cat keys.json"}]}"#;
     let machine = Machine::new().await.file(".aliyun/config.json", external).file("keys.json", &printed);
     assert_eq!(machine.user(&[]).await, "lin");
+}
+
+/// Every mode of a profile, by the file alone.
+#[tokio::test]
+async fn modes_of_profiles() {
+    let metadata = Metadata::start(Manner::Good).await.expect("a metadata service");
+    let uri = format!("{}/credentials", metadata.url());
+    let keys = |person: Person| {
+        format!(r#""access_key_id":"{}","access_key_secret":"{}""#, person.access_key_id, person.access_key_secret)
+    };
+    let session = format!(r#"{},"sts_token":"{}""#, keys(MEI), MEI.security_token.expect("one"));
+    let role = |arn: &str, name: &str| format!(r#""ram_role_arn":"{arn}","ram_session_name":"{name}""#);
+    let deployer = role(DEPLOYER, "by-file");
+    let pod = format!(r#"{},"oidc_provider_arn":"{OIDC_PROVIDER}","oidc_token_file":"token""#, role(POD, "by-file"));
+    let ends = |seconds: u64| now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs() + seconds;
+    let rows = [
+        ("StsToken", session.clone(), "dev:mei"),
+        ("StsToken", format!(r#"{session},"sts_expiration":{}"#, ends(600)), "dev:mei"),
+        ("CloudSSO", format!(r#"{session},"sts_expiration":{}"#, ends(600)), "dev:mei"),
+        ("OAuth", format!(r#"{session},"sts_expiration":{}"#, ends(600)), "dev:mei"),
+        ("RamRoleArn", format!("{},{deployer}", keys(LIN)), "deploy:by-file"),
+        (
+            "RamRoleArn",
+            format!(r#"{},{},"external_id":"{EXTERNAL_ID}""#, keys(LIN), role(GUARDED, "by-file")),
+            "guarded:by-file",
+        ),
+        ("ChainableRamRoleArn", format!(r#""source_profile":"keys",{deployer}"#), "deploy:by-file"),
+        ("OIDC", pod, "pod:by-file"),
+        ("CredentialsURI", format!(r#""credentials_uri":"{uri}""#), "dev:mei"),
+        ("EcsRamRole", r#""ram_role_name":"node""#.to_owned(), "dev:mei"),
+        ("External", r#""process_command":"cat keys.json""#.to_owned(), "lin"),
+    ];
+    let endpoint = metadata.address.to_string();
+    for (mode, members, expected) in rows {
+        let config = format!(
+            r#"{{"current":"other","profiles":[{{"name":"keys","mode":"AK",{}}},{{"name":"a","mode":"{mode}",{members}}}]}}"#,
+            keys(LIN)
+        );
+        let machine = Machine::new().await.file(".aliyun/config.json", &config).file("token", OIDC_TOKEN);
+        let machine = machine.file("keys.json", &format!(r#"{{"mode":"AK",{}}}"#, keys(LIN)));
+        let by_variables = [("ALIBABA_CLOUD_PROFILE", "a"), ("ALIBABA_CLOUD_IMDS_ENDPOINT", endpoint.as_str())];
+        assert_eq!(machine.with(&by_variables).user(&[]).await, expected, "{mode} {members}");
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_had_here_is_told_with_what_to_do() {
+    let profile = |members: &str| format!(r#"{{"current":"a","profiles":[{{"name":"a",{members}}}]}}"#);
+    let session = format!(
+        r#""access_key_id":"{}","access_key_secret":"{}","sts_token":"{}""#,
+        MEI.access_key_id,
+        MEI.access_key_secret,
+        MEI.security_token.expect("one")
+    );
+    for (members, advice) in [
+        (
+            format!(r#""mode":"CloudSSO",{session},"sts_expiration":1"#),
+            "run `aliyun sts GetCallerIdentity --profile a`",
+        ),
+        (r#""mode":"OAuth""#.to_owned(), "run `aliyun configure --profile a`"),
+        (format!(r#""mode":"StsToken",{session},"sts_expiration":1"#), "expired 1970-01-01T00:00:01Z: fetch new ones"),
+        (r#""mode":"RsaKeyPair""#.to_owned(), "for others take External, with a program"),
+    ] {
+        let machine = Machine::new().await.file(".aliyun/config.json", &profile(&members));
+        let refused = machine.herald(&[]).await;
+        assert_eq!((refused.code, refused.stdout.as_str()), (Some(1), ""), "{members}");
+        assert!(refused.complaint().expect("a line").contains(advice), "{members}: {}", refused.stderr);
+    }
+    let machine = Machine::new().await.of(&LIN);
+    let certificates = "certificates are fetched by ack-ram-tool itself";
+    for arguments in [
+        &["credential-plugin", "get-credential", "--cluster-id", CLUSTER, "--expiration", "3h"][..],
+        &["credential-plugin", "get-kubeconfig", "--cluster-id", CLUSTER, "--mode", "certificate"],
+        &["get-kubeconfig", "--cluster-id", CLUSTER, "-m", "cert"],
+    ] {
+        let refused = machine.run_as("ack-ram-tool", arguments).await;
+        assert_eq!((refused.code, refused.stdout.as_str()), (Some(1), ""), "{arguments:?}");
+        assert!(refused.complaint().expect("a line").contains(certificates), "{arguments:?}: {}", refused.stderr);
+    }
+    assert_eq!(machine.sts.sts.stats().tcp_accepted, 0);
 }
 
 #[tokio::test]
@@ -299,11 +384,51 @@ async fn under_the_name_of_ack_ram_authenticator() {
     assert_eq!((&report["ARN"], &report["AccountID"]), (&LIN.arn.into(), &"1234567890123456".into()));
 }
 
+/// As that program does, in the ConfigMap that its server reads.
+#[tokio::test]
+async fn mappings_are_added_under_the_name_of_ack_ram_authenticator() {
+    let kubernetes = Kubernetes::start().await.expect("a fake");
+    let url = kubernetes.url();
+    let machine = Machine::new().await.of(&LIN);
+    let config = format!("clusterID: {CLUSTER}\nserver: {{providers: [alibaba], backendMode: [ACKConfigMap]}}\n");
+    let server = setup(&machine.sts, &config).argument("--master").argument(&url).start().await.expect("a server");
+    let run =
+        async |name, arguments: &[&str]| machine.run_as(name, &[arguments, &["--master-url", &url]].concat()).await;
+    let token = Machine::token(machine.herald(&[]).await);
+    let becomes = async |expected: Option<&str>| {
+        until(async || server.review(&token).await.expect("an answer").username().as_deref() == expected).await;
+    };
+    becomes(None).await;
+    let role = "acs:ram::1234567890123456:role/Developers";
+    let tool = "ack-ram-authenticator";
+    for arguments in [
+        &["add", "user", "--userarn", LIN.arn, "--username", "lin", "--groups", "ops,on-call"][..],
+        &["add", "role", "--rolearn", role, "--username", "dev:{{SessionName}}"],
+    ] {
+        let asked = run(tool, arguments).await;
+        assert!(asked.stdout.contains("write this? (y/n)"), "{asked:?}");
+        let added = run(tool, &[arguments, &["--prompt=false"]].concat()).await.success().expect("added");
+        assert!(added.stdout.starts_with("kube-system/alibabacloud-auth: "), "{}", added.stdout);
+    }
+    becomes(Some("lin")).await;
+    let listed = run(tool, &["list"]).await.success().expect("a list").stdout;
+    assert!(listed.contains(role) && listed.contains("groups    ops, on-call"), "{listed}");
+    let aws = run("herald", &["list"]).await.success().expect("a list").stdout;
+    assert_eq!(aws, "kube-system/aws-auth: is not there, and maps nobody\n");
+    let by_name = run("herald", &["list", "--name", "alibabacloud-auth"]).await.success().expect("a list").stdout;
+    assert_eq!(by_name, listed);
+    run(tool, &["remove", "user", "--userarn", LIN.arn, "--prompt=false"]).await.success().expect("removed");
+    becomes(None).await;
+}
+
 #[tokio::test]
 async fn a_kubeconfig_of_the_cluster_with_tokens_in_place_of_its_certificate() {
     let machine = Machine::new().await.of(&LIN);
     let fixed = ["credential-plugin", "get-kubeconfig", "--cluster-id", CLUSTER, "--region-id", "cn-beijing"];
+    let short = ["get-kubeconfig", "--cluster-id", CLUSTER, "--region-id", "cn-beijing", "--private-address"];
+    let short = machine.run_as("ack-ram-tool", &[&short[..], &["--expiration", "3h", "-v"]].concat()).await;
     let finished = machine.run_as("ack-ram-tool", &[&fixed[..], &["--private-address"]].concat()).await;
+    assert_eq!(short.success().expect("a kubeconfig").stdout, finished.stdout);
     let text = finished.success().expect("a kubeconfig").stdout;
     assert!(!text.contains("client-key") && !text.contains(LIN.access_key_id), "nothing secret: {text}");
     let config: Value = serde_saphyr::from_str(&text).expect("YAML");

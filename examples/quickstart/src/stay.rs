@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 use ::tests::{
     herald,
-    sts::{ALICE, BOB, Person},
+    sts::{ALICE, BOB, Person, alibaba::LIN},
 };
 use serde_json::json;
 
@@ -28,15 +28,17 @@ pub(crate) fn describe(page: &mut Page, stage: &Stage) -> anyhow::Result<()> {
     page.say("For kubectl, as Alice (set `server` in it to your API server):");
     page.say(&format!("  kubectl --kubeconfig {} auth whoami", kubectl.display()));
     page.say("Or be Bob for one token:");
-    page.say(&format!("  {} {} token -i {CLUSTER_ID}", assignments(&BOB), herald::binary()?.display()));
+    let program = herald::binary()?.display();
+    let bob = [&BOB.environment()[..], &[("AWS_REGION", "us-east-1")]].concat();
+    page.say(&format!("  {} {program} token -i {CLUSTER_ID}", assignments(&bob)));
+    page.say("Or Lin, of Alibaba Cloud:");
+    page.say(&format!("  {} {program} token -i {CLUSTER_ID} --provider alibaba", assignments(&LIN.environment())));
     Ok(())
 }
 
-/// `person`'s keys as one writes them in front of a command.
-fn assignments(person: &Person) -> String {
-    let mut words: Vec<String> =
-        person.environment().into_iter().map(|(name, value)| format!("{name}='{value}'")).collect();
-    words.push("AWS_REGION=us-east-1".to_owned());
+/// Variables as one writes them in front of a command.
+fn assignments(variables: &[(&str, &str)]) -> String {
+    let words: Vec<String> = variables.iter().map(|(name, value)| format!("{name}='{value}'")).collect();
     words.join(" ")
 }
 

@@ -1,4 +1,4 @@
-//! The story: a stand-in for AWS, the real webhook, two callers who get in and two tokens that do not.
+//! The story: a stand-in for two clouds, the real webhook, three callers who get in and two tokens that do not.
 
 use std::{
     path::Path,
@@ -9,7 +9,10 @@ use anyhow::{Context as _, ensure};
 use serde_json::Value;
 use tests::{
     herald::{self, Answer, Server, Setup},
-    sts::{self, ALICE, BOB, EVE, Options, Person},
+    sts::{
+        self, ALICE, BOB, EVE, Options, Person,
+        alibaba::{self, LIN},
+    },
 };
 use tokio::time::sleep;
 
@@ -20,7 +23,7 @@ use crate::{
 
 /// What runs when the story has been told. Dropping it ends all of it.
 pub(crate) struct Stage {
-    /// In the place of AWS.
+    /// In the place of AWS and Alibaba Cloud.
     pub(crate) sts: sts::Running,
     /// The webhook.
     pub(crate) server: Server,
@@ -44,6 +47,13 @@ pub(crate) async fn tell(page: &mut Page, built: &Built) -> anyhow::Result<Stage
     let answer = review(page, &stage, &token).await?;
     let found = allowed(page, &stage, &answer, "MountedFile").await?;
     ensure!(found == ("bob".to_owned(), vec!["operators".to_owned()]));
+
+    page.step("Lin logs in from Alibaba Cloud, into the same cluster");
+    page.say(&format!("She is {}.", LIN.arn));
+    let token = mint_of_alibaba(page, &stage, &LIN).await?;
+    let answer = review(page, &stage, &token).await?;
+    let found = allowed(page, &stage, &answer, "MountedFile").await?;
+    ensure!(found == ("lin".to_owned(), vec!["operators".to_owned()]));
 
     page.step("Alice's token for another cluster is no good here");
     let token = mint(page, &stage, &ALICE, OTHER_CLUSTER_ID).await?;
@@ -69,9 +79,9 @@ pub(crate) async fn tell(page: &mut Page, built: &Built) -> anyhow::Result<Stage
 }
 
 async fn set_up(page: &mut Page, built: &Built) -> anyhow::Result<Stage> {
-    page.step("A stand-in for AWS");
+    page.step("A stand-in for AWS and Alibaba Cloud");
     let sts = sts::Running::start(Options::default()).await?;
-    page.say(&format!("The dev STS listens on {} and checks every signature as AWS does.", sts.address));
+    page.say(&format!("The dev STS listens on {} and checks every signature as they do.", sts.address));
 
     page.step("The webhook, with a policy");
     let setup = Setup::new(&built.config)?.with_sts(&sts);
@@ -92,15 +102,32 @@ async fn set_up(page: &mut Page, built: &Built) -> anyhow::Result<Stage> {
 
 /// Has the real exec plugin make a token.
 async fn mint(page: &mut Page, stage: &Stage, person: &Person, cluster_id: &str) -> anyhow::Result<String> {
-    let home = stage.server.folder().display().to_string();
-    let environment = person.environment().into_iter().map(|(name, value)| (name, value.to_owned()));
-    let more = [("AWS_REGION", "us-east-1".to_owned()), ("HOME", home)];
-    page.command(&format!("herald token -i {cluster_id}"));
-    let finished = herald::run(&["token", "-i", cluster_id], environment.chain(more)).await?.success()?;
-    let token = finished.token()?;
+    let environment = [&person.environment()[..], &[("AWS_REGION", "us-east-1")]].concat();
+    let token = run_plugin(page, stage, &environment, &["token", "-i", cluster_id]).await?;
     ensure!(token.starts_with("k8s-aws-v1."), "not a token");
     page.fact("token", &format!("k8s-aws-v1.… ({} bytes), a presigned question to AWS: who am I?", token.len()));
     Ok(token)
+}
+
+/// The same for a person of Alibaba Cloud.
+async fn mint_of_alibaba(page: &mut Page, stage: &Stage, person: &alibaba::Person) -> anyhow::Result<String> {
+    let arguments = ["token", "-i", CLUSTER_ID, "--provider", "alibaba"];
+    let token = run_plugin(page, stage, &person.environment(), &arguments).await?;
+    ensure!(token.starts_with("k8s-ack-v2."), "not a token");
+    page.fact("token", &format!("k8s-ack-v2.… ({} bytes), the same question, signed for Alibaba Cloud", token.len()));
+    Ok(token)
+}
+
+async fn run_plugin(
+    page: &mut Page,
+    stage: &Stage,
+    environment: &[(&str, &str)],
+    arguments: &[&str],
+) -> anyhow::Result<String> {
+    let home = stage.server.folder().display().to_string();
+    let environment = environment.iter().copied().chain([("HOME", home.as_str())]);
+    page.command(&format!("herald {}", arguments.join(" ")));
+    herald::run(arguments, environment).await?.success()?.token()
 }
 
 /// Asks the webhook as the API server does.

@@ -1,9 +1,9 @@
 //! `herald credential-plugin`: what kubeconfigs made by `ack-ram-tool` run, so that in such a file only `command:`
 //! changes, and what makes such kubeconfigs. Options, defaults and output are those of that tool.
 
-use std::{io::Write, path::PathBuf};
+use std::{ffi::OsString, io::Write, path::PathBuf};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 
 use super::{
     Globals,
@@ -19,11 +19,21 @@ pub mod kubeconfig;
 /// Commands of ack-ram-tool that kubeconfigs run.
 #[derive(clap::Subcommand, Debug)]
 pub enum Command {
+    /// Certificates are ack-ram-tool's own to fetch.
+    #[command(hide = true, disable_help_flag = true)]
+    GetCredential(GetCredential),
     /// Print a token for kubectl as `ack-ram-tool credential-plugin get-token` does.
     GetToken(GetToken),
     /// Print a kubeconfig for a cluster as `ack-ram-tool credential-plugin get-kubeconfig` does, with this program to
     /// log in.
     GetKubeconfig(kubeconfig::GetKubeconfig),
+}
+
+/// What a kubeconfig that logs in by certificates runs.
+#[derive(clap::Args, Debug)]
+pub struct GetCredential {
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
+    arguments: Vec<OsString>,
 }
 
 /// Options of `ack-ram-tool credential-plugin get-token`.
@@ -77,6 +87,9 @@ pub(super) struct Common {
     /// Of no use here: nothing is asked.
     #[arg(short = 'y', long, hide = true)]
     assume_yes: bool,
+    /// Of no use here: existing command lines have it.
+    #[arg(long, hide = true)]
+    verbose: bool,
 }
 
 /// Versions of the ExecCredential.
@@ -97,6 +110,22 @@ enum CredentialType {
     /// The instance's metadata alone.
     #[value(alias = "ecs-role")]
     Imds,
+}
+
+// === impl GetCredential ===
+
+impl GetCredential {
+    /// Never anything else than an error that says what to do.
+    ///
+    /// # Errors
+    ///
+    /// Always.
+    pub fn run(&self) -> anyhow::Result<()> {
+        bail!(
+            "certificates are fetched by ack-ram-tool itself. To log in by tokens, replace get-credential by get-token \
+             in the kubeconfig, without --expiration and --credential-cache-dir"
+        )
+    }
 }
 
 // === impl GetToken ===

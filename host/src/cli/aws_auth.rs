@@ -14,7 +14,7 @@ use anyhow::{Context as _, bail, ensure};
 use serde_json::json;
 
 use super::{
-    called::Name,
+    called::{self, Name},
     cluster::{self, Cluster},
     verify::Plain,
 };
@@ -40,7 +40,7 @@ pub(super) struct Target {
     #[arg(long, default_value = "kube-system")]
     pub(super) namespace: String,
     /// Name of the ConfigMap.
-    #[arg(long, default_value = "aws-auth")]
+    #[arg(long, default_value = called::config_map())]
     pub(super) name: String,
     /// Show what would change, and change nothing.
     #[arg(long)]

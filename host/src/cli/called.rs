@@ -2,8 +2,8 @@
 //! keeps that program's defaults, shapes and exit codes.
 //!
 //! Commands and flags are the same under every name. Under an old one the exit code is 0 or 1, usage
-//! errors too, no command at all means help, and `add` asks before it writes. On purpose, a wrong
-//! `version -o` is an error here.
+//! errors too, no command at all means help, and `add` asks before it writes into that program's ConfigMap. On purpose,
+//! a wrong `version -o` is an error here.
 
 use std::{
     convert::Infallible,
@@ -56,8 +56,14 @@ const CONFIGURED_INIT: &str = "ConfiguredInitDirectories";
 /// The first word of the commands of ack-ram-tool that kubeconfigs run.
 const CREDENTIAL_PLUGIN: &str = "credential-plugin";
 /// The commands of other tools that kubeconfigs run.
-const COMMANDS: [[&str; 2]; 3] =
-    [["eks", "get-token"], [CREDENTIAL_PLUGIN, "get-kubeconfig"], [CREDENTIAL_PLUGIN, "get-token"]];
+const COMMANDS: [[&str; 2]; 4] = [
+    ["eks", "get-token"],
+    [CREDENTIAL_PLUGIN, "get-credential"],
+    [CREDENTIAL_PLUGIN, GET_KUBECONFIG],
+    [CREDENTIAL_PLUGIN, "get-token"],
+];
+/// The command of ack-ram-tool that has a short form as well.
+const GET_KUBECONFIG: &str = "get-kubeconfig";
 
 // === impl Name ===
 
@@ -165,6 +171,15 @@ impl FromStr for FeatureGate {
     }
 }
 
+/// The ConfigMap that the program of this process's name changes.
+#[must_use]
+pub fn config_map() -> &'static str {
+    match Name::of(env::args_os().next().as_deref()).cloud() {
+        Some(Cloud::Alibaba) => "alibabacloud-auth",
+        Some(Cloud::Aws) | None => "aws-auth",
+    }
+}
+
 fn or_default<T: FromStr + Default>(text: &str) -> Result<T, Infallible> {
     Ok(text.parse().unwrap_or_default())
 }
@@ -174,9 +189,13 @@ fn json_or_text(text: &str) -> Result<verify::Output, Infallible> {
 }
 
 /// The arguments in the order and spelling that our parser takes: other tools have their own options before their
-/// commands, as in `--region eu-west-1 eks get-token`, and `-c` of ack-ram-tool is a cluster.
+/// commands, as in `--region eu-west-1 eks get-token`; and of ack-ram-tool `-c` is a cluster, `-v` has no value, and
+/// `get-kubeconfig` may stand alone.
 #[must_use]
 pub fn in_order(mut arguments: Vec<OsString>) -> Vec<OsString> {
+    if arguments.get(1).is_some_and(|first| first == GET_KUBECONFIG) {
+        arguments.insert(1, CREDENTIAL_PLUGIN.into());
+    }
     let starts_with_option = arguments.get(1).is_some_and(|first| first.as_encoded_bytes().starts_with(b"-"));
     let known = |two: &[OsString]| COMMANDS.iter().any(|command| two == command);
     let found = arguments.windows(2).position(known);
@@ -184,10 +203,14 @@ pub fn in_order(mut arguments: Vec<OsString>) -> Vec<OsString> {
         arguments[1..at + 2].rotate_right(2);
     }
     if found.is_some() && arguments.get(1).is_some_and(|first| first == CREDENTIAL_PLUGIN) {
-        arguments
-            .iter_mut()
-            .filter(|argument| *argument == "-c")
-            .for_each(|argument| *argument = "--cluster-id".into());
+        let is_tool = Name::of(arguments.first().map(OsString::as_os_str)) == Name::AckRamTool;
+        for argument in &mut arguments {
+            if *argument == "-c" {
+                *argument = "--cluster-id".into();
+            } else if is_tool && *argument == "-v" {
+                *argument = "--verbose".into();
+            }
+        }
     }
     arguments
 }
@@ -274,6 +297,12 @@ mod tests {
             "ack-ram-tool --region-id cn-beijing credential-plugin get-token -c a",
             "ack-ram-tool credential-plugin get-token --region-id cn-beijing --cluster-id a",
         );
+        check("ack-ram-tool get-kubeconfig -c a", "ack-ram-tool credential-plugin get-kubeconfig --cluster-id a");
+        check(
+            "ack-ram-tool -v -y credential-plugin get-token -c a",
+            "ack-ram-tool credential-plugin get-token --verbose -y --cluster-id a",
+        );
+        check("herald credential-plugin get-token -v debug", "herald credential-plugin get-token -v debug");
         check("herald -c file token -i a", "herald -c file token -i a");
         check("herald", "herald");
     }

@@ -4,7 +4,7 @@ use std::{io::Write, path::PathBuf, process::ExitCode};
 
 use serde::Serialize;
 
-use super::{cluster::Cluster, verify::Plain};
+use super::{called, cluster::Cluster, verify::Plain};
 use crate::{
     cli::aws_auth::{CLUSTER_OPTIONS, Target},
     config::{Finding, edit::Listed},
@@ -24,7 +24,7 @@ pub struct Command {
     #[arg(long, default_value = "kube-system")]
     namespace: String,
     /// Name of the ConfigMap.
-    #[arg(long, default_value = "aws-auth")]
+    #[arg(long, default_value = called::config_map())]
     name: String,
     /// Output format.
     #[arg(short, long, value_enum, default_value_t)]

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use serde_json::json;
 
 use super::{Common, Version, cluster_id};
@@ -18,6 +18,9 @@ pub struct GetKubeconfig {
     /// How kubectl logs in.
     #[arg(short, long, value_enum, default_value_t)]
     mode: Mode,
+    /// Of no use here: tokens are made when they are needed.
+    #[arg(long, hide = true, value_name = "DURATION")]
+    expiration: Option<String>,
     /// Take the API server's address inside the VPC.
     #[arg(long)]
     private_address: bool,
@@ -31,10 +34,13 @@ pub struct GetKubeconfig {
 /// How kubectl logs in.
 #[derive(clap::ValueEnum, Clone, Copy, Debug, Default, Eq, PartialEq)]
 enum Mode {
-    /// By tokens that this program makes. Certificates of Container Service are ack-ram-tool's own to fetch.
+    /// By tokens that this program makes.
     #[default]
     #[value(alias = "ram-authenticator-token")]
     Token,
+    /// By certificates of Container Service, which are ack-ram-tool's own to fetch.
+    #[value(alias = "cert", hide = true)]
+    Certificate,
 }
 
 /// The endpoint for whoever names no region.
@@ -49,7 +55,10 @@ impl GetKubeconfig {
     ///
     /// When no cluster is named, there are no credentials, or they may not ask.
     pub fn run(&self, globals: &Globals, out: &mut impl Write) -> anyhow::Result<()> {
-        let Mode::Token = self.mode;
+        ensure!(
+            self.mode == Mode::Token,
+            "certificates are fetched by ack-ram-tool itself: take --mode token, or that tool for this kubeconfig"
+        );
         let (id, host) = (cluster_id(globals)?, self.host()?);
         let credentials = self.common.wanted(globals)?.credentials()?;
         let given = fetch(&credentials, &host, id, self.private_address, crate::cli::now())?;

@@ -81,6 +81,14 @@ enum Source {
     Uri(String),
     Metadata { role: Option<String> },
     Process(String),
+    SignedIn(Session),
+}
+
+/// What Alibaba Cloud's CLI keeps of a person who has signed in with a browser. It alone can renew it.
+#[derive(Clone, Debug)]
+struct Session {
+    keys: Credentials,
+    profile: String,
 }
 
 /// Why there are no credentials.
@@ -113,6 +121,14 @@ pub enum LoadError {
     /// A program that prints credentials did not.
     #[error("the program that should print credentials failed")]
     Process(#[source] io::Error),
+    /// The session of a person who signed in with a browser is over.
+    #[error(
+        "the session of profile {profile:?} has ended: run `aliyun sts GetCallerIdentity --profile {profile}`, which renews it"
+    )]
+    SignedOut {
+        /// The profile's name.
+        profile: String,
+    },
     /// STS did not give the session of a role.
     #[error("the role {role} could not be assumed: {code}")]
     Refused {
@@ -158,6 +174,7 @@ pub fn load(request: &Request, environment: &Environment, now: SystemTime) -> Re
     };
     match source {
         Source::Keys(credentials) => Ok(credentials),
+        Source::SignedIn(session) => session.at(now),
         source => {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             let runtime = runtime.map_err(LoadError::Runtime)?;
@@ -241,6 +258,16 @@ impl Role {
 
     fn of(arn: String) -> Self {
         Self { arn, external_id: None, session_name: None, seconds: None }
+    }
+}
+
+// === impl Session ===
+
+impl Session {
+    /// The keys, if they are good at `now`.
+    fn at(self, now: SystemTime) -> Result<Credentials, LoadError> {
+        let good = self.keys.expires_at.is_some_and(|end| end > now);
+        if good { Ok(self.keys) } else { Err(LoadError::SignedOut { profile: self.profile }) }
     }
 }
 

@@ -72,6 +72,11 @@ mod tests {
         check("+2026-01-02T03:04:05Z", None);
         check("20260102T030405Z", None);
         check(" 2026-01-02T03:04:05Z", None);
+        check("2026-12-31T23:59:60Z", None);
+        check("2026-01-02T24:00:00Z", None);
+        check("2026\u{2212}01-02T03:04:05Z", None);
+        check("12026-01-02T03:04:05Z", None);
+        check("9999-12-31T23:59:59Z", Some(253_402_300_799));
         check("", None);
     }
 

@@ -1,11 +1,14 @@
 //! `~/.aliyun/config.json`: the profiles of Alibaba Cloud's CLI, and what a credential program prints.
 
-use std::path::Path;
+use std::{
+    path::Path,
+    time::{Duration, SystemTime},
+};
 
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
-use super::{Credentials, LoadError, Role, Source, answer::described, read_file};
+use super::{Credentials, LoadError, Role, Session, Source, answer::described, read_file};
 use crate::provider::SecretText;
 
 #[derive(Deserialize)]
@@ -35,8 +38,12 @@ pub(super) struct Profile {
     pub(super) oidc_provider_arn: String,
     pub(super) oidc_token_file: String,
     pub(super) expired_seconds: Option<u32>,
+    /// When the keys of a session end, in seconds since 1970.
+    pub(super) sts_expiration: u64,
 }
 
+/// What is left to whoever has another kind of credentials.
+pub(super) const ELSE: &str = "for others take External, with a program that prints a profile of mode StsToken as JSON";
 /// Most profiles that refer to each other.
 const MAX_CHAIN: usize = 8;
 
@@ -78,14 +85,12 @@ impl Profile {
     /// The source that this profile is by itself.
     pub(super) fn source(&self) -> Result<Source, String> {
         match self.mode.as_str() {
-            "AK" => self.keys(None),
-            "StsToken" if self.sts_token.expose().is_empty() => {
-                Err("a profile of mode StsToken has no sts_token".to_owned())
-            }
-            "StsToken" => self.keys(Some(self.sts_token.expose())),
+            "AK" => Ok(Source::Keys(self.keys(None)?)),
+            "StsToken" => Ok(Source::Keys(self.session()?)),
+            "CloudSSO" | "OAuth" => self.signed_in(),
             "RamRoleArn" => {
                 let token = Some(self.sts_token.expose()).filter(|token| !token.is_empty());
-                Ok(Source::Assume { base: Box::new(self.keys(token)?), role: self.role()? })
+                Ok(Source::Assume { base: Box::new(Source::Keys(self.keys(token)?)), role: self.role()? })
             }
             "EcsRamRole" => Ok(Source::Metadata { role: some(&self.ram_role_name) }),
             "RamRoleArnWithRoleName" => {
@@ -101,17 +106,37 @@ impl Profile {
             "CredentialsURI" => Ok(Source::Uri(needed("credentials_uri", &self.credentials_uri)?)),
             other => Err(format!(
                 "has a profile of mode {other:?}: known are AK, StsToken, RamRoleArn, EcsRamRole, \
-                 RamRoleArnWithRoleName, ChainableRamRoleArn, OIDC, External and CredentialsURI; for others use \
-                 External with a program that prints credentials"
+                 RamRoleArnWithRoleName, ChainableRamRoleArn, OIDC, CloudSSO, OAuth, External and CredentialsURI; {ELSE}"
             )),
         }
     }
 
-    fn keys(&self, token: Option<&str>) -> Result<Source, String> {
+    /// What the CLI keeps of a person who signed in with a browser.
+    fn signed_in(&self) -> Result<Source, String> {
+        let Self { mode, name, .. } = self;
+        if self.access_key_id.is_empty() || self.sts_expiration == 0 {
+            return Err(format!(
+                "has a profile of mode {mode} without a session: run `aliyun configure --profile {name}`"
+            ));
+        }
+        Ok(Source::SignedIn(Session { keys: self.session()?, profile: name.clone() }))
+    }
+
+    /// Temporary keys, with their end if the file knows it.
+    fn session(&self) -> Result<Credentials, String> {
+        let token = self.sts_token.expose();
+        if token.is_empty() {
+            return Err(format!("has a profile of mode {} without sts_token", self.mode));
+        }
+        let end = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(self.sts_expiration));
+        Ok(Credentials { expires_at: end.filter(|_| self.sts_expiration > 0), ..self.keys(Some(token))? })
+    }
+
+    fn keys(&self, token: Option<&str>) -> Result<Credentials, String> {
         if self.access_key_id.is_empty() || self.access_key_secret.expose().is_empty() {
             return Err("has a profile without access_key_id or access_key_secret".to_owned());
         }
-        Ok(Source::Keys(Credentials::new(&self.access_key_id, self.access_key_secret.expose(), token)))
+        Ok(Credentials::new(&self.access_key_id, self.access_key_secret.expose(), token))
     }
 
     fn role(&self) -> Result<Role, String> {

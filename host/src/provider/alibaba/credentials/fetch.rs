@@ -71,6 +71,7 @@ impl<'a> Fetcher<'a> {
                 answer::plain(URI, &body)
             }
             Source::Metadata { role } => self.metadata(role.as_deref()).await,
+            Source::SignedIn(session) => session.clone().at(self.now),
             Source::Process(command) => Box::pin(self.resolve(&process::run(command)?)).await,
         }
     }

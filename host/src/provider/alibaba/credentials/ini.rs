@@ -7,7 +7,11 @@ use std::path::Path;
 
 use zeroize::Zeroizing;
 
-use super::{LoadError, Source, aliyun::Profile, read_file};
+use super::{
+    LoadError, Source,
+    aliyun::{ELSE, Profile},
+    read_file,
+};
 use crate::provider::SecretText;
 
 /// The section that counts where nobody names one.
@@ -59,7 +63,13 @@ fn source(pairs: &[(&str, &str)]) -> Result<Source, String> {
         "ecs_ram_role" => "EcsRamRole",
         "credentials_uri" => "CredentialsURI",
         "external" => "External",
-        other => return Err(format!("has a section of type {other:?}, which is not known")),
+        other => {
+            return Err(format!(
+                "has a section of type {other:?}: known are access_key, sts, ram_role_arn, ecs_ram_role, \
+                 credentials_uri and external; {}",
+                ELSE.replace("External", "external")
+            ));
+        }
     };
     let profile = Profile {
         mode: mode.to_owned(),

@@ -22,6 +22,10 @@ fn words(source: &Source) -> String {
         Source::Uri(uri) => format!("uri {uri}"),
         Source::Metadata { role } => format!("metadata {}", role.as_deref().unwrap_or("any")),
         Source::Process(command) => format!("process {command}"),
+        Source::SignedIn(Session { keys, profile }) => {
+            let end = keys.expires_at.map_or_else(String::new, |end| format!(" to {}", humantime::format_rfc3339(end)));
+            format!("{profile}: {}{end}", words(&Source::Keys(keys.clone())))
+        }
     }
 }
 
@@ -104,6 +108,27 @@ fn profiles() {
         &format!(r#""mode":"OIDC","oidc_provider_arn":"p","oidc_token_file":"/f",{role}"#),
         Ok(&format!("oidc p /f as {ROLE} n")),
     );
+    let session = format!(r#"{keys},"sts_token":"t""#);
+    for mode in ["CloudSSO", "OAuth"] {
+        let signed_in = format!(r#""mode":"{mode}",{session},"sts_expiration":1767323045"#);
+        by(&signed_in, Ok("now: i s t to 2026-01-02T03:04:05Z"));
+        let never = format!(
+            "~/.aliyun/config.json: has a profile of mode {mode} without a session: run `aliyun configure --profile now`"
+        );
+        by(&format!(r#""mode":"{mode}""#), Err(&never));
+        by(&format!(r#""mode":"{mode}",{session}"#), Err(&never));
+        let half = format!("~/.aliyun/config.json: has a profile of mode {mode} without sts_token");
+        by(&format!(r#""mode":"{mode}",{keys},"sts_expiration":1767323045"#), Err(&half));
+    }
+    by(r#""mode":"StsToken""#, Err("~/.aliyun/config.json: has a profile of mode StsToken without sts_token"));
+    by(
+        r#""mode":"RsaKeyPair""#,
+        Err(
+            "~/.aliyun/config.json: has a profile of mode \"RsaKeyPair\": known are AK, StsToken, RamRoleArn, EcsRamRole, \
+             RamRoleArnWithRoleName, ChainableRamRoleArn, OIDC, CloudSSO, OAuth, External and CredentialsURI; for others \
+             take External, with a program that prints a profile of mode StsToken as JSON",
+        ),
+    );
     by(r#""mode":"AK""#, Err("~/.aliyun/config.json: has a profile without access_key_id or access_key_secret"));
     by(&format!(r#""mode":"RamRoleArn",{keys}"#), Err("~/.aliyun/config.json: has a profile without ram_role_arn"));
     by(
@@ -117,6 +142,25 @@ fn profiles() {
     check(&request(), &[], &[(CONFIG, "{")], Err("~/.aliyun/config.json: is not JSON (line 1, column 1)"));
     let named = Request { profile: Some("gone".to_owned()), ..request() };
     check(&named, &[], &[(CONFIG, "{}")], Err("~/.aliyun/config.json: has no profile \"gone\""));
+}
+
+/// Only the CLI can renew what it keeps of a person who signed in.
+#[test]
+fn a_session_that_is_over_is_told_with_what_renews_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("config.json");
+    let text = r#"{"current":"sso","profiles":[{"name":"sso","mode":"CloudSSO","access_key_id":"i",
+        "access_key_secret":"s","sts_token":"t","sts_expiration":1767323045}]}"#;
+    fs::write(&file, text).expect("written");
+    let by_file = Request { profile_file: Some(file), ..request() };
+    let at = |seconds| SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(seconds);
+    let load = |seconds| load(&by_file, &Environment::default(), at(seconds));
+    let found = load(1_767_323_044).expect("in time");
+    assert_eq!((found.access_key_id.as_str(), found.expires_at), ("i", Some(at(1_767_323_045))));
+    let over = load(1_767_323_045).expect_err("over").to_string();
+    let expected =
+        "the session of profile \"sso\" has ended: run `aliyun sts GetCallerIdentity --profile sso`, which renews it";
+    assert_eq!(over, expected);
 }
 
 #[test]
@@ -137,7 +181,9 @@ fn sections() {
     by("type=external\nprocess_command=get keys", Ok("process get keys"));
     by(
         "type=rsa_key_pair",
-        Err("~/.alibabacloud/credentials: has a section of type \"rsa_key_pair\", which is not known"),
+        Err("~/.alibabacloud/credentials: has a section of type \"rsa_key_pair\": known are access_key, sts, \
+             ram_role_arn, ecs_ram_role, credentials_uri and external; for others take external, with a program that \
+             prints a profile of mode StsToken as JSON"),
     );
     let file = [(INI, "[prod]\naccess_key_id=i\naccess_key_secret=s\n")];
     check(&request(), &[("ALIBABA_CLOUD_PROFILE", "prod")], &file, Ok("i s"));

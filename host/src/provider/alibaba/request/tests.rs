@@ -108,6 +108,9 @@ fn prefixes_and_encodings() {
     check(&format!("{PREFIX}{}", "A".repeat(MAX_TOKEN_BYTES)), "token_too_long");
     check("k8s-ack-v2.e30", "token_base64");
     check("k8s-ack-v2.e30==", "token_base64");
+    // The same bytes in another spelling: bits of the last letter that say nothing.
+    check("k8s-ack-v2.e31=", "token_base64");
+    check(&format!("{PREFIX}{encoded} "), "token_base64");
     check("k8s-ack-v2.e30=\n", "token_base64");
     check(&format!("{PREFIX} {encoded}"), "token_base64");
     check(&format!("{PREFIX}{}", encoded.replace('A', "-")), "token_base64");
@@ -118,8 +121,15 @@ fn prefixes_and_encodings() {
 
 #[test]
 fn members() {
-    for text in ["", "[]", "null", "1", "\"x\"", "{", "{}x", "{} {}"] {
+    for text in
+        ["", "[]", "null", "1", "\"x\"", "{", "{}x", "{} {}", "\u{feff}{}", "{\"query\":1e999}", "{\"a\":\"\\ud800\"}"]
+    {
         check_text(text, Err("token_json"));
+    }
+    // Deeper than any stack of ours goes.
+    for (open, close, expected) in [("[", "]", "member_type"), (r#"{"a":"#, "}", "token_json")] {
+        let deep = format!(r#"{{"query":{}1{}}}"#, open.repeat(1000), close.repeat(1000));
+        check_text(&deep, Err(expected));
     }
     check_text("{}", Err("member_missing"));
     check(|json| drop(json.as_object_mut().unwrap().remove("headers")), Err("member_missing"));
@@ -190,6 +200,18 @@ fn headers() {
     header_is("x-acs-action", "getcalleridentity", Err("action"));
     header_is("x-acs-version", "2011-06-15", Err("version"));
     header_is("x-acs-content-sha256", &acs3::EMPTY_BODY.replace('e', "E"), Err("content_hash"));
+    // A letter that folds to s, but is none.
+    header_is("x-ac\u{17f}-action", "GetCallerIdentity", Err("header_unknown"));
+    header_is("x_acs_action", "GetCallerIdentity", Err("header_unknown"));
+    header_is("x-acs-action ", "GetCallerIdentity", Err("header_unknown"));
+    header_is("", "GetCallerIdentity", Err("header_unknown"));
+    check_text(
+        &good().to_string().replace(r#""x-acs-action""#, r#""x\u002dacs-action":"AssumeRole","x-acs-action""#),
+        Err("header_twice"),
+    );
+    header_is("user-agent", &"a".repeat(4000), Ok(()));
+    header_is("user-agent", "a\tb", Err("header_value"));
+    header_is("user-agent", "a\u{0}b", Err("header_value"));
     header_is("x-acs-date", "20261122T123620Z", Err("date"));
     header_is("x-acs-date", "2026-11-22T12:36:20.0Z", Err("date"));
 }
@@ -208,6 +230,11 @@ fn authorizations() {
     is(",SignedHeaders", ", SignedHeaders", Err("authorization"));
     is("Credential=", "credential=", Err("authorization"));
     is(",Signature=", ",Signature=a,Signature=", Err("authorization"));
+    is("Credential=", "Credential=LTAI,Credential=", Err("authorization"));
+    is(",Signature", ",SignedHeaders=x-acs-action,Signature", Err("authorization"));
+    is("c7", "c7,", Err("authorization"));
+    is("ACS3-HMAC-SHA256 ", "Bearer ", Err("algorithm"));
+    is("LTAI5tDUMMYexample01", "LTAI\u{ff11}", Err("header_value"));
     is("Credential=LTAI5tDUMMYexample01,", "", Err("authorization"));
     is("LTAI5tDUMMYexample01", "", Err("access_key_id"));
     is("LTAI5tDUMMYexample01", "LTAI/x", Err("access_key_id"));
