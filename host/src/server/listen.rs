@@ -86,9 +86,9 @@ impl Listener {
     fn spawn(&self, stream: TcpStream, peer: SocketAddr, place: OwnedSemaphorePermit) {
         let (tls, router, config) = (self.tls.clone(), self.router.clone(), Arc::clone(&self.config));
         let counted = Counted::new(&self.room.services().metrics);
-        let phase = self.phase.subscribe();
+        let (phase, places) = (self.phase.subscribe(), Arc::clone(&self.places));
         tokio::spawn(async move {
-            if let Err(reason) = connection::serve(stream, peer, &tls, router, &config, phase).await {
+            if let Err(reason) = connection::serve(stream, peer, &tls, router, &config, places, phase).await {
                 counted.0.connection_cut(reason);
                 tracing::debug!(client = %peer, reason, "connection ended by the server");
             }

@@ -78,6 +78,39 @@ async fn half_sent_requests_are_closed_within_ten_seconds_and_hold_nobody_up() {
     is_well(&server).await;
 }
 
+/// Each of them asks once and then holds its place for later, as it may. Whoever needs one does not wait for minutes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_holds_all_connections_gives_way_to_a_login() {
+    const PLACES: usize = 32;
+    let (_sts, server) = start(&format!("  maxConnections: {PLACES}\n  headTimeout: 1s")).await;
+    let mut held = Vec::new();
+    for _ in 0..PLACES - 1 {
+        let mut stream = dial(&server, b"http/1.1").await;
+        stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n").await.expect("it is open");
+        let mut answer = [0; 15];
+        stream.read_exact(&mut answer).await.expect("an answer");
+        assert_eq!(&answer, b"HTTP/1.1 200 OK");
+        held.push(stream);
+    }
+    // More than the last place, so that some have to wait in any case.
+    let mut logins = JoinSet::new();
+    let server = Arc::new(server);
+    for (token, name) in made(Kind::Good, 8) {
+        let server = Arc::clone(&server);
+        logins.spawn(async move {
+            let client = server.client(&[b"h2"]).expect("a client");
+            let answer = server.review_by(&client, &token).await.expect("an answer, in the end");
+            assert_eq!(verdict(&answer, name.as_deref()), Verdict::Allowed, "{}", answer.text);
+            // Kept until all are through.
+            client
+        });
+    }
+    let all = tokio::time::timeout(CUT, logins.join_all()).await.expect("soon");
+    assert_eq!(all.len(), 8);
+    drop((all, held));
+    is_well(&server).await;
+}
+
 /// A body of so many bytes, made as it is sent.
 struct Endless(usize);
 
