@@ -368,8 +368,6 @@ impl From<Refusal> for Denial {
 }
 
 #[cfg(test)]
-mod properties;
-#[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
 
@@ -379,6 +377,8 @@ mod tests {
         config::{Config, Shared},
         mapping::rule::tests::caller,
     };
+
+    mod properties;
 
     /// The uid and the extra keys that a login of account 123456789012 gives.
     #[track_caller]

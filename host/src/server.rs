@@ -91,7 +91,8 @@ pub struct Config {
     /// Longest wait for a request's body. Default 10 s, from 10 ms to 60 s.
     #[serde(with = "crate::config::duration")]
     pub body_timeout: Duration,
-    /// How long a connection is kept without a request. Default 3 m, from 10 ms to 1 h.
+    /// How long a connection is kept without a request; `headTimeout` while less than a quarter of `maxConnections` is
+    /// left. Default 3 m, from 10 ms to 1 h.
     #[serde(with = "crate::config::duration")]
     pub idle_timeout: Duration,
     /// Most open connections; more wait to be accepted. Default 1024, from 1 to 65536.

@@ -86,7 +86,10 @@ fn read(document: &str) -> String {
 // === tests/PROOF.md ===
 
 /// Every row that the tables have to have: a prefix, and how many.
-const ROWS: [(&str, usize); 5] = [("S0-", 23), ("S1-", 14), ("S2-", 25), ("S3-", 22), ("N", 28)];
+const ROWS: [(&str, usize); 9] =
+    [("S0-", 23), ("S1-", 14), ("S2-", 25), ("S3-", 22), ("N", 28), ("K", 16), ("F", 17), ("P", 3), ("L", 7)];
+/// How a proof names a part of the figures.
+const FIGURES: &str = "cargo figures --only ";
 
 #[test]
 fn every_row_has_its_proof() {
@@ -94,7 +97,11 @@ fn every_row_has_its_proof() {
     let mut missing: BTreeSet<String> =
         ROWS.iter().flat_map(|(prefix, count)| (1..=*count).map(move |number| format!("{prefix}{number}"))).collect();
     let mut wrong = Vec::new();
-    for line in table.lines().filter(|line| line.starts_with("| S") || line.starts_with("| N")) {
+    let is_row = |line: &&str| {
+        let row = line.strip_prefix("| ").and_then(|rest| rest.split(' ').next());
+        row.is_some_and(|row| row.starts_with(char::is_uppercase) && row.ends_with(|c: char| c.is_ascii_digit()))
+    };
+    for line in table.lines().filter(is_row) {
         let cells: Vec<&str> = line.trim_matches('|').split(" | ").map(str::trim).collect();
         let [row, what, proof] = cells[..] else { panic!("three cells: {line}") };
         if !missing.remove(row) {
@@ -119,6 +126,8 @@ fn proofs_that_are_none_are_told() {
         ("[here](README.md#gone)", Some("no heading gone in README.md")),
         ("[here](gone.md#scenarios)", Some("no file gone.md")),
         ("[here](README.md)", Some("neither a test nor a heading: [here](README.md)")),
+        ("`cargo figures --only flood`", None),
+        ("`cargo figures --only ebb`", Some("no part ebb of the figures")),
         ("by hand", Some("neither a test nor a heading: by hand")),
     ] {
         assert_eq!(unproven(proof).as_deref(), expected, "{proof}");
@@ -128,6 +137,10 @@ fn proofs_that_are_none_are_told() {
 /// Why a cell of the table proves nothing.
 fn unproven(proof: &str) -> Option<String> {
     let quoted = proof.strip_prefix('`').and_then(|rest| rest.strip_suffix('`'));
+    if let Some(part) = quoted.and_then(|quoted| quoted.strip_prefix(FIGURES)) {
+        let is_there = repository().join(format!("tests/bench/src/figures/{part}.rs")).exists();
+        return (!is_there).then(|| format!("no part {part} of the figures"));
+    }
     if let Some((file, test)) = quoted.and_then(|quoted| quoted.split_once("::")) {
         let Ok(text) = std::fs::read_to_string(repository().join(file)) else { return Some(format!("no file {file}")) };
         return (!has_test(&text, test)).then(|| format!("no test {test} in {file}"));

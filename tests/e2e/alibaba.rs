@@ -195,3 +195,27 @@ async fn the_kubeconfig_of_the_old_tool_logs_in() {
     }));
     assert_eq!(mei.with_kubeconfig(&kubeconfig).name().await.as_deref(), Some("dev:mei"));
 }
+
+/// What [`people_of_alibaba_cloud_log_in`] leaves out: the sources outside the cluster, and a policy.
+#[tokio::test]
+async fn files_and_policies_name_people_of_alibaba_cloud() {
+    let server = format!(
+        "  providers: [alibaba]\n  backendMode: [MountedFile, DynamicFile, Policy/sessions]\n  dynamicFilePath: dynamic.json\n  \
+         mapUsers:\n  - {{userARN: '{}', username: by-file, groups: [operators]}}\n  policies:\n  - name: sessions\n    \
+         kind: map\n    component: sessions.wasm\n    settings: {{rules: [{{match: {{accounts: ['1234567890123456']}}, \
+         username: 'by-policy:{{{{SessionName}}}}', groups: [policy]}}]}}",
+        LIN.arn
+    );
+    let started = World::start_with(&server, &[], |folder| {
+        let dynamic = r#"{"mapUsers": [{"userarn": "acs:ram::6543210987654321:user/zoe", "username": "dynamic"}]}"#;
+        std::fs::write(folder.join("dynamic.json"), dynamic).expect("a file");
+        std::fs::copy(policies::build("session-groups").expect("a policy"), folder.join("sessions.wasm"))
+            .expect("copied");
+    });
+    let Some(world) = started.await else { return };
+    world.ready().await;
+    for (somebody, name) in [(&LIN, "by-file"), (&MEI, "by-policy:mei"), (&ZOE, "dynamic")] {
+        person(&world.cluster, somebody).await.becomes(Some(name)).await;
+    }
+    assert_eq!(world.cluster.log(), "", "nothing went wrong at the API server");
+}

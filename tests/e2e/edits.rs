@@ -1,8 +1,14 @@
 //! Mappings in the cluster, edited with kubectl while everything runs.
 
-use tests::sts::{ALICE, BOB, EVE};
+use std::time::{Duration, Instant};
 
-use crate::world::{World, aws_auth, mapping, until};
+use rustix::process::Signal;
+use tests::{
+    sts::{ALICE, BOB, EVE, Person, alibaba, alibaba::LIN},
+    tokens::{Draft, alibaba::Draft as AlibabaDraft},
+};
+
+use crate::world::{CLUSTER, World, apply, aws_auth, mapping, until};
 
 const DEVELOPERS: &str = "\
 # the developers
@@ -94,4 +100,95 @@ async fn after_a_crash_of_the_api_server_edits_take_effect_again() {
     alice.becomes(Some("engineer:alice")).await;
     world.admin().get(&["delete", "iamidentitymapping", "eve"]).await;
     eve.becomes(None).await;
+}
+
+/// The promise, with nothing added for API servers that remember. The webhook itself is asked, with another token each time.
+const PROMISED: Duration = Duration::from_secs(5);
+
+/// Waits until the webhook says `expected` of the next token, and holds it to the promise.
+async fn within_five_seconds(world: &World, what: &str, token: impl Fn(Duration) -> String, expected: Option<&str>) {
+    let (began, mut ago) = (Instant::now(), 0);
+    loop {
+        ago += 1;
+        let token = token(Duration::from_secs(ago % 600));
+        let answer = world.server.review(&token).await.expect("an answer");
+        if answer.username().as_deref() == expected {
+            return;
+        }
+        assert!(began.elapsed() < PROMISED, "{what}: {} after {:?}", answer.text, began.elapsed());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+fn of(person: &Person) -> impl Fn(Duration) -> String {
+    |ago| Draft::new(person, CLUSTER, tests::now() - ago).token()
+}
+
+fn of_alibaba(person: &alibaba::Person) -> impl Fn(Duration) -> String {
+    |ago| AlibabaDraft::new(person, CLUSTER, tests::now() - ago).token()
+}
+
+#[tokio::test]
+async fn an_edit_counts_within_five_seconds() {
+    let started = "  providers: [aws, alibaba]\n  backendMode: [EKSConfigMap, CRD, RAMIdentityMapping]";
+    let Some(world) = World::start(started).await else { return };
+    apply(&world.cluster, "ramidentitymapping.yaml").await;
+    world.ready().await;
+    let admin = world.admin();
+    admin.get(&["wait", "--for=condition=Established", "crd", "--all", "--timeout=20s"]).await;
+    let map = ["configmap", "aws-auth", "-n", "kube-system"];
+    admin.apply(&aws_auth(DEVELOPERS, "")).await;
+    within_five_seconds(&world, "aws-auth applied", of(&ALICE), Some("dev:alice")).await;
+    admin.edit(&map, "s/dev:{{/engineer:{{/").await;
+    within_five_seconds(&world, "aws-auth edited", of(&ALICE), Some("engineer:alice")).await;
+    admin.get(&[&["delete"], &map[..]].concat()).await;
+    within_five_seconds(&world, "aws-auth deleted", of(&ALICE), None).await;
+
+    admin.apply(&mapping("bob", BOB.arn, "bob", &[])).await;
+    within_five_seconds(&world, "an IAMIdentityMapping applied", of(&BOB), Some("bob")).await;
+    admin.edit(&["iamidentitymapping", "bob"], "s/username: bob/username: robert/").await;
+    within_five_seconds(&world, "an IAMIdentityMapping edited", of(&BOB), Some("robert")).await;
+    admin.get(&["delete", "iamidentitymapping", "bob"]).await;
+    within_five_seconds(&world, "an IAMIdentityMapping deleted", of(&BOB), None).await;
+
+    let lin = mapping("lin", LIN.arn, "lin", &[]);
+    let lin = lin.replace("iamauthenticator.k8s.aws", "ramauthenticator.k8s.alibabacloud");
+    admin.apply(&lin.replace("IAMIdentityMapping", "RAMIdentityMapping")).await;
+    within_five_seconds(&world, "a RAMIdentityMapping applied", of_alibaba(&LIN), Some("lin")).await;
+    admin.edit(&["ramidentitymapping", "lin"], "s/username: lin/username: linda/").await;
+    within_five_seconds(&world, "a RAMIdentityMapping edited", of_alibaba(&LIN), Some("linda")).await;
+    admin.get(&["delete", "ramidentitymapping", "lin"]).await;
+    within_five_seconds(&world, "a RAMIdentityMapping deleted", of_alibaba(&LIN), None).await;
+}
+
+/// Herald stands still while mappings are taken away, and the API server that it watched is another process afterwards.
+#[tokio::test]
+async fn what_was_deleted_while_nobody_listened_is_gone() {
+    let Some(mut world) = World::start("  backendMode: [EKSConfigMap, CRD]").await else { return };
+    world.ready().await;
+    world.admin().apply(&aws_auth(DEVELOPERS, "")).await;
+    world.admin().apply(&mapping("eve", EVE.arn, "eve", &[])).await;
+    within_five_seconds(&world, "aws-auth applied", of(&ALICE), Some("dev:alice")).await;
+    within_five_seconds(&world, "an object applied", of(&EVE), Some("eve")).await;
+    world.server.signal(Signal::STOP).expect("it runs");
+    world.admin().get(&["delete", "configmap", "aws-auth", "-n", "kube-system"]).await;
+    world.admin().get(&["delete", "iamidentitymapping", "eve"]).await;
+    world.cluster.kill().await;
+    world.cluster.start_again().await;
+    world.server.signal(Signal::CONT).expect("it is there");
+    for person in [&ALICE, &EVE] {
+        let from = tests::now();
+        until(async || {
+            let ago = tests::now().duration_since(from).unwrap_or_default();
+            let answer = world.server.review(&of(person)(ago)).await.expect("an answer");
+            answer.username().is_none()
+        })
+        .await;
+    }
+    world.admin().apply(&mapping("eve", EVE.arn, "eve-again", &[])).await;
+    until(async || {
+        let answer = world.server.review(&of(&EVE)(Duration::from_secs(1))).await.expect("an answer");
+        answer.username().as_deref() == Some("eve-again")
+    })
+    .await;
 }

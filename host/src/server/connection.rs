@@ -2,7 +2,7 @@
 //!
 //! HTTP's own timers do not tell a slow head from a connection kept for later, so the bytes that
 //! arrive are watched here: a head has `headTimeout` from its first byte, a first request
-//! `headTimeout` from the handshake, and between requests there is `idleTimeout`.
+//! `headTimeout` from the handshake, and between requests there is `idleTimeout`, or where places are scarce `headTimeout`.
 
 use std::{
     future::{Future as _, poll_fn},
@@ -80,6 +80,9 @@ pub(super) struct Connection {
     peer: SocketAddr,
     head_timeout: Duration,
     idle_timeout: Duration,
+    /// Room for connections, and how much of it may be left before those without a request give way soon.
+    places: Arc<Semaphore>,
+    scarce: usize,
     /// Bytes between requests belong to a head. Not so in HTTP/2, where they may be pings.
     heads_by_bytes: bool,
     linger: AtomicBool,
@@ -111,6 +114,7 @@ pub(super) async fn serve(
     tls: &TlsAcceptor,
     router: Router,
     config: &Config,
+    places: Arc<Semaphore>,
     mut phase: watch::Receiver<Phase>,
 ) -> Result<(), &'static str> {
     // Refused only for a socket that is gone already.
@@ -121,7 +125,7 @@ pub(super) async fn serve(
         _ = phase.wait_for(|phase| *phase != Phase::Open) => return Err("shutdown"),
     };
     let h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-    let connection = Arc::new(Connection::new(peer, config, !h2));
+    let connection = Arc::new(Connection::new(peer, config, places, !h2));
     let io = TokioIo::new(Watched::new(stream, Arc::clone(&connection)));
     let turns = Arc::clone(&connection);
     let service = service_fn(move |mut request: Request<Incoming>| {
@@ -216,12 +220,14 @@ async fn drive<C: GracefulConnection>(
 // === impl Connection ===
 
 impl Connection {
-    fn new(peer: SocketAddr, config: &Config, heads_by_bytes: bool) -> Self {
+    fn new(peer: SocketAddr, config: &Config, places: Arc<Semaphore>, heads_by_bytes: bool) -> Self {
         let due = Instant::now() + config.head_timeout;
         Self {
             peer,
             head_timeout: config.head_timeout,
             idle_timeout: config.idle_timeout,
+            places,
+            scarce: config.max_connections / 4,
             heads_by_bytes,
             linger: AtomicBool::new(false),
             bodies: Semaphore::new(MAX_BODIES),
@@ -263,6 +269,13 @@ impl Connection {
         }
     }
 
+    /// How long the connection is kept without a request. Where places are scarce whoever wants one is worth more than
+    /// whoever holds one for later.
+    fn patience(&self) -> Duration {
+        let is_scarce = self.places.available_permits() < self.scarce;
+        if is_scarce { self.head_timeout.min(self.idle_timeout) } else { self.idle_timeout }
+    }
+
     /// The end has come (`Err`), or when to look again (`Ok`).
     fn overdue(&self) -> Result<Instant, &'static str> {
         let (activity, now) = (self.lock(), Instant::now());
@@ -294,7 +307,7 @@ impl Drop for Turn {
     fn drop(&mut self) {
         let mut activity = self.0.lock();
         activity.requests -= 1;
-        activity.due = Instant::now() + self.0.idle_timeout;
+        activity.due = Instant::now() + self.0.patience();
         activity.reason = "idle";
     }
 }

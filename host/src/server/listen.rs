@@ -90,9 +90,9 @@ impl Listener {
     fn spawn(&self, stream: TcpStream, peer: SocketAddr, place: OwnedSemaphorePermit) {
         let (tls, router, config) = (self.tls.clone(), self.router.clone(), Arc::clone(&self.config));
         let counted = Counted::new(&self.room.services().metrics);
-        let (phase, untrusted) = (self.phase.subscribe(), Arc::clone(&self.untrusted));
+        let (phase, places, untrusted) = (self.phase.subscribe(), Arc::clone(&self.places), Arc::clone(&self.untrusted));
         tokio::spawn(async move {
-            if let Err(reason) = connection::serve(stream, peer, &tls, router, &config, phase).await {
+            if let Err(reason) = connection::serve(stream, peer, &tls, router, &config, places, phase).await {
                 counted.0.connection_cut(reason);
                 tracing::debug!(client = %peer, reason, "connection ended by the server");
                 if reason == UNTRUSTED && untrusted.check().is_ok() {

@@ -31,6 +31,8 @@ use super::{Verdict, all_recorded, decision_id, dial, is_well, made, post_all, t
 use crate::support::{fresh, start, until};
 
 const HEAD: &str = "POST /authenticate HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n";
+/// The preface, empty settings, and the first bytes of a HEADERS frame of 100 bytes (RFC 9113, sections 3.4 and 6.2).
+const HALF_H2_HEAD: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0\0\0\x64\x01\x04\0\0\0\x01\x83";
 /// The settings say ten seconds; a machine that is busy with other tests takes a moment longer to look at its clocks.
 const CUT: Duration = Duration::from_secs(15);
 
@@ -57,6 +59,8 @@ async fn half_sent_requests_are_closed_within_ten_seconds_and_hold_nobody_up() {
             let (server, start) = (Arc::clone(&server), start.to_owned());
             slow.spawn(async move { closed_after(dial(&server, b"http/1.1").await, start.as_bytes()).await });
         }
+        let server_h2 = Arc::clone(&server);
+        slow.spawn(async move { closed_after(dial(&server_h2, b"h2").await, HALF_H2_HEAD).await });
         // No handshake, and the first bytes of one (RFC 8446, section 4: a ClientHello).
         for start in [&b""[..], &[0x16, 0x03, 0x01, 0x02, 0x00, 0x01]] {
             let server = Arc::clone(&server);
@@ -68,9 +72,42 @@ async fn half_sent_requests_are_closed_within_ten_seconds_and_hold_nobody_up() {
         assert_eq!(verdict(&answer, name.as_deref()), Verdict::Allowed, "{}", answer.text);
     }
     let after = slow.join_all().await;
-    assert_eq!(after.len(), 200);
+    assert_eq!(after.len(), 240);
     assert!(after.iter().all(|after| *after > Duration::from_secs(5)), "they were given the time that is theirs");
     until(async || server.metric("herald_connections").await.expect("metrics") < Some(10.0)).await;
+    is_well(&server).await;
+}
+
+/// Each of them asks once and then holds its place for later, as it may. Whoever needs one does not wait for minutes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_holds_all_connections_gives_way_to_a_login() {
+    const PLACES: usize = 32;
+    let (_sts, server) = start(&format!("  maxConnections: {PLACES}\n  headTimeout: 1s")).await;
+    let mut held = Vec::new();
+    for _ in 0..PLACES - 1 {
+        let mut stream = dial(&server, b"http/1.1").await;
+        stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n").await.expect("it is open");
+        let mut answer = [0; 15];
+        stream.read_exact(&mut answer).await.expect("an answer");
+        assert_eq!(&answer, b"HTTP/1.1 200 OK");
+        held.push(stream);
+    }
+    // More than the last place, so that some have to wait in any case.
+    let mut logins = JoinSet::new();
+    let server = Arc::new(server);
+    for (token, name) in made(Kind::Good, 8) {
+        let server = Arc::clone(&server);
+        logins.spawn(async move {
+            let client = server.client(&[b"h2"]).expect("a client");
+            let answer = server.review_by(&client, &token).await.expect("an answer, in the end");
+            assert_eq!(verdict(&answer, name.as_deref()), Verdict::Allowed, "{}", answer.text);
+            // Kept until all are through.
+            client
+        });
+    }
+    let all = tokio::time::timeout(CUT, logins.join_all()).await.expect("soon");
+    assert_eq!(all.len(), 8);
+    drop((all, held));
     is_well(&server).await;
 }
 

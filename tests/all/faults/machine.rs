@@ -1,4 +1,4 @@
-//! The machine: no file descriptors left, and an end under load.
+//! The machine: no file descriptors left, a log that nobody reads, and an end under load.
 
 use std::{
     collections::BTreeSet,
@@ -8,11 +8,11 @@ use std::{
     },
 };
 
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 use tests::{sts::BOB, tokens::Kind};
 use tokio::{net::TcpStream, task::JoinSet};
 
-use super::{Verdict, all_recorded, decision_id, is_well, made, port, recorded, verdict};
+use super::{Verdict, all_recorded, decision_id, is_well, made, port, post_all, recorded, verdict};
 use crate::support::{config, fresh, setup, start, sts, until};
 
 /// Who is connected goes on; who comes anew waits until somebody leaves.
@@ -47,6 +47,36 @@ async fn without_file_descriptors_logins_go_on_and_nothing_is_allowed_unwritten(
         server.review_by(&client, &fresh(&BOB)).await.is_ok_and(|answer| answer.username().as_deref() == Some("bob"))
     })
     .await;
+    is_well(&server).await;
+}
+
+/// What reads our log, as a container runtime does, stands still and goes on: logins are answered meanwhile, and no line is lost.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_that_nobody_reads_for_a_while_holds_no_login_up() {
+    let sts = sts().await;
+    let reader = "mkfifo \"$1/log\"\ncat \"$1/log\" >&2 &\necho $! >\"$1/reader\"\nfolder=$1\nshift\nexec \"$@\" 2>\"$folder/log\"";
+    let setup = setup(&sts, &config(""));
+    let folder = setup.folder().display().to_string();
+    let server = Arc::new(setup.under(&["sh", "-c", reader, "sh", &folder]).start().await.expect("a server"));
+    is_well(&server).await;
+    let pid = std::fs::read_to_string(server.folder().join("reader")).expect("a file");
+    let pid = pid.trim().parse().ok().and_then(Pid::from_raw).expect("a process id");
+    kill_process(pid, Signal::STOP).expect("it runs");
+    let mut ids = BTreeSet::new();
+    // Many times what fits into a pipe.
+    for (answer, name) in post_all(&server, made(Kind::Good, 600)).await {
+        assert_eq!(verdict(&answer, name.as_deref()), Verdict::Allowed, "{}", answer.text);
+        ids.extend(decision_id(&answer));
+    }
+    assert!(!ids.is_subset(&recorded(&server.stderr.text())), "the log stood still");
+    // A change has something to say as well.
+    server.configure(&config("").replace("groups: [developers]", "groups: [engineers]")).expect("a file");
+    for (answer, name) in post_all(&server, made(Kind::Good, 100)).await {
+        assert_eq!(verdict(&answer, name.as_deref()), Verdict::Allowed, "{}", answer.text);
+        ids.extend(decision_id(&answer));
+    }
+    kill_process(pid, Signal::CONT).expect("it is there");
+    all_recorded(&server, &ids).await;
     is_well(&server).await;
 }
 

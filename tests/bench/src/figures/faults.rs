@@ -53,7 +53,8 @@ impl Bench<'_> {
         self.unfriendly_clients().await?;
         for (name, fault) in FAULTS {
             output::progress(format_args!("STS {name}"));
-            let plan = self.good(32);
+            // What is refused is not remembered, so tokens may come round again.
+            let plan = Plan { duration: FAULT, ..self.good(32) }.repeated(FAULTY_TOKENS);
             let sts = StsPlan { fault, ..plan.sts };
             let found = run::run(self.world, self.herald, &Plan { sts, ..plan }).await?;
             self.strangers += found.report.verdicts.authenticated as f64;
@@ -160,6 +161,9 @@ const FAULTS: [(&str, Fault); 9] = [
 ];
 /// Longest wait for slow clients to be cut.
 const HOLD: Duration = Duration::from_secs(20);
+/// Longer than Herald waits for STS.
+const FAULT: Duration = Duration::from_secs(6);
+const FAULTY_TOKENS: usize = 10_000;
 /// Until the breaker has let a call through again.
 const BREAKER: Duration = Duration::from_millis(2500);
 /// From the last request to the reading of memory.

@@ -57,7 +57,7 @@ pub(super) async fn measure(binaries: &Binaries, scale: Scale) -> anyhow::Result
     ]);
     let exec = json!({
         "apiVersion": "client.authentication.k8s.io/v1", "interactiveMode": "Never",
-        "command": binaries.herald, "args": ["token", "-i", CLUSTER_ID], "env": environment,
+        "command": fs::canonicalize(&binaries.herald)?, "args": ["token", "-i", CLUSTER_ID], "env": environment,
     });
     let subject = |name: &str, user: &Value| api_server.subject(&programs, name, user);
     let subjects =

@@ -75,6 +75,7 @@ pub(super) fn of_case(case: &str, latency_ms: u64, limit: f64, series: &Series) 
     vec![
         row("CPU per login", "µs", AtMostFloor(limit), &|found| found.report.server.cpu_us).and(AtMostFloor(1.5)),
         row("logins", "1/s", AtLeastFloor(if latency_ms == 0 { 0.7 } else { 0.85 }), &|found| found.report.per_second),
+        row("median of latency", "ms", Information, &|found| ms(found.report.p50_us)),
         row("99th percentile of latency", "ms", AtMostFloor(1.5), &|found| ms(found.report.p99_us)),
         row("99.9th percentile of latency", "ms", Information, &|found| ms(found.report.p999_us)),
         row("RSS", "MiB", AtMost(40.0), &|found| found.report.server.peak_mib),

@@ -6,10 +6,6 @@ use futures_util::{FutureExt as _, future::join_all};
 use proptest::prelude::*;
 
 use super::*;
-use crate::{
-    config::{Config, Shared},
-    mapping::rule::tests::caller,
-};
 
 /// Callers of few names, so that entries and callers meet, and some meet none.
 const CALLERS: [&str; 8] = [
