@@ -46,7 +46,7 @@ pub use config::{
 pub use engine::{Engine, EngineConfig, EngineError};
 pub use loader::{check, compile, compile_configured};
 pub use problem::{LoadError, LoadProblem};
-pub use tables::Tables;
+pub use tables::{LiveTable, Table, TableSource, Tables};
 
 /// A policy that is loaded: linked, and content with its settings.
 pub struct Policy {
@@ -178,7 +178,21 @@ impl Policy {
     ///
     /// [`LoadError`], naming the file and what is wrong.
     pub fn load(engine: &Engine, config: &Config, compiled: Option<&CompiledFolder>) -> Result<Self, LoadError> {
-        let read = || Ok(Tables::read(&config.tables)?);
+        Self::load_following(engine, config, compiled, |_| LiveTable::default())
+    }
+
+    /// The same with `live` for the tables that are followed while Herald runs; by itself no policy sees anything in them.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::load`].
+    pub fn load_following(
+        engine: &Engine,
+        config: &Config,
+        compiled: Option<&CompiledFolder>,
+        live: impl Fn(&TableSource) -> LiveTable,
+    ) -> Result<Self, LoadError> {
+        let read = || Ok(Tables::read(&config.tables, live)?);
         let load = |tables| loader::load(engine, config, compiled, tables);
         read().and_then(load).map_err(LoadError::about(&config.component))
     }
@@ -214,7 +228,7 @@ impl Policy {
 
     async fn decide_in(&self, slot: &engine::Slot<'_>, request: &Request<'_>) -> Evaluation {
         let mut store = slot.store(&self.limits);
-        store.data_mut().tables = self.tables.clone();
+        store.data_mut().tables = self.tables.as_they_are();
         let said = self.prepared.track.decide(&mut store, self.prepared.settings.as_deref(), request).await;
         let verdict = match said {
             Ok(said) => said.and_then(limits::bounded),
@@ -223,6 +237,12 @@ impl Policy {
         let fuel = self.limits.fuel() - store.get_fuel().unwrap_or_default();
         let memory = store.data().room.used();
         Evaluation { verdict, log: store.into_data().log.finish(), fuel, memory }
+    }
+
+    /// Why it cannot read one of its tables yet; `None` if it can read all of them.
+    #[must_use]
+    pub fn missing(&self) -> Option<String> {
+        self.tables.missing()
     }
 
     /// Its name in the configuration.

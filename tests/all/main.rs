@@ -29,3 +29,4 @@ mod sharing;
 mod sources;
 mod sts_in_trouble;
 mod support;
+mod tables;

@@ -132,7 +132,8 @@ impl Chain {
 
     /// The stages that cannot answer yet, and why.
     pub fn missing(&self) -> impl Iterator<Item = (&str, String)> {
-        self.map.iter().filter_map(|link| Some((link.stage.name(), link.stage.missing()?)))
+        let links = self.map.iter().chain(&self.augment).chain(&self.guards);
+        links.filter_map(|link| Some((link.stage.name(), link.stage.missing()?)))
     }
 
     async fn augment(&self, walk: &mut Walk<'_>, before: Mapping) -> Result<Mapping, Refusal> {

@@ -47,6 +47,10 @@ impl Stage for PolicyStage {
         });
         Box::pin(answer)
     }
+
+    fn missing(&self) -> Option<String> {
+        self.policy.missing()
+    }
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use wasmtime::{
 use super::{
     Engine, Fault, Request, Tables, Verdict,
     limits::{Guest, MAX_REASON},
+    tables::Unread,
     text::tame,
     track::{Call, Track},
 };
@@ -122,8 +123,7 @@ impl log::Host for Guest {
 impl data::Host for Guest {
     fn get(&mut self, table: String, key: String) -> wasmtime::Result<Result<Option<String>, data::DataError>> {
         self.call()?;
-        let found = self.open().and_then(|tables| tables.get(&table, &key));
-        Ok(found.map(|value| value.map(str::to_owned)).ok_or(data::DataError::NotGranted))
+        Ok(self.open().and_then(|tables| tables.get(&table, &key)).map_err(data::DataError::from))
     }
 
     fn keys(
@@ -133,20 +133,18 @@ impl data::Host for Guest {
         limit: u32,
     ) -> wasmtime::Result<Result<Vec<String>, data::DataError>> {
         self.call()?;
-        let found = self.open().and_then(|tables| tables.keys(&table, &prefix, limit));
-        Ok(found.ok_or(data::DataError::NotGranted))
+        Ok(self.open().and_then(|tables| tables.keys(&table, &prefix, limit)).map_err(data::DataError::from))
     }
 
     fn version(&mut self, table: String) -> wasmtime::Result<Result<String, data::DataError>> {
         self.call()?;
-        let found = self.open().and_then(|tables| tables.version(&table).map(str::to_owned));
-        Ok(found.ok_or(data::DataError::NotGranted))
+        Ok(self.open().and_then(|tables| tables.version(&table)).map_err(data::DataError::from))
     }
 }
 
 impl Guest {
-    fn open(&self) -> Option<&Tables> {
-        self.asked.then_some(&self.tables)
+    fn open(&self) -> Result<&Tables, Unread> {
+        self.asked.then_some(&self.tables).ok_or(Unread::NotGranted)
     }
 }
 
@@ -211,6 +209,15 @@ fn seconds(time: SystemTime) -> u64 {
 }
 
 // === the way out ===
+
+impl From<Unread> for data::DataError {
+    fn from(unread: Unread) -> Self {
+        match unread {
+            Unread::NotGranted => Self::NotGranted,
+            Unread::NotReady => Self::NotReady,
+        }
+    }
+}
 
 impl From<types::Decision> for Verdict {
     fn from(decision: types::Decision) -> Self {

@@ -13,8 +13,8 @@ use serde_json::Value;
 use crate::{
     caller::{Arn, made_up},
     policy::{
-        self, Ceiling, CompiledFolder, Config, Engine, EngineConfig, Evaluation, Kind, Limits, Mapping, Mode, Name,
-        OnFault, Policy, Tables,
+        self, Ceiling, CompiledFolder, Config, Engine, EngineConfig, Evaluation, Kind, Limits, LiveTable, Mapping,
+        Mode, Name, OnFault, Policy, Tables,
         cases::{DEFAULT_NOW, OwnedRequest},
     },
 };
@@ -100,7 +100,7 @@ impl Subject {
             component: self.component.clone(),
             sha256: None,
             settings: self.settings.as_deref().map_or_else(|| Ok(Value::Object(serde_json::Map::new())), read_yaml)?,
-            tables: self.tables.iter().map(|Table(name, path)| (name.clone(), path.clone())).collect(),
+            tables: self.tables.iter().map(|Table(name, path)| (name.clone(), path.clone().into())).collect(),
             ceiling: Ceiling::default(),
             mode: Mode::default(),
             on_fault: OnFault::default(),
@@ -110,7 +110,7 @@ impl Subject {
 
     /// The tables alone.
     pub(super) fn tables(&self) -> anyhow::Result<Tables> {
-        Ok(Tables::read(&self.config()?.tables)?)
+        Ok(Tables::read(&self.config()?.tables, |_| LiveTable::default())?)
     }
 }
 
