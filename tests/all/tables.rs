@@ -56,14 +56,14 @@ async fn a_policy_table_is_followed() {
     kubernetes.put_policy_table("people", &json!({"Developers": "two"}));
     named(&server, "two").await;
     let entries = "herald_source_entries{source=\"PolicyTable/people\"}";
-    assert_eq!(server.metric(entries).await.expect("metrics"), Some(1.0));
+    until(async || server.metric(entries).await.expect("metrics") == Some(1.0)).await;
 
     // What is no table leaves the last good one, and so does an outage.
     kubernetes.put_policy_table("people", &json!(["three"]));
     until(async || server.stderr.text().contains("the last good one stays: spec.entries: ")).await;
     assert_eq!(alice(&server).await.username().as_deref(), Some("two"));
     let refused = "herald_source_failures_total{source=\"PolicyTable/people\",reason=\"source_refused\"}";
-    assert_eq!(server.metric(refused).await.expect("metrics"), Some(1.0));
+    until(async || server.metric(refused).await.expect("metrics") == Some(1.0)).await;
     kubernetes.set_down(true);
     kubernetes.drop_watches();
     assert_eq!(alice(&server).await.username().as_deref(), Some("two"));

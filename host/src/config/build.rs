@@ -20,7 +20,7 @@ use crate::{
         BootstrapAdmins, Chain, Guard, MountedFile, NodeNames, PolicyStage, Shadow, Stage, chain::Link, shadow::Place,
     },
     observe::Metrics,
-    policy::{self, CompiledFolder, Engine, Kind, LoadProblem, Mode, OnFault, Policy, schema::Violation},
+    policy::{self, CompiledFolder, Engine, FactFinder, Kind, LoadProblem, Mode, OnFault, Policy, schema::Violation},
     provider::{
         Cloud, ClusterId, Provider,
         alibaba::{self, Alibaba},
@@ -396,7 +396,12 @@ impl Config {
         compiled: Option<&CompiledFolder>,
     ) -> Result<Policy, policy::LoadError> {
         let engine = shared.engine.as_ref().expect("a configuration with policies has made it");
-        Policy::load_following(engine, config, compiled, |source| shared.sources.table(source))
+        let policy = Policy::load_following(engine, config, compiled, |source| shared.sources.table(source))?;
+        Ok(if config.cloud.is_empty() {
+            policy
+        } else {
+            policy.with_cloud(Arc::clone(&shared.nodes) as Arc<dyn FactFinder>)
+        })
     }
 
     /// Why a policy does not load: each violation of its schema at its own place, or one error. Never empty.

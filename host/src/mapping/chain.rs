@@ -203,13 +203,13 @@ impl Walk<'_> {
     ) -> Result<Option<Mapping>, Refusal> {
         let started = Instant::now();
         let request = Request { current, trail, ..self.request };
-        let Answer { mut verdict, log, fuel, waiting } = link.stage.decide(&request).await;
+        let Answer { mut verdict, log, fuel, waiting, node: own_node } = link.stage.decide(&request).await;
         let mut node = None;
         if let (Some(rule), Some(nodes)) = (waiting, self.nodes) {
             let (rendered, record) = self.with_node(&rule, nodes).await;
             (verdict, node) = (rendered, Some(record));
         }
-        let verdict = verdict.and_then(|verdict| within_ceiling(link, verdict, current));
+        let verdict = verdict.and_then(|verdict| within_ceiling(link, verdict, current, own_node.as_deref()));
         let name = link.stage.name();
         self.stages.push(StageRecord {
             stage: name.to_owned(),
@@ -246,9 +246,14 @@ impl Walk<'_> {
     }
 }
 
-fn within_ceiling(link: &Link, verdict: Verdict, current: Option<&Mapping>) -> Result<Verdict, StageError> {
+fn within_ceiling(
+    link: &Link,
+    verdict: Verdict,
+    current: Option<&Mapping>,
+    node: Option<&str>,
+) -> Result<Verdict, StageError> {
     if let (Some(ceiling), Verdict::Allow(mapping)) = (&link.ceiling, &verdict) {
-        ceiling.check(mapping, current).map_err(Fault::OutOfBounds)?;
+        ceiling.check(mapping, current, node).map_err(Fault::OutOfBounds)?;
     }
     Ok(verdict)
 }

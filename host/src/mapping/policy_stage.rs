@@ -44,6 +44,7 @@ impl Stage for PolicyStage {
             log: evaluation.log,
             fuel: Some(evaluation.fuel),
             waiting: None,
+            node: evaluation.node,
         });
         Box::pin(answer)
     }

@@ -177,10 +177,13 @@ impl Table {
     ///
     /// What is wrong with it, and where.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let Entries(entries) = match text.trim_start().starts_with('{') {
-            true => serde_json::from_str(text).map_err(|error| error.to_string())?,
-            false => crate::config::read_document(text)?,
-        };
+        if text.trim_start().starts_with('{') {
+            let Entries(entries) = serde_json::from_str(text).map_err(|error| error.to_string())?;
+            return Ok(Self::of(entries));
+        }
+        // A file that somebody is about to write is no table without keys.
+        let document: Option<Entries> = crate::config::read_document(text)?;
+        let Entries(entries) = document.ok_or("nothing is in it; a table without keys is {}")?;
         Ok(Self::of(entries))
     }
 
@@ -308,11 +311,13 @@ mod tests {
             assert!(error.starts_with("table rota: ") && error.contains(expected), "{error}");
         }
         check("{", "EOF");
-        check("[]", "an object with one key");
+        check("[]", "expected mapping start");
         check(r#"{"a": 1, "a": 2}"#, r#"the key "a" is there twice"#);
         check("a: 1\nb: 2\na: 3\n", "line 3");
         check("a: 1\n b: 2\n", "line 2");
-        check("", "an object with one key");
+        check("", "nothing is in it");
+        check("# nothing yet\n", "nothing is in it");
+        check("- a", "line 1 column 1: expected mapping start");
         check(&format!("{{}}{}", " ".repeat(8 << 20)), "larger than 8 MiB");
         let missing = read_file_at(PathBuf::from("/nowhere/rota.json"));
         assert!(missing.expect_err("no file").to_string().contains("/nowhere/rota.json: cannot be read"));
