@@ -31,7 +31,7 @@ fn main() {
         let component = folder.path().join(name);
         fs::write(&component, guest.component()).expect("the folder is ours");
         compile(&engine, &component, &compiled).expect("it compiles");
-        entry(name, &component, json!({}))
+        entry(name, &component, &json!({}))
     };
     let allow = config("allow", guest::Guest::allowing());
     let abstain = config("abstain", guest::Guest::default());
@@ -54,7 +54,7 @@ fn main() {
     decide(&allow, "allow", true);
     for (name, title, settings) in ready_made() {
         let component = build(name, folder.path());
-        let config = entry(name, &component, settings);
+        let config = entry(name, &component, &settings);
         compile_configured(&engine, &config, &compiled).expect("it compiles");
         decide(&config, title, true);
     }
@@ -99,7 +99,7 @@ fn build(name: &str, folder: &Path) -> PathBuf {
     component
 }
 
-fn entry(name: &str, component: &Path, settings: Value) -> Config {
+fn entry(name: &str, component: &Path, settings: &Value) -> Config {
     let limits = json!({"timeout": "5s", "fuel": 2_000_000_000_u64});
     let entry = json!({"name": name, "kind": "map", "component": component, "settings": settings, "limits": limits});
     serde_json::from_value(entry).expect("a good entry")

@@ -30,7 +30,8 @@ use crate::{
     caller::{AccountId, arn::ACS_PARTITION},
     kubernetes::watch,
     mapping::{Rules, live},
-    observe, policy,
+    observe,
+    policy::{self, TableSource},
     provider::{Cloud, ClusterId, alibaba, aws},
     server, sts,
 };
@@ -72,6 +73,7 @@ pub use reload::Reloader;
 pub use remark::LeftOut;
 pub use settings_at::SettingsAt;
 pub use sources::Stopping;
+pub(crate) use yaml_error::read_document;
 
 /// One configuration: what the file says, what it leaves out filled in with defaults.
 #[derive(Clone, Debug)]
@@ -314,7 +316,8 @@ impl Config {
 
     fn needed_files(&self) -> impl Iterator<Item = &Path> {
         let components = self.policies.iter().map(|policy| policy.component.as_path());
-        let tables = self.policies.iter().flat_map(|policy| policy.tables.values()).map(PathBuf::as_path);
+        let tables = self.policies.iter().flat_map(|policy| policy.tables.values()).filter_map(TableSource::file);
+        let tables = tables.map(PathBuf::as_path);
         std::iter::once(self.file.as_path()).chain(components).chain(tables).chain(self.ca_files())
     }
 

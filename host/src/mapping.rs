@@ -68,6 +68,8 @@ pub struct Answer {
     pub fuel: Option<u64>,
     /// The entry that names the caller and waits for the name of a node; the verdict stands as long as there is none.
     pub waiting: Option<Rule>,
+    /// The private DNS name of the caller's instance, if the stage was granted to know it.
+    pub node: Option<String>,
 }
 
 /// Why a stage gave no verdict. Every one of them refuses the login.
@@ -147,7 +149,7 @@ impl Answer {
     /// A verdict that cost nothing worth recording: a static source's.
     #[must_use]
     pub fn plain(verdict: Result<Verdict, StageError>) -> Self {
-        Self { verdict, log: Vec::new(), fuel: None, waiting: None }
+        Self { verdict, log: Vec::new(), fuel: None, waiting: None, node: None }
     }
 
     /// An entry that names the caller and needs the name of the node that he is. Refuses, unless somebody finds it.

@@ -12,7 +12,7 @@
 //!
 //! Only this room names the WebAssembly engine.
 
-use std::{fmt, time::SystemTime};
+use std::{fmt, sync::Arc, time::SystemTime};
 
 use serde::{Deserialize, Serialize};
 
@@ -20,6 +20,7 @@ use crate::caller::Caller;
 
 pub mod cases;
 pub mod ceiling;
+pub mod cloud;
 mod compiled;
 mod config;
 mod engine;
@@ -38,6 +39,7 @@ mod ticker;
 mod track;
 
 pub use ceiling::Ceiling;
+pub use cloud::{FactFinder, Facts};
 pub use compiled::{Compiled, CompiledFolder, FolderError};
 pub use config::{
     ByteSize, Config, Digest, InvalidByteSize, InvalidDigest, InvalidLimit, InvalidName, Kind, Limits, Mode, Name,
@@ -46,7 +48,7 @@ pub use config::{
 pub use engine::{Engine, EngineConfig, EngineError};
 pub use loader::{check, compile, compile_configured};
 pub use problem::{LoadError, LoadProblem};
-pub use tables::Tables;
+pub use tables::{LiveTable, Table, TableSource, Tables};
 
 /// A policy that is loaded: linked, and content with its settings.
 pub struct Policy {
@@ -56,6 +58,8 @@ pub struct Policy {
     digest: Digest,
     limits: Limits,
     tables: Tables,
+    /// Who knows facts about callers; `None` if it was granted none, or asks for none.
+    cloud: Option<Arc<dyn FactFinder>>,
     prepared: Prepared,
 }
 
@@ -64,6 +68,8 @@ struct Prepared {
     track: Box<dyn track::Track>,
     /// What each instance has to take in first; `None` if the component is a snapshot taken after that.
     settings: Option<String>,
+    /// Whether the component imports facts about callers.
+    asks_cloud: bool,
 }
 
 /// One question: who is this caller in the cluster?
@@ -128,6 +134,8 @@ pub struct Evaluation {
     pub fuel: u64,
     /// Memory that the instance had at the end, in bytes.
     pub memory: u64,
+    /// The private DNS name of the caller's instance, if the policy was granted to know it and there is one.
+    pub node: Option<String>,
 }
 
 /// Why a policy gave no answer. Every fault refuses the login.
@@ -178,7 +186,21 @@ impl Policy {
     ///
     /// [`LoadError`], naming the file and what is wrong.
     pub fn load(engine: &Engine, config: &Config, compiled: Option<&CompiledFolder>) -> Result<Self, LoadError> {
-        let read = || Ok(Tables::read(&config.tables)?);
+        Self::load_following(engine, config, compiled, |_| LiveTable::default())
+    }
+
+    /// The same with `live` for the tables that are followed while Herald runs; by itself no policy sees anything in them.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::load`].
+    pub fn load_following(
+        engine: &Engine,
+        config: &Config,
+        compiled: Option<&CompiledFolder>,
+        live: impl Fn(&TableSource) -> LiveTable,
+    ) -> Result<Self, LoadError> {
+        let read = || Ok(Tables::read(&config.tables, live)?);
         let load = |tables| loader::load(engine, config, compiled, tables);
         read().and_then(load).map_err(LoadError::about(&config.component))
     }
@@ -197,24 +219,42 @@ impl Policy {
         loader::load(engine, config, compiled, tables.clone()).map_err(LoadError::about(&config.component))
     }
 
+    /// Lets it know what `cloud` knows, if its configuration grants that and its component asks for it.
+    #[must_use]
+    pub fn with_cloud(self, cloud: Arc<dyn FactFinder>) -> Self {
+        let cloud = self.prepared.asks_cloud.then_some(cloud);
+        Self { cloud, ..self }
+    }
+
     /// Asks one question of a fresh instance. Bounded in time by the policy's timeout and the wait for a free
     /// instance; long computations yield to other tasks. Needs a tokio runtime with its timer.
     pub async fn decide(&self, request: &Request<'_>) -> Evaluation {
-        let slot = match self.engine.slot().await {
-            Ok(slot) => slot,
-            Err(fault) => return Evaluation { verdict: Err(fault), log: Vec::new(), fuel: 0, memory: 0 },
-        };
-        self.decide_in(&slot, request).await
+        let facts = self.facts(request).await;
+        match self.engine.slot().await {
+            Ok(slot) => self.decide_in(&slot, request, facts).await,
+            Err(fault) => Evaluation { verdict: Err(fault), log: Vec::new(), fuel: 0, memory: 0, node: None },
+        }
     }
 
     /// The same in the one instance that no login uses, however long it takes to be free.
     pub async fn decide_aside(&self, request: &Request<'_>) -> Evaluation {
-        self.decide_in(&self.engine.slot_aside().await, request).await
+        let facts = self.facts(request).await;
+        self.decide_in(&self.engine.slot_aside().await, request, facts).await
     }
 
-    async fn decide_in(&self, slot: &engine::Slot<'_>, request: &Request<'_>) -> Evaluation {
+    /// Looked up before there is an instance to hold.
+    async fn facts(&self, request: &Request<'_>) -> Facts {
+        match &self.cloud {
+            Some(cloud) => Facts { instance: cloud.instance(request.caller).await },
+            None => Facts::default(),
+        }
+    }
+
+    async fn decide_in(&self, slot: &engine::Slot<'_>, request: &Request<'_>, facts: Facts) -> Evaluation {
+        let node = facts.node().map(str::to_owned);
         let mut store = slot.store(&self.limits);
-        store.data_mut().tables = self.tables.clone();
+        store.data_mut().facts = facts;
+        store.data_mut().tables = self.tables.as_they_are();
         let said = self.prepared.track.decide(&mut store, self.prepared.settings.as_deref(), request).await;
         let verdict = match said {
             Ok(said) => said.and_then(limits::bounded),
@@ -222,7 +262,13 @@ impl Policy {
         };
         let fuel = self.limits.fuel() - store.get_fuel().unwrap_or_default();
         let memory = store.data().room.used();
-        Evaluation { verdict, log: store.into_data().log.finish(), fuel, memory }
+        Evaluation { verdict, log: store.into_data().log.finish(), fuel, memory, node }
+    }
+
+    /// Why it cannot read one of its tables yet; `None` if it can read all of them.
+    #[must_use]
+    pub fn missing(&self) -> Option<String> {
+        self.tables.missing()
     }
 
     /// Its name in the configuration.

@@ -158,6 +158,25 @@ fn the_rules_let_it_read_its_sources_and_nothing_else() {
     assert_eq!(keys, ["arn", "groups", "notAfter", "username"]);
 }
 
+/// Tables of policies: the definition takes what the room reads, and the rules are for what the example reads.
+#[test]
+fn tables_have_a_definition_and_rules() {
+    let documents = documents("deploy/policytable.yaml");
+    let kind = |kind: &str| documents.iter().find(|document| document["kind"] == kind).expect("there is one");
+    let (crd, table) = (kind("CustomResourceDefinition"), kind("PolicyTable"));
+    let spec = &crd["spec"];
+    assert_eq!(crd["metadata"]["name"], format!("{}.{}", spec["names"]["plural"], spec["group"]).replace('"', ""));
+    let version = format!("{}/{}", spec["group"], spec["versions"][0]["name"]).replace('"', "");
+    assert_eq!((&table["apiVersion"], &spec["scope"]), (&version.into(), &"Cluster".into()));
+    for (role, resource) in [("ClusterRole", "policytables"), ("Role", "configmaps")] {
+        let rule = &kind(role)["rules"][0];
+        assert_eq!((&rule["resources"][0], &rule["verbs"]), (&resource.into(), &serde_json::json!(["list", "watch"])));
+    }
+    assert_eq!(kind("ClusterRole")["rules"][0]["resourceNames"][0], table["metadata"]["name"]);
+    let read = policy::Table::from_json(&table["spec"]["entries"]).expect("a table");
+    assert_eq!(read.len(), 2);
+}
+
 /// The manifest of a cluster on Alibaba Cloud.
 #[test]
 fn the_manifest_for_alibaba_cloud_makes_what_it_runs_with() {

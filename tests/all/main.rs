@@ -34,3 +34,4 @@ mod sharing;
 mod sources;
 mod sts_in_trouble;
 mod support;
+mod tables;

@@ -349,3 +349,50 @@ async fn an_explanation_asks_ec2_only_if_it_is_told_to() {
     assert_eq!((silent.code, world.ec2.stats().calls), (Some(1), 1), "{silent:?}");
     assert!(silent.stdout.contains("(node_not_looked_up)") && silent.stdout.contains("give --ec2"), "{silent:?}");
 }
+
+/// Nodes by the policy ec2-node instead of an entry.
+fn by_policy(cloud: &str) -> String {
+    let component = tests::policies::build("ec2-node").expect("a policy");
+    format!(
+        "  backendMode: [Policy/nodes, MountedFile]\n  policies:\n  - name: nodes\n    kind: map\n    component: {}\n{cloud}    ceiling: \
+         {{usernames: ['system:node:{{{{EC2PrivateDNSName}}}}'], groups: ['system:bootstrappers', 'system:nodes']}}\n    \
+         settings: {{nodes: [{{account: '{ACCOUNT}', role: Nodes, tags: {{cluster: prod}}}}]}}\n    limits: {{timeout: 5s}}",
+        component.display()
+    )
+}
+
+#[tokio::test]
+async fn a_policy_knows_the_callers_own_instance() {
+    let world = World::start().await;
+    let cluster = [("cluster", "prod")];
+    world.ec2.add_tagged(&id(1), ACCOUNT, &name(1), &cluster);
+    world.ec2.add_tagged(&id(2), ACCOUNT, &name(2), &[("cluster", "test")]);
+    world.ec2.add_tagged(&id(3), OTHER, &name(3), &cluster);
+    let server = world.server(&by_policy("    cloud: [caller-instance]\n")).await;
+    let answer = login(&server, ACCOUNT, &id(1), 0).await;
+    assert_eq!(answer.username().as_deref(), Some("system:node:ip-10-0-0-1.ec2.internal"), "{}", answer.text);
+    assert_eq!(answer.groups(), ["system:bootstrappers", "system:nodes"]);
+    for (session, ago) in [(id(1), 60), (id(2), 0), (id(2), 60), (id(3), 0), ("alice".to_owned(), 0)] {
+        let answer = login(&server, ACCOUNT, &session, ago).await;
+        let expected = if session == id(1) { None } else { Some("policy_denied") };
+        assert_eq!(answer.reason().as_deref(), expected, "{session}: {}", answer.text);
+    }
+    assert_eq!(world.ec2.stats().calls, 3, "what is known is not asked again, and who is no instance never");
+
+    // An outage is nobody's fault: the API server is to ask again, and nodes that are known come in.
+    world.ec2.set(Behaviour { fault: Fault::E500, ..Behaviour::default() });
+    let answer = login(&server, ACCOUNT, &id(4), 0).await;
+    assert_eq!((answer.status, answer.reason().as_deref()), (503, Some("policy_unavailable")), "{}", answer.text);
+    let known = login(&server, ACCOUNT, &id(1), 120).await;
+    assert_eq!(known.username().as_deref(), Some("system:node:ip-10-0-0-1.ec2.internal"), "{}", known.text);
+}
+
+#[tokio::test]
+async fn a_policy_that_is_not_granted_to_know_it_does_not_load() {
+    let world = World::start().await;
+    let finished = world.setup(&by_policy("")).run().await.expect("it ends");
+    assert_ne!(finished.code, Some(0));
+    let granted =
+        "imports herald:policy/cloud@0.1.0, which it is not granted: grant it with `cloud: [caller-instance]`";
+    assert!(finished.stderr.contains(granted), "{}", finished.stderr);
+}

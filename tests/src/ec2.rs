@@ -40,6 +40,8 @@ pub struct Instance {
     pub account: String,
     /// `privateDnsName`; empty before it runs and after it has ended.
     pub private_dns_name: String,
+    /// Its tags.
+    pub tags: Vec<(String, String)>,
 }
 
 /// What it does to its clients.
@@ -151,8 +153,14 @@ impl Ec2 {
 
     /// Adds an instance, or describes one anew.
     pub fn add(&self, id: &str, account: &str, private_dns_name: &str) {
+        self.add_tagged(id, account, private_dns_name, &[]);
+    }
+
+    /// The same with tags.
+    pub fn add_tagged(&self, id: &str, account: &str, private_dns_name: &str, tags: &[(&str, &str)]) {
         let [id, account, private_dns_name] = [id, account, private_dns_name].map(str::to_owned);
-        lock(&self.shared.instances).insert(id.clone(), Instance { id, account, private_dns_name });
+        let tags = tags.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        lock(&self.shared.instances).insert(id.clone(), Instance { id, account, private_dns_name, tags });
     }
 
     /// Turns all knobs at once.

@@ -245,6 +245,21 @@ impl Kubernetes {
         self.put(Kind::RamIdentity, name, json!({ "spec": spec }));
     }
 
+    /// Writes a ConfigMap in kube-system.
+    pub fn put_config_map(&self, name: &str, data: &Value) {
+        self.put(Kind::ConfigMap, name, json!({ "data": data }));
+    }
+
+    /// Writes a PolicyTable.
+    pub fn put_policy_table(&self, name: &str, entries: &Value) {
+        self.put(Kind::PolicyTable, name, json!({ "spec": { "entries": entries } }));
+    }
+
+    /// Deletes a PolicyTable.
+    pub fn delete_policy_table(&self, name: &str) {
+        self.delete(Kind::PolicyTable, name);
+    }
+
     /// Breaks all watches off. Their clients may go on where they were.
     pub fn drop_watches(&self) {
         self.change(|cluster| cluster.epoch += 1);

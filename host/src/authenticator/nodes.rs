@@ -11,7 +11,8 @@ use crate::{
         node::{Found, NoNode},
     },
     observe::Metrics,
-    provider::aws::ec2::{Ec2, Ec2Error, Observer, Settings},
+    policy::cloud::{FactFinder, Instance, LookUpError},
+    provider::aws::ec2::{self, Ec2, Ec2Error, Observer, Settings},
 };
 
 /// Finds nodes by asking EC2 for the instance that a caller's session is named after.
@@ -41,8 +42,8 @@ impl Nodes {
 
     async fn look_up(&self, caller: &Caller) -> Found {
         let found = self.ec2.look_up(caller).await;
-        let name = found.name.map_err(NoNode::from).and_then(|text| {
-            NodeName::parse(&text).map_err(|error| NoNode {
+        let name = found.instance.map_err(NoNode::from).and_then(|(_, instance)| {
+            NodeName::parse(&instance.private_dns_name).map_err(|error| NoNode {
                 reason: "node_name_invalid",
                 message: format!("the instance's private DNS name is {error}"),
                 is_retryable: false,
@@ -57,6 +58,29 @@ impl Nodes {
 impl NodeNames for Nodes {
     fn find<'a>(&'a self, caller: &'a Caller) -> BoxFuture<'a, Found> {
         self.look_up(caller).boxed()
+    }
+}
+
+impl FactFinder for Nodes {
+    fn instance<'a>(&'a self, caller: &'a Caller) -> BoxFuture<'a, Result<Instance, LookUpError>> {
+        let found = self.ec2.look_up(caller).map(|found| {
+            let result = found.instance.as_ref().map_or_else(Ec2Error::reason, |_| "ok");
+            self.metrics.ec2_look_up(found.source.label(), result);
+            let (id, instance) = found.instance.map_err(|error| look_up_error(&error))?;
+            let ec2::Instance { private_dns_name, private_ip, zone, image_id, tags, owner: _ } = (*instance).clone();
+            let (id, tags) = (id.as_str().to_owned(), tags.into_iter().collect());
+            Ok(Instance { id, private_dns_name, private_ip, zone, image_id, tags })
+        });
+        found.boxed()
+    }
+}
+
+/// What a policy is told; the metrics have the rest.
+fn look_up_error(error: &Ec2Error) -> LookUpError {
+    match error {
+        Ec2Error::Credentials(_) | Ec2Error::Endpoint(_) | Ec2Error::Refused { .. } => LookUpError::Forbidden,
+        error if error.is_retryable() => LookUpError::Unavailable,
+        _ => LookUpError::NotFound,
     }
 }
 

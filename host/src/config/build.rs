@@ -20,7 +20,7 @@ use crate::{
         BootstrapAdmins, Chain, Guard, MountedFile, NodeNames, PolicyStage, Shadow, Stage, chain::Link, shadow::Place,
     },
     observe::Metrics,
-    policy::{self, CompiledFolder, Engine, Kind, LoadProblem, Mode, OnFault, Policy, schema::Violation},
+    policy::{self, CompiledFolder, Engine, FactFinder, Kind, LoadProblem, Mode, OnFault, Policy, schema::Violation},
     provider::{
         Cloud, ClusterId, Provider,
         alibaba::{self, Alibaba},
@@ -150,7 +150,7 @@ impl Shared {
     /// Takes the place of `before`, whose other sources nobody reads any more.
     pub(super) fn replace(self, before: &mut Self) {
         for name in before.sources.gone_in(&self.sources) {
-            self.metrics.source_gone(name);
+            self.metrics.source_gone(&name);
         }
         *before = self;
     }
@@ -224,8 +224,9 @@ impl Config {
     /// Blocks.
     #[must_use]
     pub fn try_policies(&self) -> Vec<(Option<usize>, ConfigError)> {
-        // No policy needs a source to be read.
-        let without_sources = Self { sources: Vec::new(), ..self.clone() };
+        // No policy needs a source or a table to be read.
+        let mut without_sources = Self { sources: Vec::new(), ..self.clone() };
+        without_sources.policies.iter_mut().for_each(|policy| policy.tables.retain(|_, table| !table.is_live()));
         let shared = match Shared::new(&without_sources, Arc::default(), None, || SystemTime::UNIX_EPOCH) {
             Ok(shared) => shared,
             Err(error) => return vec![(None, error)],
@@ -395,7 +396,12 @@ impl Config {
         compiled: Option<&CompiledFolder>,
     ) -> Result<Policy, policy::LoadError> {
         let engine = shared.engine.as_ref().expect("a configuration with policies has made it");
-        Policy::load(engine, config, compiled)
+        let policy = Policy::load_following(engine, config, compiled, |source| shared.sources.table(source))?;
+        Ok(if config.cloud.is_empty() {
+            policy
+        } else {
+            policy.with_cloud(Arc::clone(&shared.nodes) as Arc<dyn FactFinder>)
+        })
     }
 
     /// Why a policy does not load: each violation of its schema at its own place, or one error. Never empty.

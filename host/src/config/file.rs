@@ -24,7 +24,8 @@ use crate::{
     caller::arn::ACS_PARTITION,
     kubernetes::watch,
     mapping::Rules,
-    observe, policy,
+    observe,
+    policy::{self, TableSource},
     provider::{Cloud, ClusterId, InvalidClusterId, alibaba, aws},
     server, sts,
 };
@@ -195,7 +196,11 @@ impl Reader<'_> {
         } = own;
         for policy in &mut policies {
             policy.component = beside(self.file, &policy.component);
-            policy.tables.values_mut().for_each(|table| *table = beside(self.file, table));
+            for table in policy.tables.values_mut() {
+                if let TableSource::File(path) = table {
+                    *path = beside(self.file, path);
+                }
+            }
         }
         for ca_file in sts.endpoints.iter_mut().filter_map(|endpoint| endpoint.ca_file.as_mut()) {
             *ca_file = beside(self.file, ca_file);

@@ -30,13 +30,13 @@ pub async fn checked(client: &Client) -> Vec<(String, CheckedFile)> {
         };
         found.push((format!("{NAMESPACE}/configmaps/{object}"), file));
     }
-    for target in [identity_mapping::TARGET, identity_mapping::RAM_TARGET] {
+    for target in [&identity_mapping::TARGET, &identity_mapping::RAM_TARGET] {
         let place = Place { group: target.group, version: target.version, plural: target.plural, ..Place::default() };
         let name = format!("{}.{}", target.plural, target.group);
         let file = match client.list(&place).await {
             Ok(None) => continue,
             Ok(Some(objects)) if objects.is_empty() => continue,
-            Ok(Some(objects)) => identity_mappings(&target, Path::new(&name), &objects),
+            Ok(Some(objects)) => identity_mappings(target, Path::new(&name), &objects),
             Err(error) => CheckedFile::unread(format!("cannot be read: {}", build::line(&error)), Severity::Warning),
         };
         found.push((name, file));

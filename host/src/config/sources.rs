@@ -21,6 +21,7 @@ use crate::{
     kubernetes::watch::{self, Access, Target, Told},
     mapping::{Live, Stage as _, live},
     observe::Metrics,
+    policy::{LiveTable, TableSource},
     provider::Cloud,
 };
 
@@ -29,15 +30,19 @@ mod dynamic_file;
 pub(super) mod identity_mapping;
 mod keeper;
 mod status;
+mod table;
 
 use config_map::ConfigMap;
 use keeper::Keeper;
 use status::Verdict;
+use table::Followed;
 
 /// Every source of one configuration that is read while Herald runs. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Sources {
     running: BTreeMap<String, Arc<Running>>,
+    /// The tables of policies among them.
+    tables: BTreeMap<TableSource, Arc<Followed>>,
     stopping: Stopping,
 }
 
@@ -86,7 +91,13 @@ impl Sources {
             let running = kept(&name, &place).unwrap_or_else(|| Arc::new(place.start(metrics, clock, &self.stopping)));
             (name, running)
         });
-        Self { running: running.collect(), stopping: self.stopping.clone() }
+        let followed = config.policies.iter().flat_map(|policy| policy.tables.values()).filter(|table| table.is_live());
+        let tables = followed.map(|source| {
+            let kept = self.tables.get(source).filter(|kept| kept.access == config.kubernetes).cloned();
+            let start = || Arc::new(Followed::start(source, config.kubernetes.clone(), metrics, clock));
+            (source.clone(), kept.unwrap_or_else(start))
+        });
+        Self { running: running.collect(), tables: tables.collect(), stopping: self.stopping.clone() }
     }
 
     /// What tells them that the process stops.
@@ -99,38 +110,50 @@ impl Sources {
         self.running.get(name).map(|running| running.live.clone())
     }
 
+    /// The table that stands there; one that nobody reads if this configuration does not name it.
+    pub(super) fn table(&self, source: &TableSource) -> LiveTable {
+        self.tables.get(source).map(|followed| followed.live.clone()).unwrap_or_default()
+    }
+
     /// Waits until every source that is not in `before` has been read.
     pub(super) async fn read_once(&self, before: &Self, limit: Duration) -> Result<(), NotRead> {
         let wait = async {
-            for running in self.new_since(before) {
-                while running.live.missing().is_some() {
-                    sleep(LOOK).await;
-                }
+            while self.unread(before).next().is_some() {
+                sleep(LOOK).await;
             }
         };
         if timeout(limit, wait).await.is_ok() {
             return Ok(());
         }
-        let missing =
-            |running: &Running| Some(NotRead { name: running.live.name().to_owned(), why: running.live.missing()? });
-        self.new_since(before).find_map(missing).map_or(Ok(()), Err)
+        self.unread(before).next().map_or(Ok(()), Err)
     }
 
     /// The names of those that `self` has and `next` has not.
-    pub(super) fn gone_in<'a>(&'a self, next: &'a Self) -> impl Iterator<Item = &'static str> + 'a {
+    pub(super) fn gone_in<'a>(&'a self, next: &'a Self) -> impl Iterator<Item = String> + 'a {
         let gone = self.running.iter().filter(|(name, _)| !next.running.contains_key(*name));
-        gone.map(|(_, running)| running.place.name())
+        let tables = self.tables.keys().filter(|source| !next.tables.contains_key(*source));
+        gone.map(|(_, running)| running.place.name().to_owned()).chain(tables.map(TableSource::to_string))
     }
 
-    fn new_since<'a>(&'a self, before: &'a Self) -> impl Iterator<Item = &'a Running> {
+    /// Those that are not in `before` and have not been read.
+    fn unread<'a>(&'a self, before: &'a Self) -> impl Iterator<Item = NotRead> + 'a {
         let old = |name: &str, running| before.running.get(name).is_some_and(|old| Arc::ptr_eq(old, running));
-        self.running.iter().filter(move |(name, running)| !old(name, running)).map(|(_, running)| &**running)
+        let running = self.running.iter().filter(move |(name, running)| !old(name, running));
+        let running = running.filter_map(|(_, running)| {
+            let live = &running.live;
+            Some(NotRead { name: live.name().to_owned(), why: live.missing()? })
+        });
+        let old = |source: &TableSource, table| before.tables.get(source).is_some_and(|old| Arc::ptr_eq(old, table));
+        let tables = self.tables.iter().filter(move |(source, table)| !old(source, table));
+        running.chain(
+            tables.filter_map(|(source, table)| Some(NotRead { name: source.to_string(), why: table.live.missing()? })),
+        )
     }
 }
 
 impl Default for Sources {
     fn default() -> Self {
-        Self { running: BTreeMap::new(), stopping: Stopping(Arc::new(Sender::new(false))) }
+        Self { running: BTreeMap::new(), tables: BTreeMap::new(), stopping: Stopping(Arc::new(Sender::new(false))) }
     }
 }
 
@@ -223,15 +246,19 @@ impl Place {
     }
 }
 
-async fn follow_config_map(access: Access, object: &'static str, mut keeper: Keeper) {
-    let target = Target {
+fn config_map_of(namespace: String, name: String) -> Target {
+    Target {
         group: "",
         version: "v1",
         kind: "ConfigMap",
         plural: "configmaps",
-        namespace: Some(NAMESPACE),
-        name: Some(object),
-    };
+        namespace: Some(namespace.into()),
+        name: Some(name.into()),
+    }
+}
+
+async fn follow_config_map(access: Access, object: &'static str, mut keeper: Keeper) {
+    let target = config_map_of(NAMESPACE.to_owned(), object.to_owned());
     let mut config_map = ConfigMap::default();
     let tell = |told: Told<'_>| match told {
         Told::Objects { objects, resource_version } => {

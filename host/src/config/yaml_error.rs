@@ -1,5 +1,7 @@
 //! What is no YAML, in the words of an operator: where it is, and what most often leads to it.
 
+use serde::de::DeserializeOwned;
+
 use super::{
     error::{Position, Problem},
     finding::CheckId,
@@ -8,6 +10,19 @@ use super::{
 
 const BEYOND_BUDGET: &str = "larger, deeper or with more aliases than a configuration may be";
 const TWO_DOCUMENTS: &str = "a second document starts here: a file holds one";
+
+/// Reads a document that is no configuration, in YAML or JSON.
+///
+/// # Errors
+///
+/// What is wrong with it, behind its line and column.
+pub(crate) fn read_document<T: DeserializeOwned>(text: &str) -> Result<T, String> {
+    serde_saphyr::from_str(text).map_err(|error| {
+        let problem = from_yaml(&error, text);
+        let Position { line, column } = problem.at.unwrap_or_default();
+        format!("line {line} column {column}: {problem}")
+    })
+}
 
 /// The parser's `error` about `text`.
 pub(super) fn from_yaml(error: &serde_saphyr::Error, text: &str) -> Problem {

@@ -10,6 +10,7 @@
 //! a mapping that was taken away would still be in force.
 
 use std::{
+    borrow::Cow,
     collections::BTreeMap,
     convert::Infallible,
     pin::pin,
@@ -30,7 +31,7 @@ pub use access::Access;
 pub use error::ApiError;
 
 /// Which objects are followed.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Target {
     /// API group, empty for the core group.
     pub group: &'static str,
@@ -41,9 +42,9 @@ pub struct Target {
     /// Name of the resource in URLs.
     pub plural: &'static str,
     /// The namespace, of a namespaced kind.
-    pub namespace: Option<&'static str>,
+    pub namespace: Option<Cow<'static, str>>,
     /// The one object of that name, or all of them.
-    pub name: Option<&'static str>,
+    pub name: Option<Cow<'static, str>>,
 }
 
 /// One object, with what this room's users need of it.
@@ -240,7 +241,7 @@ fn is_gone(error: &kube::Error) -> bool {
 
 impl Target {
     fn api(&self, client: Client) -> Api<DynamicObject> {
-        let Self { group, version, kind, plural, .. } = *self;
+        let &Self { group, version, kind, plural, .. } = self;
         let api_version = if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
         let resource = ApiResource {
             group: group.to_owned(),
@@ -249,14 +250,14 @@ impl Target {
             kind: kind.to_owned(),
             plural: plural.to_owned(),
         };
-        match self.namespace {
+        match &self.namespace {
             None => Api::all_with(client, &resource),
             Some(namespace) => Api::namespaced_with(client, namespace, &resource),
         }
     }
 
     fn selector(&self) -> Option<String> {
-        self.name.map(|name| format!("metadata.name={name}"))
+        self.name.as_ref().map(|name| format!("metadata.name={name}"))
     }
 }
 

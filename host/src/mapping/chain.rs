@@ -132,7 +132,8 @@ impl Chain {
 
     /// The stages that cannot answer yet, and why.
     pub fn missing(&self) -> impl Iterator<Item = (&str, String)> {
-        self.map.iter().filter_map(|link| Some((link.stage.name(), link.stage.missing()?)))
+        let links = self.map.iter().chain(&self.augment).chain(&self.guards);
+        links.filter_map(|link| Some((link.stage.name(), link.stage.missing()?)))
     }
 
     async fn augment(&self, walk: &mut Walk<'_>, before: Mapping) -> Result<Mapping, Refusal> {
@@ -202,13 +203,13 @@ impl Walk<'_> {
     ) -> Result<Option<Mapping>, Refusal> {
         let started = Instant::now();
         let request = Request { current, trail, ..self.request };
-        let Answer { mut verdict, log, fuel, waiting } = link.stage.decide(&request).await;
+        let Answer { mut verdict, log, fuel, waiting, node: own_node } = link.stage.decide(&request).await;
         let mut node = None;
         if let (Some(rule), Some(nodes)) = (waiting, self.nodes) {
             let (rendered, record) = self.with_node(&rule, nodes).await;
             (verdict, node) = (rendered, Some(record));
         }
-        let verdict = verdict.and_then(|verdict| within_ceiling(link, verdict, current));
+        let verdict = verdict.and_then(|verdict| within_ceiling(link, verdict, current, own_node.as_deref()));
         let name = link.stage.name();
         self.stages.push(StageRecord {
             stage: name.to_owned(),
@@ -245,9 +246,14 @@ impl Walk<'_> {
     }
 }
 
-fn within_ceiling(link: &Link, verdict: Verdict, current: Option<&Mapping>) -> Result<Verdict, StageError> {
+fn within_ceiling(
+    link: &Link,
+    verdict: Verdict,
+    current: Option<&Mapping>,
+    node: Option<&str>,
+) -> Result<Verdict, StageError> {
     if let (Some(ceiling), Verdict::Allow(mapping)) = (&link.ceiling, &verdict) {
-        ceiling.check(mapping, current).map_err(Fault::OutOfBounds)?;
+        ceiling.check(mapping, current, node).map_err(Fault::OutOfBounds)?;
     }
     Ok(verdict)
 }

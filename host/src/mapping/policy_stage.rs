@@ -44,8 +44,13 @@ impl Stage for PolicyStage {
             log: evaluation.log,
             fuel: Some(evaluation.fuel),
             waiting: None,
+            node: evaluation.node,
         });
         Box::pin(answer)
+    }
+
+    fn missing(&self) -> Option<String> {
+        self.policy.missing()
     }
 }
 

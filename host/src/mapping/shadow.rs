@@ -128,7 +128,14 @@ impl Shadow {
     }
 
     /// What the chain would have gone on with behind this policy, had it said `verdict`; `None`: nobody mapped.
-    fn outcome(&self, verdict: Verdict, question: &Question, guard: &Guard, login: &Login<'_>) -> Outcome {
+    fn outcome(
+        &self,
+        verdict: Verdict,
+        node: Option<&str>,
+        question: &Question,
+        guard: &Guard,
+        login: &Login<'_>,
+    ) -> Outcome {
         let current = question.current.as_ref();
         let given = question.given.clone();
         let after = match verdict {
@@ -137,7 +144,7 @@ impl Shadow {
             Verdict::Allow(after) => after,
         };
         let bounds = |rule: &str| Refused::from(Fault::OutOfBounds(rule.to_owned()));
-        self.ceiling.check(&after, current).map_err(|why| bounds(&why))?;
+        self.ceiling.check(&after, current, node).map_err(|why| bounds(&why))?;
         let after = match (self.policy.kind(), current) {
             (Kind::Augment, Some(before)) => {
                 grown(before, &after).map_err(bounds)?;
@@ -210,7 +217,10 @@ impl Question {
         let request = Request { caller, cluster_id, now, current, trail: &self.trail };
         let evaluation = self.shadow.policy.decide_aside(&request).await;
         let (label, outcome) = match evaluation.verdict {
-            Ok(verdict) => (verdict.label(), self.shadow.outcome(verdict, self, guard, &login)),
+            Ok(verdict) => {
+                let node = evaluation.node.as_deref();
+                (verdict.label(), self.shadow.outcome(verdict, node, self, guard, &login))
+            }
             Err(fault) => (fault.reason(), Err(fault.into())),
         };
         let verdict = outcome.as_ref().map_or_else(|refused| refused.label, |_| label);

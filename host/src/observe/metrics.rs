@@ -133,12 +133,18 @@ struct Region {
 
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
 struct Source {
-    source: &'static str,
+    source: String,
+}
+
+impl Source {
+    fn of(source: &str) -> Self {
+        Self { source: source.to_owned() }
+    }
 }
 
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
 struct SourceFailure {
-    source: &'static str,
+    source: String,
     reason: &'static str,
 }
 
@@ -156,8 +162,14 @@ struct StsRequest {
 
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
 struct Vital {
-    source: &'static str,
+    source: String,
     whom: &'static str,
+}
+
+impl Vital {
+    fn of(source: &str, whom: &'static str) -> Self {
+        Self { source: source.to_owned(), whom }
+    }
 }
 
 /// A label value of the operator's, shared instead of copied.
@@ -443,21 +455,22 @@ impl Metrics {
     }
 
     /// A live source is in force with so many entries, and so many left out.
-    pub fn source_loaded(&self, source: &'static str, entries: usize, left_out: usize) {
+    pub fn source_loaded(&self, source: &str, entries: usize, left_out: usize) {
         let gauge = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
-        self.source_entries.get_or_create(&Source { source }).set(gauge(entries));
-        self.source_left_out.get_or_create(&Source { source }).set(gauge(left_out));
+        let source = Source::of(source);
+        self.source_entries.get_or_create(&source).set(gauge(entries));
+        self.source_left_out.get_or_create(&source).set(gauge(left_out));
     }
 
     /// So many entries of a live source let in `administrators`, or `nodes`.
-    pub fn source_vital(&self, source: &'static str, whom: &'static str, entries: usize) {
+    pub fn source_vital(&self, source: &str, whom: &'static str, entries: usize) {
         let entries = i64::try_from(entries).unwrap_or(i64::MAX);
-        self.source_vital_entries.get_or_create(&Vital { source, whom }).set(entries);
+        self.source_vital_entries.get_or_create(&Vital::of(source, whom)).set(entries);
     }
 
     /// A live source had some of them, and has none now.
-    pub fn source_lost(&self, source: &'static str, whom: &'static str) {
-        self.source_losses.get_or_create(&Vital { source, whom }).inc();
+    pub fn source_lost(&self, source: &str, whom: &'static str) {
+        self.source_losses.get_or_create(&Vital::of(source, whom)).inc();
     }
 
     /// The status of one mapping was to be written: `ok`, `changed` (there is a newer version of it), `gone`, or the
@@ -467,26 +480,28 @@ impl Metrics {
     }
 
     /// A live source was seen at `now`, and what was seen is in force.
-    pub fn source_in_step(&self, source: &'static str, now: SystemTime) {
+    pub fn source_in_step(&self, source: &str, now: SystemTime) {
         let since = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        self.source_last_sync_time.get_or_create(&Source { source }).set(since.as_secs_f64());
+        self.source_last_sync_time.get_or_create(&Source::of(source)).set(since.as_secs_f64());
     }
 
     /// A live source is not asked any more: nobody is to be alarmed about its age.
-    pub fn source_gone(&self, source: &'static str) {
-        self.source_entries.remove(&Source { source });
-        self.source_last_sync_time.remove(&Source { source });
-        self.source_left_out.remove(&Source { source });
+    pub fn source_gone(&self, source: &str) {
         for whom in ["administrators", "nodes"] {
-            self.source_vital_entries.remove(&Vital { source, whom });
+            self.source_vital_entries.remove(&Vital::of(source, whom));
         }
+        let source = Source::of(source);
+        self.source_entries.remove(&source);
+        self.source_last_sync_time.remove(&source);
+        self.source_left_out.remove(&source);
     }
 
     /// A live source could not be read: its reason label.
-    pub fn source_failed(&self, source: &'static str, reason: &'static str) {
+    pub fn source_failed(&self, source: &str, reason: &'static str) {
         if let Some(old) = &self.old {
             old.source_failed(source);
         }
+        let Source { source } = Source::of(source);
         self.source_failures.get_or_create(&SourceFailure { source, reason }).inc();
     }
 

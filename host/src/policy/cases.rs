@@ -4,6 +4,7 @@
 //! ```yaml
 //! settings: {…}                     # for all cases; default {}
 //! tables: {rota: {key: value}}      # likewise
+//! instance: {id: i-…, tags: {…}}    # likewise; or not-found, forbidden, unavailable; default: not granted
 //! cases:
 //! - name: what this case shows
 //!   settings: {…}                   # instead of those above
@@ -26,7 +27,7 @@ use std::{
 use serde::{Deserialize, Deserializer, de::Error as _};
 use serde_json::Value;
 
-use super::{Mapping, Request, Tables};
+use super::{Facts, Mapping, Request, Tables, cloud::MadeUp};
 use crate::caller::{Arn, Caller, PrincipalId, made_up};
 
 mod outcome;
@@ -43,6 +44,8 @@ pub struct Document {
     /// Tables of all cases: name → key → value. Default none.
     #[serde(default)]
     tables: Tables,
+    /// The machine that callers are, where a case says nothing else. Default: the policy is not granted to know it.
+    instance: Option<MadeUp>,
     /// At least one.
     cases: Vec<CaseEntry>,
 }
@@ -75,6 +78,8 @@ pub struct OwnedRequest {
     pub trail: Vec<String>,
     /// What the policy may read.
     pub tables: Tables,
+    /// What it may know about the caller; `None`: it is granted nothing.
+    pub facts: Option<Facts>,
 }
 
 /// What a policy must answer.
@@ -119,6 +124,7 @@ struct CaseEntry {
     current: Option<StrictMapping>,
     #[serde(default)]
     trail: Vec<String>,
+    instance: Option<MadeUp>,
     expect: Expectation,
 }
 
@@ -162,16 +168,16 @@ impl Document {
     /// The cases in order.
     #[must_use]
     pub fn into_cases(self) -> Vec<Case> {
-        let Self { settings, tables, cases } = self;
-        cases.into_iter().map(|case| case.complete(&settings, &tables)).collect()
+        let Self { settings, tables, instance, cases } = self;
+        cases.into_iter().map(|case| case.complete(&settings, &tables, instance.as_ref())).collect()
     }
 }
 
 // === impl CaseEntry ===
 
 impl CaseEntry {
-    fn complete(self, default_settings: &Value, tables: &Tables) -> Case {
-        let Self { name, settings, caller, cluster_id, now: Moment(now), current, trail, expect } = self;
+    fn complete(self, default_settings: &Value, tables: &Tables, instance: Option<&MadeUp>) -> Case {
+        let Self { name, settings, caller, cluster_id, now: Moment(now), current, trail, instance: own, expect } = self;
         let request = OwnedRequest {
             caller: caller.complete(now),
             cluster_id,
@@ -179,6 +185,7 @@ impl CaseEntry {
             current: current.map(Into::into),
             trail,
             tables: tables.clone(),
+            facts: own.or_else(|| instance.cloned()).map(Facts::from),
         };
         Case { name, settings: settings.unwrap_or_else(|| default_settings.clone()), request, expect }
     }
@@ -208,7 +215,15 @@ impl OwnedRequest {
     /// What a case asks that says nothing but who the caller is.
     #[must_use]
     pub fn from(caller: Caller, now: SystemTime) -> Self {
-        Self { caller, cluster_id: cluster_id(), now, current: None, trail: Vec::new(), tables: Tables::default() }
+        Self {
+            caller,
+            cluster_id: cluster_id(),
+            now,
+            current: None,
+            trail: Vec::new(),
+            tables: Tables::default(),
+            facts: None,
+        }
     }
 
     /// The request that a stage takes.

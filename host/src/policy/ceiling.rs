@@ -1,7 +1,8 @@
 //! Ceiling: the most that the operator lets one policy hand out.
 //!
 //! A pattern is a whole name with `*` for any run of characters. Names that start with `system:`
-//! belong to Kubernetes: only a pattern without `*` covers them, so nothing gives them by accident.
+//! belong to Kubernetes: only a pattern without `*` covers them, so nothing gives them by accident. `{{EC2PrivateDNSName}}` in a
+//! pattern is the name of the caller's own instance, which the host has looked up for a policy with that grant.
 
 use serde::Deserialize;
 
@@ -9,6 +10,8 @@ use super::Mapping;
 
 /// Prefix of names that Kubernetes keeps for itself (Kubernetes documentation, "Using RBAC Authorization").
 const SYSTEM: &str = "system:";
+/// Stands for the caller's own private DNS name.
+pub(super) const NODE: &str = "{{EC2PrivateDNSName}}";
 
 /// What a policy may grant. A list left out allows every name but those under `system:`.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq)]
@@ -25,12 +28,14 @@ pub struct Ceiling {
 // === impl Ceiling ===
 
 impl Ceiling {
-    /// Checks what a policy granted beyond `before`, which is not its doing.
+    /// Checks what a policy granted beyond `before`, which is not its doing. `node` is the private DNS name of the caller's
+    /// instance, if the policy was granted to know it.
     ///
     /// # Errors
     ///
     /// The first name above the ceiling, in words for the audit log.
-    pub fn check(&self, granted: &Mapping, before: Option<&Mapping>) -> Result<(), String> {
+    pub fn check(&self, granted: &Mapping, before: Option<&Mapping>, node: Option<&str>) -> Result<(), String> {
+        let covers = |patterns: Option<&[String]>, name: &str| covers(patterns, name, node);
         let same_name = before.is_some_and(|before| before.username == granted.username);
         if !same_name && !covers(self.usernames.as_deref(), &granted.username) {
             return Err(format!("username {:?} is above the ceiling", granted.username));
@@ -46,12 +51,16 @@ impl Ceiling {
     }
 }
 
-fn covers(patterns: Option<&[String]>, name: &str) -> bool {
+fn covers(patterns: Option<&[String]>, name: &str, node: Option<&str>) -> bool {
+    let with_node = |pattern: &String| match node {
+        Some(node) => pattern.replace(NODE, node),
+        None => pattern.clone(),
+    };
     let system = name.get(..SYSTEM.len()).is_some_and(|head| head.eq_ignore_ascii_case(SYSTEM));
     match patterns {
         None => !system,
-        Some(patterns) if system => patterns.iter().any(|pattern| !pattern.contains('*') && pattern == name),
-        Some(patterns) => patterns.iter().any(|pattern| matches(pattern, name)),
+        Some(patterns) if system => patterns.iter().any(|pattern| !pattern.contains('*') && with_node(pattern) == name),
+        Some(patterns) => patterns.iter().any(|pattern| matches(&with_node(pattern), name)),
     }
 }
 
@@ -74,7 +83,11 @@ mod tests {
     #[track_caller]
     fn check(patterns: Option<&[&str]>, name: &str, expected: bool) {
         let patterns: Option<Vec<String>> = patterns.map(|list| list.iter().map(|&text| text.to_owned()).collect());
-        assert_eq!(covers(patterns.as_deref(), name), expected, "{patterns:?} {name:?}");
+        assert_eq!(
+            covers(patterns.as_deref(), name, Some("ip-10-0-0-1.ec2.internal")),
+            expected,
+            "{patterns:?} {name:?}"
+        );
     }
 
     #[test]
@@ -103,12 +116,26 @@ mod tests {
     }
 
     #[test]
+    fn the_name_of_the_callers_own_instance() {
+        let pattern: &[&str] = &["system:node:{{EC2PrivateDNSName}}"];
+        check(Some(pattern), "system:node:ip-10-0-0-1.ec2.internal", true);
+        check(Some(pattern), "system:node:ip-10-0-0-2.ec2.internal", false);
+        check(Some(pattern), "system:node:{{EC2PrivateDNSName}}", false);
+        check(Some(&["system:node:*"]), "system:node:ip-10-0-0-1.ec2.internal", false);
+        check(Some(&["node-{{EC2PrivateDNSName}}"]), "node-ip-10-0-0-1.ec2.internal", true);
+        let granted = Mapping { username: "system:node:a".into(), ..Mapping::default() };
+        let ceiling = Ceiling { usernames: Some(vec![pattern[0].to_owned()]), ..Ceiling::default() };
+        assert_eq!(ceiling.check(&granted, None, Some("a")), Ok(()));
+        assert!(ceiling.check(&granted, None, None).is_err(), "nobody has looked");
+    }
+
+    #[test]
     fn a_uid_is_given_only_where_the_ceiling_says_so() {
         let granted = Mapping { uid: Some("1000".into()), username: "a".into(), ..Mapping::default() };
-        assert!(Ceiling::default().check(&granted, None).is_err());
+        assert!(Ceiling::default().check(&granted, None, None).is_err());
         let ceiling = Ceiling { uids: Some(vec!["10*".into()]), ..Ceiling::default() };
-        assert_eq!(ceiling.check(&granted, None), Ok(()));
-        assert_eq!(Ceiling::default().check(&granted, Some(&granted)), Ok(()));
+        assert_eq!(ceiling.check(&granted, None, None), Ok(()));
+        assert_eq!(Ceiling::default().check(&granted, Some(&granted), None), Ok(()));
     }
 
     #[test]
@@ -116,9 +143,9 @@ mod tests {
         let before =
             Mapping { username: "system:node:a".into(), groups: vec!["system:nodes".into()], ..Mapping::default() };
         let mut after = before.clone();
-        assert_eq!(Ceiling::default().check(&after, Some(&before)), Ok(()));
+        assert_eq!(Ceiling::default().check(&after, Some(&before), None), Ok(()));
         after.groups.push("system:masters".into());
-        assert!(Ceiling::default().check(&after, Some(&before)).is_err());
-        assert!(Ceiling::default().check(&before, None).is_err());
+        assert!(Ceiling::default().check(&after, Some(&before), None).is_err());
+        assert!(Ceiling::default().check(&before, None, None).is_err());
     }
 }

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt, path::PathBuf, str::FromStr, time::Duratio
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
-use super::ceiling::Ceiling;
+use super::{TableSource, ceiling::Ceiling, cloud::Fact};
 
 /// One entry of `server.policies`.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
@@ -23,9 +23,12 @@ pub struct Config {
     /// The policy's own settings, handed over as JSON. Default `{}`.
     #[serde(default = "no_settings")]
     pub settings: serde_json::Value,
-    /// Files of the tables that it may read, by the names it knows them by. Default none.
+    /// The tables that it may read, by the names it knows them by. Default none.
     #[serde(default)]
-    pub tables: BTreeMap<Name, PathBuf>,
+    pub tables: BTreeMap<Name, TableSource>,
+    /// The facts about callers that it may ask for. Default none.
+    #[serde(default)]
+    pub cloud: Vec<Fact>,
     /// The most it may grant. Default: any name but those under `system:`.
     #[serde(default)]
     pub ceiling: Ceiling,

@@ -87,6 +87,7 @@ fn ask(engine: &Engine, limits: &Limits, track: &dyn Track, settings: &str, case
     let said = engine.with_load_slot(|slot| {
         let mut store = slot.store(limits);
         store.data_mut().tables = case.request.tables.clone();
+        store.data_mut().facts = case.request.facts.clone().unwrap_or_default();
         track.decide(&mut store, Some(settings), &request).now_or_never().expect("a load never yields")
     });
     let verdict = match said {

@@ -2,7 +2,7 @@
 
 use wasmtime::{PoolConcurrencyLimitError, ResourceLimiter, Trap};
 
-use super::{Fault, Limits, Mapping, Tables, Verdict, log::LogBudget, text::tame};
+use super::{Facts, Fault, Limits, Mapping, Tables, Verdict, log::LogBudget, text::tame};
 
 /// Most bytes that one call may hand to the host.
 pub(super) const MAX_TRANSFER: usize = 256 << 10;
@@ -38,6 +38,8 @@ pub(super) struct Guest {
     pub(super) log: LogBudget,
     /// What it may read, once it is asked.
     pub(super) tables: Tables,
+    /// What it may know about the caller, likewise.
+    pub(super) facts: Facts,
     /// Whether it has taken its settings: before that it may ask nothing.
     pub(super) asked: bool,
     calls: u32,
@@ -68,7 +70,14 @@ impl Guest {
     pub(super) fn new(limits: &Limits) -> Self {
         let memory = usize::try_from(limits.memory().bytes()).unwrap_or(usize::MAX);
         let room = Room { most: memory, memory, table_elements: MAX_TABLE_ELEMENTS };
-        Self { room, log: LogBudget::default(), tables: Tables::default(), asked: false, calls: MAX_CALLS }
+        Self {
+            room,
+            log: LogBudget::default(),
+            tables: Tables::default(),
+            facts: Facts::default(),
+            asked: false,
+            calls: MAX_CALLS,
+        }
     }
 
     /// Takes one of the calls that do work on the host's side.

@@ -51,7 +51,13 @@ pub(super) fn load(
         return Err(LoadProblem::Skip);
     }
     let source = Source::pinned(config)?;
-    let prepared = prepare(engine, config, &source, compiled, Grants { data: !tables.is_empty() })?;
+    let prepared = prepare(
+        engine,
+        config,
+        &source,
+        compiled,
+        Grants { data: !tables.is_empty(), cloud: !config.cloud.is_empty() },
+    )?;
     let Config { name, kind, limits, .. } = config;
     Ok(Policy {
         engine: engine.clone(),
@@ -60,6 +66,7 @@ pub(super) fn load(
         digest: source.digest,
         limits: *limits,
         tables,
+        cloud: None,
         prepared,
     })
 }
@@ -88,7 +95,13 @@ pub fn compile_configured(engine: &Engine, config: &Config, folder: &CompiledFol
     let compile = || {
         let source = Source::pinned(config)?;
         fits(Sections::of(&source.bytes)?.schema()?.as_ref(), config)?;
-        match snapshot::take(engine, config, &source, Some(folder), Grants { data: !config.tables.is_empty() })? {
+        match snapshot::take(
+            engine,
+            config,
+            &source,
+            Some(folder),
+            Grants { data: !config.tables.is_empty(), cloud: !config.cloud.is_empty() },
+        )? {
             Some(Taken { bytes, .. }) => {
                 keep(engine, folder, source.in_form(Form::Configured(&config.settings.to_string())), &bytes)
             }
@@ -110,7 +123,7 @@ pub fn check(engine: &Engine, config: &Config, folder: &CompiledFolder) -> Resul
         let sections = Sections::of(&source.bytes)?;
         let (schema, cases) = (sections.schema()?, sections.examples()?);
         let component = as_built(engine, &source, Some(folder))?;
-        let track = track::link(engine, &component, Grants { data: true })?;
+        let track = track::link(engine, &component, Grants { data: true, cloud: true })?;
         let cases = cases.map(Document::into_cases).unwrap_or_default();
         examples::run(engine, config, track.as_ref(), schema.as_ref(), &cases)
     };
@@ -174,7 +187,8 @@ fn prepare(
         let track = track::link(engine, &unconfigured, grants)?;
         examples::run(engine, config, track.as_ref(), schema.as_ref(), &cases.into_cases())?;
     }
-    Ok(Prepared { track, settings })
+    let asks_cloud = track::imports(engine, &component, track::CLOUD);
+    Ok(Prepared { track, settings, asks_cloud })
 }
 
 /// The component as its author built it, compiled.

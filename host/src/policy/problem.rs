@@ -111,8 +111,11 @@ pub enum LoadProblem {
 
 /// What an operator does who wants to grant `import`.
 fn way_to_grant(import: &str) -> &'static str {
-    let data = import.split_once('@').is_some_and(|(interface, _)| interface == track::DATA);
-    if data { ": attach the tables that it reads with `tables`" } else { "" }
+    match import.split_once('@') {
+        Some((track::CLOUD, _)) => ": grant it with `cloud: [caller-instance]`",
+        Some((track::DATA, _)) => ": attach the tables that it reads with `tables`",
+        _ => "",
+    }
 }
 
 /// The first few violations in one line.

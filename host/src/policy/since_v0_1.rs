@@ -9,12 +9,14 @@ use wasmtime::{
 
 use super::{
     Engine, Fault, Request, Tables, Verdict,
+    cloud::{Instance as Machine, LookUpError},
     limits::{Guest, MAX_REASON},
+    tables::Unread,
     text::tame,
     track::{Call, Track},
 };
 use crate::caller::{Caller, PrincipalId, PrincipalKind, SessionName};
-use bindings::herald::policy::{data, log, types};
+use bindings::herald::policy::{cloud, data, log, types};
 
 mod bindings {
     wasmtime::component::bindgen!({
@@ -38,6 +40,7 @@ pub(super) fn link(engine: &Engine, component: &Component) -> wasmtime::Result<B
     types::add_to_linker::<_, HasSelf<_>>(&mut linker, |guest| guest)?;
     log::add_to_linker::<_, HasSelf<_>>(&mut linker, |guest| guest)?;
     data::add_to_linker::<_, HasSelf<_>>(&mut linker, |guest| guest)?;
+    cloud::add_to_linker::<_, HasSelf<_>>(&mut linker, |guest| guest)?;
     let pre = linker.instantiate_pre(component)?;
     Ok(Box::new(Linked(bindings::PolicyWithCapabilitiesPre::new(pre)?)))
 }
@@ -122,8 +125,7 @@ impl log::Host for Guest {
 impl data::Host for Guest {
     fn get(&mut self, table: String, key: String) -> wasmtime::Result<Result<Option<String>, data::DataError>> {
         self.call()?;
-        let found = self.open().and_then(|tables| tables.get(&table, &key));
-        Ok(found.map(|value| value.map(str::to_owned)).ok_or(data::DataError::NotGranted))
+        Ok(self.open().and_then(|tables| tables.get(&table, &key)).map_err(data::DataError::from))
     }
 
     fn keys(
@@ -133,20 +135,36 @@ impl data::Host for Guest {
         limit: u32,
     ) -> wasmtime::Result<Result<Vec<String>, data::DataError>> {
         self.call()?;
-        let found = self.open().and_then(|tables| tables.keys(&table, &prefix, limit));
-        Ok(found.ok_or(data::DataError::NotGranted))
+        Ok(self.open().and_then(|tables| tables.keys(&table, &prefix, limit)).map_err(data::DataError::from))
     }
 
     fn version(&mut self, table: String) -> wasmtime::Result<Result<String, data::DataError>> {
         self.call()?;
-        let found = self.open().and_then(|tables| tables.version(&table).map(str::to_owned));
-        Ok(found.ok_or(data::DataError::NotGranted))
+        Ok(self.open().and_then(|tables| tables.version(&table)).map_err(data::DataError::from))
+    }
+}
+
+/// Facts are there for decisions alone, and are found before one begins.
+impl cloud::Host for Guest {
+    fn caller_instance(&mut self) -> wasmtime::Result<Result<cloud::Instance, cloud::LookupError>> {
+        self.call()?;
+        Ok(match &self.facts.instance {
+            _ if !self.asked => Err(cloud::LookupError::NotGranted),
+            Ok(instance) => Ok(instance.clone().into()),
+            Err(error) => Err((*error).into()),
+        })
+    }
+
+    /// No cloud is asked for these yet.
+    fn caller_tags(&mut self) -> wasmtime::Result<Result<Vec<(String, String)>, cloud::LookupError>> {
+        self.call()?;
+        Ok(Err(cloud::LookupError::NotGranted))
     }
 }
 
 impl Guest {
-    fn open(&self) -> Option<&Tables> {
-        self.asked.then_some(&self.tables)
+    fn open(&self) -> Result<&Tables, Unread> {
+        self.asked.then_some(&self.tables).ok_or(Unread::NotGranted)
     }
 }
 
@@ -210,7 +228,34 @@ fn seconds(time: SystemTime) -> u64 {
     time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
+impl From<Machine> for cloud::Instance {
+    fn from(machine: Machine) -> Self {
+        let Machine { id, private_dns_name, private_ip, zone, image_id, tags } = machine;
+        Self { id, private_dns_name, private_ip, zone, image_id, tags: tags.into_iter().collect() }
+    }
+}
+
+impl From<LookUpError> for cloud::LookupError {
+    fn from(error: LookUpError) -> Self {
+        match error {
+            LookUpError::Forbidden => Self::Forbidden,
+            LookUpError::NotFound => Self::NotFound,
+            LookUpError::NotGranted => Self::NotGranted,
+            LookUpError::Unavailable => Self::Unavailable,
+        }
+    }
+}
+
 // === the way out ===
+
+impl From<Unread> for data::DataError {
+    fn from(unread: Unread) -> Self {
+        match unread {
+            Unread::NotGranted => Self::NotGranted,
+            Unread::NotReady => Self::NotReady,
+        }
+    }
+}
 
 impl From<types::Decision> for Verdict {
     fn from(decision: types::Decision) -> Self {

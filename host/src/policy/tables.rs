@@ -1,8 +1,9 @@
-//! Tables: read-only data that the operator attaches to a policy under names, from files.
+//! Tables: read-only data that the operator attaches to a policy under names.
 //!
-//! A file is one JSON object; each of its keys is one of the table's, and a value that is no text is handed over as
-//! JSON. A table is read when its policy loads and belongs to that configuration: a login sees one version of all of
-//! them, a change is a new configuration, and one that cannot be read leaves the last good configuration in force.
+//! A file is one object in JSON or YAML; each of its keys is one of the table's, and a value that is no text is handed over
+//! as JSON. It is read when its policy loads and belongs to that configuration: a change is a new configuration, and one
+//! that cannot be read leaves the last good configuration in force. Objects in Kubernetes are followed instead
+//! ([`LiveTable`]). Either way a decision sees one version of each table from its first look to its last.
 
 use std::{
     collections::BTreeMap,
@@ -20,15 +21,37 @@ use serde_json::Value;
 
 use super::{Digest, Name, loader::read_file};
 
+mod live;
+mod source;
+
+pub use live::LiveTable;
+pub use source::TableSource;
+
 /// The tables of one policy. A clone is the same tables.
 #[derive(Clone, Debug, Default)]
-pub struct Tables(Arc<BTreeMap<String, Table>>);
+pub struct Tables(Arc<BTreeMap<String, Attached>>);
+
+#[derive(Clone, Debug)]
+enum Attached {
+    /// Of one version as long as it lasts; `None` if it has never been read.
+    Fixed(Option<Arc<Table>>),
+    Live(LiveTable),
+}
 
 /// One version of one table.
-#[derive(Clone, Debug)]
-struct Table {
+#[derive(Debug)]
+pub struct Table {
     entries: BTreeMap<String, String>,
     version: String,
+}
+
+/// Why there is nothing to read.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Unread {
+    /// No table of that name is attached.
+    NotGranted,
+    /// Attached, but not read yet, or not there any more.
+    NotReady,
 }
 
 /// A table cannot be had: the operator's to mend.
@@ -51,15 +74,24 @@ pub(super) const MAX_KEYS: usize = 4096;
 // === impl Tables ===
 
 impl Tables {
-    /// Reads the files that `named` names.
+    /// Reads the files that `named` names; `live` knows those that are followed.
     ///
     /// # Errors
     ///
     /// [`TableError`] for the first that cannot be read.
-    pub fn read(named: &BTreeMap<Name, PathBuf>) -> Result<Self, TableError> {
-        let read = |(name, path): (&Name, &PathBuf)| {
-            let wrong = |problem| TableError { name: name.as_str().to_owned(), path: path.clone(), problem };
-            Table::read(path).map(|table| (name.as_str().to_owned(), table)).map_err(wrong)
+    pub fn read(
+        named: &BTreeMap<Name, TableSource>,
+        live: impl Fn(&TableSource) -> LiveTable,
+    ) -> Result<Self, TableError> {
+        let read = |(name, source): (&Name, &TableSource)| {
+            let attached = match source {
+                TableSource::File(path) => {
+                    let wrong = |problem| TableError { name: name.as_str().to_owned(), path: path.clone(), problem };
+                    Attached::Fixed(Some(Arc::new(Table::read(path).map_err(wrong)?)))
+                }
+                source => Attached::Live(live(source)),
+            };
+            Ok((name.as_str().to_owned(), attached))
         };
         Ok(Self(Arc::new(named.iter().map(read).collect::<Result<_, _>>()?)))
     }
@@ -70,19 +102,52 @@ impl Tables {
         self.0.is_empty()
     }
 
-    pub(super) fn get(&self, table: &str, key: &str) -> Option<Option<&str>> {
-        self.0.get(table).map(|table| table.entries.get(key).map(String::as_str))
+    /// The same as they are now, whatever changes from here on.
+    pub(super) fn as_they_are(&self) -> Self {
+        if self.0.values().all(|attached| matches!(attached, Attached::Fixed(_))) {
+            return self.clone();
+        }
+        let fixed = self.0.iter().map(|(name, attached)| (name.clone(), Attached::Fixed(attached.now())));
+        Self(Arc::new(fixed.collect()))
+    }
+
+    /// Why the first that is followed has nothing to read; `None` if all have.
+    pub(super) fn missing(&self) -> Option<String> {
+        self.0.iter().find_map(|(name, attached)| match attached {
+            Attached::Fixed(_) => None,
+            Attached::Live(live) => live.missing().map(|why| format!("table {name}: {why}")),
+        })
+    }
+
+    pub(super) fn get(&self, table: &str, key: &str) -> Result<Option<String>, Unread> {
+        self.table(table).map(|table| table.entries.get(key).cloned())
     }
 
     /// The keys that start with `prefix`, sorted, at most `limit` and [`MAX_KEYS`].
-    pub(super) fn keys(&self, table: &str, prefix: &str, limit: u32) -> Option<Vec<String>> {
+    pub(super) fn keys(&self, table: &str, prefix: &str, limit: u32) -> Result<Vec<String>, Unread> {
         let most = usize::try_from(limit).unwrap_or(MAX_KEYS).min(MAX_KEYS);
-        let from = self.0.get(table)?.entries.range::<str, _>((Included(prefix), Unbounded));
-        Some(from.map(|(key, _)| key).take_while(|key| key.starts_with(prefix)).take(most).cloned().collect())
+        let table = self.table(table)?;
+        let from = table.entries.range::<str, _>((Included(prefix), Unbounded));
+        Ok(from.map(|(key, _)| key).take_while(|key| key.starts_with(prefix)).take(most).cloned().collect())
     }
 
-    pub(super) fn version(&self, table: &str) -> Option<&str> {
-        self.0.get(table).map(|table| table.version.as_str())
+    pub(super) fn version(&self, table: &str) -> Result<String, Unread> {
+        self.table(table).map(|table| table.version.clone())
+    }
+
+    fn table(&self, name: &str) -> Result<Arc<Table>, Unread> {
+        self.0.get(name).ok_or(Unread::NotGranted)?.now().ok_or(Unread::NotReady)
+    }
+}
+
+// === impl Attached ===
+
+impl Attached {
+    fn now(&self) -> Option<Arc<Table>> {
+        match self {
+            Self::Fixed(table) => table.clone(),
+            Self::Live(live) => live.now(),
+        }
     }
 }
 
@@ -91,8 +156,7 @@ impl<'de> Deserialize<'de> for Tables {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let tables = BTreeMap::<Name, Entries>::deserialize(deserializer)?;
         let table = |(name, Entries(entries)): (Name, Entries)| {
-            let version = Digest::of(format!("{entries:?}").as_bytes()).to_string();
-            (name.as_str().to_owned(), Table { entries, version })
+            (name.as_str().to_owned(), Attached::Fixed(Some(Arc::new(Table::of(entries)))))
         };
         Ok(Self(Arc::new(tables.into_iter().map(table).collect())))
     }
@@ -104,12 +168,63 @@ impl Table {
     fn read(path: &Path) -> Result<Self, String> {
         let bytes = read_file(path, MAX_FILE).map_err(|error| format!("cannot be read: {error}"))?;
         let bytes = bytes.ok_or_else(|| format!("larger than {} MiB", MAX_FILE >> 20))?;
-        let Entries(entries) = serde_json::from_slice(&bytes).map_err(|error| error.to_string())?;
-        Ok(Self { entries, version: Digest::of(&bytes).to_string() })
+        Self::parse(str::from_utf8(&bytes).map_err(|error| error.to_string())?)
+    }
+
+    /// Reads a document: an object in JSON, or else in YAML.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it, and where.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        if text.trim_start().starts_with('{') {
+            let Entries(entries) = serde_json::from_str(text).map_err(|error| error.to_string())?;
+            return Ok(Self::of(entries));
+        }
+        // A file that somebody is about to write is no table without keys.
+        let document: Option<Entries> = crate::config::read_document(text)?;
+        let Entries(entries) = document.ok_or("nothing is in it; a table without keys is {}")?;
+        Ok(Self::of(entries))
+    }
+
+    /// Takes an object that is read already.
+    ///
+    /// # Errors
+    ///
+    /// When it is none.
+    pub fn from_json(object: &Value) -> Result<Self, String> {
+        Entries::deserialize(object).map(|Entries(entries)| Self::of(entries)).map_err(|error| error.to_string())
+    }
+
+    fn of(entries: BTreeMap<String, String>) -> Self {
+        let mut text = Vec::new();
+        for part in entries.iter().flat_map(|(key, value)| [key, value]) {
+            text.extend((part.len() as u64).to_be_bytes());
+            text.extend(part.as_bytes());
+        }
+        Self { version: Digest::of(&text).to_string(), entries }
+    }
+
+    /// How many keys it has.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether it has none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// SHA-256 of its content, in hexadecimal.
+    #[must_use]
+    pub fn version(&self) -> &str {
+        &self.version
     }
 }
 
-/// A JSON object, no key twice.
+/// An object, no key twice.
 struct Entries(BTreeMap<String, String>);
 
 impl<'de> Deserialize<'de> for Entries {
@@ -147,20 +262,45 @@ mod tests {
     fn read(text: &str) -> Result<Tables, String> {
         let file = tempfile::NamedTempFile::new().expect("a file");
         std::fs::write(file.path(), text).expect("written");
-        let named = BTreeMap::from([("rota".parse().expect("a name"), file.path().to_owned())]);
-        Tables::read(&named).map_err(|error| error.to_string())
+        read_file_at(file.path().to_owned()).map_err(|error| error.to_string())
+    }
+
+    fn read_file_at(path: PathBuf) -> Result<Tables, TableError> {
+        let named = BTreeMap::from([("rota".parse().expect("a name"), path.into())]);
+        Tables::read(&named, |_| LiveTable::default())
     }
 
     #[test]
     fn what_a_policy_may_ask() {
         let tables = read(r#"{"team/a": "alice", "team/b": {"who": ["bob"]}, "teams": 7}"#).expect("a table");
-        assert_eq!(tables.get("rota", "team/a"), Some(Some("alice")));
-        assert_eq!(tables.get("rota", "team/b"), Some(Some(r#"{"who":["bob"]}"#)));
-        assert_eq!((tables.get("rota", "none"), tables.get("other", "team/a")), (Some(None), None));
-        assert_eq!(tables.keys("rota", "team/", 9), Some(vec!["team/a".to_owned(), "team/b".to_owned()]));
-        assert_eq!(tables.keys("rota", "team", 1), Some(vec!["team/a".to_owned()]));
-        assert_eq!((tables.keys("rota", "x", 9), tables.keys("other", "", 9)), (Some(vec![]), None));
-        assert_eq!(tables.version("rota").map(str::len), Some(64));
+        let get = |table, key| tables.get(table, key).map(|value| value.unwrap_or_default());
+        assert_eq!(get("rota", "team/a"), Ok("alice".to_owned()));
+        assert_eq!(get("rota", "team/b"), Ok(r#"{"who":["bob"]}"#.to_owned()));
+        assert_eq!((get("rota", "none"), get("other", "team/a")), (Ok(String::new()), Err(Unread::NotGranted)));
+        assert_eq!(tables.keys("rota", "team/", 9), Ok(vec!["team/a".to_owned(), "team/b".to_owned()]));
+        assert_eq!(tables.keys("rota", "team", 1), Ok(vec!["team/a".to_owned()]));
+        assert_eq!((tables.keys("rota", "x", 9), tables.keys("other", "", 9)), (Ok(vec![]), Err(Unread::NotGranted)));
+        assert_eq!(tables.version("rota").map(|version| version.len()), Ok(64));
+        let yaml = read("# people\nteam/a: alice\nteam/b: {who: [bob]}\nteams: 7\n").expect("a table");
+        assert_eq!(yaml.version("rota"), tables.version("rota"), "the same in YAML");
+    }
+
+    #[test]
+    fn a_decision_sees_one_version() {
+        let live = LiveTable::default();
+        let named = BTreeMap::from([("rota".parse().expect("a name"), TableSource::Object { name: "rota".into() })]);
+        let tables = Tables::read(&named, |_| live.clone()).expect("nothing to read");
+        let get = |tables: &Tables| tables.get("rota", "a").map(Option::unwrap_or_default);
+        let put = |value: &str| live.replace(Table::from_json(&serde_json::json!({"a": value})).expect("an object"));
+        assert_eq!((get(&tables), tables.missing()), (Err(Unread::NotReady), Some("table rota: not read yet".into())));
+        put("one");
+        let decision = tables.as_they_are();
+        put("two");
+        assert_eq!((get(&decision), get(&tables), tables.missing()), (Ok("one".into()), Ok("two".into()), None));
+        live.failed("an outage".into());
+        assert_eq!((get(&tables), tables.missing()), (Ok("two".into()), None), "an outage takes nothing away");
+        live.gone("not there".into());
+        assert_eq!((get(&decision), get(&tables)), (Ok("one".into()), Err(Unread::NotReady)));
     }
 
     #[test]
@@ -170,13 +310,16 @@ mod tests {
             let error = read(text).expect_err("no table");
             assert!(error.starts_with("table rota: ") && error.contains(expected), "{error}");
         }
-        check("", "EOF");
-        check("[]", "an object with one key");
+        check("{", "EOF");
+        check("[]", "expected mapping start");
         check(r#"{"a": 1, "a": 2}"#, r#"the key "a" is there twice"#);
+        check("a: 1\nb: 2\na: 3\n", "line 3");
+        check("a: 1\n b: 2\n", "line 2");
+        check("", "nothing is in it");
+        check("# nothing yet\n", "nothing is in it");
+        check("- a", "line 1 column 1: expected mapping start");
         check(&format!("{{}}{}", " ".repeat(8 << 20)), "larger than 8 MiB");
-        let missing = BTreeMap::from([("rota".parse().expect("a name"), PathBuf::from("/nowhere/rota.json"))]);
-        assert!(
-            Tables::read(&missing).expect_err("no file").to_string().contains("/nowhere/rota.json: cannot be read")
-        );
+        let missing = read_file_at(PathBuf::from("/nowhere/rota.json"));
+        assert!(missing.expect_err("no file").to_string().contains("/nowhere/rota.json: cannot be read"));
     }
 }

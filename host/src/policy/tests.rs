@@ -73,6 +73,7 @@ impl Fixture {
             sha256: None,
             settings: serde_json::json!({}),
             tables: std::collections::BTreeMap::default(),
+            cloud: Vec::new(),
             ceiling: Ceiling::default(),
             mode: Mode::Enforce,
             on_fault: OnFault::Refuse,

@@ -47,12 +47,23 @@ const MAPPER: &str = "herald:policy/mapper@";
 pub(super) struct Grants {
     /// `herald:policy/data`: there are tables to read.
     pub(super) data: bool,
+    /// `herald:policy/cloud`: there are facts about callers to know.
+    pub(super) cloud: bool,
 }
 
 /// Interfaces that every policy may import, without `@version`.
 const GRANTED: [&str; 2] = ["herald:policy/log", "herald:policy/types"];
 /// The one that a table grants.
 pub(super) const DATA: &str = "herald:policy/data";
+/// The one that `cloud` grants.
+pub(super) const CLOUD: &str = "herald:policy/cloud";
+
+/// Whether `component` imports `interface`, of whatever version.
+pub(super) fn imports(engine: &Engine, component: &Component, interface: &str) -> bool {
+    let shape = component.component_type();
+    let mut names = shape.imports(engine.wasmtime()).map(|(name, _)| name);
+    names.any(|name| name.split_once('@').is_some_and(|(imported, _)| imported == interface))
+}
 
 /// Links `component` to the version it was made for.
 pub(super) fn link(engine: &Engine, component: &Component, grants: Grants) -> Result<Box<dyn Track>, LoadProblem> {
@@ -85,7 +96,11 @@ impl Known {
 
     fn grants(&self, import: &str, grants: Grants) -> bool {
         let Some((interface, version)) = import.split_once('@') else { return false };
-        let granted = GRANTED.contains(&interface) || (grants.data && interface == DATA);
+        let granted = match interface {
+            CLOUD => grants.cloud,
+            DATA => grants.data,
+            other => GRANTED.contains(&other),
+        };
         granted && self.speaks(version)
     }
 }
@@ -100,7 +115,7 @@ mod tests {
         fn check(import: &str, granted: bool) {
             assert_eq!(TRACKS[0].grants(import, Grants::default()), granted, "{import}");
             let with_tables = granted || import == "herald:policy/data@0.1.0";
-            assert_eq!(TRACKS[0].grants(import, Grants { data: true }), with_tables, "{import}");
+            assert_eq!(TRACKS[0].grants(import, Grants { data: true, cloud: false }), with_tables, "{import}");
         }
         check("herald:policy/log@0.1.0", true);
         check("herald:policy/log@0.1.17", true);

@@ -17,5 +17,5 @@ pub mod v0_1;
 
 pub use self::v0_1::{
     exports::herald::policy::mapper::Guest,
-    herald::policy::{data as host_data, log as host_log, types},
+    herald::policy::{cloud as host_cloud, data as host_data, log as host_log, types},
 };

@@ -2,6 +2,7 @@
 //!
 #![doc = include_str!("../README.md")]
 
+pub mod cloud;
 pub mod data;
 pub mod log;
 

@@ -2,13 +2,18 @@
 
 use std::{cell::RefCell, collections::BTreeMap};
 
-use crate::{Caller, Policy, PrincipalKind, Request, data::DataError};
+use crate::{
+    Caller, Policy, PrincipalKind, Request,
+    cloud::{Instance, LookUpError},
+    data::DataError,
+};
 
 /// The moment of every request made here: 2026-01-01T00:00:00Z.
 pub const NOW: u64 = 1_767_225_600;
 
 thread_local! {
     static TABLES: RefCell<BTreeMap<String, BTreeMap<String, String>>> = const { RefCell::new(BTreeMap::new()) };
+    static INSTANCE: RefCell<Result<Option<Instance>, LookUpError>> = const { RefCell::new(Err(LookUpError::NotGranted)) };
     static LOGGED: RefCell<Vec<(&'static str, String)>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -50,6 +55,15 @@ pub fn logged() -> Vec<(&'static str, String)> {
 pub fn set_table<'a>(name: &str, entries: impl IntoIterator<Item = (&'a str, &'a str)>) {
     let entries = entries.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
     TABLES.with_borrow_mut(|tables| tables.insert(name.to_owned(), entries));
+}
+
+/// What [`cloud::caller_instance`](crate::cloud::caller_instance) says from now on, on this thread.
+pub fn set_instance(instance: Result<Option<Instance>, LookUpError>) {
+    INSTANCE.set(instance);
+}
+
+pub(crate) fn instance() -> Result<Option<Instance>, LookUpError> {
+    INSTANCE.with_borrow(Clone::clone)
 }
 
 pub(crate) fn with_table<T>(name: &str, read: impl FnOnce(&BTreeMap<String, String>) -> T) -> Result<T, DataError> {

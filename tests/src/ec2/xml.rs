@@ -13,15 +13,19 @@ pub(super) fn instances(instances: &[&Instance], next: Option<&str>) -> String {
         "{HEAD}\n<DescribeInstancesResponse xmlns=\"http://ec2.amazonaws.com/doc/2016-11-15/\">\n    \
          <requestId>{REQUEST}</requestId>\n    <reservationSet>\n"
     );
-    for Instance { id, account, private_dns_name } in instances {
+    for Instance { id, account, private_dns_name, tags } in instances {
         let (id, account, name) = (escaped(id), escaped(account), escaped(private_dns_name));
+        let tags: String = tags
+            .iter()
+            .map(|(key, value)| format!("<item><key>{}</key><value>{}</value></item>", escaped(key), escaped(value)))
+            .collect();
         // Writing to a `String` cannot fail.
         let _ = writeln!(
             text,
             "<item><reservationId>r-1</reservationId><ownerId>{account}</ownerId><groupSet/><instancesSet><item>\
              <instanceId>{id}</instanceId><imageId>ami-1</imageId><instanceState><code>16</code><name>running</name>\
-             </instanceState><privateDnsName>{name}</privateDnsName><dnsName/><privateIpAddress>10.0.0.1\
-             </privateIpAddress><tagSet><item><key>privateDnsName</key><value>tagged</value></item></tagSet>\
+             </instanceState><privateDnsName>{name}</privateDnsName><dnsName/><placement>\
+             <availabilityZone>us-east-1a</availabilityZone></placement><privateIpAddress>10.0.0.1</privateIpAddress><tagSet><item><key>privateDnsName</key><value>tagged</value></item>{tags}</tagSet>\
              <networkInterfaceSet><item><ownerId>000000000000</ownerId><privateDnsName>of-an-interface\
              </privateDnsName></item></networkInterfaceSet></item></instancesSet></item>"
         );

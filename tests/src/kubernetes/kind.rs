@@ -15,18 +15,21 @@ pub enum Kind {
     Identity,
     /// Who leads.
     Lease,
+    /// `PolicyTable`.
+    PolicyTable,
     /// `RAMIdentityMapping`.
     RamIdentity,
     /// RBAC in a namespace.
     RoleBinding,
 }
 
-const ALL: [Kind; 7] = [
+const ALL: [Kind; 8] = [
     Kind::ClusterRoleBinding,
     Kind::ConfigMap,
     Kind::Event,
     Kind::Identity,
     Kind::Lease,
+    Kind::PolicyTable,
     Kind::RamIdentity,
     Kind::RoleBinding,
 ];
@@ -45,6 +48,7 @@ impl Kind {
             Self::Event => ("Event", "v1", "events"),
             Self::Identity => ("IAMIdentityMapping", "iamauthenticator.k8s.aws/v1alpha1", "iamidentitymappings"),
             Self::Lease => ("Lease", "coordination.k8s.io/v1", "leases"),
+            Self::PolicyTable => ("PolicyTable", "herald.dev/v1alpha1", "policytables"),
             Self::RamIdentity => {
                 ("RAMIdentityMapping", "ramauthenticator.k8s.alibabacloud/v1alpha1", "ramidentitymappings")
             }
@@ -65,7 +69,7 @@ impl Kind {
     }
 
     pub(super) fn is_namespaced(self) -> bool {
-        !matches!(self, Self::ClusterRoleBinding | Self::Identity | Self::RamIdentity)
+        !matches!(self, Self::ClusterRoleBinding | Self::Identity | Self::PolicyTable | Self::RamIdentity)
     }
 
     /// Whether `status` is written by itself.

@@ -163,7 +163,7 @@ fn check(kind: Kind, object: &Value) -> Result<(), Box<Response<Pieces>>> {
             };
             if conditions.into_iter().all(whole) { Ok(()) } else { wrong("status.conditions: incomplete") }
         }
-        Kind::ClusterRoleBinding | Kind::RoleBinding => Ok(()),
+        Kind::ClusterRoleBinding | Kind::PolicyTable | Kind::RoleBinding => Ok(()),
     }
 }
 

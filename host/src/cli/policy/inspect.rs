@@ -156,7 +156,9 @@ impl Report {
         let metadata = wasm_metadata::Payload::from_binary(&bytes).with_context(named)?;
         let metadata = metadata.metadata();
         let text = |value: Option<String>| value.filter(|text| !text.is_empty());
-        let reads_tables = shape.imports.iter().any(|import| import.starts_with("herald:policy/data@"));
+        let imports = |interface: &str| shape.imports.iter().any(|import| import.starts_with(interface));
+        let grants = [("herald:policy/data@", "tables"), ("herald:policy/cloud@", "cloud: [caller-instance]")];
+        let needs = grants.into_iter().filter(|(interface, _)| imports(interface)).map(|(_, grant)| grant).collect();
         Ok(Self {
             file: component.to_owned(),
             name: text(metadata.name.clone()),
@@ -166,7 +168,7 @@ impl Report {
             sha256: Digest::of(&bytes).to_string(),
             bytes: bytes.len(),
             contract: shape.contract,
-            needs: if reads_tables { vec!["tables"] } else { Vec::new() },
+            needs,
             guarantees: by_imports(&shape.imports),
             imports: shape.imports,
             settings_schema: schema,
@@ -218,6 +220,9 @@ fn by_imports(imports: &[String]) -> Vec<String> {
         [only] if only == "herald:policy/data" => {
             vec!["depends on its settings, the request and the tables that it is attached, on nothing else".to_owned()]
         }
+        known if known.iter().all(|name| ["herald:policy/cloud", "herald:policy/data"].contains(&name.as_str())) => vec![
+            "depends on its settings, the request, the tables that it is attached and the caller's own machine, on nothing else".to_owned(),
+        ],
         others => vec![format!("asks for what no server grants: {}", others.join(", "))],
     };
     lines.push("sees no token, key or signature; has no network, files, clock, randomness or environment".to_owned());
@@ -287,6 +292,10 @@ mod tests {
         check(
             &["herald:policy/log@0.1.0", "herald:policy/data@0.1.0"],
             "depends on its settings, the request and the tables",
+        );
+        check(
+            &["herald:policy/cloud@0.1.0", "herald:policy/log@0.1.0"],
+            "depends on its settings, the request, the tables that it is attached and the caller's own machine",
         );
         check(&["wasi:sockets/tcp@0.2.0"], "asks for what no server grants: wasi:sockets/tcp");
     }

@@ -53,7 +53,7 @@ impl Command {
 }
 
 fn as_json(evaluation: &Evaluation, micros: u64) -> serde_json::Value {
-    let Evaluation { verdict, log, fuel, memory } = evaluation;
+    let Evaluation { verdict, log, fuel, memory, node: _ } = evaluation;
     let decision = match verdict {
         Ok(Verdict::Abstain) => json!("abstain"),
         Ok(Verdict::Allow(mapping)) => json!({"allow": mapping}),

@@ -4,6 +4,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     str::FromStr,
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
@@ -13,9 +14,10 @@ use serde_json::Value;
 use crate::{
     caller::{Arn, made_up},
     policy::{
-        self, Ceiling, CompiledFolder, Config, Engine, EngineConfig, Evaluation, Kind, Limits, Mapping, Mode, Name,
-        OnFault, Policy, Tables,
+        self, Ceiling, CompiledFolder, Config, Engine, EngineConfig, Evaluation, Facts, Kind, Limits, LiveTable,
+        Mapping, Mode, Name, OnFault, Policy, Tables,
         cases::{DEFAULT_NOW, OwnedRequest},
+        cloud::{Fact, MadeUp},
     },
 };
 
@@ -31,6 +33,10 @@ pub struct Subject {
     /// A table that it may read: its name and a JSON file. Can be given again.
     #[arg(long = "table", value_name = "NAME=FILE")]
     pub tables: Vec<Table>,
+    /// What it is told of the caller's own machine: a YAML file with `id`, `privateDnsName`, `tags` …, or the word not-found,
+    /// forbidden or unavailable. Grants it to ask.
+    #[arg(long, value_name = "FILE")]
+    pub instance: Option<PathBuf>,
     /// Longest time of one decision.
     #[arg(long, default_value = "50ms", value_parser = humantime::parse_duration, value_name = "TIME")]
     pub timeout: Duration,
@@ -86,7 +92,11 @@ impl Subject {
         let engine = Engine::new(&EngineConfig::default())?;
         let config = self.config()?;
         policy::compile_configured(&engine, &config, &folder)?;
-        let policy = Policy::load(&engine, &config, Some(&folder))?;
+        let mut policy = Policy::load(&engine, &config, Some(&folder))?;
+        if let Some(path) = &self.instance {
+            let facts: MadeUp = serde_json::from_value(read_yaml(path)?).with_context(|| path.display().to_string())?;
+            policy = policy.with_cloud(Arc::new(Facts::from(facts)));
+        }
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
         let (settings, limits, load_time) = (config.settings, config.limits, started.elapsed());
         Ok(Loaded { policy, settings, limits, load_time, runtime, _scratch: scratch })
@@ -100,7 +110,8 @@ impl Subject {
             component: self.component.clone(),
             sha256: None,
             settings: self.settings.as_deref().map_or_else(|| Ok(Value::Object(serde_json::Map::new())), read_yaml)?,
-            tables: self.tables.iter().map(|Table(name, path)| (name.clone(), path.clone())).collect(),
+            tables: self.tables.iter().map(|Table(name, path)| (name.clone(), path.clone().into())).collect(),
+            cloud: if self.instance.is_some() { vec![Fact::CallerInstance] } else { Vec::new() },
             ceiling: Ceiling::default(),
             mode: Mode::default(),
             on_fault: OnFault::default(),
@@ -110,7 +121,7 @@ impl Subject {
 
     /// The tables alone.
     pub(super) fn tables(&self) -> anyhow::Result<Tables> {
-        Ok(Tables::read(&self.config()?.tables)?)
+        Ok(Tables::read(&self.config()?.tables, |_| LiveTable::default())?)
     }
 }
 

@@ -6,6 +6,7 @@ use std::{
     io::{self, Write},
     path::{Path, PathBuf},
     process::ExitCode,
+    sync::Arc,
     time::Instant,
 };
 
@@ -16,6 +17,7 @@ use super::junit;
 use crate::policy::{
     self, Ceiling, CompiledFolder, Config, Engine, EngineConfig, Kind, Limits, Mode, OnFault, Policy,
     cases::{Case, Document, Outcome, OwnedRequest, difference},
+    cloud::Fact,
 };
 
 /// Run cases (a caller and the expected decision) against a built policy.
@@ -102,9 +104,14 @@ fn component(path: &Path) -> anyhow::Result<impl FnMut(&Value, &OwnedRequest) ->
     let mut loaded: HashMap<String, Result<Policy, Outcome>> = HashMap::new();
     Ok(move |settings: &Value, request: &OwnedRequest| {
         let _scratch = &scratch;
-        let policy = loaded.entry(settings.to_string()).or_insert_with(|| {
+        let policy = loaded.entry(format!("{settings} {:?}", request.facts)).or_insert_with(|| {
             config.settings.clone_from(settings);
+            config.cloud = request.facts.iter().map(|_| Fact::CallerInstance).collect();
             Policy::load_with(&engine, &config, Some(&folder), &request.tables)
+                .map(|policy| match &request.facts {
+                    Some(facts) => policy.with_cloud(Arc::new(facts.clone())),
+                    None => policy,
+                })
                 .map_err(|error| Outcome::unloadable(error.problem))
         });
         match policy {
@@ -127,6 +134,7 @@ fn config(component: &Path) -> anyhow::Result<Config> {
         sha256: None,
         settings: Value::Null,
         tables: std::collections::BTreeMap::default(),
+        cloud: Vec::new(),
         ceiling: Ceiling::default(),
         mode: Mode::Enforce,
         on_fault: OnFault::default(),

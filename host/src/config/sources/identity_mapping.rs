@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// The kind, as existing CustomResourceDefinitions have it.
-pub(in crate::config) const TARGET: Target = Target {
+pub(in crate::config) static TARGET: Target = Target {
     group: "iamauthenticator.k8s.aws",
     version: "v1alpha1",
     kind: "IAMIdentityMapping",
@@ -31,11 +31,13 @@ pub(in crate::config) const TARGET: Target = Target {
     name: None,
 };
 /// The kind for Alibaba Cloud.
-pub(in crate::config) const RAM_TARGET: Target = Target {
+pub(in crate::config) static RAM_TARGET: Target = Target {
     group: "ramauthenticator.k8s.alibabacloud",
     kind: "RAMIdentityMapping",
     plural: "ramidentitymappings",
-    ..TARGET
+    version: "v1alpha1",
+    namespace: None,
+    name: None,
 };
 /// The Lease of whoever writes the statuses of a kind.
 const LEASE: &str = "herald-identity-mapping-status";

@@ -127,7 +127,7 @@ impl Old {
         }
     }
 
-    pub(super) fn source_failed(&self, source: &'static str) {
+    pub(super) fn source_failed(&self, source: &str) {
         match source {
             "DynamicFile" => drop(self.dynamic_file_failures.inc()),
             "EKSConfigMap" => drop(self.config_map_failures.inc()),

@@ -25,7 +25,7 @@ fn with_table(guest: &Guest, text: &str) -> Fixture {
     let mut fixture = Fixture::new(&guest.component());
     let path = fixture.folder.path().join("rota.json");
     fs::write(&path, text).unwrap();
-    fixture.config.tables = [("rota".parse().unwrap(), path)].into();
+    fixture.config.tables = [("rota".parse().unwrap(), path.into())].into();
     fixture
 }
 

@@ -51,8 +51,8 @@ pub trait Observer: Send + Sync {
 /// What came of one look-up.
 #[derive(Clone, Debug)]
 pub struct LookUp {
-    /// The private DNS name as EC2 gives it, never empty.
-    pub name: Result<String, Ec2Error>,
+    /// The instance's id and what EC2 says of it.
+    pub instance: Result<(InstanceId, Arc<Instance>), Ec2Error>,
     /// Where the answer came from.
     pub source: Source,
 }
@@ -73,10 +73,20 @@ pub enum Source {
 }
 
 /// An instance as EC2 describes it.
-#[derive(Clone, Debug, Eq, PartialEq)]
-struct Instance {
-    owner: String,
-    private_dns_name: String,
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Instance {
+    /// The account that owns it.
+    pub owner: String,
+    /// Its private DNS name, never empty.
+    pub private_dns_name: String,
+    /// Its primary private address.
+    pub private_ip: String,
+    /// The availability zone it runs in.
+    pub zone: String,
+    /// The image it was started from.
+    pub image_id: String,
+    /// Its tags, as key and value.
+    pub tags: Vec<(String, String)>,
 }
 
 struct Shared {
@@ -101,7 +111,7 @@ pub fn read_page(status: u16, body: &[u8], id: &InstanceId) -> Result<(String, O
     }
     let mut found = answer::Found::in_region("");
     let next = found.read(body)?;
-    Ok((found.of(id)?.private_dns_name, next))
+    Ok((found.of(id)?.private_dns_name.clone(), next))
 }
 
 /// Longest wait of one login, well inside the 30 s after which kube-apiserver gives up on a webhook.
@@ -125,24 +135,21 @@ impl Ec2 {
         &self.0.settings
     }
 
-    /// The private DNS name of the instance that `caller` is. Waits a few seconds at most.
+    /// The instance that `caller` is. Waits a few seconds at most.
     pub async fn look_up(&self, caller: &Caller) -> LookUp {
-        let (found, source) = match InstanceId::of(caller) {
-            Err(error) => (Err(error), Source::Nobody),
-            Ok(id) => self.find(Ask { lane: self.0.settings.lane_of(&caller.account_id), id }).await,
+        let id = match InstanceId::of(caller) {
+            Err(error) => return LookUp { instance: Err(error), source: Source::Nobody },
+            Ok(id) => id,
         };
-        let name = found.and_then(|instance| {
+        let (found, source) = self.find(Ask { lane: self.0.settings.lane_of(&caller.account_id), id }).await;
+        let instance = found.and_then(|instance| {
             // A session is of the account of its role, and an instance only ever has roles of its own account.
-            if instance.owner == caller.account_id.as_str() {
-                Ok(instance.private_dns_name)
-            } else {
-                Err(Ec2Error::OtherAccount)
-            }
+            if instance.owner == caller.account_id.as_str() { Ok((id, instance)) } else { Err(Ec2Error::OtherAccount) }
         });
-        LookUp { name, source }
+        LookUp { instance, source }
     }
 
-    async fn find(&self, ask: Ask) -> (Result<Instance, Ec2Error>, Source) {
+    async fn find(&self, ask: Ask) -> (Result<Arc<Instance>, Ec2Error>, Source) {
         if let Some(known) = self.0.names.fresh(&ask, Instant::now()) {
             return (known, Source::Cache);
         }

@@ -249,6 +249,7 @@ fn policies_pass_their_cases() {
     check("policies/account-tiers");
     check("policies/arn-globs");
     check("policies/break-glass");
+    check("policies/ec2-node");
     check("policies/expression");
     check("policies/guard");
     check("policies/session-groups");

@@ -1,6 +1,9 @@
 //! What EC2 answers: `DescribeInstancesResponse`, or `Response/Errors/Error` (Amazon EC2 API Reference, "Error codes").
 
-use std::collections::{HashMap, hash_map::Entry};
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    sync::Arc,
+};
 
 use aws_smithy_xml::decode::{Document, ScopedDecoder, XmlDecodeError, try_data};
 
@@ -9,7 +12,7 @@ use super::{Ec2Error, Instance, InstanceId};
 /// Every instance that was described, page by page.
 #[derive(Debug)]
 pub(super) struct Found {
-    instances: HashMap<InstanceId, Instance>,
+    instances: HashMap<InstanceId, Arc<Instance>>,
     region: String,
 }
 
@@ -17,6 +20,8 @@ pub(super) struct Found {
 const MAX_CODE: usize = 64;
 /// Codes that mean "later" (Amazon EC2 API Reference, "Request throttling for the Amazon EC2 API").
 const THROTTLING: [&str; 4] = ["EC2ThrottledException", "RequestLimitExceeded", "Throttling", "ThrottlingException"];
+/// Most tags of an instance: EC2 allows 50, and has some of its own (Amazon EC2 User Guide, "Tag restrictions").
+const MAX_TAGS: usize = 200;
 /// Longest text that is taken for a name, owner or token, in bytes.
 const MAX_TEXT: usize = 4096;
 
@@ -29,11 +34,11 @@ impl Found {
     }
 
     /// What is known of `id` once every page has been read.
-    pub(super) fn of(&self, id: &InstanceId) -> Result<Instance, Ec2Error> {
+    pub(super) fn of(&self, id: &InstanceId) -> Result<Arc<Instance>, Ec2Error> {
         match self.instances.get(id) {
             None => Err(Ec2Error::NotFound { region: self.region.clone() }),
             Some(instance) if instance.private_dns_name.is_empty() => Err(Ec2Error::WithoutName),
-            Some(instance) => Ok(instance.clone()),
+            Some(instance) => Ok(Arc::clone(instance)),
         }
     }
 
@@ -46,8 +51,8 @@ impl Found {
             // Others than were asked for are nobody's business.
             let Some(id) = InstanceId::parse(&id) else { continue };
             match self.instances.entry(id) {
-                Entry::Vacant(place) => drop(place.insert(instance)),
-                Entry::Occupied(first) if *first.get() == instance => {}
+                Entry::Vacant(place) => drop(place.insert(Arc::new(instance))),
+                Entry::Occupied(first) if **first.get() == instance => {}
                 Entry::Occupied(_) => return Err(bad("an instance is described twice")),
             }
         }
@@ -107,15 +112,45 @@ fn reservation(item: &mut ScopedDecoder<'_, '_>, all: &mut Vec<(String, Instance
 }
 
 fn instance(item: &mut ScopedDecoder<'_, '_>) -> Result<(String, Instance), XmlDecodeError> {
-    let (mut id, mut private_dns_name) = (String::new(), String::new());
+    let (mut id, mut found) = (String::new(), Instance::default());
     while let Some(mut tag) = item.next_tag() {
-        if tag.start_el().matches("instanceId") {
-            id = data(&mut tag)?;
-        } else if tag.start_el().matches("privateDnsName") {
-            private_dns_name = data(&mut tag)?;
+        let name = tag.start_el().local().to_owned();
+        match name.as_str() {
+            "instanceId" => id = data(&mut tag)?,
+            "privateDnsName" => found.private_dns_name = data(&mut tag)?,
+            "privateIpAddress" => found.private_ip = data(&mut tag)?,
+            "imageId" => found.image_id = data(&mut tag)?,
+            "placement" => {
+                while let Some(mut tag) = tag.next_tag() {
+                    if tag.start_el().matches("availabilityZone") {
+                        found.zone = data(&mut tag)?;
+                    }
+                }
+            }
+            "tagSet" => {
+                while let Some(mut item) = tag.next_tag() {
+                    found.tags.push(key_and_value(&mut item)?);
+                }
+            }
+            _ => {}
         }
     }
-    Ok((id, Instance { owner: String::new(), private_dns_name }))
+    if found.tags.len() > MAX_TAGS {
+        return Err(XmlDecodeError::custom("too many tags"));
+    }
+    Ok((id, found))
+}
+
+fn key_and_value(item: &mut ScopedDecoder<'_, '_>) -> Result<(String, String), XmlDecodeError> {
+    let (mut key, mut value) = (String::new(), String::new());
+    while let Some(mut tag) = item.next_tag() {
+        if tag.start_el().matches("key") {
+            key = data(&mut tag)?;
+        } else if tag.start_el().matches("value") {
+            value = data(&mut tag)?;
+        }
+    }
+    Ok((key, value))
 }
 
 fn data(tag: &mut ScopedDecoder<'_, '_>) -> Result<String, XmlDecodeError> {

@@ -3,15 +3,18 @@
 //! An instance keeps its private DNS name for life and no id is given twice, so a name may be old; it is asked for
 //! again only so that an instance that is gone is a node no more.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use quick_cache::sync::Cache;
+use quick_cache::{Weighter, sync::Cache};
 
 use super::{Ec2Error, Instance, queue::Ask};
 
 /// Names by the instance, and those that there are not.
 pub(super) struct Names {
-    known: Cache<Ask, (Instance, Instant)>,
+    known: Cache<Ask, (Arc<Instance>, Instant), Size>,
     missing: Cache<Ask, (Ec2Error, Instant)>,
 }
 
@@ -21,14 +24,31 @@ const FRESH: Duration = Duration::from_secs(15 * 60);
 const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
 /// How long EC2's word that there is none is kept: an instance has its name a moment after its start.
 const MISSING: Duration = Duration::from_secs(5);
-/// Most names, and most instances without one; some 200 bytes each.
+/// Most instances, and most of those without a name.
 const ENTRIES: usize = 16 * 1024;
+/// Most that is kept of instances, in bytes: fewer of them where they have many tags.
+const BYTES: u64 = 16 << 20;
+
+/// How much room an instance takes, its fair share at least.
+#[derive(Clone)]
+struct Size;
+
+impl Weighter<Ask, (Arc<Instance>, Instant)> for Size {
+    fn weight(&self, _: &Ask, (instance, _): &(Arc<Instance>, Instant)) -> u64 {
+        const AROUND: usize = 300;
+        const AROUND_TAG: usize = 60;
+        let Instance { owner, private_dns_name, private_ip, zone, image_id, tags } = &**instance;
+        let texts = [owner, private_dns_name, private_ip, zone, image_id].map(String::len).iter().sum::<usize>();
+        let tags = tags.iter().map(|(key, value)| AROUND_TAG + key.len() + value.len()).sum::<usize>();
+        ((AROUND + texts + tags) as u64).max(BYTES / ENTRIES as u64)
+    }
+}
 
 // === impl Names ===
 
 impl Names {
     /// What EC2 said, if that is to be believed without asking again.
-    pub(super) fn fresh(&self, ask: &Ask, now: Instant) -> Option<Result<Instance, Ec2Error>> {
+    pub(super) fn fresh(&self, ask: &Ask, now: Instant) -> Option<Result<Arc<Instance>, Ec2Error>> {
         let young = |at: Instant, limit| now.duration_since(at) < limit;
         if let Some((instance, _)) = self.known.get(ask).filter(|(_, at)| young(*at, FRESH)) {
             return Some(Ok(instance));
@@ -38,13 +58,13 @@ impl Names {
     }
 
     /// What EC2 said in the last hours, if it cannot be asked.
-    pub(super) fn stale(&self, ask: &Ask, now: Instant) -> Option<Instance> {
+    pub(super) fn stale(&self, ask: &Ask, now: Instant) -> Option<Arc<Instance>> {
         let (instance, _) = self.known.get(ask).filter(|(_, at)| now.duration_since(*at) < KEPT)?;
         Some(instance)
     }
 
     /// Keeps what EC2 said about one instance. What says nothing about it is left out.
-    pub(super) fn keep(&self, ask: Ask, answer: &Result<Instance, Ec2Error>, now: Instant) {
+    pub(super) fn keep(&self, ask: Ask, answer: &Result<Arc<Instance>, Ec2Error>, now: Instant) {
         match answer {
             Ok(instance) => {
                 self.missing.remove(&ask);
@@ -61,7 +81,7 @@ impl Names {
 
 impl Default for Names {
     fn default() -> Self {
-        Self { known: Cache::new(ENTRIES), missing: Cache::new(ENTRIES) }
+        Self { known: Cache::with_weighter(ENTRIES, BYTES, Size), missing: Cache::new(ENTRIES) }
     }
 }
 
@@ -74,14 +94,15 @@ mod tests {
         Ask { lane: 0, id: InstanceId::parse(&format!("i-{number:08x}")).expect("an id") }
     }
 
-    fn instance() -> Instance {
-        Instance { owner: "123456789012".to_owned(), private_dns_name: "a".to_owned() }
+    fn instance() -> Arc<Instance> {
+        let (owner, private_dns_name) = ("123456789012".to_owned(), "a".to_owned());
+        Arc::new(Instance { owner, private_dns_name, ..Instance::default() })
     }
 
     #[test]
     fn everything_is_forgotten_in_time() {
         #[track_caller]
-        fn check(answer: &Result<Instance, Ec2Error>, after: Duration, fresh: bool, stale: bool) {
+        fn check(answer: &Result<Arc<Instance>, Ec2Error>, after: Duration, fresh: bool, stale: bool) {
             let (names, start) = (Names::default(), Instant::now());
             names.keep(ask(1), answer, start);
             let known = names.fresh(&ask(1), start + after);

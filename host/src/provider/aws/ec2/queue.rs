@@ -44,7 +44,7 @@ pub(super) struct Seat {
     pub(super) is_joined: bool,
 }
 
-pub(super) type Answer = Result<Instance, Ec2Error>;
+pub(super) type Answer = Result<Arc<Instance>, Ec2Error>;
 
 #[derive(Default)]
 struct State {

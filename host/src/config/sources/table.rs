@@ -1,0 +1,203 @@
+//! Table: a policy's table in a ConfigMap or a PolicyTable, followed like a source of mappings.
+//!
+//! What does not parse leaves the last good version in force. What is not there is neither empty nor as it was: a policy that
+//! reads it says that it cannot decide now, because an empty list of exceptions and an empty list of members mean opposite things.
+
+use std::{sync::Arc, time::SystemTime};
+
+use serde_json::Value;
+use tokio::task::JoinHandle;
+
+use crate::{
+    kubernetes::watch::{self, Access, Object, Target, Told},
+    observe::Metrics,
+    policy::{LiveTable, Table, TableSource},
+};
+
+/// A table and the task that reads it, which ends with it.
+pub(super) struct Followed {
+    pub(super) live: LiveTable,
+    pub(super) access: Access,
+    task: JoinHandle<()>,
+}
+
+/// The one who writes to a [`LiveTable`] and tells the operator about it.
+struct Keeper {
+    name: String,
+    live: LiveTable,
+    metrics: Arc<Metrics>,
+    clock: fn() -> SystemTime,
+    /// Of what is in force.
+    version: Option<String>,
+    /// The failure that was told last, while it lasts.
+    trouble: Option<String>,
+}
+
+/// What the objects of one source say.
+enum Read {
+    Table(Table),
+    Gone,
+    /// There, but no table.
+    Refused(String),
+}
+
+/// The kind of objects that are tables.
+const POLICY_TABLE: Target = Target {
+    group: "herald.dev",
+    version: "v1alpha1",
+    kind: "PolicyTable",
+    plural: "policytables",
+    namespace: None,
+    name: None,
+};
+
+// === impl Followed ===
+
+impl Followed {
+    pub(super) fn start(
+        source: &TableSource,
+        access: Access,
+        metrics: &Arc<Metrics>,
+        clock: fn() -> SystemTime,
+    ) -> Self {
+        let live = LiveTable::default();
+        let (name, metrics) = (source.to_string(), Arc::clone(metrics));
+        let keeper = Keeper { name, live: live.clone(), metrics, clock, version: None, trouble: None };
+        let task = tokio::spawn(follow(source.clone(), access.clone(), keeper));
+        Self { live, access, task }
+    }
+}
+
+impl Drop for Followed {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn follow(source: TableSource, access: Access, mut keeper: Keeper) {
+    let Some((target, name)) = target(&source) else { return };
+    let tell = |told: Told<'_>| match told {
+        Told::Objects { objects, .. } => keeper.take(read(&source, objects.get(&name))),
+        Told::InStep => keeper.in_step(),
+        Told::Failed(error) => keeper.failed(error.reason(), &super::super::build::line(error)),
+    };
+    match watch::follow(&access, &target, tell).await {}
+}
+
+/// Which object is followed, and its name; `None` for a file.
+fn target(source: &TableSource) -> Option<(Target, String)> {
+    let target = match source {
+        TableSource::ConfigMap { namespace, name, .. } => super::config_map_of(namespace.clone(), name.clone()),
+        TableSource::File(_) => return None,
+        TableSource::Object { name } => Target { name: Some(name.clone().into()), ..POLICY_TABLE },
+    };
+    let name = target.name.clone().unwrap_or_default().into_owned();
+    Some((target, name))
+}
+
+fn read(source: &TableSource, object: Option<&Object>) -> Read {
+    let Some(Object { body, .. }) = object else { return Read::Gone };
+    let nothing = Value::Object(serde_json::Map::new());
+    let object_or_nothing = |value: &Value| Table::from_json(if value.is_null() { &nothing } else { value });
+    let read = match source {
+        TableSource::ConfigMap { key: Some(key), .. } => match body["data"][key].as_str() {
+            Some(text) => Table::parse(text).map_err(|problem| format!("{key}: {problem}")),
+            None => Err(format!("it has no key {key}")),
+        },
+        TableSource::ConfigMap { key: None, .. } => object_or_nothing(&body["data"]),
+        _ => object_or_nothing(&body["spec"]["entries"]).map_err(|problem| format!("spec.entries: {problem}")),
+    };
+    read.map_or_else(Read::Refused, Read::Table)
+}
+
+// === impl Keeper ===
+
+impl Keeper {
+    fn take(&mut self, read: Read) {
+        self.metrics.source_in_step(&self.name, (self.clock)());
+        match read {
+            Read::Table(table) => self.replace(table),
+            Read::Gone => {
+                self.failed("source_missing", "it is not there");
+                self.live.gone("it is not there".to_owned());
+                self.version = None;
+            }
+            Read::Refused(why) => self.failed("source_refused", &why),
+        }
+    }
+
+    fn replace(&mut self, table: Table) {
+        self.trouble = None;
+        if self.version.as_deref() == Some(table.version()) {
+            return;
+        }
+        let (table_name, keys, version) = (&self.name, table.len(), table.version().to_owned());
+        let what = if self.version.is_some() { "changed" } else { "loaded" };
+        tracing::info!(table = table_name, keys, version, "table {what}");
+        self.metrics.source_loaded(&self.name, keys, 0);
+        self.live.replace(table);
+        self.version = Some(version);
+    }
+
+    fn in_step(&mut self) {
+        self.metrics.source_in_step(&self.name, (self.clock)());
+    }
+
+    /// Told once, however often it is tried.
+    fn failed(&mut self, reason: &'static str, why: &str) {
+        self.metrics.source_failed(&self.name, reason);
+        self.live.failed(why.to_owned());
+        if self.trouble.as_deref() == Some(why) {
+            return;
+        }
+        let stays = match reason {
+            "source_missing" => "policies cannot read it",
+            _ if self.version.is_some() => "the last good one stays",
+            _ => "policies wait for it",
+        };
+        tracing::error!(table = self.name, reason, "{stays}: {why}");
+        self.trouble = Some(why.to_owned());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_objects_say() {
+        #[track_caller]
+        fn check(source: &str, body: Value, expected: Result<&[&str], &str>) {
+            let source: TableSource = serde_json::from_str(source).expect("a source");
+            let object = Object { body, ..Object::default() };
+            match (read(&source, Some(&object)), expected) {
+                (Read::Table(table), Ok(keys)) => {
+                    let same = Table::from_json(&keys.iter().map(|key| ((*key).to_owned(), json!("x"))).collect())
+                        .expect("keys");
+                    assert_eq!(table.version(), same.version());
+                }
+                (Read::Refused(found), Err(why)) => assert_eq!(found, why),
+                _ => panic!("{expected:?} was expected"),
+            }
+        }
+        let whole = r#"{"configMap": "rota"}"#;
+        check(whole, json!({"data": {"a": "x", "b": "x"}}), Ok(&["a", "b"]));
+        check(whole, json!({}), Ok(&[]));
+        let keyed = r#"{"configMap": "rota", "key": "rota.yaml"}"#;
+        check(keyed, json!({"data": {"rota.yaml": "a: x\nb: x\n", "README": "…"}}), Ok(&["a", "b"]));
+        check(keyed, json!({"data": {"rota.yaml": r#"{"a": "x"}"#}}), Ok(&["a"]));
+        check(keyed, json!({"data": {"rota.yml": "a: x"}}), Err("it has no key rota.yaml"));
+        check(keyed, json!({"data": {"rota.yaml": "{a"}}), Err("rota.yaml: key must be a string at line 1 column 2"));
+        let object = r#"{"policyTable": "rota"}"#;
+        check(object, json!({"spec": {"entries": {"a": "x"}}}), Ok(&["a"]));
+        check(object, json!({"spec": {}}), Ok(&[]));
+        check(
+            object,
+            json!({"spec": {"entries": ["a"]}}),
+            Err("spec.entries: invalid type: sequence, expected an object with one key for each entry"),
+        );
+        assert!(matches!(read(&serde_json::from_str(object).expect("a source"), None), Read::Gone));
+    }
+}
