@@ -137,7 +137,10 @@ async fn a_map_that_loses_all_its_nodes_or_administrators_is_an_alarm() {
     // Another tool writes the map anew, from what it knows.
     kubernetes.put_aws_auth(&format!("{admin}{DEVELOPERS}"), "");
     until(async || metric("losses_total", "nodes").await == Some(1.0)).await;
-    assert_eq!((metric("vital_entries", "nodes").await, metric("vital_entries", "administrators").await), (Some(0.0), Some(1.0)));
+    assert_eq!(
+        (metric("vital_entries", "nodes").await, metric("vital_entries", "administrators").await),
+        (Some(0.0), Some(1.0))
+    );
     let told = alarms();
     assert!(told.len() == 1 && told[0].contains("level=error") && told[0].contains("whom=nodes"), "{told:?}");
     assert!(told[0].contains("resource_version="), "it can be found in Kubernetes' audit log: {told:?}");

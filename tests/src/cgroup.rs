@@ -15,8 +15,7 @@ pub struct MemoryLimit {
 }
 
 /// Where the groups are, and the file with the limit in bytes.
-const KINDS: [(&str, &str); 2] =
-    [("/sys/fs/cgroup/memory", "memory.limit_in_bytes"), ("/sys/fs/cgroup", "memory.max")];
+const KINDS: [(&str, &str); 2] = [("/sys/fs/cgroup/memory", "memory.limit_in_bytes"), ("/sys/fs/cgroup", "memory.max")];
 
 // === impl MemoryLimit ===
 

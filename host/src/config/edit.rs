@@ -86,7 +86,9 @@ pub enum EditError {
         what: String,
     },
     /// No cut would leave the other entries alone.
-    #[error("{0} is written in a way that cannot be changed without touching other entries: change it by hand, as with `kubectl edit`")]
+    #[error(
+        "{0} is written in a way that cannot be changed without touching other entries: change it by hand, as with `kubectl edit`"
+    )]
     Unsafe(&'static str),
 }
 

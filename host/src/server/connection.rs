@@ -27,12 +27,12 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::graceful::GracefulConnection,
 };
+use rustls::AlertDescription;
 use tokio::{
     net::TcpStream,
     sync::{Semaphore, SemaphorePermit, watch},
     time::Instant,
 };
-use rustls::AlertDescription;
 use tokio_rustls::TlsAcceptor;
 use tower::Service as _;
 

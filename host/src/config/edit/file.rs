@@ -79,9 +79,8 @@ impl MapFile {
     pub fn parse(text: String) -> Result<Self, EditError> {
         let mut found = Vec::new();
         for (index, document) in manifest::documents(&text).iter().enumerate() {
-            let root = node::read_whole(document).map_err(|problem| {
-                EditError::Invalid(format!("line {}: {problem}", problem.at.unwrap_or_default()))
-            })?;
+            let root = node::read_whole(document)
+                .map_err(|problem| EditError::Invalid(format!("line {}: {problem}", problem.at.unwrap_or_default())))?;
             if let Some(form) = form_of(&root) {
                 found.push((index, form, root));
             }

@@ -5,7 +5,10 @@ use std::{sync::Arc, time::SystemTime};
 use sha2::{Digest as _, Sha256};
 
 use crate::{
-    config::{Finding, Severity, lockout::{LOST, Vital}},
+    config::{
+        Finding, Severity,
+        lockout::{LOST, Vital},
+    },
     mapping::{Live, Mappings, live::ChangeKind},
     observe::Metrics,
 };

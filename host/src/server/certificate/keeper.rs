@@ -165,7 +165,10 @@ impl Keeper {
         }
         if let (true, Some(authority)) = (stages, Authority::load(&self.folder)?) {
             let end = authority.stage(&self.folder, now)?.map(|end| humantime::format_rfc3339_seconds(end).to_string());
-            tracing::warn!(end, "certificate: the authority has a successor, {NEXT}: restart each API server before the end");
+            tracing::warn!(
+                end,
+                "certificate: the authority has a successor, {NEXT}: restart each API server before the end"
+            );
             return Ok(());
         }
         let Some(validity) = due else { return Ok(()) };
@@ -211,7 +214,9 @@ impl Keeper {
                 reason = distrust.reason(), path = %path.display(),
                 "webhook kubeconfig: API servers that are started with it do not trust this server: {distrust}"
             ),
-            (Some(_), None) => tracing::info!(path = %path.display(), "webhook kubeconfig: API servers trust this server"),
+            (Some(_), None) => {
+                tracing::info!(path = %path.display(), "webhook kubeconfig: API servers trust this server")
+            }
             _ => {}
         }
         self.served.set_distrust(found);
@@ -256,11 +261,7 @@ pub fn rotate(config: &Config, now: SystemTime) -> Result<Rotated, Error> {
 
 /// What a client has to trust for `pair`: the authorities in the state directory, and each certificate that none of
 /// them vouches for.
-pub(in crate::server) fn bundle(
-    folder: &Path,
-    pair: &Pair,
-    before: Option<&str>,
-) -> Result<String, CertificateError> {
+pub(in crate::server) fn bundle(folder: &Path, pair: &Pair, before: Option<&str>) -> Result<String, CertificateError> {
     let authorities = Authority::certificates(folder)?.unwrap_or_default();
     let mut bundle = authorities.clone();
     let mut add = |pem: &str| {

@@ -56,11 +56,7 @@ struct Webhook {
 }
 
 /// Whether an API server trusts `chain` at `now`, by the kubeconfig at `path`; `None` if that cannot be told here.
-pub(super) fn judge(
-    path: &Path,
-    chain: &[CertificateDer<'static>],
-    now: SystemTime,
-) -> Option<Result<(), Distrust>> {
+pub(super) fn judge(path: &Path, chain: &[CertificateDer<'static>], now: SystemTime) -> Option<Result<(), Distrust>> {
     let text = match fs::read_to_string(path) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::InvalidData => {
@@ -96,7 +92,8 @@ fn read(text: &str, folder: &Path) -> Result<Webhook, Distrust> {
         entries.find(|entry| entry["name"] == *name && name.is_string())
     };
     let context = named("contexts", &root["current-context"]).ok_or_else(|| wrong("no current context"))?;
-    let cluster = named("clusters", &context["context"]["cluster"]).ok_or_else(|| wrong("its context has no cluster"))?;
+    let cluster =
+        named("clusters", &context["context"]["cluster"]).ok_or_else(|| wrong("its context has no cluster"))?;
     let cluster = &cluster["cluster"];
     let url = cluster["server"].as_str().ok_or_else(|| wrong("its cluster has no server"))?;
     let host = host(url).ok_or_else(|| wrong("its server is no https URL"))?;

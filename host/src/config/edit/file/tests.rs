@@ -103,7 +103,9 @@ fn manifests() {
             metadata: {name: aws-auth}
         "#]],
     );
-    check_added("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: aws-auth}", &expect![[r#"
+    check_added(
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: aws-auth}",
+        &expect![[r#"
         apiVersion: v1
         kind: ConfigMap
         metadata: {name: aws-auth}
@@ -113,7 +115,8 @@ fn manifests() {
               username: admin
               groups:
               - system:masters
-    "#]]);
+    "#]],
+    );
     // Several documents, of which one is meant.
     check(
         "kind: Role\napiVersion: rbac.authorization.k8s.io/v1\n---\napiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: alibabacloud-auth\ndata:\n  mapRoles: |-\n    - {rolearn: 'arn:aws:iam::123456789012:role/A', username: a}\n---\nkind: Service\napiVersion: v1\n",
@@ -185,7 +188,9 @@ fn configurations() {
               port: 1
         "#]],
     );
-    check_added("clusterID: c\nserver:\n  mapRoles: []\n  port: 1\n", &expect![[r#"
+    check_added(
+        "clusterID: c\nserver:\n  mapRoles: []\n  port: 1\n",
+        &expect![[r#"
         clusterID: c
         server:
           mapRoles:
@@ -194,8 +199,11 @@ fn configurations() {
             groups:
             - system:masters
           port: 1
-    "#]]);
-    check_added("clusterID: c\nserver:\n  mapRoles:\n  port: 1\n", &expect![[r#"
+    "#]],
+    );
+    check_added(
+        "clusterID: c\nserver:\n  mapRoles:\n  port: 1\n",
+        &expect![[r#"
         clusterID: c
         server:
           mapRoles:
@@ -204,8 +212,11 @@ fn configurations() {
             groups:
             - system:masters
           port: 1
-    "#]]);
-    check_added("clusterID: c\nserver: # ours\n  port: 1\n", &expect![[r#"
+    "#]],
+    );
+    check_added(
+        "clusterID: c\nserver: # ours\n  port: 1\n",
+        &expect![[r#"
         clusterID: c
         server: # ours
           mapRoles:
@@ -214,8 +225,11 @@ fn configurations() {
             groups:
             - system:masters
           port: 1
-    "#]]);
-    check_added("clusterID: c\nserver:\n", &expect![[r#"
+    "#]],
+    );
+    check_added(
+        "clusterID: c\nserver:\n",
+        &expect![[r#"
         clusterID: c
         server:
           mapRoles:
@@ -223,8 +237,11 @@ fn configurations() {
             username: admin
             groups:
             - system:masters
-    "#]]);
-    check_added("clusterID: c", &expect![[r#"
+    "#]],
+    );
+    check_added(
+        "clusterID: c",
+        &expect![[r#"
         clusterID: c
         server:
           mapRoles:
@@ -232,8 +249,11 @@ fn configurations() {
             username: admin
             groups:
             - system:masters
-    "#]]);
-    check_added("clusterID: c\r\nserver:\r\n  port: 1\r\n", &expect![[r#"
+    "#]],
+    );
+    check_added(
+        "clusterID: c\r\nserver:\r\n  port: 1\r\n",
+        &expect![[r#"
         clusterID: c
         server:
           mapRoles:
@@ -242,22 +262,57 @@ fn configurations() {
             groups:
             - system:masters
           port: 1
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn what_is_not_changed() {
-    check("", &expect!["the file is not an aws-auth ConfigMap or a configuration of Herald's with `clusterID` or `server`"]);
+    check(
+        "",
+        &expect!["the file is not an aws-auth ConfigMap or a configuration of Herald's with `clusterID` or `server`"],
+    );
     check("a: {", &expect!["line 1:4: unclosed bracket '{'"]);
-    check("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: other}\ndata: {}\n", &expect!["the file is not an aws-auth ConfigMap or a configuration of Herald's with `clusterID` or `server`"]);
-    check("clusterID: a\n---\nclusterID: b\n", &expect!["the file has 2 documents that could be meant: it takes one that is an aws-auth ConfigMap or a configuration of Herald's with `clusterID` or `server`"]);
-    check("clusterID: c\nserver: {port: 1}\n", &expect!["mapRoles is written in a way that cannot be changed without touching other entries: change it by hand, as with `kubectl edit`"]);
+    check(
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: other}\ndata: {}\n",
+        &expect!["the file is not an aws-auth ConfigMap or a configuration of Herald's with `clusterID` or `server`"],
+    );
+    check(
+        "clusterID: a\n---\nclusterID: b\n",
+        &expect![
+            "the file has 2 documents that could be meant: it takes one that is an aws-auth ConfigMap or a configuration of Herald's with `clusterID` or `server`"
+        ],
+    );
+    check(
+        "clusterID: c\nserver: {port: 1}\n",
+        &expect![
+            "mapRoles is written in a way that cannot be changed without touching other entries: change it by hand, as with `kubectl edit`"
+        ],
+    );
     let quoted = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: aws-auth}\ndata:\n  mapRoles: \"- {rolearn: 'arn:aws:iam::123456789012:role/A', username: a}\"\n";
-    check(quoted, &expect!["mapRoles is written in a way that cannot be changed without touching other entries: change it by hand, as with `kubectl edit`"]);
-    check(&quoted.replace("role/A'", "role/Admin'"), &expect!["is mapped already, to a []: give --replace to have it changed"]);
-    check("clusterID: c\nserver:\n  mapRoles:\n # left\n  - {rolearn: 'arn:aws:iam::123456789012:role/A', username: a}\n", &expect!["mapRoles is written in a way that cannot be changed without touching other entries: change it by hand, as with `kubectl edit`"]);
+    check(
+        quoted,
+        &expect![
+            "mapRoles is written in a way that cannot be changed without touching other entries: change it by hand, as with `kubectl edit`"
+        ],
+    );
+    check(
+        &quoted.replace("role/A'", "role/Admin'"),
+        &expect!["is mapped already, to a []: give --replace to have it changed"],
+    );
+    check(
+        "clusterID: c\nserver:\n  mapRoles:\n # left\n  - {rolearn: 'arn:aws:iam::123456789012:role/A', username: a}\n",
+        &expect![
+            "mapRoles is written in a way that cannot be changed without touching other entries: change it by hand, as with `kubectl edit`"
+        ],
+    );
     let alias = "clusterID: c\nserver:\n  mapUsers: &u\n  - {userarn: 'arn:aws:iam::123456789012:user/a', username: a}\n  mapRoles: *u\n";
-    check(alias, &expect!["mapRoles is written in a way that cannot be changed without touching other entries: change it by hand, as with `kubectl edit`"]);
+    check(
+        alias,
+        &expect![
+            "mapRoles is written in a way that cannot be changed without touching other entries: change it by hand, as with `kubectl edit`"
+        ],
+    );
 }
 
 proptest! {

@@ -8,7 +8,10 @@ use rustls_pki_types::{CertificateDer, pem::PemObject as _};
 use super::*;
 use crate::{
     kubernetes::Kubeconfig,
-    server::{certificate::{AUTHORITY_KEY, Validity, authority::NEXT_KEY}, load_certificate},
+    server::{
+        certificate::{AUTHORITY_KEY, Validity, authority::NEXT_KEY},
+        load_certificate,
+    },
 };
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
