@@ -191,7 +191,7 @@ fn run(globals: &Globals, command: &Command) -> anyhow::Result<ExitCode> {
         Command::List(Late(command)) => return command.run(out),
         Command::Policy(Late(command)) => return command.run(globals, out),
         Command::Remove(Late(command)) => return command.run(globals.name, io::stdin(), out),
-        Command::Server(Late(command)) => command.run(globals)?,
+        Command::Server(Late(command)) => command.run(globals, out)?,
         Command::Token(command) => command.run(&globals.load()?, globals.name, out)?,
         Command::Verify(command) => command.run(globals.load()?, globals, io::stdin(), now(), out)?,
         Command::Version(command) => command.run(globals.name, out)?,

@@ -395,6 +395,16 @@ fn a_role_for_people_lets_its_account_alone_assume_it() {
 }
 
 #[test]
+fn the_list_of_allowed_plugins_names_the_command_of_the_kubeconfig() {
+    let (kuberc, config) =
+        (documents("kubeconfig/kuberc.yaml").remove(0), documents("kubeconfig/kubectl.yaml").remove(0));
+    assert_eq!(kuberc["apiVersion"], "kubectl.config.k8s.io/v1beta1");
+    assert_eq!((&kuberc["kind"], &kuberc["credentialPluginPolicy"]), (&"Preference".into(), &"Allowlist".into()));
+    let command = &config["users"][0]["user"]["exec"]["command"];
+    assert_eq!(kuberc["credentialPluginAllowlist"], serde_json::json!([{ "command": command }]));
+}
+
+#[test]
 fn kubeconfigs_of_older_guides_run_the_plugin_under_its_old_name() {
     let config = documents("kubeconfig/old.yaml").remove(0);
     let (name, user) = ("authenticator.abcdefghij.k8s.local", &config["users"][0]);

@@ -268,10 +268,13 @@ async fn the_server_of_an_old_manifest() {
     command.args(["server", "--port", "0", "--feature-gates", "SSORoleMatch=true"]).env_clear().kill_on_drop(true);
     command.arg(format!("--config={}", path("config.yaml"))).arg(format!("--state-dir={}", path("state")));
     command.arg(format!("--generate-kubeconfig={}", path("out/kubeconfig.yaml")));
-    let mut server = command.stderr(std::process::Stdio::null()).spawn().expect("it starts");
+    let stdout = fs::File::create(links.path("stdout")).expect("a file");
+    let mut server = command.stdout(stdout).stderr(std::process::Stdio::null()).spawn().expect("it starts");
     until(async || links.path("out/kubeconfig.yaml").exists()).await;
     assert!(["state/cert.pem", "state/key.pem"].iter().all(|name| links.path(name).exists()));
     assert!(server.try_wait().expect("a state").is_none(), "it serves");
+    let said = fs::read_to_string(links.path("stdout")).expect("a file");
+    assert!(said.starts_with("Authenticator Version: \""), "{said}");
 }
 
 #[tokio::test]

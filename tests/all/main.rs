@@ -26,6 +26,7 @@ mod nodes;
 mod policies;
 mod policy_authors;
 mod refusals;
+mod release;
 mod reload;
 mod secrecy;
 mod server_room;

@@ -118,8 +118,12 @@ async fn make_pair(folder: &Path, sts: &Running) {
 
 /// What the kubeconfig tells API servers to trust.
 fn trusted(server: &Server) -> String {
-    let text = std::fs::read_to_string(server.folder().join("kubeconfig.yaml")).expect("a kubeconfig");
-    let config: serde_json::Value = serde_saphyr::from_str(&text).expect("YAML");
+    bundle(&std::fs::read_to_string(server.folder().join("kubeconfig.yaml")).expect("a kubeconfig"))
+}
+
+/// What a kubeconfig trusts.
+fn bundle(text: &str) -> String {
+    let config: serde_json::Value = serde_saphyr::from_str(text).expect("YAML");
     let data = config["clusters"][0]["cluster"]["certificate-authority-data"].as_str().expect("a text");
     let pem = base64::Engine::decode(&base64::engine::general_purpose::STANDARD, data).expect("base64");
     String::from_utf8(pem).expect("PEM")
@@ -209,6 +213,17 @@ async fn another_name_gets_another_certificate_under_the_same_authority() {
     assert!(server.url.contains("//ip6-localhost:"), "{}", server.url);
     assert_eq!(trusted(&server), trusted(&first), "what API servers trust is as it was");
     assert!(server.stderr.text().contains("certificate: it is for other names"), "{}", server.stderr.text());
+}
+
+/// As an init container does at every start of its pod, and a person who follows the guide again.
+#[tokio::test]
+async fn init_beside_a_server_trusts_what_the_server_trusts() {
+    let (sts, server) = start("").await;
+    let before = trusted(&server);
+    make_pair(server.folder(), &sts).await;
+    let text = std::fs::read_to_string(server.folder().join("init.kubeconfig")).expect("a kubeconfig");
+    assert_eq!(bundle(&text), before, "the certificate alone would be good until it is renewed");
+    assert_eq!(before, std::fs::read_to_string(server.folder().join("state/ca.pem")).expect("an authority"));
 }
 
 #[tokio::test]

@@ -144,3 +144,19 @@ async fn files_of_the_set_up_are_printed() {
     let nowhere = herald("herald", folder.path(), &["init", "-i", "c", "--emit", "kubeconfig"]).await;
     assert!(nowhere.complaint().expect("a line").contains("Give --server"), "{}", nowhere.stderr);
 }
+
+/// A pair that is there stays, and is for the names that it was made for.
+#[tokio::test]
+async fn init_under_another_name_says_that_the_pair_is_not_for_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let (state, kubeconfig) = (path("state"), path("kubeconfig.yaml"));
+    let init = async |hostname: &str| {
+        let arguments = ["init", "-i", CLUSTER, "--state-dir", &state, "--generate-kubeconfig", &kubeconfig];
+        let arguments = [&arguments[..], &["--hostname", hostname]].concat();
+        tests::herald::run(&arguments, [("PATH", "")]).await.and_then(Finished::success).expect("made")
+    };
+    assert_eq!(init("localhost").await.stderr, "");
+    let told = init("herald.example.com").await.stderr;
+    assert!(told.contains("reason=webhook_name") && told.contains("as herald.example.com"), "{told}");
+}

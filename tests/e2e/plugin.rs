@@ -78,3 +78,20 @@ async fn whoever_is_refused_asks_a_few_times() {
     }
     assert_eq!(asked(&world, "GetCallerIdentity"), 1, "one token, vouched for once");
 }
+
+/// `kuberc` of kubectl 1.35 and later: the list of programs that a kubeconfig may run.
+#[tokio::test]
+async fn kubectls_list_of_allowed_plugins_may_name_it() {
+    let Some(world) = World::start("  mapAccounts: ['123456789012']").await else { return };
+    let bob = world.person(&BOB.key()).await;
+    let allowed = tests::herald::repository().join("examples/kubeconfig/kuberc.yaml");
+    let kuberc = |file: &std::path::Path| bob.clone().env("KUBERC", file.to_str().expect("UTF-8"));
+    assert_eq!(kuberc(&allowed).name().await.as_deref(), Some(BOB.arn));
+    let text = std::fs::read_to_string(&allowed).expect("an example");
+    let others = bob.home().join("kuberc");
+    std::fs::write(&others, text.replace("command: herald", "command: other")).expect("a file");
+    let before = runs(&bob);
+    let refused = kuberc(&others).run(&["auth", "whoami"]).await;
+    assert!(refused.code == Some(1) && refused.stderr.contains("allowlist"), "{refused:?}");
+    assert_eq!(runs(&bob), before, "it is not run");
+}

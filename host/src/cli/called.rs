@@ -107,6 +107,14 @@ impl Name {
         }
     }
 
+    /// What the server of this name prints first; with Herald's own name, nothing.
+    #[must_use]
+    pub fn start_line(self) -> Option<String> {
+        let told = matches!(self, Self::AwsIamAuthenticator | Self::HeptioAuthenticatorAws);
+        // The second is the commit, which a build does not know.
+        told.then(|| format!("Authenticator Version: \"{}\", \"\"", env!("CARGO_PKG_VERSION")))
+    }
+
     /// `code`, or 1 where scripts know no other code for failure.
     #[must_use]
     pub fn failure(self, code: u8) -> ExitCode {
@@ -127,7 +135,7 @@ impl Name {
             .after_help("")
             .args_override_self(true)
             .mut_args(|arg| if arg.get_env().is_some_and(is_empty) { arg.env(Resettable::Reset) } else { arg })
-            .mut_arg("log_format", |arg| arg.value_parser(or_default::<log::Format>))
+            .mut_arg("log_format", |arg| arg.value_parser(format_or_text))
             .mut_subcommand("verify", |verify| verify.mut_arg("output", |arg| arg.value_parser(json_or_text)))
     }
 
@@ -180,8 +188,12 @@ pub fn config_map() -> &'static str {
     }
 }
 
-fn or_default<T: FromStr + Default>(text: &str) -> Result<T, Infallible> {
-    Ok(text.parse().unwrap_or_default())
+fn format_or_text(text: &str) -> Result<log::Format, Infallible> {
+    let format = text.parse();
+    if format.is_err() {
+        eprintln!("unknown log format {text:?}: it is text");
+    }
+    Ok(format.unwrap_or_default())
 }
 
 fn json_or_text(text: &str) -> Result<verify::Output, Infallible> {

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     config::Config,
-    server::{self, Hostname},
+    server::{self, Hostname, certificate::keeper, certificate::trust},
 };
 
 mod emit;
@@ -112,7 +112,13 @@ impl Command {
             return rotate(&config, now, out);
         }
         let pair = server::load_certificate(&config, now)?;
-        server::write_kubeconfig(&config, pair.certificate_pem(), &config.generate_kubeconfig)?;
+        // A server that has been here may have an authority, and API servers trust that.
+        let bundle = keeper::bundle(&config.state_dir, &pair, None).map_err(server::Error::from)?;
+        server::write_kubeconfig(&config, &bundle, &config.generate_kubeconfig)?;
+        if let Some(distrust) = trust::of_config(&config, now) {
+            let path = config.generate_kubeconfig.display();
+            tracing::warn!(reason = distrust.reason(), %path, "API servers will not trust this server: {distrust}");
+        }
         if let Some(owner) = self.owner {
             owner.take(&config)?;
         }
@@ -141,7 +147,7 @@ impl Command {
 
 fn rotate(config: &server::Config, now: SystemTime, out: &mut impl Write) -> anyhow::Result<()> {
     let kubeconfig = plain(&config.generate_kubeconfig);
-    match server::certificate::keeper::rotate(config, now)? {
+    match keeper::rotate(config, now)? {
         server::Rotated::Renewed => {
             writeln!(out, "wrote {}", plain(&config.state_dir.join(server::certificate::CERTIFICATE)))?;
             writeln!(out, "A server that runs takes it up within seconds; API servers need no restart.")?;

@@ -2,6 +2,7 @@
 
 use std::{
     convert::Infallible,
+    io::Write,
     net::IpAddr,
     path::PathBuf,
     sync::Arc,
@@ -46,7 +47,8 @@ pub struct Command {
     /// Most DescribeInstances calls a second.
     #[arg(long = "ec2-describeInstances-qps", value_name = "CALLS")]
     pub ec2_describe_instances_qps: Option<u32>,
-    /// Where to write the webhook kubeconfig [default: /etc/kubernetes/herald/kubeconfig.yaml].
+    /// Where to write the webhook kubeconfig [default: /etc/kubernetes/herald/kubeconfig.yaml, or in the folder of
+    /// the old name that Herald is called by].
     #[arg(long)]
     pub generate_kubeconfig: Option<PathBuf>,
     /// Kubeconfig for the cluster whose objects are read [default: the pod's own account].
@@ -73,7 +75,7 @@ pub struct Command {
     /// TCP port to listen on [default: 21362].
     #[arg(long)]
     pub port: Option<u16>,
-    /// Folder of `cert.pem` and `key.pem` [default: /var/herald].
+    /// Folder of `cert.pem` and `key.pem` [default: /var/herald, or /var/ and the old name that Herald is called by].
     #[arg(long)]
     pub state_dir: Option<PathBuf>,
 }
@@ -89,7 +91,11 @@ impl Command {
     ///
     /// At the start only: a configuration that does not load, a certificate that is not usable, a port that
     /// is taken. Nothing later ends the server.
-    pub fn run(&self, globals: &Globals) -> anyhow::Result<()> {
+    pub fn run(&self, globals: &Globals, out: &mut impl Write) -> anyhow::Result<()> {
+        if let Some(line) = globals.name.start_line() {
+            // Nobody has to read it.
+            let _ = writeln!(out, "{line}");
+        }
         let overrides = self.overrides(globals);
         let mut config = globals.load()?;
         overrides(&mut config)?;

@@ -83,6 +83,8 @@ pub(super) struct Places {
     pub(super) providers: Position,
     pub(super) alibaba: Position,
     region: Position,
+    /// Keys about DynamicFile that say something.
+    dynamic_file: Vec<(&'static str, Position)>,
 }
 
 const TOP: [&str; 2] = ["clusterID", "server"];
@@ -97,10 +99,18 @@ const IDLE_TOP: [(&str, &str); 5] = [
     ("output", "use the command line"),
     ("token", "a token does not belong into a file"),
 ];
+/// What counts only with DynamicFile among the sources.
+const DYNAMIC_FILE: [&str; 2] = ["dynamicFilePath", "dynamicFileUserIDStrict"];
 const IDLE_SERVER: [(&str, &str); 1] = [("bind", "use `address`")];
 
 /// Reads a whole file, as far as it can be read.
 pub(super) fn parse(file: &Path, source: &str) -> Checked {
+    if file.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("toml")) {
+        let mut findings = Findings::default();
+        let at = Position { line: 1, column: 1 };
+        findings.refuse(Problem::new(at, "TOML is not read").fix("write it as YAML or JSON").id(CheckId::Yaml));
+        return Checked::new(Config::default(), findings, Census::default());
+    }
     let mut entries = Entries::new(source, STYLE);
     let root = node::read(source, &mut |section, index, node| entries.add(section, Place::Item(index), &node));
     if root.is_err() {
@@ -233,6 +243,12 @@ impl Reader<'_> {
         }
         if !switched {
             self.warn_unasked(&lists, &sources);
+        }
+        if !switched && all_known && !sources.contains(&super::Source::DynamicFile) {
+            for (key, at) in &places.dynamic_file {
+                let key = Key { at: *at, text: (*key).into() };
+                self.no_effect(&key, &format!("{SERVER}.{}", key.text), "DynamicFile is not in `backendMode`");
+            }
         }
         if policies_read {
             self.policies_at.clone_from(&places.policies);
@@ -416,6 +432,11 @@ impl Places {
             _ => Vec::new(),
         };
         let at = |key| value(entries, key).map_or(own.at, |node| node.at);
+        let says = |key: &&str| {
+            let value = value(entries, key).map(|node| &node.value);
+            !matches!(value, None | Some(Value::Null | Value::Bool(false)))
+                && !matches!(value, Some(Value::Text(text)) if text.is_empty())
+        };
         let settings = |policy: &Node| match &policy.value {
             Value::Map(entries) => value(entries, "settings").map(SettingsAt::of).unwrap_or_default(),
             _ => SettingsAt::default(),
@@ -434,6 +455,7 @@ impl Places {
             region: at("region"),
             policies: items("policies"),
             reserved_prefixes: items("reservedPrefixConfig"),
+            dynamic_file: DYNAMIC_FILE.into_iter().filter(says).map(|key| (key, at(key))).collect(),
         }
     }
 }

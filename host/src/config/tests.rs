@@ -890,6 +890,24 @@ fn sources_outside_the_file_and_where_they_are() {
     assert_eq!(config.backend_mode_file.as_deref(), Some(Path::new("/etc/herald/mode.json")));
     let config = parse("server: {kubeconfig: '', master: '', dynamicFilePath: ''}").expect("it loads").config;
     assert_eq!((config.kubernetes, config.dynamic_file), (watch::Access::default(), None));
+    let idle = parse("server:\n  dynamicfilepath: map.json\n  dynamicfileUserIDStrict: true\n").expect("it loads");
+    let told: Vec<String> = idle.warnings.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        told,
+        [
+            "line 2: has no effect: DynamicFile is not in `backendMode` (server.dynamicFilePath)",
+            "line 3: has no effect: DynamicFile is not in `backendMode` (server.dynamicFileUserIDStrict)",
+        ]
+    );
+    let idle = parse("server: {dynamicfilepath: '', dynamicfileUserIDStrict: false}").expect("it loads");
+    assert_eq!(idle.warnings, []);
+}
+
+#[test]
+fn toml_is_told_as_that() {
+    let toml = "clusterID = \"c\"\n[server]\nport = 1\n";
+    let error = Config::parse(Path::new("config.toml"), toml).expect_err("another language").to_string();
+    assert_eq!(error, "config.toml:1:1: TOML is not read: write it as YAML or JSON");
 }
 
 #[test]

@@ -306,7 +306,7 @@ fn what_is_there_is_told_and_changed_only_if_it_is_to_be() {
         &other("A", &["g"]),
         true,
         &expect![
-            "refused: mapRoles is written in a way that cannot be changed without touching other entries: use `kubectl edit`"
+            "refused: mapRoles is written in a way that cannot be changed without touching other entries: change it by hand, as with `kubectl edit`"
         ],
     );
 }
@@ -402,7 +402,7 @@ fn what_cannot_be_cut_is_left_alone() {
         anchored,
         ADMIN,
         &expect![
-            "refused: mapRoles is written in a way that cannot be changed without touching other entries: use `kubectl edit`"
+            "refused: mapRoles is written in a way that cannot be changed without touching other entries: change it by hand, as with `kubectl edit`"
         ],
     );
     check_add(
@@ -410,7 +410,7 @@ fn what_cannot_be_cut_is_left_alone() {
         &role(ADMIN, "x", &[]),
         false,
         &expect![
-            "refused: mapRoles is written in a way that cannot be changed without touching other entries: use `kubectl edit`"
+            "refused: mapRoles is written in a way that cannot be changed without touching other entries: change it by hand, as with `kubectl edit`"
         ],
     );
     check_add(
@@ -418,7 +418,7 @@ fn what_cannot_be_cut_is_left_alone() {
         &role(ADMIN, "x", &[]),
         false,
         &expect![
-            "refused: mapRoles is written in a way that cannot be changed without touching other entries: use `kubectl edit`"
+            "refused: mapRoles is written in a way that cannot be changed without touching other entries: change it by hand, as with `kubectl edit`"
         ],
     );
     let alias = anchored.replace("*groups\n", "[]\n- *first\n");

@@ -98,7 +98,10 @@ fn text_is_stable() {
         # TYPE herald_sts_request_duration_seconds histogram
         # UNIT herald_sts_request_duration_seconds seconds
         herald_sts_request_duration_seconds_sum{region="eu-west-1"} 0.0007
-        herald_sts_request_duration_seconds_count{region="eu-west-1"} 1"##]]
+        herald_sts_request_duration_seconds_count{region="eu-west-1"} 1
+        # HELP herald_webhook_kubeconfig_distrusted 1 if the webhook kubeconfig on this machine does not trust the certificate in force.
+        # TYPE herald_webhook_kubeconfig_distrusted gauge
+        herald_webhook_kubeconfig_distrusted 0"##]]
     .assert_eq(&own.join("\n"));
     assert!(text.contains(r#"herald_decision_duration_seconds_bucket{le="0.001",outcome="allowed"} 1"#), "{text}");
     assert!(text.ends_with("# EOF\n"));

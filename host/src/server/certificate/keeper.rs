@@ -261,9 +261,13 @@ pub fn rotate(config: &Config, now: SystemTime) -> Result<Rotated, Error> {
     Ok(rotated)
 }
 
-/// What a client has to trust for `pair`: the authorities in the state directory, and each certificate that none of
-/// them vouches for.
-pub(in crate::server) fn bundle(folder: &Path, pair: &Pair, before: Option<&str>) -> Result<String, CertificateError> {
+/// What a client has to trust for `pair`, in PEM: the authorities in the state directory, and the certificate and the one
+/// `before` it if none of them vouches for it.
+///
+/// # Errors
+///
+/// When an authority cannot be read.
+pub fn bundle(folder: &Path, pair: &Pair, before: Option<&str>) -> Result<String, CertificateError> {
     let authorities = Authority::certificates(folder)?.unwrap_or_default();
     let mut bundle = authorities.clone();
     let mut add = |pem: &str| {

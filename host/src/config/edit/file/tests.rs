@@ -251,19 +251,11 @@ fn configurations() {
             - system:masters
     "#]],
     );
-    check_added(
-        "clusterID: c\r\nserver:\r\n  port: 1\r\n",
-        &expect![[r#"
-        clusterID: c
-        server:
-          mapRoles:
-          - rolearn: arn:aws:iam::123456789012:role/Admin
-            username: admin
-            groups:
-            - system:masters
-          port: 1
-    "#]],
+    let crlf = added("clusterID: c\r\nserver:\r\n  port: 1\r\n").expect("added");
+    let entry = format!(
+        "  mapRoles:\r\n  - rolearn: {ADMIN}\r\n    username: admin\r\n    groups:\r\n    - system:masters\r\n"
     );
+    assert_eq!(crlf, format!("clusterID: c\r\nserver:\r\n{entry}  port: 1\r\n"));
 }
 
 #[test]
