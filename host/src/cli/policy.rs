@@ -13,6 +13,7 @@ mod encode;
 pub mod fuzz;
 pub mod inspect;
 mod junit;
+mod language;
 pub mod new;
 pub mod run;
 pub mod subject;
