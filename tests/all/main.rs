@@ -14,6 +14,7 @@ mod credential_sources;
 mod documents;
 mod explain;
 mod hostile_policies;
+mod languages;
 mod lifecycle;
 mod login;
 mod mapping_status;

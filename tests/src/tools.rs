@@ -34,6 +34,39 @@ pub fn kubernetes() -> Option<PathBuf> {
     installed("kubernetes", &INSTALLED).then(|| repository().join("target/e2e"))
 }
 
+/// The JavaScript SDK with what it builds components with: its folder.
+///
+/// # Panics
+///
+/// When it cannot be had where it must be.
+#[must_use]
+pub fn javascript() -> Option<PathBuf> {
+    static INSTALLED: Installed = OnceLock::new();
+    installed("javascript", &INSTALLED).then(|| repository().join("target/tools/javascript"))
+}
+
+/// A virtual environment with the Python SDK and what it builds components with: its folder.
+///
+/// # Panics
+///
+/// When it cannot be had where it must be.
+#[must_use]
+pub fn python() -> Option<PathBuf> {
+    static INSTALLED: Installed = OnceLock::new();
+    installed("python", &INSTALLED).then(|| repository().join("target/tools/python"))
+}
+
+/// Whether there is a Go that builds policies.
+///
+/// # Panics
+///
+/// When there is none where there must be one.
+#[must_use]
+pub fn go() -> bool {
+    static THERE: Installed = OnceLock::new();
+    installed("go", &THERE)
+}
+
 fn installed(name: &str, once: &Installed) -> bool {
     let Err(why) = once.get_or_init(|| run(name)) else { return true };
     assert!(std::env::var_os("HERALD_REQUIRE_TOOLS").is_none(), "tests/tools/{name} failed: {why}");

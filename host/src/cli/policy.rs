@@ -8,6 +8,7 @@ use super::Globals;
 
 pub mod bench;
 pub mod build;
+mod cache;
 pub mod compile;
 mod encode;
 pub mod fuzz;
@@ -15,6 +16,7 @@ pub mod inspect;
 mod junit;
 mod language;
 pub mod new;
+mod progress;
 pub mod run;
 pub mod subject;
 pub mod test;
