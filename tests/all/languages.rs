@@ -10,8 +10,11 @@ use std::{
 
 use tests::{
     herald::{binary, forget_package, repository},
+    sts::ALICE,
     tools,
 };
+
+use crate::support::{config, fresh, setup, sts};
 
 /// A language, by the folder of its conformance policy and of its SDK.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -159,10 +162,10 @@ async fn conforms(language: Language) {
     let asked = shell.run(&ask("crash")).await;
     let asked = String::from_utf8_lossy(&asked.stdout).into_owned();
     assert!(asked.contains("policy_trap") && asked.contains("crash, as asked"), "the log says why: {asked}");
-    let again = |text: &str| text.lines().find(|line| line.starts_with("fuel ")).map(str::to_owned);
+    let fuel = |text: &str| text.split_once(", fuel ").map(|(_, rest)| rest.to_owned());
     let (first, second) = (run(ask("tell")).await, run(ask("tell")).await);
-    assert_eq!(again(&first), again(&second), "the same question costs the same fuel");
-    assert!(again(&first).is_some(), "{first}");
+    assert_eq!(fuel(&first), fuel(&second), "the same question costs the same fuel and memory");
+    assert!(fuel(&first).is_some(), "{first}");
 }
 
 #[tokio::test]
@@ -183,6 +186,49 @@ async fn a_policy_in_python_does_what_the_contract_says() {
 #[tokio::test]
 async fn a_policy_in_rust_does_what_the_contract_says() {
     conforms(Language::Rust).await;
+}
+
+/// What the kernel says of the most memory that a process ever had resident, in bytes; `None` where it does not tell.
+fn most_memory(pid: u32) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok().map(|kibibytes| kibibytes << 10)
+}
+
+#[tokio::test]
+async fn a_large_component_is_compiled_before_the_server_starts_and_not_in_it() {
+    if Language::Go.sdk().is_none() {
+        return;
+    }
+    let shell = Shell::new();
+    let (project, component) = (project(Language::Go, &shell), shell.folder.path().join("policy.wasm"));
+    let build = format!("herald policy build '{}' --output '{}'", project.display(), component.display());
+    Shell::succeeded(&shell.run(&build).await);
+    let policy = format!(
+        "
+  backendMode: [Policy/go]
+  policies:
+  - {{name: go, kind: map, component: {}, settings: {{account: '123456789012', prefix: 'go:'}}}}
+",
+        component.display()
+    );
+    let sts = sts().await;
+    let herald = setup(&sts, &config(&policy));
+    let refused = herald.run().await.expect("an end");
+    assert_ne!(refused.code, Some(0));
+    assert!(refused.stderr.contains("too large to compile while serving"), "{}", refused.stderr);
+
+    let folder = herald.folder().display();
+    let compile = format!("herald policy compile --config '{folder}/config.yaml' --state-dir '{folder}/state'");
+    let compiled = Shell::succeeded(&shell.run(&compile).await);
+    assert!(compiled.contains("settings taken in"), "a snapshot: {compiled}");
+
+    let server = herald.start().await.expect("a server");
+    let answer = server.review(&fresh(&ALICE)).await.expect("an answer");
+    assert_eq!(answer.reason().as_deref(), Some("not_mapped"), "it abstains: {}", answer.text);
+    // Compiling it takes more than this alone, in the compiler's own small form; a server that loads it does not.
+    let most = most_memory(server.pid).expect("Linux tells");
+    assert!(most < 128 << 20, "{} MiB", most >> 20);
 }
 
 /// A fenced block of a document: the words behind its fence, and its text.

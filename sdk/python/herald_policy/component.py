@@ -4,7 +4,6 @@ Runs inside a component only; the build writes the module that calls this.
 """
 
 import json
-import traceback
 
 from componentize_py_types import Err
 from wit_world.imports import types
@@ -39,11 +38,18 @@ def mapper_of(policy_class: type[Policy]) -> type:
                 raise Err(types.Fault_Unavailable(why) if fault.unavailable else types.Fault_Broken(why)) from fault
             except Exception as error:
                 # A mistake of the policy's own: the component ends here, and this line says where.
-                where = traceback.extract_tb(error.__traceback__)[-1]
-                log.error(f"{type(error).__name__}: {error} at {where.filename}:{where.lineno}")
+                log.error(f"{type(error).__name__}: {error} at {_where(error)}")
                 raise
 
     return Mapper
+
+
+def _where(error: Exception) -> str:
+    """File and line. Module `traceback` would read the file, and there is none."""
+    at = error.__traceback__
+    while at is not None and at.tb_next is not None:
+        at = at.tb_next
+    return f"{at.tb_frame.f_code.co_filename}:{at.tb_lineno}" if at else "an unknown place"
 
 
 def _request(request: types.Request) -> Request:

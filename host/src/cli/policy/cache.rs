@@ -110,7 +110,8 @@ mod tests {
             file.set_modified(SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1000) - age).expect("a time");
         }
         forget_old(folder.path(), 1).expect("removed");
-        let mut names: Vec<_> = folder.path().read_dir().expect("there").map(|e| e.expect("there").file_name()).collect();
+        let mut names: Vec<_> =
+            folder.path().read_dir().expect("there").map(|e| e.expect("there").file_name()).collect();
         names.sort();
         assert_eq!(names, ["key", "new.cwasm"]);
     }

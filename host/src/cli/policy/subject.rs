@@ -14,8 +14,8 @@ use super::cache::Cache;
 use crate::{
     caller::{Arn, made_up},
     policy::{
-        self, Ceiling, Config, Engine, EngineConfig, Evaluation, Kind, Limits, Mapping, Mode, Name,
-        OnFault, Policy, Tables,
+        self, Ceiling, Config, Engine, EngineConfig, Evaluation, Kind, Limits, Mapping, Mode, Name, OnFault, Policy,
+        Tables,
         cases::{DEFAULT_NOW, OwnedRequest},
     },
 };

@@ -73,9 +73,7 @@ pub(super) fn make(driver: &Driver, dir: &Path) -> Result<Made, BuildError> {
     let dir = dir.canonicalize().map_err(in_file(dir))?;
     let scratch = tempfile::tempdir().map_err(in_file(Path::new("a folder for temporary files")))?;
     let (contract, component) = (scratch.path().join("policy.wit"), scratch.path().join("policy.wasm"));
-    fs::File::create(&contract)
-        .and_then(|mut file| file.write_all(CONTRACT.as_bytes()))
-        .map_err(in_file(&contract))?;
+    fs::File::create(&contract).and_then(|mut file| file.write_all(CONTRACT.as_bytes())).map_err(in_file(&contract))?;
     let folder = dir.join("target").join(FOLDER);
     let about = driver.run(&dir, [&contract, &component, &folder.join(CACHE)])?;
     let bytes = fs::read(&component).map_err(in_file(&component))?;
@@ -138,7 +136,8 @@ mod tests {
     #[test]
     fn a_driver_is_given_the_contract_and_says_what_it_built() {
         let folder = tempfile::tempdir().expect("a folder");
-        let script = r#"echo talk; cp "$0" "$1"; echo '{"built": {"name": "a", "version": "1.0.0", "license": "MIT"}}'"#;
+        let script =
+            r#"echo talk; cp "$0" "$1"; echo '{"built": {"name": "a", "version": "1.0.0", "license": "MIT"}}'"#;
         let driver = Driver { program: "sh", script, flags: &["-c"], own_program: None, ..PYTHON };
         let made = make(&driver, folder.path()).expect("made");
         assert_eq!((made.about.name.as_str(), made.about.license.as_deref()), ("a", Some("MIT")));

@@ -30,15 +30,12 @@ const WORLD: &str = "policy-with-capabilities";
 pub(super) fn make(dir: &Path) -> Result<Made, BuildError> {
     let about = about(dir)?;
     let scratch = tempfile::tempdir();
-    let scratch =
-        scratch.map_err(|source| BuildError::File { path: "a folder for temporary files".into(), source })?;
+    let scratch = scratch.map_err(|source| BuildError::File { path: "a folder for temporary files".into(), source })?;
     let module = scratch.path().join("policy.wasm");
     compile(dir, &module)?;
     let mut bytes = fs::read(&module).map_err(|source| BuildError::File { path: module, source })?;
-    add_contract(&mut bytes).map_err(|error| BuildError::Encode {
-        name: about.name.clone(),
-        source: EncodeError::Module(error.into()),
-    })?;
+    add_contract(&mut bytes)
+        .map_err(|error| BuildError::Encode { name: about.name.clone(), source: EncodeError::Module(error.into()) })?;
     let code = Code::Module { bytes, adapter: Some((wasi::NAME, wasi::module())) };
     Ok(Made { about, code, folder: dir.join("target").join(FOLDER) })
 }

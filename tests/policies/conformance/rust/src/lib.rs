@@ -61,9 +61,10 @@ impl Policy for Conformance {
             "crash" => panic!("crash, as asked"),
             "deny" => Ok(Decision::deny("denied: ≠ 許可 😀")),
             "full" => Ok(self.full().into()),
-            "keep" => Ok(request.current.clone().map_or(Decision::Abstain, |current| {
-                current.with_group(self.name("kept")).into()
-            })),
+            "keep" => Ok(request
+                .current
+                .clone()
+                .map_or(Decision::Abstain, |current| current.with_group(self.name("kept")).into())),
             "log" => {
                 log::debug("debug é");
                 log::info("info 許可");

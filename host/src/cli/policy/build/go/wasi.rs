@@ -185,3 +185,93 @@ fn fill(code: &mut InstructionSink<'_>) {
     answer(code, SUCCESS);
 }
 
+#[cfg(test)]
+mod tests {
+    use wasmtime::{Engine, Instance, Linker, Memory, Store};
+
+    use super::*;
+
+    /// The functions beside a page of memory.
+    struct Running(Store<()>, Instance, Memory);
+
+    fn running() -> Running {
+        let engine = Engine::default();
+        let mut store = Store::new(&engine, ());
+        let memory = Memory::new(&mut store, wasmtime::MemoryType::new(1, None)).expect("a page");
+        let mut linker = Linker::new(&engine);
+        linker.define(&store, "env", "memory", memory).expect("defined");
+        let module = wasmtime::Module::new(&engine, module()).expect("a good module");
+        let instance = linker.instantiate(&mut store, &module).expect("it wants nothing else");
+        Running(store, instance, memory)
+    }
+
+    impl Running {
+        fn word(&self, at: usize) -> u32 {
+            u32::from_le_bytes(*self.2.data(&self.0)[at..].first_chunk().expect("in the page"))
+        }
+
+        fn set(&mut self, at: usize, words: &[u32]) {
+            let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+            self.2.write(&mut self.0, at, &bytes).expect("in the page");
+        }
+
+        /// Calls with 32-bit parameters.
+        fn call(&mut self, name: &str, parameters: &[i32]) -> Option<i32> {
+            let Self(store, instance, _) = self;
+            let function = instance.get_func(&mut *store, name).expect("it is there");
+            let parameters: Vec<_> = parameters.iter().map(|&value| wasmtime::Val::I32(value)).collect();
+            let mut answer = [wasmtime::Val::I32(-1)];
+            function.call(&mut *store, &parameters, &mut answer).ok().and_then(|()| answer[0].i32())
+        }
+
+        fn time(&mut self) -> i64 {
+            let Self(store, instance, memory) = self;
+            let clock = instance.get_typed_func::<(i32, i64, i32), i32>(&mut *store, "clock_time_get");
+            assert_eq!(clock.expect("as declared").call(&mut *store, (1, 0, 8)).expect("no trap"), SUCCESS);
+            i64::from_le_bytes(*memory.data(store)[8..].first_chunk().expect("in the page"))
+        }
+    }
+
+    #[test]
+    fn time_passes_and_is_never_zero() {
+        let mut wasi = running();
+        assert_eq!([wasi.time(), wasi.time()], [TICK, 2 * TICK]);
+        wasi.set(64, &[7]);
+        assert_eq!(wasi.call("poll_oneoff", &[0, 32, 1, 64]), Some(SUCCESS));
+        assert_eq!((wasi.time(), wasi.word(64)), (3 * TICK + WAIT, 0), "a wait ends, and nothing has happened");
+    }
+
+    #[test]
+    fn random_bytes_are_spread_and_the_same_in_every_instance() {
+        let bytes = || {
+            let mut wasi = running();
+            assert_eq!(wasi.call("random_get", &[16, 64]), Some(SUCCESS));
+            wasi.2.data(&wasi.0)[..96].to_vec()
+        };
+        let (first, second) = (bytes(), bytes());
+        assert_eq!(first, second);
+        assert!(first[16..80].iter().collect::<std::collections::BTreeSet<_>>().len() > 32, "{first:?}");
+        assert!(first[..16].iter().chain(&first[80..]).all(|byte| *byte == 0), "not one byte more");
+    }
+
+    #[test]
+    fn what_is_written_vanishes() {
+        let mut wasi = running();
+        wasi.set(0, &[100, 5, 200, 7]);
+        assert_eq!(wasi.call("fd_write", &[1, 0, 2, 40]), Some(SUCCESS));
+        assert_eq!(wasi.word(40), 12, "all of it");
+        assert_eq!(wasi.call("fd_write", &[1, 0, 0, 40]), Some(SUCCESS));
+        assert_eq!(wasi.word(40), 0);
+    }
+
+    #[test]
+    fn there_is_nothing_else() {
+        let mut wasi = running();
+        wasi.set(0, &[9, 9]);
+        assert_eq!(wasi.call("args_sizes_get", &[0, 4]), Some(SUCCESS));
+        assert_eq!((wasi.word(0), wasi.word(4)), (0, 0));
+        assert_eq!(wasi.call("fd_prestat_get", &[3, 0]), Some(BAD_DESCRIPTOR));
+        assert_eq!(wasi.call("path_unlink_file", &[3, 0, 0]), Some(NOT_SUPPORTED));
+        assert_eq!(wasi.call("proc_exit", &[0]), None, "a trap");
+    }
+}
