@@ -57,6 +57,9 @@ func (c conformance) Decide(request *policy.Request) (policy.Decision, error) {
 		}
 		return policy.Allow(policy.Mapping{Username: username}), nil
 	}
+	if key, table := strings.CutPrefix(word, "table-"); table {
+		return c.lookUp(key)
+	}
 	switch word {
 	case "broken":
 		return policy.Abstain(), policy.Broken("broken ≠")
@@ -77,6 +80,8 @@ func (c conformance) Decide(request *policy.Request) (policy.Decision, error) {
 		policy.Infof("info %s", "許可")
 		policy.Warnf("warn 😀")
 		policy.Errorf("error !")
+	case "missing":
+		return missing(), nil
 	case "tell":
 		return policy.Allow(c.tell(request)), nil
 	case "unavailable":
@@ -95,6 +100,39 @@ func (c conformance) many(count string) (policy.Decision, error) {
 		mapping.Groups = append(mapping.Groups, c.name(strconv.Itoa(i)))
 	}
 	return policy.Allow(mapping), nil
+}
+
+func (c conformance) lookUp(key string) (policy.Decision, error) {
+	like, first := policy.Keys("rota", key, 2)
+	version, second := policy.Version("rota")
+	value, found, third := policy.Get("rota", key)
+	if err := errors.Join(first, second, third); err != nil || version == "" {
+		return policy.Abstain(), policy.Broken(fmt.Sprint("version ", version, ": ", err))
+	}
+	if !found {
+		return policy.Deny(fmt.Sprintf("no such key; %d like it: %s", len(like), strings.Join(like, ", "))), nil
+	}
+	mapping := policy.Mapping{Username: c.name(value)}
+	for _, key := range like {
+		mapping.Groups = append(mapping.Groups, c.name(key))
+	}
+	return policy.Allow(mapping), nil
+}
+
+func missing() policy.Decision {
+	_, _, get := policy.Get("other", "a")
+	_, keys := policy.Keys("other", "", 1)
+	_, version := policy.Version("other")
+	var refused []string
+	for _, asked := range []struct {
+		name string
+		err  error
+	}{{"get", get}, {"keys", keys}, {"version", version}} {
+		if errors.Is(asked.err, policy.ErrNotGranted) {
+			refused = append(refused, asked.name)
+		}
+	}
+	return policy.Deny("not attached: " + strings.Join(refused, ", "))
 }
 
 func (c conformance) name(name string) string { return c.prefix + name }

@@ -1,6 +1,6 @@
 // The policy beside this one in Rust, in TypeScript.
 
-import { abstain, allow, broken, deny, Glob, log, Template, unavailable, Unfit } from 'herald-policy';
+import { abstain, allow, broken, data, DataError, deny, Glob, log, Template, unavailable, Unfit } from 'herald-policy';
 import type { Answer, Decision, Request } from 'herald-policy';
 
 export default class Conformance {
@@ -31,6 +31,7 @@ export default class Conformance {
         throw error;
       }
     }
+    if (word.startsWith('table-')) return this.lookUp(word.slice('table-'.length));
     switch (word) {
       case 'broken':
         throw broken('broken ≠');
@@ -48,6 +49,8 @@ export default class Conformance {
         log.warn('warn 😀');
         log.error('error !');
         return abstain();
+      case 'missing':
+        return this.missing();
       case 'tell':
         return allow(this.tell(request));
       case 'unavailable':
@@ -68,6 +71,27 @@ export default class Conformance {
       groups: ['équipe', '日本', '😀'].map((group) => this.name(group)),
       extra: { 'test/two': ['1', '2'], 'test/none': [], 'test/ü': ['é'] },
     };
+  }
+
+  lookUp(key: string): Decision {
+    const like = data.keys('rota', key, 2);
+    if (data.version('rota') === '') throw broken('no version');
+    const value = data.get('rota', key);
+    if (value === undefined) return deny(`no such key; ${like.length} like it: ${like.join(', ')}`);
+    return allow({ username: this.name(value), groups: like.map((key) => this.name(key)) });
+  }
+
+  missing(): Decision {
+    const asked = { get: () => data.get('other', 'a'), keys: () => data.keys('other'), version: () => data.version('other') };
+    const refused = Object.entries(asked).filter(([, ask]) => {
+      try {
+        ask();
+        return false;
+      } catch (error) {
+        return error instanceof DataError && error.code === 'not-granted';
+      }
+    });
+    return deny(`not attached: ${refused.map(([name]) => name).join(', ')}`);
   }
 
   tell({ caller, clusterId, now, current, trail }: Request): Answer {

@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 import herald_policy
-from herald_policy import Abstain, Allow, Decision, Deny, Fault, Glob, Request, Template, Unfit, log
+from herald_policy import Abstain, Allow, Decision, Deny, Fault, Glob, Request, Template, Unfit, data, log
 
 
 class Policy(herald_policy.Policy):
@@ -29,6 +29,8 @@ class Policy(herald_policy.Policy):
                 return Allow(self.template.render(caller))
             except Unfit as why:
                 return Deny(str(why))
+        if word.startswith("table-"):
+            return self.look_up(word.removeprefix("table-"))
         match word:
             case "broken":
                 raise Fault("broken ≠")
@@ -47,6 +49,8 @@ class Policy(herald_policy.Policy):
                 log.info("info 許可")
                 log.warn("warn 😀")
                 log.error("error !")
+            case "missing":
+                return self.missing()
             case "tell":
                 return self.tell(request)
             case "unavailable":
@@ -61,6 +65,25 @@ class Policy(herald_policy.Policy):
         return Allow(
             self.name("full"), "uid-ü", groups, {"test/two": ["1", "2"], "test/none": [], "test/ü": ["é"]}
         )
+
+    def look_up(self, key: str) -> Decision:
+        like = data.keys("rota", key, 2)
+        if not data.version("rota"):
+            raise Fault("no version")
+        value = data.get("rota", key)
+        if value is None:
+            return Deny(f"no such key; {len(like)} like it: {', '.join(like)}")
+        return Allow(self.name(value), groups=[self.name(key) for key in like])
+
+    def missing(self) -> Decision:
+        refused = []
+        for ask, arguments in ((data.get, ("other", "a")), (data.keys, ("other",)), (data.version, ("other",))):
+            try:
+                ask(*arguments)
+            except data.DataError as error:
+                if error.ready:
+                    refused.append(ask.__name__)
+        return Deny(f"not attached: {', '.join(refused)}")
 
     def tell(self, request: Request) -> Decision:
         caller, current = request.caller, request.current

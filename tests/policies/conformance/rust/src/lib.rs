@@ -1,7 +1,7 @@
 //! Does everything that the contract allows, on demand: the caller's session name says what. The same policy stands
 //! beside this one in every other language.
 
-use herald_policy::{Caller, Decision, Fault, Glob, Mapping, Policy, PrincipalKind, Request, Template, log};
+use herald_policy::{Caller, Decision, Fault, Glob, Mapping, Policy, PrincipalKind, Request, Template, data, log};
 use serde::Deserialize;
 
 /// What the operator sets.
@@ -56,6 +56,9 @@ impl Policy for Conformance {
                 Err(why) => Decision::deny(why.to_string()),
             });
         }
+        if let Some(key) = word.strip_prefix("table-") {
+            return self.look_up(key);
+        }
         match word {
             "broken" => Err(Fault::broken("broken ≠")),
             "crash" => panic!("crash, as asked"),
@@ -72,6 +75,7 @@ impl Policy for Conformance {
                 log::error("error !");
                 Ok(Decision::Abstain)
             }
+            "missing" => Ok(missing()),
             "tell" => Ok(self.tell(request).into()),
             "unavailable" => Err(Fault::unavailable("unavailable ≠")),
             _ => Ok(Decision::Abstain),
@@ -91,6 +95,17 @@ impl Conformance {
             .with_extra("test/two", ["1", "2"])
             .with_extra("test/none", [""; 0])
             .with_extra("test/ü", ["é"])
+    }
+
+    fn look_up(&self, key: &str) -> Result<Decision, Fault> {
+        let like = data::keys("rota", key, 2)?;
+        if data::version("rota")?.is_empty() {
+            return Err(Fault::broken("no version"));
+        }
+        Ok(match data::get("rota", key)? {
+            Some(value) => Mapping::named(self.name(&value)).with_groups(like.iter().map(|key| self.name(key))).into(),
+            None => Decision::deny(format!("no such key; {} like it: {}", like.len(), like.join(", "))),
+        })
     }
 
     fn tell(&self, request: &Request) -> Mapping {
@@ -128,6 +143,16 @@ impl Conformance {
         let mapping = Mapping::named(self.name("tell"));
         facts.into_iter().fold(mapping, |mapping, (key, values)| mapping.with_extra(key, values))
     }
+}
+
+fn missing() -> Decision {
+    let asked = [
+        ("get", data::get("other", "a").err()),
+        ("keys", data::keys("other", "", 1).err()),
+        ("version", data::version("other").err()),
+    ];
+    let refused = asked.into_iter().filter(|(_, error)| *error == Some(data::DataError::NotGranted));
+    Decision::deny(format!("not attached: {}", refused.map(|(name, _)| name).collect::<Vec<_>>().join(", ")))
 }
 
 fn kind(kind: PrincipalKind) -> &'static str {
