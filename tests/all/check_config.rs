@@ -41,7 +41,7 @@ async fn the_scenarios_own_configuration_is_good() {
 
 #[tokio::test]
 async fn the_examples_are_good() {
-    for file in ["config/reference.yaml", "config/quickstart.yaml", "deploy/herald.yaml"] {
+    for file in ["config/languages.yaml", "config/reference.yaml", "config/quickstart.yaml", "deploy/herald.yaml"] {
         let file = herald::repository().join("examples").join(file).display().to_string();
         let finished = check(&["--deny-warnings", "--no-policies", &file]).await;
         assert_eq!(finished.code, Some(0), "{}", finished.stdout);

@@ -18,6 +18,7 @@ mod explain;
 mod faults;
 mod hostile_policies;
 mod isolation;
+mod languages;
 mod lifecycle;
 mod login;
 mod mapping_status;

@@ -74,6 +74,39 @@ pub fn own_mounts() -> bool {
     is_there("mounts of a process's own", MAY.get_or_init(try_it))
 }
 
+/// The JavaScript SDK with what it builds components with: its folder.
+///
+/// # Panics
+///
+/// When it cannot be had where it must be.
+#[must_use]
+pub fn javascript() -> Option<PathBuf> {
+    static INSTALLED: Installed = OnceLock::new();
+    installed("javascript", &INSTALLED).then(|| repository().join("target/tools/javascript"))
+}
+
+/// A virtual environment with the Python SDK and what it builds components with: its folder.
+///
+/// # Panics
+///
+/// When it cannot be had where it must be.
+#[must_use]
+pub fn python() -> Option<PathBuf> {
+    static INSTALLED: Installed = OnceLock::new();
+    installed("python", &INSTALLED).then(|| repository().join("target/tools/python"))
+}
+
+/// Whether there is a Go that builds policies.
+///
+/// # Panics
+///
+/// When there is none where there must be one.
+#[must_use]
+pub fn go() -> bool {
+    static THERE: Installed = OnceLock::new();
+    installed("go", &THERE)
+}
+
 fn installed(name: &str, once: &Installed) -> bool {
     is_there(&format!("tests/tools/{name}"), once.get_or_init(|| run(name)))
 }

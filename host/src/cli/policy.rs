@@ -8,12 +8,15 @@ use super::Globals;
 
 pub mod bench;
 pub mod build;
+mod cache;
 pub mod compile;
 mod encode;
 pub mod fuzz;
 pub mod inspect;
 mod junit;
+mod language;
 pub mod new;
+mod progress;
 pub mod run;
 pub mod subject;
 pub mod test;

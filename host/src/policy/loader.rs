@@ -85,6 +85,23 @@ pub fn compile(engine: &Engine, path: &Path, folder: &CompiledFolder) -> Result<
     compile().map_err(LoadError::about(path))
 }
 
+/// Compiles the component at `path` into `folder` unless that has been done; says whether it had to be.
+///
+/// # Errors
+///
+/// As [`compile`].
+pub fn compile_if_new(engine: &Engine, path: &Path, folder: &CompiledFolder) -> Result<bool, LoadError> {
+    let compile = || {
+        let source = Source::read(path)?;
+        let origin = source.in_form(Form::AsBuilt);
+        if fetch(engine, origin, Some(folder)).is_some() {
+            return Ok(false);
+        }
+        keep(engine, folder, origin, &source.bytes).map(|_| true)
+    };
+    compile().map_err(LoadError::about(path))
+}
+
 /// Compiles the policy that `config` describes into `folder`, its settings taken in: what
 /// `herald policy compile --config` does. A component that cannot be snapshotted is compiled as it is.
 ///

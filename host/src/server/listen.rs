@@ -90,7 +90,8 @@ impl Listener {
     fn spawn(&self, stream: TcpStream, peer: SocketAddr, place: OwnedSemaphorePermit) {
         let (tls, router, config) = (self.tls.clone(), self.router.clone(), Arc::clone(&self.config));
         let counted = Counted::new(&self.room.services().metrics);
-        let (phase, places, untrusted) = (self.phase.subscribe(), Arc::clone(&self.places), Arc::clone(&self.untrusted));
+        let (phase, places, untrusted) =
+            (self.phase.subscribe(), Arc::clone(&self.places), Arc::clone(&self.untrusted));
         tokio::spawn(async move {
             if let Err(reason) = connection::serve(stream, peer, &tls, router, &config, places, phase).await {
                 counted.0.connection_cut(reason);

@@ -19,6 +19,10 @@ pub struct Command {
     subject: Subject,
     #[command(flatten)]
     asked: Asked,
+    /// With the settings taken in, as `herald policy compile --config` does for the server. Small policies are always
+    /// measured so; the others take their settings at every decision otherwise.
+    #[arg(long)]
+    configured: bool,
     /// Decisions that are measured.
     #[arg(long, default_value = "2000", value_name = "N")]
     count: NonZeroU32,
@@ -29,7 +33,8 @@ pub struct Command {
 
 const EXAMPLES: &str = "\
 Examples:
-  herald policy bench oncall.wasm --settings oncall.yaml --arn arn:aws:sts::111122223333:assumed-role/OnCall/alice";
+  herald policy bench oncall.wasm --settings oncall.yaml --arn arn:aws:sts::111122223333:assumed-role/OnCall/alice
+  herald policy bench oncall.wasm --settings oncall.yaml --arn arn:aws:iam::111122223333:user/a --configured --json";
 
 /// Decisions before the first that counts: pools and caches fill.
 const WARM_UP: u32 = 50;
@@ -44,12 +49,14 @@ impl Command {
     /// When the policy does not load.
     pub fn run(&self, out: &mut impl Write) -> anyhow::Result<ExitCode> {
         let request = self.asked.request()?;
-        let loaded = self.subject.load()?;
+        let loaded = if self.configured { self.subject.load_configured() } else { self.subject.load() }?;
         let mut times = Vec::with_capacity(self.count.get() as usize);
+        let mut first = None;
         let (mut fuel, mut memory, mut faults) = (0, 0, 0_u32);
         for round in 0..WARM_UP.saturating_add(self.count.get()) {
             let started = Instant::now();
             let evaluation = loaded.ask(&request);
+            first.get_or_insert_with(|| started.elapsed());
             if round >= WARM_UP {
                 times.push(started.elapsed());
             }
@@ -57,11 +64,13 @@ impl Command {
             (fuel, memory) = (evaluation.fuel.max(fuel), evaluation.memory.max(memory));
         }
         times.sort_unstable();
+        let first = first.unwrap_or_default();
         let limits = &loaded.limits;
         if self.json {
             let micros = |per_mille| share(&times, per_mille).as_secs_f64() * 1e6;
             let text = json!({
                 "decisions": times.len(), "faults": faults, "loadMillis": loaded.load_time.as_secs_f64() * 1e3,
+                "firstMicros": first.as_secs_f64() * 1e6,
                 "micros": {"min": micros(0), "p50": micros(500), "p90": micros(900), "p99": micros(990), "max": micros(1000)},
                 "fuel": fuel, "fuelLimit": limits.fuel(),
                 "memoryBytes": memory, "memoryLimitBytes": limits.memory().bytes(),
@@ -70,6 +79,7 @@ impl Command {
             writeln!(out, "{text:#}")?;
         } else {
             writeln!(out, "decisions {} ({faults} faults), loaded in {:.1?}", times.len(), loaded.load_time)?;
+            writeln!(out, "first     {first:.1?}, before the caches are filled")?;
             for (name, per_mille) in [("min", 0), ("p50", 500), ("p90", 900), ("p99", 990), ("max", 1000)] {
                 let took = share(&times, per_mille);
                 writeln!(

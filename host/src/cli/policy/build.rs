@@ -1,45 +1,62 @@
-//! `herald policy build`: a Rust policy crate becomes one component file.
+//! `herald policy build`: a policy's project, in any language there is an SDK for, becomes one component file.
 //!
-//! `schema.json` and `examples.yaml` beside the crate go into it. Cargo builds the crate for `wasm32-unknown-unknown`, whose standard library imports nothing from a
-//! host, and the module is wrapped into a component here. The result depends on the sources and the
-//! toolchain alone: paths of this machine are mapped away and the caller's `RUSTFLAGS` do not apply.
+//! `schema.json` and `examples.yaml` beside the project's manifest go into it. What the language's own toolchain makes
+//! (a module or a component) is wrapped, checked and described here, in one way for all:
+//!
+//! | language | made by | and then |
+//! |---|---|---|
+//! | Rust | cargo, for `wasm32-unknown-unknown`, whose standard library imports nothing from a host | wrapped into a component |
+//! | Go | go, for `wasip1` | what it imports of WASI is answered inside the component, deterministically |
+//! | JavaScript, Python | the SDK's own driver, with componentize-js or componentize-py | |
+//!
+//! A Rust component depends on the sources and the toolchain alone: paths of this machine are mapped away and the
+//! caller's `RUSTFLAGS` do not apply.
 
 use std::{
     fs,
     io::{self, Write},
     path::{Path, PathBuf},
     process::ExitCode,
-    thread,
 };
 
 use anyhow::Context as _;
 use sha2::{Digest as _, Sha256};
 
-use self::toolchain::Tools;
-use super::encode;
 pub use super::encode::EncodeError;
+use super::{
+    encode::{self, About, Code},
+    language::Language,
+};
 use crate::policy::{cases::Document, sections::Sections};
 
 mod cargo;
+mod driver;
+mod go;
 mod toolchain;
 
-/// Build a policy's crate into the component that the server loads.
+/// Build a policy's project into the component that the server loads.
 #[derive(clap::Args, Debug)]
+#[command(after_help = EXAMPLES)]
 pub struct Command {
-    /// Folder of the policy's crate.
+    /// Folder of the policy's project: its manifest tells the language.
     #[arg(default_value = ".", value_name = "DIR")]
     pub dir: PathBuf,
-    /// Where to write the component. Default: `policies/<name>.wasm` in cargo's target folder.
+    /// Where to write the component. Default: target/policies/NAME.wasm in the project (cargo's target folder for Rust).
     #[arg(long, short, value_name = "FILE")]
     pub output: Option<PathBuf>,
 }
 
+const EXAMPLES: &str = "\
+Examples:
+  herald policy build policies/oncall
+  herald policy build . --output /etc/herald/policies/oncall.wasm";
+
 /// A component that was built, or was up to date already.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Built {
-    /// The crate's name.
+    /// The policy's name.
     pub name: String,
-    /// The crate's version.
+    /// Its version.
     pub version: String,
     /// The component's file.
     pub output: PathBuf,
@@ -66,13 +83,13 @@ pub enum BuildError {
     /// The module does not become a policy's component.
     #[error("{name} is not a policy")]
     Encode {
-        /// The crate's name.
+        /// The policy's name.
         name: String,
         /// What is wrong with it.
         #[source]
         source: EncodeError,
     },
-    /// The examples beside the crate are no cases.
+    /// The examples beside the manifest are no cases.
     #[error("{}: {what}", path.display())]
     Examples {
         /// Their file.
@@ -87,6 +104,14 @@ pub enum BuildError {
         toolchain::TARGET
     )]
     NoTarget,
+    /// What the language needs is not on this machine.
+    #[error("{what} is not installed: {how}")]
+    Missing {
+        /// The program or package.
+        what: String,
+        /// What to do about it.
+        how: String,
+    },
     /// A program that is needed does not start.
     #[error("cannot run {program}")]
     Run {
@@ -96,15 +121,23 @@ pub enum BuildError {
         #[source]
         source: io::Error,
     },
-    /// The folder holds no crate that makes a component.
-    #[error("{}: not a policy's crate: {why}", dir.display())]
-    NotACrate {
+    /// The folder holds no project that makes a component.
+    #[error("{}: not a policy's project: {why}", dir.display())]
+    NotAProject {
         /// The folder asked for.
         dir: PathBuf,
         /// What it lacks.
         why: &'static str,
     },
-    /// Cargo or rustc answered something unknown: a version that is not supported.
+    /// The language's toolchain refused the project; it has said why on stderr.
+    #[error("{tool} failed ({status})")]
+    Tool {
+        /// The program, or the SDK's part that drives it.
+        tool: String,
+        /// Its exit status.
+        status: std::process::ExitStatus,
+    },
+    /// A program answered something unknown: a version that is not supported.
     #[error("{program} gave an answer that is not understood: {why}")]
     Unintelligible {
         /// The program.
@@ -129,7 +162,11 @@ pub enum BuildError {
     },
 }
 
-/// Beside a policy's `Cargo.toml`: a JSON Schema of its settings. It goes into the component, and the server holds
+/// What a toolchain that knows nothing of it is given.
+const CONTRACT: &str = include_str!("../../../../wit/v0.1.0/policy.wit");
+/// Below a target folder: where components go.
+const FOLDER: &str = "policies";
+/// Beside a policy's manifest: a JSON Schema of its settings. It goes into the component, and the server holds
 /// settings to it.
 const SCHEMA_FILE: &str = "schema.json";
 /// Beside it too: cases that the component carries, and that every server runs before the policy goes live.
@@ -163,42 +200,40 @@ impl Built {
     }
 }
 
-/// Builds the policy whose crate is in `dir` and writes its component to `output`, by default
-/// `policies/<name>.wasm` in cargo's target folder. Installs the Rust target if it is missing.
+/// What a language's toolchain has made.
+struct Made {
+    about: About,
+    code: Code,
+    /// Where its component goes if nobody says otherwise.
+    folder: PathBuf,
+}
+
+/// Builds the policy whose project is in `dir` and writes its component to `output`, by default
+/// `policies/<name>.wasm` in its target folder.
 ///
-/// Cargo's progress goes to stderr. When nothing has changed, the file is left untouched.
+/// The toolchain's progress goes to stderr. When nothing has changed, the file is left untouched.
 ///
 /// # Errors
 ///
 /// [`BuildError`]; `output` is then as it was.
 pub fn build(dir: &Path, output: Option<&Path>) -> Result<Built, BuildError> {
-    if !dir.join("Cargo.toml").is_file() {
-        return Err(BuildError::NotACrate { dir: dir.to_owned(), why: "it has no Cargo.toml" });
-    }
-    // Two processes that only look; side by side they cost the time of the slower one.
-    let tools = Tools::from_env();
-    let (target, metadata) = thread::scope(|scope| {
-        let target = scope.spawn(|| toolchain::ensure_target(dir, &tools));
-        let metadata = cargo::metadata(dir, &tools.cargo);
-        (target.join().expect("ensure_target does not panic"), metadata)
-    });
-    target?;
-    let metadata = metadata?;
-    let package = metadata.policy(dir)?;
-    let module = cargo::build(&metadata, package, &tools.cargo)?;
-    let default = || metadata.target_directory.join("policies").join(format!("{}.wasm", package.name));
-    let output = output.map_or_else(default, Path::to_owned);
-
-    let module = fs::read(&module).map_err(|source| BuildError::File { path: module, source })?;
+    let language = Language::of(dir).map_err(|why| BuildError::NotAProject { dir: dir.to_owned(), why })?;
+    let Made { about, code, folder } = match language {
+        Language::Go => go::make(dir),
+        Language::Js => driver::make(&driver::JAVASCRIPT, dir),
+        Language::Python => driver::make(&driver::PYTHON, dir),
+        Language::Rust => cargo::make(dir),
+    }?;
     let (schema, examples) = (read_if_there(&dir.join(SCHEMA_FILE))?, examples(&dir.join(EXAMPLES_FILE))?);
     let sections = Sections { schema: schema.as_deref(), examples: examples.as_deref() };
-    let encoded = encode::component(&module, &package.about(), &sections);
+    let encoded = encode::component(code, &about, &sections);
     let encode::Component { bytes, imports } =
-        encoded.map_err(|source| BuildError::Encode { name: package.name.clone(), source })?;
+        encoded.map_err(|source| BuildError::Encode { name: about.name.clone(), source })?;
+    let output = output.map_or_else(|| folder.join(format!("{}.wasm", about.name)), Path::to_owned);
     write_if_changed(&output, &bytes).map_err(|source| BuildError::File { path: output.clone(), source })?;
     Ok(Built {
-        name: package.name.clone(),
-        version: package.version.clone(),
+        name: about.name,
+        version: about.version,
         output,
         size: bytes.len(),
         sha256: Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect(),

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use serde::Deserialize;
 use wasm_encoder::{CustomSection, Section as _};
 use wasm_metadata::{AddMetadata, AddMetadataField};
 use wit_component::{ComponentEncoder, DecodedWasm};
@@ -17,13 +18,14 @@ pub(super) struct Component {
     pub(super) imports: Vec<String>,
 }
 
-/// What is written into a component for people: `[package]` of its manifest.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct About<'a> {
-    pub(super) name: &'a str,
-    pub(super) version: &'a str,
-    pub(super) description: Option<&'a str>,
-    pub(super) license: Option<&'a str>,
+/// What is written into a component for people: what its project's manifest says.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct About {
+    pub(super) name: String,
+    pub(super) version: String,
+    pub(super) description: Option<String>,
+    /// SPDX expression.
+    pub(super) license: Option<String>,
 }
 
 /// Why a module is not a policy: its author's fault.
@@ -38,7 +40,7 @@ pub enum EncodeError {
     )]
     ForeignImports(Vec<String>),
     /// It does not export the contract.
-    #[error("it does not export herald:policy/mapper: is herald_policy::export! missing?")]
+    #[error("it does not export herald:policy/mapper: is the SDK's `export` missing?")]
     NoMapper,
     /// What it carries about itself would keep it from loading.
     #[error(transparent)]
@@ -51,9 +53,23 @@ pub enum EncodeError {
 const PACKAGE: &str = "herald:policy/";
 const MAPPER: &str = "herald:policy/mapper@";
 
+/// What a language's toolchain has made of a policy.
+#[derive(Clone, Debug)]
+pub(super) enum Code {
+    /// A core module that says which interfaces it has; what else it imports, an adapter gives it.
+    Module {
+        /// The module.
+        bytes: Vec<u8>,
+        /// Another module, by the name under which the first one imports from it.
+        adapter: Option<(&'static str, Vec<u8>)>,
+    },
+    /// A component already.
+    Component(Vec<u8>),
+}
+
 /// Wraps a module, checks that it is a policy and writes into it what it is and what `sections` say.
-pub(super) fn component(module: &[u8], about: &About<'_>, sections: &Sections<'_>) -> Result<Component, EncodeError> {
-    let bytes = wrap(module).map_err(broken)?;
+pub(super) fn component(code: Code, about: &About, sections: &Sections<'_>) -> Result<Component, EncodeError> {
+    let bytes = code.into_component().map_err(broken)?;
     let imports = check(&bytes)?;
     let mut bytes = about.add_to(&bytes).map_err(broken)?;
     for (name, data) in [(SETTINGS_SCHEMA, sections.schema), (EXAMPLES, sections.examples)] {
@@ -70,23 +86,36 @@ pub(super) fn component(module: &[u8], about: &About<'_>, sections: &Sections<'_
 
 // === impl About ===
 
-impl About<'_> {
+impl About {
     fn add_to(&self, component: &[u8]) -> anyhow::Result<Vec<u8>> {
         let mut metadata = AddMetadata::default();
-        metadata.name = AddMetadataField::Set(self.name.to_owned());
+        metadata.name = AddMetadataField::Set(self.name.clone());
         metadata.version = AddMetadataField::Set(self.version.parse()?);
-        if let Some(description) = self.description {
+        if let Some(description) = &self.description {
             metadata.description = AddMetadataField::Set(description.parse()?);
         }
-        if let Some(license) = self.license {
+        if let Some(license) = &self.license {
             metadata.licenses = AddMetadataField::Set(license.parse()?);
         }
         metadata.to_wasm(component)
     }
 }
 
-fn wrap(module: &[u8]) -> anyhow::Result<Vec<u8>> {
-    ComponentEncoder::default().validate(true).module(module)?.encode()
+// === impl Code ===
+
+impl Code {
+    fn into_component(self) -> anyhow::Result<Vec<u8>> {
+        match self {
+            Self::Module { bytes, adapter } => {
+                let mut encoder = ComponentEncoder::default().validate(true).module(&bytes)?;
+                if let Some((name, adapter)) = adapter {
+                    encoder = encoder.adapter(name, &adapter)?;
+                }
+                encoder.encode()
+            }
+            Self::Component(bytes) => Ok(bytes),
+        }
+    }
 }
 
 /// What a component is to its host.

@@ -11,10 +11,10 @@ use std::{
 use anyhow::Context as _;
 use serde::Serialize;
 
-use super::{encode, subject::Subject};
+use super::{cache::Cache, encode, subject::Subject};
 use crate::{
     cli::{Globals, verify::Plain},
-    policy::{self, Ceiling, CompiledFolder, Config, Digest, Engine, Kind, Mode, OnFault, sections::Sections},
+    policy::{self, Ceiling, Config, Digest, Engine, Kind, Mode, OnFault, sections::Sections},
 };
 
 /// Show what a component is: identity, imports, and what cannot happen whatever is in it.
@@ -115,14 +115,14 @@ impl Check {
     pub fn run(&self, out: &mut impl Write) -> anyhow::Result<ExitCode> {
         let report = Report::of(&self.subject.component)?;
         let config = self.subject.config()?;
-        let scratch = tempfile::tempdir().context("no folder for temporary files")?;
-        let folder = CompiledFolder::open(&scratch.path().join("compiled"))?;
+        let cache = Cache::open()?;
+        cache.compile(&config.component)?;
         let engine = Engine::new(&policy::EngineConfig::default())?;
-        policy::compile(&engine, &config.component, &folder)?;
+        let folder = cache.folder();
         if self.subject.settings.is_some() {
-            policy::Policy::load_with(&engine, &config, Some(&folder), &self.subject.tables()?)?;
+            policy::Policy::load_with(&engine, &config, Some(folder), &self.subject.tables()?)?;
         } else {
-            policy::check(&engine, &config, &folder)?;
+            policy::check(&engine, &config, folder)?;
         }
         let settings = match (&self.subject.settings, report.settings_schema) {
             (Some(_), true) => "taken, and they fit the schema",

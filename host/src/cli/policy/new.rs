@@ -1,4 +1,4 @@
-//! `herald policy new`: a policy's crate to start from, whole and with passing cases.
+//! `herald policy new`: a policy's project to start from, whole and with passing cases, in the language of its author.
 
 use std::{
     env, fs,
@@ -9,47 +9,69 @@ use std::{
 
 use anyhow::{Context as _, bail, ensure};
 
-/// Write a new policy's crate, with settings schema, examples and cases.
+use super::language::Language;
+
+/// Write a new policy's project, with settings schema, examples and cases.
 #[derive(clap::Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub struct Command {
-    /// Folder of the new crate; its last part is the policy's name.
+    /// Folder of the new project; its last part is the policy's name.
     #[arg(value_name = "DIR")]
     dir: PathBuf,
     /// Language to write it in.
     #[arg(long, default_value = "rust", value_name = "LANGUAGE")]
     lang: Language,
-    /// Folder of the crate `herald-policy`. Default: `sdk/rust` of the repository that DIR is in.
+    /// Folder of the language's SDK. Default: below `sdk` of the repository that DIR is in.
     #[arg(long, value_name = "DIR")]
     sdk: Option<PathBuf>,
-}
-
-/// Languages there is an SDK for.
-#[derive(Clone, Copy, Debug, clap::ValueEnum)]
-enum Language {
-    /// Rust
-    Rust,
 }
 
 const EXAMPLES: &str = "\
 Examples:
   herald policy new policies/contractors
-  herald policy new ../contractors --sdk sdk/rust";
+  herald policy new --lang python ../contractors --sdk sdk/python";
 
-/// The files, with `{name}` and `{sdk}` where those go.
-const RUST: [(&str, &str); 6] = [
+/// A file of a project and its text, with `{name}` and `{sdk}` where those go.
+type File = (&'static str, &'static str);
+
+/// What every project has: the policies of all languages do the same.
+const COMMON: [File; 3] = [
+    ("cases.yaml", include_str!("new/common/cases")),
+    ("examples.yaml", include_str!("new/common/examples")),
+    ("schema.json", include_str!("new/common/schema")),
+];
+const GO: [File; 6] = [
+    (".gitignore", include_str!("new/go/gitignore")),
+    ("README.md", include_str!("new/go/readme")),
+    ("go.mod", include_str!("new/go/manifest")),
+    ("policy.go", include_str!("new/go/code")),
+    ("policy.json", include_str!("new/go/about")),
+    ("policy_test.go", include_str!("new/go/test")),
+];
+const JS: [File; 5] = [
+    (".gitignore", include_str!("new/js/gitignore")),
+    ("README.md", include_str!("new/js/readme")),
+    ("package.json", include_str!("new/js/manifest")),
+    ("policy.js", include_str!("new/js/code")),
+    ("policy.test.js", include_str!("new/js/test")),
+];
+const PYTHON: [File; 5] = [
+    (".gitignore", include_str!("new/python/gitignore")),
+    ("README.md", include_str!("new/python/readme")),
+    ("policy.py", include_str!("new/python/code")),
+    ("pyproject.toml", include_str!("new/python/manifest")),
+    ("test_policy.py", include_str!("new/python/test")),
+];
+const RUST: [File; 3] = [
     ("Cargo.toml", include_str!("new/rust/manifest")),
     ("README.md", include_str!("new/rust/readme")),
-    ("cases.yaml", include_str!("new/rust/cases")),
-    ("examples.yaml", include_str!("new/rust/examples")),
-    ("schema.json", include_str!("new/rust/schema")),
     ("src/lib.rs", include_str!("new/rust/code")),
 ];
 
 // === impl Command ===
 
 impl Command {
-    /// Writes the crate and says what to do next.
+    /// Writes the project and says what to do next.
     ///
     /// # Errors
     ///
@@ -61,42 +83,92 @@ impl Command {
         ensure!(good, "{name:?} is no name for a policy: lowercase letters, digits and dashes, a letter first");
         let there = fs::read_dir(&self.dir).map(|mut entries| entries.next().is_some());
         ensure!(!there.unwrap_or(false), "{}: there is something in it", self.dir.display());
-        fs::create_dir_all(self.dir.join("src")).with_context(|| self.dir.display().to_string())?;
+        fs::create_dir_all(&self.dir).with_context(|| self.dir.display().to_string())?;
         let sdk = self.sdk()?;
-        let Language::Rust = self.lang;
-        for (file, text) in RUST {
+        for (file, text) in COMMON.iter().chain(self.lang.files()) {
             let text = text.replace("{name}", name).replace("{sdk}", &sdk.display().to_string());
             write_new(&self.dir.join(file), &text)?;
         }
         let dir = self.dir.display();
         writeln!(out, "wrote     {dir}")?;
-        writeln!(out, "next      herald policy build {dir}")?;
-        writeln!(out, "          herald policy test {dir}/target/policies/{name}.wasm {dir}/cases.yaml")?;
+        let mut steps = self.lang.first_steps(&self.dir, &sdk);
+        steps.push(format!("herald policy build {dir}"));
+        steps.push(format!("herald policy test {dir}/target/policies/{name}.wasm {dir}/cases.yaml"));
+        for (number, step) in steps.iter().enumerate() {
+            writeln!(out, "{:<10}{step}", if number == 0 { "next" } else { "" })?;
+        }
         Ok(ExitCode::SUCCESS)
     }
 
     /// The SDK's folder, absolute.
     fn sdk(&self) -> anyhow::Result<PathBuf> {
-        let is_sdk = |dir: &Path| {
-            let manifest = fs::read_to_string(dir.join("Cargo.toml"));
-            manifest.is_ok_and(|text| text.lines().any(|line| line.trim() == "name = \"herald-policy\""))
-        };
+        let (lang, place) = (self.lang, self.lang.sdk_folder());
         if let Some(dir) = &self.sdk {
-            ensure!(is_sdk(dir), "{}: not the crate herald-policy", dir.display());
+            ensure!(lang.is_sdk(dir), "{}: not the SDK {place}", dir.display());
             return dir.canonicalize().with_context(|| dir.display().to_string());
         }
         let here = self.dir.canonicalize().or_else(|_| env::current_dir()).context("no current folder")?;
-        match here.ancestors().map(|dir| dir.join("sdk/rust")).find(|dir| is_sdk(dir)) {
+        match here.ancestors().map(|dir| dir.join(place)).find(|dir| lang.is_sdk(dir)) {
             Some(dir) => Ok(dir),
-            None => bail!(
-                "where is the crate herald-policy? Give its folder with --sdk: it is sdk/rust of Herald's repository"
-            ),
+            None => bail!("where is the SDK? Give its folder with --sdk: it is {place} of Herald's repository"),
+        }
+    }
+}
+
+// === impl Language ===
+
+impl Language {
+    fn files(self) -> &'static [File] {
+        match self {
+            Self::Go => &GO,
+            Self::Js => &JS,
+            Self::Python => &PYTHON,
+            Self::Rust => &RUST,
+        }
+    }
+
+    /// In Herald's repository.
+    fn sdk_folder(self) -> &'static str {
+        match self {
+            Self::Go => "sdk/go",
+            Self::Js => "sdk/js",
+            Self::Python => "sdk/python",
+            Self::Rust => "sdk/rust",
+        }
+    }
+
+    /// The line in the SDK's manifest that says what it is.
+    fn sdk_mark(self) -> &'static str {
+        match self {
+            Self::Go => "module herald.dev/policy",
+            Self::Js => "\"name\": \"herald-policy\",",
+            Self::Python | Self::Rust => "name = \"herald-policy\"",
+        }
+    }
+
+    fn is_sdk(self, dir: &Path) -> bool {
+        let manifest = fs::read_to_string(dir.join(self.manifest()));
+        manifest.is_ok_and(|text| text.lines().any(|line| line.trim() == self.sdk_mark()))
+    }
+
+    /// What has to be done once before the first build, in the project's folder.
+    fn first_steps(self, dir: &Path, sdk: &Path) -> Vec<String> {
+        let (dir, sdk) = (dir.display(), sdk.display());
+        match self {
+            Self::Go | Self::Rust => Vec::new(),
+            Self::Js => vec![format!("npm ci --prefix {sdk}"), format!("npm install --prefix {dir}")],
+            Self::Python => {
+                vec![format!("python3 -m venv {dir}/.venv"), format!("{dir}/.venv/bin/pip install {sdk}")]
+            }
         }
     }
 }
 
 fn write_new(path: &Path, text: &str) -> anyhow::Result<()> {
-    let write = || -> io::Result<()> { fs::File::create_new(path)?.write_all(text.as_bytes()) };
+    let write = || -> io::Result<()> {
+        fs::create_dir_all(path.parent().unwrap_or(path))?;
+        fs::File::create_new(path)?.write_all(text.as_bytes())
+    };
     write().with_context(|| format!("cannot write {}", path.display()))
 }
 
@@ -118,7 +190,7 @@ mod tests {
         fs::create_dir_all(folder.path().join("full/x")).expect("made");
         check(&folder.path().join("full"), None, "there is something in it");
         check(&folder.path().join("a"), None, "Give its folder with --sdk");
-        check(&folder.path().join("b"), Some("/"), "not the crate herald-policy");
+        check(&folder.path().join("b"), Some("/"), "not the SDK sdk/rust");
     }
 
     /// Builds in a folder of this repository's own, so only the first run compiles anything.

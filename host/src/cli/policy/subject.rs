@@ -11,11 +11,12 @@ use std::{
 use anyhow::{Context as _, ensure};
 use serde_json::Value;
 
+use super::cache::Cache;
 use crate::{
     caller::{Arn, made_up},
     policy::{
-        self, Ceiling, CompiledFolder, Config, Engine, EngineConfig, Evaluation, Facts, Kind, Limits, LiveTable,
-        Mapping, Mode, Name, OnFault, Policy, Tables,
+        self, Ceiling, Config, Engine, EngineConfig, Evaluation, Facts, Kind, Limits, LiveTable, Mapping, Mode, Name,
+        OnFault, Policy, Tables,
         cases::{DEFAULT_NOW, OwnedRequest},
         cloud::{Fact, MadeUp},
     },
@@ -77,29 +78,36 @@ pub(super) struct Loaded {
     /// Settings and compiling together.
     pub(super) load_time: Duration,
     runtime: tokio::runtime::Runtime,
-    /// The folder of compiled code, gone with this.
-    _scratch: tempfile::TempDir,
+    /// Holds the compiled code.
+    _cache: Cache,
 }
 
 // === impl Subject ===
 
 impl Subject {
-    /// Compiles and loads it, as a server would.
+    /// Compiles and loads it, as a server would that has compiled nothing beforehand.
     pub(super) fn load(&self) -> anyhow::Result<Loaded> {
+        self.load_compiled(|cache, _| cache.compile(&self.component))
+    }
+
+    /// Loads it with its settings taken in, as a server would after `herald policy compile --config`.
+    pub(super) fn load_configured(&self) -> anyhow::Result<Loaded> {
+        self.load_compiled(Cache::compile_configured)
+    }
+
+    fn load_compiled(&self, compile: impl FnOnce(&Cache, &Config) -> anyhow::Result<()>) -> anyhow::Result<Loaded> {
         let started = std::time::Instant::now();
-        let scratch = tempfile::tempdir().context("no folder for temporary files")?;
-        let folder = CompiledFolder::open(&scratch.path().join("compiled"))?;
+        let (cache, config) = (Cache::open()?, self.config()?);
+        compile(&cache, &config)?;
         let engine = Engine::new(&EngineConfig::default())?;
-        let config = self.config()?;
-        policy::compile_configured(&engine, &config, &folder)?;
-        let mut policy = Policy::load(&engine, &config, Some(&folder))?;
+        let mut policy = Policy::load(&engine, &config, Some(cache.folder()))?;
         if let Some(path) = &self.instance {
             let facts: MadeUp = serde_json::from_value(read_yaml(path)?).with_context(|| path.display().to_string())?;
             policy = policy.with_cloud(Arc::new(Facts::from(facts)));
         }
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
         let (settings, limits, load_time) = (config.settings, config.limits, started.elapsed());
-        Ok(Loaded { policy, settings, limits, load_time, runtime, _scratch: scratch })
+        Ok(Loaded { policy, settings, limits, load_time, runtime, _cache: cache })
     }
 
     /// As an entry of `server.policies` would have it.

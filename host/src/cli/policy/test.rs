@@ -13,9 +13,9 @@ use std::{
 use anyhow::Context as _;
 use serde_json::Value;
 
-use super::junit;
+use super::{cache::Cache, junit};
 use crate::policy::{
-    self, Ceiling, CompiledFolder, Config, Engine, EngineConfig, Kind, Limits, Mode, OnFault, Policy,
+    Ceiling, Config, Engine, EngineConfig, Kind, Limits, Mode, OnFault, Policy,
     cases::{Case, Document, Outcome, OwnedRequest, difference},
     cloud::Fact,
 };
@@ -95,19 +95,17 @@ fn parse(text: &str) -> anyhow::Result<Vec<Case>> {
 
 /// Asks the policy in `path`, compiled once and loaded once for each of the settings.
 fn component(path: &Path) -> anyhow::Result<impl FnMut(&Value, &OwnedRequest) -> Outcome> {
-    let scratch = tempfile::tempdir().context("no folder for temporary files")?;
-    let folder = CompiledFolder::open(&scratch.path().join("compiled"))?;
+    let cache = Cache::open()?;
+    cache.compile(path)?;
     let engine = Engine::new(&EngineConfig::default())?;
-    policy::compile(&engine, path, &folder)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
     let mut config = config(path)?;
     let mut loaded: HashMap<String, Result<Policy, Outcome>> = HashMap::new();
     Ok(move |settings: &Value, request: &OwnedRequest| {
-        let _scratch = &scratch;
         let policy = loaded.entry(format!("{settings} {:?}", request.facts)).or_insert_with(|| {
             config.settings.clone_from(settings);
             config.cloud = request.facts.iter().map(|_| Fact::CallerInstance).collect();
-            Policy::load_with(&engine, &config, Some(&folder), &request.tables)
+            Policy::load_with(&engine, &config, Some(cache.folder()), &request.tables)
                 .map(|policy| match &request.facts {
                     Some(facts) => policy.with_cloud(Arc::new(facts.clone())),
                     None => policy,

@@ -4,32 +4,36 @@ use std::{
     env, fs,
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    thread,
 };
 
 use serde::{Deserialize, de::DeserializeOwned};
 
-use super::{BuildError, toolchain::TARGET};
-use crate::cli::policy::encode::About;
+use super::{
+    BuildError, FOLDER, Made,
+    toolchain::{self, TARGET, Tools},
+};
+use crate::cli::policy::encode::{About, Code};
 
 /// The part of `cargo metadata` that matters here (The Cargo Book, "cargo metadata").
 #[derive(Debug, Deserialize)]
-pub(super) struct Metadata {
+struct Metadata {
     packages: Vec<Package>,
-    pub(super) target_directory: PathBuf,
+    target_directory: PathBuf,
     workspace_root: PathBuf,
 }
 
-#[derive(Debug, Deserialize)]
-pub(super) struct Package {
-    pub(super) name: String,
-    pub(super) version: String,
+#[derive(Clone, Debug, Deserialize)]
+struct Package {
+    name: String,
+    version: String,
     description: Option<String>,
     license: Option<String>,
     manifest_path: PathBuf,
     targets: Vec<Target>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 struct Target {
     crate_types: Vec<String>,
 }
@@ -59,15 +63,33 @@ const PROFILE_DEFAULTS: [&str; 6] = [
     "profile.policy.strip=true",
 ];
 
+/// Builds the crate in `dir`. Installs the Rust target if it is missing.
+pub(super) fn make(dir: &Path) -> Result<Made, BuildError> {
+    // Two processes that only look; side by side they cost the time of the slower one.
+    let tools = Tools::from_env();
+    let (target, metadata) = thread::scope(|scope| {
+        let target = scope.spawn(|| toolchain::ensure_target(dir, &tools));
+        let metadata = metadata(dir, &tools.cargo);
+        (target.join().expect("ensure_target does not panic"), metadata)
+    });
+    target?;
+    let metadata = metadata?;
+    let package = metadata.policy(dir)?;
+    let module = build(&metadata, package, &tools.cargo)?;
+    let bytes = fs::read(&module).map_err(|source| BuildError::File { path: module, source })?;
+    let folder = metadata.target_directory.join(FOLDER);
+    Ok(Made { about: package.about(), code: Code::Module { bytes, adapter: None }, folder })
+}
+
 /// Asks which packages are in `dir`'s workspace. Resolves no dependencies, so it needs no network.
-pub(super) fn metadata(dir: &Path, cargo: &str) -> Result<Metadata, BuildError> {
+fn metadata(dir: &Path, cargo: &str) -> Result<Metadata, BuildError> {
     let stdout =
         run("metadata", subcommand(cargo, "metadata").args(["--no-deps", "--format-version", "1"]).current_dir(dir))?;
     parse(&stdout)
 }
 
 /// Builds the package's module and says where it is.
-pub(super) fn build(metadata: &Metadata, package: &Package, cargo: &str) -> Result<PathBuf, BuildError> {
+fn build(metadata: &Metadata, package: &Package, cargo: &str) -> Result<PathBuf, BuildError> {
     let mut command = subcommand(cargo, "build");
     command
         .args(["--target", TARGET, "--profile", PROFILE, "--message-format", "json-render-diagnostics"])
@@ -90,14 +112,14 @@ pub(super) fn build(metadata: &Metadata, package: &Package, cargo: &str) -> Resu
 
 impl Metadata {
     /// The package in `dir` itself.
-    pub(super) fn policy(&self, dir: &Path) -> Result<&Package, BuildError> {
-        let not_a_crate = |why| BuildError::NotACrate { dir: dir.to_owned(), why };
+    fn policy(&self, dir: &Path) -> Result<&Package, BuildError> {
+        let not_a_policy = |why| BuildError::NotAProject { dir: dir.to_owned(), why };
         let manifest = dir.join("Cargo.toml");
         let manifest = manifest.canonicalize().map_err(|source| BuildError::File { path: manifest, source })?;
         let here = |package: &&Package| package.manifest_path.canonicalize().is_ok_and(|path| path == manifest);
-        let package = self.packages.iter().find(here).ok_or_else(|| not_a_crate("its Cargo.toml has no [package]"))?;
+        let package = self.packages.iter().find(here).ok_or_else(|| not_a_policy("its Cargo.toml has no [package]"))?;
         if !package.targets.iter().any(Target::is_component) {
-            return Err(not_a_crate("its Cargo.toml lacks crate-type = [\"cdylib\"] under [lib]"));
+            return Err(not_a_policy("its Cargo.toml lacks crate-type = [\"cdylib\"] under [lib]"));
         }
         Ok(package)
     }
@@ -112,13 +134,9 @@ impl Metadata {
 // === impl Package ===
 
 impl Package {
-    pub(super) fn about(&self) -> About<'_> {
-        About {
-            name: &self.name,
-            version: &self.version,
-            description: self.description.as_deref(),
-            license: self.license.as_deref(),
-        }
+    fn about(&self) -> About {
+        let Self { name, version, description, license, .. } = self.clone();
+        About { name, version, description, license }
     }
 
     fn module(&self, messages: &[u8]) -> Result<PathBuf, BuildError> {

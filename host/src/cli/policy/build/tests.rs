@@ -24,10 +24,10 @@ fn check_refused(manifest: Option<&str>, expected: &str) {
 
 #[test]
 fn folders_that_are_no_policy() {
-    check_refused(None, "not a policy's crate: it has no Cargo.toml");
+    check_refused(None, "not a policy's project: it has none of Cargo.toml, go.mod, package.json and pyproject.toml");
     check_refused(
         Some("[package]\nname = \"plain\"\nedition = \"2024\"\n"),
-        "not a policy's crate: its Cargo.toml lacks crate-type = [\"cdylib\"] under [lib]",
+        "not a policy's project: its Cargo.toml lacks crate-type = [\"cdylib\"] under [lib]",
     );
 }
 

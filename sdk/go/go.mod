@@ -1,0 +1,3 @@
+module herald.dev/policy
+
+go 1.24

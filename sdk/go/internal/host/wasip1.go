@@ -1,0 +1,82 @@
+//go:build wasip1
+
+package host
+
+import (
+	"unsafe"
+
+	"herald.dev/policy/internal/abi"
+)
+
+//go:wasmimport herald:policy/log@0.1.0 log
+func log(level uint32, text unsafe.Pointer, length uint32)
+
+//go:wasmimport herald:policy/data@0.1.0 get
+func get(table unsafe.Pointer, tableLength uint32, key unsafe.Pointer, keyLength uint32, answer unsafe.Pointer)
+
+//go:wasmimport herald:policy/data@0.1.0 keys
+func keys(table unsafe.Pointer, tableLength uint32, prefix unsafe.Pointer, prefixLength uint32, limit uint32, answer unsafe.Pointer)
+
+//go:wasmimport herald:policy/data@0.1.0 version
+func version(table unsafe.Pointer, tableLength uint32, answer unsafe.Pointer)
+
+// Log writes one line.
+func Log(level Level, message string) {
+	log(uint32(level), bytes(message), uint32(len(message)))
+}
+
+// Get is the value of one key.
+func Get(table, key string) (string, bool, error) {
+	// result<option<string>, data-error>
+	answer := abi.NewArea(16)
+	get(bytes(table), uint32(len(table)), bytes(key), uint32(len(key)), answer)
+	read := abi.Reader{Base: answer}
+	if err := failure(&read); err != nil {
+		return "", false, err
+	}
+	value := read.OptionalText()
+	if value == nil {
+		return "", false, nil
+	}
+	return *value, true, nil
+}
+
+// Keys are the keys that start with prefix, sorted.
+func Keys(table, prefix string, limit uint32) ([]string, error) {
+	// result<list<string>, data-error>
+	answer := abi.NewArea(12)
+	keys(bytes(table), uint32(len(table)), bytes(prefix), uint32(len(prefix)), limit, answer)
+	read := abi.Reader{Base: answer}
+	if err := failure(&read); err != nil {
+		return nil, err
+	}
+	return abi.List(&read, 8, (*abi.Reader).Text), nil
+}
+
+// Version is the digest of a table's content.
+func Version(table string) (string, error) {
+	// result<string, data-error>
+	answer := abi.NewArea(12)
+	version(bytes(table), uint32(len(table)), answer)
+	read := abi.Reader{Base: answer}
+	if err := failure(&read); err != nil {
+		return "", err
+	}
+	return read.Text(), nil
+}
+
+// failure reads the head of a result whose payload is aligned to 4 bytes.
+func failure(read *abi.Reader) error {
+	failed := read.Byte() != 0
+	read.Align(4)
+	switch {
+	case !failed:
+		return nil
+	case read.Byte() == 1:
+		return ErrNotReady
+	default:
+		return ErrNotGranted
+	}
+}
+
+func bytes(text string) unsafe.Pointer { return unsafe.Pointer(unsafe.StringData(text)) }

@@ -1,0 +1,29 @@
+// Tables that the operator attaches under names, for `decide` alone. A policy that does not use this module does not
+// ask for tables: the build leaves the import out.
+
+import { get, keys, version } from '#tables';
+
+/** Why a table could not be read: `code` is `not-granted` or `not-ready`. */
+export class DataError extends Error {
+  constructor(table, code) {
+    super(`the table ${table} is ${code === 'not-ready' ? 'not loaded yet' : 'not attached to this policy'}`);
+    this.name = 'DataError';
+    this.code = code;
+  }
+}
+
+function read(table, ask) {
+  try {
+    return ask();
+  } catch (error) {
+    const code = error?.payload ?? error;
+    throw code === 'not-granted' || code === 'not-ready' ? new DataError(table, code) : error;
+  }
+}
+
+/** The tables. */
+export const data = /* @__PURE__ */ Object.freeze({
+  get: (table, key) => read(table, () => get(table, key)),
+  keys: (table, prefix = '', limit = 1000) => read(table, () => keys(table, prefix, limit)),
+  version: (table) => read(table, () => version(table)),
+});

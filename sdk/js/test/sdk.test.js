@@ -1,0 +1,112 @@
+// The package natively: what a policy's own unit tests rely on.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { abstain, allow, broken, data, DataError, deny, Glob, log, Template, unavailable } from 'herald-policy';
+import { configure, logged, session, setTable, user } from 'herald-policy/testing';
+
+import { decisionOf, faultOf, requestOf } from '../src/request.js';
+
+test('values go into templates, and callers cannot write a prefix', () => {
+  const rows = [
+    ['{{SessionName}}', 'alice@example.com', 'alice-example.com'],
+    ['{{SessionNameRaw}}', 'alice@example.com', 'alice@example.com'],
+    ['a:{{AccountID}}:{{RoleName}}:{{SessionNameRaw}}!', 'bob', 'a:111122223333:Dev:bob!'],
+    ['{{PrincipalID}}', 'bob', 'AROAEXAMPLEEXAMPLE000'],
+    ['plain {text}', 'bob', 'plain {text}'],
+    ['system:masters', 'bob', 'system:masters'],
+    ['{{PermissionSet}}', 'bob', /^the caller has no PermissionSet$/],
+    ['{{SessionName}}', '', /^the caller has no SessionName$/],
+    ['{{SessionName}}', 'a:b', /^the caller's SessionName has a character outside letters, digits and \+=,\.@_-$/],
+    ['{{SessionName}}', 'ålice', /character outside/],
+    ['{{SessionName}}', 'a\nb', /character outside/],
+    ['{{SessionName}}', 'ab\n', /character outside/],
+    ['{{SessionNameRaw}}', '{{AccountID}}', /character outside/],
+    ['{{SessionName}}:masters', 'System', /^the name would begin with system:$/],
+    ['sys{{SessionName}}:masters', 'tem', /^the name would begin with system:$/],
+  ];
+  for (const [text, name, expected] of rows) {
+    const render = () => new Template(text).render(session('111122223333', 'Dev', name).caller);
+    if (typeof expected === 'string') assert.equal(render(), expected);
+    else assert.throws(render, { name: 'Unfit', message: expected }, `${text} of ${name}`);
+  }
+  assert.throws(() => new Template('{{RoleName}}').render(user('111122223333', 'a').caller), /no RoleName/);
+});
+
+test('operators are told what is no template', () => {
+  const rows = [
+    ['', 'a name must not be empty'],
+    [undefined, 'a name must not be empty'],
+    ['{{SessionName', 'a placeholder is not closed: {{ without }}'],
+    ['system:{{SessionName}}', 'a name under system: must be written out, without placeholders'],
+    [
+      '{{Sessionname}}',
+      'unknown placeholder {{Sessionname}}, expected one of AccountID PermissionSet PrincipalID RoleName SessionName SessionNameRaw',
+    ],
+  ];
+  for (const [text, message] of rows) assert.throws(() => new Template(text), { message });
+});
+
+test('patterns cover the whole text', () => {
+  const rows = [
+    ['team-*', 'team-payments', true],
+    ['team-*', 'my-team-payments', false],
+    ['*a*b', 'xaxaxb', true],
+    ['*a*b', 'xaxax', false],
+    ['a?c', 'a😀c', true],
+    ['a?c', 'ac', false],
+    ['**', '', true],
+    ['a', 'A', false],
+  ];
+  for (const [pattern, text, matches] of rows) assert.equal(new Glob(pattern).matches(text), matches, `${pattern} ${text}`);
+  assert.throws(() => new Glob(''), { message: 'a pattern must not be empty' });
+});
+
+test('an answer has the shape of the contract, or is a mistake', () => {
+  assert.deepEqual(decisionOf(abstain()), { tag: 'abstain' });
+  assert.deepEqual(decisionOf(deny('no')), { tag: 'deny', val: 'no' });
+  const full = { username: 'a', uid: null, groups: ['g'], extra: new Map([['k', ['v']]]) };
+  const val = { username: 'a', uid: undefined, groups: ['g'], extra: [['k', ['v']]] };
+  assert.deepEqual(decisionOf(allow(full)), { tag: 'allow', val });
+  for (const bad of [undefined, null, 'allow', {}, allow({}), allow({ username: 'a', groups: 'b' }), deny(undefined)]) {
+    assert.throws(() => decisionOf(bad), TypeError, JSON.stringify(bad));
+  }
+  assert.throws(() => decisionOf(allow({ username: 'a', groups: [undefined] })), /groups must be a string/);
+});
+
+test('faults are told from mistakes', () => {
+  assert.deepEqual(faultOf(unavailable('later')), { tag: 'unavailable', val: 'later' });
+  assert.deepEqual(faultOf(broken('bad')), { tag: 'broken', val: 'bad' });
+  assert.equal(faultOf(new Error('mistake')), undefined);
+  assert.equal(faultOf(undefined), undefined);
+});
+
+test('a request has maps where the contract has lists of pairs', () => {
+  const { caller, ...rest } = session('111122223333', 'Dev', 'ann');
+  const current = { username: 'a', uid: undefined, groups: [], extra: [['k', ['v']]] };
+  const request = requestOf({ ...rest, caller: { ...caller, attributes: [['a', '1']] }, current });
+  assert.equal(request.caller.attributes.get('a'), '1');
+  assert.deepEqual(request.current.extra.get('k'), ['v']);
+  assert.equal(requestOf({ ...rest, caller: { ...caller, attributes: [] } }).current, undefined);
+});
+
+test('tests see what is logged, and set tables', () => {
+  log.warn('odd');
+  assert.deepEqual(logged(), [['warn', 'odd']]);
+  assert.deepEqual(logged(), []);
+  setTable('rota', { b: '2', a: '1', c: '3' });
+  assert.equal(data.get('rota', 'a'), '1');
+  assert.equal(data.get('rota', 'z'), undefined);
+  assert.deepEqual(data.keys('rota', '', 2), ['a', 'b']);
+  assert.throws(() => data.get('other', 'a'), (error) => error instanceof DataError && error.code === 'not-granted');
+});
+
+test('settings come as they would from JSON', () => {
+  class Policy {
+    constructor(settings) {
+      this.settings = settings;
+    }
+  }
+  assert.deepEqual(configure(Policy, { a: undefined, b: [1] }).settings, { b: [1] });
+});

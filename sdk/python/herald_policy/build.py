@@ -1,0 +1,85 @@
+"""What `herald policy build` runs for a policy in Python: a component of the interpreter, the policy and this package.
+
+All of WASI is stubbed, so nothing in it can ask for clocks, randomness, files, output or the network.
+"""
+
+import hashlib
+import shutil
+import subprocess
+import sys
+import tempfile
+import tomllib
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import componentize_py
+
+_COMPONENT = """\
+import {module}
+from herald_policy.component import mapper_of
+
+Mapper = mapper_of({module}.Policy)
+"""
+_LEFT_OUT = {"target", "tests", "__pycache__"}
+
+
+def build(wit: str, output: str, cache: str) -> dict[str, Any]:
+    """Builds the policy in the current folder.
+
+    `wit` is the contract's file, `output` the component's, and `cache` a folder in which components are kept by what
+    they are made of. Gives what the project says about itself.
+    """
+    manifest = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))
+    project, own = manifest["project"], manifest.get("tool", {}).get("herald", {})
+    capabilities = " ".join(f"import {name};" for name in own.get("capabilities", []))
+    world = f"{Path(wit).read_text(encoding='utf-8')}\nworld built {{ include policy; {capabilities} }}\n"
+    tool = f"componentize-py {version('componentize-py')}"
+    with tempfile.TemporaryDirectory() as scratch:
+        stage = Path(scratch)
+        files = _staged(stage, own.get("module", "policy"))
+        (stage / "policy.wit").write_text(world, encoding="utf-8")
+        kept = Path(cache) / f"{_digest(tool, world, files)}.wasm"
+        if not kept.is_file():
+            print(f"{project['name']}: making a component with {tool}, which takes about 15 seconds", file=sys.stderr)
+            _componentize(stage, stage / "policy.wasm")
+            shutil.rmtree(cache, ignore_errors=True)
+            kept.parent.mkdir(parents=True)
+            shutil.copyfile(stage / "policy.wasm", kept)
+    shutil.copyfile(kept, output)
+    about = {field: project.get(field) for field in ("name", "version", "description")}
+    licence = project.get("license")
+    return about | {"license": licence if isinstance(licence, str) else None}
+
+
+def _staged(stage: Path, module: str) -> dict[str, bytes]:
+    """Lays out what the component is made of, and nothing else: all of this folder goes into it."""
+    files = {"herald_component.py": _COMPONENT.format(module=module).encode()}
+    here, package = Path.cwd(), Path(__file__).parent
+    for root, paths in ((here, here.rglob("*.py")), (package.parent, package.glob("*.py"))):
+        for path in paths:
+            name = path.relative_to(root)
+            hidden = any(part.startswith(".") or part in _LEFT_OUT for part in name.parts)
+            if not hidden and not name.name.startswith("test_") and name != Path("herald_policy/build.py"):
+                files[str(name)] = path.read_bytes()
+    for name, text in files.items():
+        (stage / "app" / name).parent.mkdir(parents=True, exist_ok=True)
+        (stage / "app" / name).write_bytes(text)
+    return files
+
+
+def _digest(tool: str, world: str, files: dict[str, bytes]) -> str:
+    digest = hashlib.sha256(f"{tool}\0{world}".encode())
+    for name, text in sorted(files.items()):
+        digest.update(f"\0{name}\0{len(text)}\0".encode() + text)
+    return digest.hexdigest()
+
+
+def _componentize(stage: Path, output: Path) -> None:
+    arguments = ["-d", stage / "policy.wit", "-w", "built", "componentize", "herald_component", "--stub-wasi"]
+    arguments += ["-p", stage / "app", "-o", output]
+    # A process of its own: what it prints must not end up in our answer.
+    command = [sys.executable, "-c", "import componentize_py; componentize_py.script()", *map(str, arguments)]
+    done = subprocess.run(command, cwd=stage, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if done.returncode != 0:
+        sys.exit(done.stdout)

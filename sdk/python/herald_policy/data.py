@@ -1,0 +1,54 @@
+"""Tables that the operator attaches under names, for `decide` alone.
+
+The project has to ask for them: `capabilities = ["data"]` under `[tool.herald]` in `pyproject.toml`.
+"""
+
+from typing import Any
+
+try:
+    from wit_world.imports import data as _host
+except ImportError:
+    _host = None
+
+_tables: dict[str, dict[str, str]] = {}
+"""What unit tests see instead of the host's tables."""
+
+
+class DataError(Exception):
+    """Why a table could not be read. `ready` is false if it is attached, but was never loaded yet."""
+
+    def __init__(self, table: str, *, ready: bool = True) -> None:
+        super().__init__(f"the table {table} is {'not attached to this policy' if ready else 'not loaded yet'}")
+        self.ready = ready
+
+
+def get(table: str, key: str) -> str | None:
+    """The value of one key; `None` if it is not there."""
+    return _table(table).get(key) if _host is None else _ask(table, _host.get, key)
+
+
+def keys(table: str, prefix: str = "", limit: int = 1000) -> list[str]:
+    """The keys that start with `prefix`, sorted, at most `limit` of them."""
+    if _host is None:
+        return sorted(key for key in _table(table) if key.startswith(prefix))[:limit]
+    return _ask(table, _host.keys, prefix, limit)
+
+
+def version(table: str) -> str:
+    """Digest of the table's content, for the log."""
+    return f"test-{len(_table(table))}" if _host is None else _ask(table, _host.version)
+
+
+def _table(name: str) -> dict[str, str]:
+    if name not in _tables:
+        raise DataError(name)
+    return _tables[name]
+
+
+def _ask(table: str, function: Any, *arguments: Any) -> Any:
+    from componentize_py_types import Err
+
+    try:
+        return function(table, *arguments)
+    except Err as error:
+        raise DataError(table, ready=error.value.name != "NOT_READY") from error

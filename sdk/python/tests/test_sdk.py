@@ -1,0 +1,99 @@
+"""The package natively: what a policy's own unit tests rely on."""
+
+import unittest
+
+from herald_policy import Allow, Glob, Template, Unfit, data, log
+from herald_policy.testing import logged, session, set_table, user
+
+
+class Templates(unittest.TestCase):
+    def test_values_go_in_and_callers_cannot_write_a_prefix(self) -> None:
+        rows = [
+            ("{{SessionName}}", "alice@example.com", "alice-example.com"),
+            ("{{SessionNameRaw}}", "alice@example.com", "alice@example.com"),
+            ("a:{{AccountID}}:{{RoleName}}:{{SessionNameRaw}}!", "bob", "a:111122223333:Dev:bob!"),
+            ("{{PrincipalID}}", "bob", "AROAEXAMPLEEXAMPLE000"),
+            ("plain {text}", "bob", "plain {text}"),
+            ("system:masters", "bob", "system:masters"),
+        ]
+        for text, name, expected in rows:
+            with self.subTest(text):
+                self.assertEqual(Template(text).render(session("111122223333", "Dev", name).caller), expected)
+
+    def test_what_does_not_fit(self) -> None:
+        outside = "the caller's SessionName has a character outside letters, digits and +=,.@_-"
+        rows = [
+            ("{{PermissionSet}}", "bob", "the caller has no PermissionSet"),
+            ("{{SessionName}}", "", "the caller has no SessionName"),
+            ("{{SessionName}}", "a:b", outside),
+            ("{{SessionName}}", "ålice", outside),
+            ("{{SessionName}}", "a\nb", outside),
+            ("{{SessionName}}", "ab\n", outside),
+            ("{{SessionName}}:masters", "System", "the name would begin with system:"),
+            ("sys{{SessionName}}:masters", "tem", "the name would begin with system:"),
+        ]
+        for text, name, expected in rows:
+            with self.subTest(text, name=name), self.assertRaises(Unfit) as raised:
+                Template(text).render(session("111122223333", "Dev", name).caller)
+            self.assertEqual(str(raised.exception), expected)
+        with self.assertRaisesRegex(Unfit, "no RoleName"):
+            Template("{{RoleName}}").render(user("111122223333", "a").caller)
+
+    def test_operators_are_told(self) -> None:
+        rows = [
+            ("", "a name must not be empty"),
+            ("{{SessionName", "a placeholder is not closed: {{ without }}"),
+            ("system:{{SessionName}}", "a name under system: must be written out, without placeholders"),
+            (
+                "{{Sessionname}}",
+                "unknown placeholder {{Sessionname}}, expected one of AccountID PermissionSet PrincipalID RoleName "
+                "SessionName SessionNameRaw",
+            ),
+        ]
+        for text, expected in rows:
+            with self.subTest(text), self.assertRaises(ValueError) as raised:
+                Template(text)
+            self.assertEqual(str(raised.exception), expected)
+
+
+class Patterns(unittest.TestCase):
+    def test_they_cover_the_whole_text(self) -> None:
+        rows = [
+            ("team-*", "team-payments", True),
+            ("team-*", "my-team-payments", False),
+            ("*a*b", "xaxaxb", True),
+            ("*a*b", "xaxax", False),
+            ("a?c", "a😀c", True),
+            ("a?c", "ac", False),
+            ("**", "", True),
+            ("a", "A", False),
+        ]
+        for pattern, text, matches in rows:
+            with self.subTest(pattern, text=text):
+                self.assertIs(Glob(pattern).matches(text), matches)
+        with self.assertRaisesRegex(ValueError, "a pattern must not be empty"):
+            Glob("")
+
+
+class Around(unittest.TestCase):
+    def test_answers_are_equal_whatever_their_lists_are(self) -> None:
+        self.assertEqual(Allow("a", groups=["g"], extra={"k": ["v"]}), Allow("a", groups=("g",), extra={"k": ("v",)}))
+        with self.assertRaisesRegex(TypeError, "groups must be a list of strings"):
+            Allow("a", groups="admins")
+        with self.assertRaisesRegex(TypeError, "k must be a list of strings"):
+            Allow("a", extra={"k": "v"})
+
+    def test_tests_see_what_is_logged_and_set_tables(self) -> None:
+        log.warn("odd")
+        self.assertEqual(logged(), [("warn", "odd")])
+        self.assertEqual(logged(), [])
+        set_table("rota", {"b": "2", "a": "1", "c": "3"})
+        self.assertEqual(data.get("rota", "a"), "1")
+        self.assertIsNone(data.get("rota", "z"))
+        self.assertEqual(data.keys("rota", limit=2), ["a", "b"])
+        with self.assertRaisesRegex(data.DataError, "the table other is not attached to this policy"):
+            data.get("other", "a")
+
+
+if __name__ == "__main__":
+    unittest.main()

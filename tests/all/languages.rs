@@ -1,0 +1,322 @@
+//! Policies in every language there is an SDK for: one suite of cases for all of them, the tutorials word for word, and
+//! the SDKs' own tests. A language whose toolchain is not here is skipped aloud, and never in CI.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Output, Stdio},
+    time::Duration,
+};
+
+use tests::{
+    herald::{binary, forget_package, repository},
+    sts::ALICE,
+    tools,
+};
+
+use crate::support::{config, fresh, setup, sts};
+
+/// A language, by the folder of its conformance policy and of its SDK.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Language {
+    Go,
+    Js,
+    Python,
+    Rust,
+}
+
+/// What the conformance policy asks for; the policies of the tutorials ask for the log alone.
+const IMPORTS: &str = "herald:policy/data@0.1.0, herald:policy/log@0.1.0";
+/// Longest that one command may take: the largest components, compiled by a slow build of Herald on a busy machine.
+const LIMIT: Duration = Duration::from_secs(600);
+
+// === impl Language ===
+
+impl Language {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Go => "go",
+            Self::Js => "js",
+            Self::Python => "python",
+            Self::Rust => "rust",
+        }
+    }
+
+    /// Where its SDK is, with all that it needs; `None` if that cannot be had on this machine.
+    fn sdk(self) -> Option<PathBuf> {
+        match self {
+            Self::Go => tools::go().then(|| repository().join("sdk/go")),
+            Self::Js => tools::javascript(),
+            Self::Python => tools::python().map(|_| repository().join("sdk/python")),
+            Self::Rust => Some(repository().join("sdk/rust")),
+        }
+    }
+
+    /// Puts what a project finds beside itself once it is installed.
+    fn install(self, project: &Path) {
+        let link = |target: PathBuf, name: &str| {
+            let link = project.join(name);
+            fs::create_dir_all(link.parent().expect("it has one")).expect("a folder");
+            std::os::unix::fs::symlink(target, link).expect("a link");
+        };
+        match self {
+            Self::Go | Self::Rust => {}
+            Self::Js => link(tools::javascript().expect("asked before"), "node_modules/herald-policy"),
+            Self::Python => link(tools::python().expect("asked before"), ".venv"),
+        }
+    }
+}
+
+/// What the commands of one test share: where they run and what is around them.
+struct Shell {
+    folder: tempfile::TempDir,
+    variables: Vec<(&'static str, PathBuf)>,
+}
+
+// === impl Shell ===
+
+impl Shell {
+    fn new() -> Self {
+        // Machine code is named after what it was made of, so that runs of these tests can share it.
+        let variables = vec![("HERALD_CODE", repository().join("target/tools/code"))];
+        Self { folder: tempfile::tempdir().expect("a folder"), variables }
+    }
+
+    /// Runs a script as a person would who has `herald` on `PATH`.
+    async fn run(&self, script: &str) -> Output {
+        let binary = binary().expect("herald builds");
+        let bin = self.folder.path().join("bin");
+        fs::create_dir_all(&bin).expect("a folder");
+        // Only Herald's own cache is moved: the toolchains find theirs where they always are.
+        let text = format!(
+            "#!/bin/sh\n[ \"$2\" = build ] || export XDG_CACHE_HOME=\"$HERALD_CODE\"\nexec '{}' \"$@\"\n",
+            binary.display()
+        );
+        fs::write(bin.join("herald"), text).expect("a file");
+        fs::set_permissions(bin.join("herald"), std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("ours");
+        let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap_or_default());
+        let mut command = std::process::Command::new("sh");
+        forget_package(&mut command);
+        command.args(["-euc", script]).current_dir(self.folder.path()).env("PATH", path).stdin(Stdio::null());
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
+        let mut command = tokio::process::Command::from(command);
+        let output = tokio::time::timeout(LIMIT, command.kill_on_drop(true).output()).await;
+        output.expect("within its time").expect("a shell")
+    }
+
+    #[track_caller]
+    fn succeeded(output: &Output) -> String {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        assert!(output.status.success(), "{}\n{}", text(&output.stdout), text(&output.stderr));
+        text(&output.stdout)
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("a folder");
+    for entry in from.read_dir().expect("a folder").map(|entry| entry.expect("an entry")) {
+        let (path, target) = (entry.path(), to.join(entry.file_name()));
+        if path.is_dir() {
+            copy(&path, &target);
+        } else {
+            fs::copy(&path, &target).expect("copied");
+        }
+    }
+}
+
+/// The project with the conformance policy, where it can be built.
+fn project(language: Language, shell: &Shell) -> PathBuf {
+    let source = repository().join("tests/policies/conformance").join(language.name());
+    if matches!(language, Language::Go | Language::Rust) {
+        // They name the SDK by its place.
+        return source;
+    }
+    let project = shell.folder.path().join(language.name());
+    copy(&source, &project);
+    language.install(&project);
+    project
+}
+
+async fn conforms(language: Language) {
+    if language.sdk().is_none() {
+        return;
+    }
+    let shell = Shell::new();
+    let (project, cases) = (project(language, &shell), repository().join("tests/policies/conformance/cases.yaml"));
+    let run = async |script: String| Shell::succeeded(&shell.run(&script).await);
+    let built = run(format!("herald policy build '{}' --output policy.wasm", project.display())).await;
+    assert!(built.contains(&format!("\nimports  {IMPORTS}\n")), "nothing that is not granted: {built}");
+    let inspected = run("herald policy inspect policy.wasm".to_owned()).await;
+    assert!(inspected.contains("on nothing else") && inspected.contains("policy    conformance"), "{inspected}");
+
+    let tested = shell.run(&format!("herald policy test policy.wasm '{}'", cases.display())).await;
+    let tested = Shell::succeeded(&tested);
+    assert!(tested.contains("\n25 passed, 0 failed\n"), "{tested}");
+
+    fs::write(shell.folder.path().join("settings.yaml"), "account: '111122223333'\n").expect("a file");
+    fs::write(shell.folder.path().join("rota.json"), "{}").expect("a file");
+    let ask = |word: &str| {
+        let arn = format!("arn:aws:sts::111122223333:assumed-role/Dev/{word}");
+        format!(
+            "herald policy run policy.wasm --settings settings.yaml --table rota=rota.json --timeout 5s --arn '{arn}'"
+        )
+    };
+    let asked = run(ask("log")).await;
+    let lines: Vec<&str> = asked.lines().filter_map(|line| line.strip_prefix("log       ")).collect();
+    assert_eq!(lines, ["debug: debug é", "info: info 許可", "warn: warn 😀", "error: error !"], "{asked}");
+    let asked = shell.run(&ask("crash")).await;
+    let asked = String::from_utf8_lossy(&asked.stdout).into_owned();
+    assert!(asked.contains("policy_trap") && asked.contains("crash, as asked"), "the log says why: {asked}");
+    let fuel = |text: &str| text.split_once(", fuel ").map(|(_, rest)| rest.to_owned());
+    let (first, second) = (run(ask("tell")).await, run(ask("tell")).await);
+    assert_eq!(fuel(&first), fuel(&second), "the same question costs the same fuel and memory");
+    assert!(fuel(&first).is_some(), "{first}");
+}
+
+#[tokio::test]
+async fn a_policy_in_go_does_what_the_contract_says() {
+    conforms(Language::Go).await;
+}
+
+#[tokio::test]
+async fn a_policy_in_javascript_does_what_the_contract_says() {
+    conforms(Language::Js).await;
+}
+
+#[tokio::test]
+async fn a_policy_in_python_does_what_the_contract_says() {
+    conforms(Language::Python).await;
+}
+
+#[tokio::test]
+async fn a_policy_in_rust_does_what_the_contract_says() {
+    conforms(Language::Rust).await;
+}
+
+/// What the kernel says of the most memory that a process ever had resident, in bytes; `None` where it does not tell.
+fn most_memory(pid: u32) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok().map(|kibibytes| kibibytes << 10)
+}
+
+#[tokio::test]
+async fn a_large_component_is_compiled_before_the_server_starts_and_not_in_it() {
+    if Language::Go.sdk().is_none() {
+        return;
+    }
+    let shell = Shell::new();
+    let (project, component) = (project(Language::Go, &shell), shell.folder.path().join("policy.wasm"));
+    let build = format!("herald policy build '{}' --output '{}'", project.display(), component.display());
+    Shell::succeeded(&shell.run(&build).await);
+    let rota = shell.folder.path().join("rota.json");
+    fs::write(&rota, "{}").expect("a file");
+    let policy = format!(
+        "
+  backendMode: [Policy/go]
+  policies:
+  - name: go
+    kind: map
+    component: {}
+    tables: {{rota: {}}}
+    settings: {{account: '123456789012', prefix: 'go:'}}
+",
+        component.display(),
+        rota.display()
+    );
+    let sts = sts().await;
+    let herald = setup(&sts, &config(&policy));
+    let refused = herald.run().await.expect("an end");
+    assert_ne!(refused.code, Some(0));
+    assert!(refused.stderr.contains("too large to compile while serving"), "{}", refused.stderr);
+
+    let folder = herald.folder().display();
+    let compile = format!("herald policy compile --config '{folder}/config.yaml' --state-dir '{folder}/state'");
+    let compiled = Shell::succeeded(&shell.run(&compile).await);
+    assert!(compiled.contains("settings taken in"), "a snapshot: {compiled}");
+
+    let server = herald.start().await.expect("a server");
+    let answer = server.review(&fresh(&ALICE)).await.expect("an answer");
+    assert_eq!(answer.reason().as_deref(), Some("not_mapped"), "it abstains: {}", answer.text);
+    let most = most_memory(server.pid).expect("Linux tells");
+    assert!(most < 128 << 20, "{} MiB", most >> 20);
+}
+
+/// A fenced block of a document: the words behind its fence, and its text.
+fn blocks(document: &str) -> Vec<(Vec<&str>, &str)> {
+    let fenced = document.split("\n```").skip(1).step_by(2);
+    fenced.filter_map(|block| block.split_once('\n')).map(|(head, text)| (head.split(' ').collect(), text)).collect()
+}
+
+/// Runs every command of the SDK's README, looks for every line of output that it shows, and for every piece of a file.
+async fn tutorial(language: Language) {
+    let Some(sdk) = language.sdk() else { return };
+    let mut shell = Shell::new();
+    let (herald, place) = (shell.folder.path().join("repository"), shell.folder.path().join("repository/sdk"));
+    fs::create_dir_all(&place).expect("a folder");
+    let linked = place.join(language.name());
+    if language == Language::Python {
+        // An installation writes beside what it installs.
+        copy(&sdk, &linked);
+        shell.variables.push(("PIP_NO_INDEX", PathBuf::from("1")));
+        shell.variables.push(("PIP_FIND_LINKS", repository().join("target/tools/python/wheels")));
+    } else {
+        std::os::unix::fs::symlink(&sdk, &linked).expect("a link");
+    }
+    shell.variables.push(("HERALD", herald));
+
+    let readme = repository().join("sdk").join(language.name()).join("README.md");
+    let readme = fs::read_to_string(readme).expect("a README");
+    let (commands, shown): (Vec<&str>, Vec<&str>) = blocks(&readme)
+        .into_iter()
+        .filter(|(head, _)| *head == ["console"])
+        .flat_map(|(_, text)| text.lines())
+        .partition(|line| line.starts_with("$ "));
+    assert!(commands.len() >= 5, "{commands:?}");
+    let script = commands.iter().map(|line| &line[2..]).collect::<Vec<_>>().join("\n");
+    let output = Shell::succeeded(&shell.run(&script).await);
+    for line in shown {
+        assert!(output.lines().any(|found| found == line), "{line}: {output}");
+    }
+    let mut files = 0;
+    for (head, text) in blocks(&readme) {
+        if let [_, name] = head.as_slice() {
+            let file = fs::read_to_string(shell.folder.path().join("contractors").join(name)).expect("a file");
+            assert!(file.contains(text), "{name} does not hold\n{text}");
+            files += 1;
+        }
+    }
+    assert!(files >= 3, "pieces of files: {files}");
+}
+
+#[tokio::test]
+async fn the_tutorial_for_go_works_as_written() {
+    tutorial(Language::Go).await;
+}
+
+#[tokio::test]
+async fn the_tutorial_for_javascript_works_as_written() {
+    tutorial(Language::Js).await;
+}
+
+#[tokio::test]
+async fn the_tutorial_for_python_works_as_written() {
+    tutorial(Language::Python).await;
+}
+
+#[tokio::test]
+async fn the_sdks_pass_their_own_tests() {
+    let shell = Shell::new();
+    let run = async |script: String| Shell::succeeded(&shell.run(&script).await);
+    if let Some(sdk) = Language::Go.sdk() {
+        run(format!("cd '{}' && go vet ./... && go test ./...", sdk.display())).await;
+    }
+    let js = repository().join("sdk/js");
+    if Language::Js.sdk().is_some() {
+        run(format!("cd '{}' && npm test", js.display())).await;
+    }
+    if let (Some(sdk), Some(environment)) = (Language::Python.sdk(), tools::python()) {
+        let python = environment.join("bin/python");
+        run(format!("cd '{}' && '{}' -m unittest discover tests", sdk.display(), python.display())).await;
+    }
+}
