@@ -371,10 +371,11 @@ fn an_entry_goes_and_nothing_else_moves() {
 }
 
 #[test]
-fn a_carriage_return_alone_ends_a_line() {
+fn lines_are_those_of_yaml() {
     let flow = "[{rolearn: 'ar}}\n}}}\r}}n:rle/oA', username: a}]";
     let block = "- rolearn: arn:aws:iam::123456789012:role/A\r  username: a\r- rolearn: x\r";
-    for roles in [flow, block] {
+    let nothing = "-\n >";
+    for roles in [flow, block, nothing] {
         let Ok(Addition::Edit(edit)) = map(roles).add(&role(ADMIN, "x", &["g"]), false) else { panic!("{roles:?}") };
         let removed = map(roles).with(&edit).remove(&Principal::Role(ADMIN.to_owned()));
         let after = removed.unwrap().unwrap().after;

@@ -169,11 +169,12 @@ fn flow_start(text: &str) -> Option<usize> {
 /// The line, counted from 0, in which the dash of an entry stands.
 fn dash_line(text: &str, items: &[Node], index: usize) -> Option<usize> {
     let lines: Vec<&str> = lines(text).collect();
+    let start = (items[index].at.line as usize).checked_sub(1)?;
     let above = match index.checked_sub(1) {
         None => 0,
-        Some(before) => items[before].at.line as usize,
+        // A block of text that says nothing is placed on the line after it.
+        Some(before) => start.min(items[before].at.line as usize),
     };
-    let start = (items[index].at.line as usize).checked_sub(1)?;
     let is_dash = |line: &usize| {
         let content = lines.get(*line).map_or("", |line| line.trim());
         content == "-" || content.starts_with("- ")
