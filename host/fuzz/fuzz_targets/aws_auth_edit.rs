@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use herald::config::edit::{Addition, AuthMap, NewEntry, Principal};
+use herald::config::edit::{Addition, AuthMap, EditError, NewEntry, Principal};
 use libfuzzer_sys::fuzz_target;
 
 fn rules(map: &AuthMap) -> Vec<String> {
@@ -30,6 +30,10 @@ fuzz_target!(|text: &str| {
     let (before, after) = (rules(&map), rules(&with));
     assert_eq!(after.len(), before.len() + 1, "{text:?}");
     assert!(before.iter().all(|rule| after.contains(rule)), "{text:?}");
-    let removed = with.remove(&principal).expect("it is there").expect("it goes");
-    assert_eq!(rules(&with.with(&removed)), before, "{text:?}");
+    match with.remove(&principal) {
+        Ok(removed) => assert_eq!(rules(&with.with(&removed.expect("it is there"))), before, "{text:?}"),
+        // Odd texts may be left to their owner, as they are.
+        Err(EditError::Unsafe(_)) => {}
+        Err(error) => panic!("{error}: {text:?}"),
+    }
 });

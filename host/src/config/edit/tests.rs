@@ -374,8 +374,7 @@ fn an_entry_goes_and_nothing_else_moves() {
 fn lines_are_those_of_yaml() {
     let flow = "[{rolearn: 'ar}}\n}}}\r}}n:rle/oA', username: a}]";
     let block = "- rolearn: arn:aws:iam::123456789012:role/A\r  username: a\r- rolearn: x\r";
-    let nothing = "-\n >";
-    for roles in [flow, block, nothing] {
+    for roles in [flow, block, "-\n >", "-\n \n\n  >\t"] {
         let Ok(Addition::Edit(edit)) = map(roles).add(&role(ADMIN, "x", &["g"]), false) else { panic!("{roles:?}") };
         let removed = map(roles).with(&edit).remove(&Principal::Role(ADMIN.to_owned()));
         let after = removed.unwrap().unwrap().after;

@@ -37,6 +37,8 @@ pub(super) fn append(text: &str, items: &[Node], entry: &str) -> Option<String> 
         Some(_) => indent_of(text, dash_line(text, items, 0)?),
     };
     let end = text.trim_end().len();
+    // Blanks behind the last word stay in its line: in a line of their own they may say something.
+    let end = end + text[end..].find(BREAKS).unwrap_or(text.len() - end);
     let added = indented(entry, column, break_);
     let rest = &text[end..];
     let rest = rest.strip_prefix(break_).unwrap_or(rest);
