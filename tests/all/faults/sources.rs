@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tests::{
-    kubernetes::Kubernetes,
+    kubernetes::{Kubernetes, garbled},
     sts::{ALICE, BOB, EVE},
 };
 
@@ -19,54 +19,6 @@ const DEVELOPERS: &str = "\
   groups:
   - others
 ";
-/// What is put into the text, or over it.
-const JUNK: [&str; 24] = [
-    "{",
-    "}",
-    "[",
-    "]",
-    ":",
-    "- ",
-    "? ",
-    "&a [*a, *a]",
-    "*b",
-    "!!binary ",
-    "!!map {",
-    "|",
-    ">",
-    "\"",
-    "'",
-    "\t",
-    "\0",
-    "\u{feff}",
-    "\u{202e}",
-    "%YAML 9.9\n",
-    "---\n",
-    "...\n",
-    "\n\n  \n",
-    "<<: {a: b}\n",
-];
-
-/// The `nth` garbled text: cut, with junk in it or over it, doubled, deep, long, or of another kind.
-fn garbled(nth: usize) -> String {
-    let at = nth * 37 % DEVELOPERS.len();
-    let (before, after) = DEVELOPERS.split_at(at);
-    let junk = JUNK[nth % JUNK.len()];
-    match nth % 9 {
-        0 => before.to_owned(),
-        1 => format!("{before}{junk}{after}"),
-        2 => format!("{before}{junk}"),
-        3 => format!("{junk}{DEVELOPERS}"),
-        4 => format!("{DEVELOPERS}{before}"),
-        5 => "[".repeat(nth * 20),
-        6 => format!("- &a [{}]\n", "*a, ".repeat(nth)),
-        7 => format!("{before}{}{after}", junk.repeat(500)),
-        _ => ["5", "true", "null", "a: b", "- 5", "- - -", "- {rolearn: 5}", "- {rolearn: [], username: {}}", "~"]
-            [nth / 9 % 9]
-            .to_owned(),
-    }
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thousand_garbled_config_maps_let_nobody_in_and_the_next_good_one_is_in_force() {
     let kubernetes = Kubernetes::start().await.expect("a fake");
@@ -79,7 +31,7 @@ async fn a_thousand_garbled_config_maps_let_nobody_in_and_the_next_good_one_is_i
     until(async || name(&ALICE).await.as_deref() == Some("dev:alice")).await;
     let before = server.resident_kib().expect("it runs");
     for nth in 0..1000 {
-        let text = garbled(nth);
+        let text = garbled(DEVELOPERS, nth);
         // Now in the one document, now in the other, now in both.
         let (roles, users) = [(text.as_str(), ""), (DEVELOPERS, &text), (&text, &text)][nth % 3];
         kubernetes.put_aws_auth(roles, users);
