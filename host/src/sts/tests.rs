@@ -405,7 +405,7 @@ async fn verified_callers_are_remembered_within_their_dates() {
     assert_eq!(login_at(&executor, "fake.ok.1", now() - Duration::from_secs(301)).await, Ok(Source::Sts));
     assert_eq!(login_at(&executor, "fake.ok.1", later(600)).await, Ok(Source::Sts), "its time is over");
     assert_eq!(login_at(&executor, "fake.ok.1", later(899)).await, Ok(Source::Cache));
-    assert_eq!(login_at(&executor, "fake.ok.1", later(900)).await, Ok(Source::Sts), "the token has ended");
+    assert_eq!(login_at(&executor, "fake.ok.1", later(900)).await, failed("expired"), "the token has ended");
     assert_eq!(login(&executor, "fake.ok.2").await, Ok(Source::Sts), "another token");
 }
 
