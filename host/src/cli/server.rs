@@ -209,6 +209,7 @@ async fn prepare(
     name: Name,
     now: SystemTime,
 ) -> Result<(Keeper, TcpListener, server::Config), server::Error> {
+    config.client_auth.check()?;
     let mut keeper = Keeper::open(&config, now)?;
     let listener = server::bind(&config).await?;
     if let Ok(address) = listener.local_addr() {

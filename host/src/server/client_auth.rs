@@ -77,6 +77,16 @@ impl ClientAuth {
         }
     }
 
+    /// Whether clients can be judged, before anything is made or opened for them.
+    ///
+    /// # Errors
+    ///
+    /// Any [`ClientAuthError`].
+    pub fn check(&self) -> Result<(), ClientAuthError> {
+        self.pair()?;
+        self.verifier().map(drop)
+    }
+
     /// What judges clients' certificates; `None` asks for none.
     pub(super) fn verifier(&self) -> Result<Option<Arc<dyn ClientCertVerifier>>, ClientAuthError> {
         let Some(path) = &self.ca_file else { return Ok(None) };
@@ -113,12 +123,12 @@ mod tests {
     fn a_ca_file_must_hold_an_authority() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("ca.crt");
-        let verifier = || ClientAuth { ca_file: Some(path.clone()), ..ClientAuth::default() }.verifier();
-        assert!(matches!(verifier(), Err(ClientAuthError::Read { .. })));
+        let settings = ClientAuth { ca_file: Some(path.clone()), ..ClientAuth::default() };
+        assert!(matches!(settings.check(), Err(ClientAuthError::Read { .. })));
         std::fs::write(&path, "").unwrap();
-        assert!(matches!(verifier(), Err(ClientAuthError::Unusable { .. })));
+        assert!(matches!(settings.check(), Err(ClientAuthError::Unusable { .. })));
         std::fs::write(&path, rcgen::generate_simple_self_signed(["a".to_owned()]).unwrap().cert.pem()).unwrap();
-        assert!(matches!(verifier(), Ok(Some(_))));
+        assert!(matches!(settings.verifier(), Ok(Some(_))));
         assert!(matches!(ClientAuth::default().verifier(), Ok(None)));
     }
 }
