@@ -153,7 +153,7 @@ async fn rotate(place: &Place, herald: &Running) -> anyhow::Result<()> {
 }
 
 /// A new file in the place of the old one.
-fn replace(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+pub(super) fn replace(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     let new = path.with_extension("new");
     fs::write(&new, bytes)?;
     Ok(fs::rename(new, path)?)
