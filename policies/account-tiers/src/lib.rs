@@ -58,8 +58,9 @@ impl Policy for AccountTiers {
         for table in &self.tables {
             let Some(entry) = data::get(table, account)? else { continue };
             known = true;
-            let names = names(table, &entry)
-                .ok_or_else(|| Fault::broken(["table ", table, ": not understood at ", account, ": ", &entry].concat()))?;
+            let names = names(table, &entry).ok_or_else(|| {
+                Fault::broken(["table ", table, ": not understood at ", account, ": ", &entry].concat())
+            })?;
             for name in names {
                 let group = [self.prefix.as_str(), &name].concat();
                 if !user.groups.contains(&group) {

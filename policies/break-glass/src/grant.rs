@@ -96,7 +96,8 @@ impl Grant {
     pub(crate) fn alarm(&self, caller: &Caller, now: u64) -> String {
         let minutes = self.entry.until.0.saturating_sub(now).div_ceil(60).to_string();
         let groups = self.entry.groups.join(", ");
-        let words = ["BREAK GLASS: ", &caller.arn, " gets ", &groups, " for another ", &minutes, " minutes by ", &self.key];
+        let words =
+            ["BREAK GLASS: ", &caller.arn, " gets ", &groups, " for another ", &minutes, " minutes by ", &self.key];
         [&words.concat(), ": ", &self.entry.reason].concat()
     }
 }
@@ -123,7 +124,9 @@ impl Entry {
         }
         match self.until.0.checked_sub(self.from.0) {
             None | Some(0) => Err("until must be later than from".to_owned()),
-            Some(length) if length > max_hours * 3600 => Err(["lasts longer than ", &max_hours.to_string(), " hours"].concat()),
+            Some(length) if length > max_hours * 3600 => {
+                Err(["lasts longer than ", &max_hours.to_string(), " hours"].concat())
+            }
             Some(_) => Ok(()),
         }
     }

@@ -30,8 +30,10 @@ fn nobody_uses_a_grant_in_silence() {
     // The alarm comes before what else there is to say, of which there may be more than a record has room for.
     let over = grant("2025-12-31T23:00:00Z", NOW);
     let early = grant("2026-01-01T00:00:01Z", "2026-01-01T01:00:00Z");
-    let closed =
-        [("info", "break-glass grant 111122223333.a is over"), ("info", "break-glass grant 111122223333.b begins later")];
+    let closed = [
+        ("info", "break-glass grant 111122223333.a is over"),
+        ("info", "break-glass grant 111122223333.b begins later"),
+    ];
     check(&[("111122223333.a", &over), ("111122223333.b", &early)], &closed);
     check(
         &[("111122223333.a", &over), ("111122223333.b", &early), ("111122223333.x", &open)],
@@ -43,7 +45,10 @@ fn nobody_uses_a_grant_in_silence() {
 #[test]
 fn what_is_wrong_with_a_grant_is_told() {
     let wrong = |entry: &str, why: &str| {
-        check(&[("111122223333.x", entry)], &[("error", &format!("break-glass grant 111122223333.x is left out: {why}"))]);
+        check(
+            &[("111122223333.x", entry)],
+            &[("error", &format!("break-glass grant 111122223333.x is left out: {why}"))],
+        );
     };
     wrong("tonight", "expected ident at line 1 column 2");
     wrong("{}", "missing field `from` at line 1 column 2");
@@ -68,5 +73,8 @@ fn more_grants_than_anybody_needs() {
     policy.decide(&testing::session("111122223333", "OnCall", "alice")).expect("no fault");
     let logged = testing::logged();
     assert_eq!(logged.iter().filter(|(level, _)| *level == "warn").count(), 200);
-    assert_eq!(logged[0], ("error", "more than 200 grants begin with 111122223333.: the others are left out".to_owned()));
+    assert_eq!(
+        logged[0],
+        ("error", "more than 200 grants begin with 111122223333.: the others are left out".to_owned())
+    );
 }
