@@ -46,7 +46,7 @@ pub use config::{
     OnFault,
 };
 pub use engine::{Engine, EngineConfig, EngineError};
-pub use loader::{check, compile, compile_configured, compile_if_new};
+pub use loader::{check, compile, compile_configured, compile_configured_if_new, compile_if_new};
 pub use problem::{LoadError, LoadProblem};
 pub use tables::{LiveTable, Table, TableSource, Tables};
 

@@ -128,6 +128,21 @@ pub fn compile_configured(engine: &Engine, config: &Config, folder: &CompiledFol
     compile().map_err(LoadError::about(&config.component))
 }
 
+/// Compiles the policy that `config` describes into `folder` unless that has been done with these settings; says whether it
+/// had to be.
+///
+/// # Errors
+///
+/// As [`compile_configured`].
+pub fn compile_configured_if_new(engine: &Engine, config: &Config, folder: &CompiledFolder) -> Result<bool, LoadError> {
+    let source = Source::pinned(config).map_err(LoadError::about(&config.component))?;
+    let settings = config.settings.to_string();
+    if fetch(engine, source.in_form(Form::Configured(&settings)), Some(folder)).is_some() {
+        return Ok(false);
+    }
+    compile_configured(engine, config, folder).map(|_| true)
+}
+
 /// Checks what can be checked of the component of `config` without its settings: imports, types, what it carries, and
 /// its examples. Tables count as attached.
 ///

@@ -9,6 +9,7 @@ use std::{
 
 use anyhow::ensure;
 
+use super::progress::Step;
 use crate::{
     cli::Globals,
     config::Config,
@@ -17,6 +18,7 @@ use crate::{
 
 /// Compile policies to machine code, outside the server's process.
 #[derive(clap::Args, Debug)]
+#[command(after_help = EXAMPLES)]
 pub struct Command {
     /// Components. Those of --config are compiled with their settings taken in; these take theirs at every decision.
     #[arg(value_name = "FILE")]
@@ -25,6 +27,11 @@ pub struct Command {
     #[arg(long, value_name = "DIR")]
     pub state_dir: PathBuf,
 }
+
+const EXAMPLES: &str = "\
+Examples:
+  herald policy compile --config /etc/herald/config.yaml --state-dir /var/herald    every policy of a server, with its settings
+  herald policy compile oncall.wasm --state-dir /var/herald";
 
 // === impl Command ===
 
@@ -43,11 +50,18 @@ impl Command {
         );
         let folder = CompiledFolder::open(&self.state_dir.join(FOLDER))?;
         let engine = Engine::for_compiling()?;
+        let told = |component: &Path| Step::start(format!("compiling {}", component.display()));
         for component in &self.components {
-            print(out, component, &policy::compile(&engine, component, &folder)?)?;
+            let step = told(component);
+            let compiled = policy::compile(&engine, component, &folder)?;
+            drop(step);
+            print(out, component, &compiled)?;
         }
         for policy in &policies {
-            print(out, &policy.component, &policy::compile_configured(&engine, policy, &folder)?)?;
+            let step = told(&policy.component);
+            let compiled = policy::compile_configured(&engine, policy, &folder)?;
+            drop(step);
+            print(out, &policy.component, &compiled)?;
         }
         Ok(ExitCode::SUCCESS)
     }
