@@ -69,8 +69,8 @@ pub struct Globals {
     /// How lines of the process log look: text or json.
     #[arg(short = 'l', long, global = true, default_value = "text", value_name = "FORMAT")]
     pub log_format: log::Format,
-    /// The least serious lines of the process log: error, warning, info, debug or trace. Default: info for
-    /// the server, warning for every other command.
+    /// The least serious lines of the process log: error, warning, info, debug or trace. Default: `log-verbosity` of the
+    /// configuration file, else info for the server, warning for every other command.
     #[arg(short = 'v', long, global = true, env = "AWS_IAM_AUTHENTICATOR_LOG_VERBOSITY", value_name = "LEVEL")]
     pub log_verbosity: Option<log::Verbosity>,
     /// Alpha features of existing command lines.
@@ -177,7 +177,7 @@ fn run(globals: &Globals, command: &Command) -> anyhow::Result<ExitCode> {
     let out = &mut io::stdout().lock();
     match command {
         Command::Add(Late(command)) => return command.run(globals.name, io::stdin(), out),
-        Command::CheckConfig(Late(command)) => return command.run(globals.config.as_deref(), io::stdin(), out),
+        Command::CheckConfig(Late(command)) => return command.run(globals, io::stdin(), out),
         Command::Completions(command) => command.run(Cli::command(), out)?,
         Command::CredentialPlugin(Late(ack::Command::GetCredential(command))) => command.run()?,
         Command::CredentialPlugin(Late(ack::Command::GetKubeconfig(command))) => command.run(globals, out)?,
@@ -240,6 +240,9 @@ impl Globals {
             None => Config::default(),
             Some(file) => {
                 let loaded = Config::load(file)?;
+                if let (None, Some(verbosity)) = (self.log_verbosity, loaded.config.client.log_verbosity) {
+                    log::set_verbosity(verbosity);
+                }
                 loaded.log();
                 loaded.config
             }

@@ -169,6 +169,10 @@ pub struct ClientSection {
     pub cache: bool,
     /// Partition of tokens that `herald verify` is given. Default: `server.partition`.
     pub partition: Option<aws::Partition>,
+    /// The least serious lines of a process's log, where neither its command line nor a variable says so. Read once, when
+    /// it starts. Default: `info` for the server, `warning` for every other command.
+    #[serde(rename = "log-verbosity")]
+    pub log_verbosity: Option<observe::log::Verbosity>,
 }
 
 /// One place that is asked, as `server.backendMode` names it.

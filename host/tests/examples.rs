@@ -56,12 +56,13 @@ fn the_reference_states_the_defaults() {
 }
 
 /// Keys that have no default to show.
-const OPTIONAL: [&str; 8] = [
+const OPTIONAL: [&str; 9] = [
     "dynamicBackendModePath: ",
     "dynamicFilePath: ",
     "ec2DescribeInstancesRoleARN: ",
     "endpoint: ",
     "kubeconfig: ",
+    "log-verbosity: ",
     "master: ",
     "region: eu",
     "sourceARN: ",
@@ -98,6 +99,7 @@ fn the_reference_loads_with_its_comments_taken_away() {
     assert!(config.ec2.role.is_some() && config.ec2.source_arn.is_some() && config.ec2.config.roles.len() == 1);
     assert!(config.dynamic_file.is_some() && config.backend_mode_file.is_some());
     assert!(config.kubernetes.kubeconfig.is_some() && config.kubernetes.master.is_some());
+    assert!(config.client.log_verbosity.is_some());
 }
 
 #[test]

@@ -60,7 +60,8 @@ async fn failures_have_one_exit_code() {
     let environment = terminal(&BOB, home.path());
     let missing = ["token", "-i", CLUSTER, "-c", "no-such-file.yaml"];
     let both = ["token", "-i", CLUSTER, "-r", keys::DEPLOYER_ROLE, "-s", "me", "--forward-session-name"];
-    let rows: [&[&str]; 8] = [
+    let rows: [&[&str]; 9] = [
+        &["token", "-i", CLUSTER, "-r", "no-arn"],
         &["token"],
         &missing,
         &both,
@@ -73,7 +74,8 @@ async fn failures_have_one_exit_code() {
     for arguments in rows {
         let finished = links.run("aws-iam-authenticator", arguments, &environment).await;
         assert_eq!((finished.code, finished.stdout.as_str()), (Some(1), ""), "{arguments:?}: {}", finished.stderr);
-        assert_ne!(finished.stderr, "");
+        let told = if arguments.contains(&"no-arn") { "aws-iam-authenticator: could not get token: " } else { "" };
+        assert!(finished.stderr.starts_with(told) && finished.stderr != told, "{}", finished.stderr);
     }
     let ours = tests::herald::run(&["token"], environment).await.expect("herald runs");
     assert_eq!(ours.code, Some(78), "under its own name, Herald tells causes apart");
@@ -237,6 +239,27 @@ async fn a_role_by_the_arguments_of_the_aws_cli() {
     let made = tests::herald::run(&arguments, environment).await.expect("herald runs").success().expect("a token");
     let name = username(&server, &made.token().expect("a token")).await;
     assert_eq!(name.as_deref(), Some("deploy:EKSGetTokenAuth"), "the session's name, as mappings know it");
+}
+
+/// An option goes over a variable, that over the file, and that over the command's own default.
+#[tokio::test]
+async fn a_file_says_how_much_is_told() {
+    let links = Links::new();
+    let home = tempfile::tempdir().expect("a folder");
+    let variable = ("AWS_IAM_AUTHENTICATOR_LOG_VERBOSITY".to_owned(), "error".to_owned());
+    let rows: [(&str, &[&str], Option<_>, bool); 4] = [
+        ("", &[], None, true),
+        ("log-verbosity: error", &[], None, false),
+        ("", &[], Some(variable.clone()), false),
+        ("log-verbosity: error", &["-v", "warning"], Some(variable), true),
+    ];
+    for (more, options, variable, told) in rows {
+        fs::write(links.path("config.yaml"), format!("clusterID: c\nfeature-gates: {{}}\n{more}\n")).expect("a file");
+        let environment: Vec<_> = terminal(&BOB, home.path()).into_iter().chain(variable).collect();
+        let arguments = [&["token", "-c", "config.yaml"], options].concat();
+        let made = links.run("aws-iam-authenticator", &arguments, &environment).await.success().expect("a token");
+        assert_eq!(made.stderr.contains("nothing here is behind a gate"), told, "{more} {options:?}: {}", made.stderr);
+    }
 }
 
 /// As the kubelet runs its plugin: no home, no terminal, no stdin, nothing in the environment but the role.

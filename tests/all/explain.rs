@@ -1,5 +1,7 @@
 //! `herald explain` beside a running server: it says what the server decided, and why.
 
+use std::time::{Duration, Instant};
+
 use expect_test::expect;
 use serde_json::Value;
 use tests::{
@@ -140,6 +142,30 @@ async fn bindings_that_name_the_user_are_told() {
         "{}",
         nowhere.stdout
     );
+}
+
+/// It costs five seconds, and what does not depend on it is said all the same.
+#[tokio::test]
+async fn a_source_out_of_reach_is_given_up() {
+    let sts = sts().await;
+    let folder = setup(&sts, &config("  backendMode: [MountedFile, EKSConfigMap]\n  master: https://127.0.0.1:1"));
+    let file = folder.folder().join("config.yaml").display().to_string();
+    let token = fresh(&BOB);
+    let rows: [(&[&str], _, _); 3] = [
+        (&["explain", "--arn", BOB.arn], 0, "username       bob"),
+        (&["explain", "--arn", EVE.arn], 1, "source_not_ready"),
+        (&["verify", "-t", &token], 0, "username       bob"),
+    ];
+    for (arguments, code, words) in rows {
+        let begun = Instant::now();
+        let arguments = [arguments, &["--config", &file]].concat();
+        let finished = herald::run(&arguments, sts.environment()).await.expect("herald runs");
+        assert!(begun.elapsed() < Duration::from_secs(15), "{arguments:?}");
+        assert_eq!(finished.code, Some(code), "{finished:?}");
+        assert!(finished.stdout.contains(words), "{finished:?}");
+        let told = "given up after 5s: backendMode: EKSConfigMap cannot be read: ";
+        assert!(finished.stderr.contains(told), "{}", finished.stderr);
+    }
 }
 
 #[tokio::test]

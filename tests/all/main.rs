@@ -5,6 +5,7 @@ mod add_remove;
 mod alibaba;
 mod alibaba_clients;
 mod alibaba_sdk;
+mod alone;
 mod altered;
 mod aws_sdk;
 mod check_config;

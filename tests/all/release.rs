@@ -1,7 +1,9 @@
-//! Releases: what `.ci/release` signs is what `.ci/release verify` takes, and nothing else is.
+//! Releases: what `.ci/release` puts together and signs is what `.ci/release verify` takes, and nothing else is.
 
 use std::{
+    ffi::OsString,
     fs,
+    os::unix::fs::PermissionsExt as _,
     path::Path,
     process::{Command, Output},
 };
@@ -16,6 +18,13 @@ fn run(folder: &Path, program: &str, arguments: &[&str]) -> Output {
 fn release(folder: &Path, arguments: &[&str]) -> bool {
     let script = repository().join(".ci/release");
     run(folder, script.to_str().expect("UTF-8"), arguments).status.success()
+}
+
+/// A program of this name that does not do what it is for, but what `script` says.
+fn stand_in(folder: &Path, name: &str, script: &str) {
+    let path = folder.join(name);
+    fs::write(&path, format!("#!/bin/sh\nset -eu\n{script}\n")).expect("a file");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("executable");
 }
 
 /// A throw-away key, and the file of those whose signatures count.
@@ -34,6 +43,48 @@ fn built(folder: &Path) {
     }
     let sums = run(&folder.join("out"), "sh", &["-c", "sha256sum herald-* > SHA256SUMS"]);
     assert!(sums.status.success(), "{sums:?}");
+}
+
+/// The script as it is, around a compiler that only writes down how it was called.
+#[test]
+fn a_release_is_put_together_from_each_target() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let folder = folder.path();
+    fs::write(folder.join("signers"), key(folder, "ours")).expect("a file");
+    let programs = folder.join("programs");
+    fs::create_dir(&programs).expect("a folder");
+    stand_in(&programs, "rustc", "echo /");
+    let compiled = "for target; do :; done\nmkdir -p \"$CARGO_TARGET_DIR/$target/release\"\n\
+                    (echo \"$@\"; printenv HERALD_COMMIT HERALD_BUILD_DATE CARGO_ENCODED_RUSTFLAGS) \
+                    >\"$CARGO_TARGET_DIR/$target/release/herald\"";
+    stand_in(&programs, "cargo", compiled);
+    let mut path = OsString::from(&programs);
+    path.push(":");
+    path.push(std::env::var_os("PATH").expect("a PATH"));
+    let build = |arguments: &[&str]| {
+        let mut script = Command::new(repository().join(".ci/release"));
+        script.arg("build").args(arguments).current_dir(folder);
+        script.env("PATH", &path).env("CARGO_TARGET_DIR", folder.join("built")).output().expect("it runs")
+    };
+    let built = build(&["out", "first-target", "second-target"]);
+    assert!(built.status.success(), "{built:?}");
+    let out = folder.join("out");
+    let names = fs::read_dir(&out).expect("a folder").map(|entry| entry.expect("a file").file_name());
+    let mut names: Vec<String> = names.map(|name| name.into_string().expect("UTF-8")).collect();
+    names.sort();
+    let file = |what: &str| format!("herald-{}-{what}", env!("CARGO_PKG_VERSION"));
+    let first = file("first-target");
+    assert_eq!(names, ["SHA256SUMS".to_owned(), file("Cargo.lock"), first.clone(), file("second-target")]);
+    let called = fs::read_to_string(out.join(first)).expect("a file");
+    let [arguments, commit, date, flags] = called.lines().collect::<Vec<_>>()[..] else { panic!("{called}") };
+    assert_eq!(arguments, "build --locked --release --package herald --bin herald --target first-target");
+    let commit = commit.strip_suffix("-dirty").unwrap_or(commit);
+    assert!(commit.len() == 40 && commit.bytes().all(|byte| byte.is_ascii_hexdigit()), "{commit}");
+    assert!(date.len() == 20 && date.ends_with('Z'), "{date}");
+    let [here, home] = flags.split('\u{1f}').collect::<Vec<_>>()[..] else { panic!("{flags}") };
+    assert!(here.ends_with("=/herald") && home.ends_with("=/cargo"), "{flags}");
+    assert!(release(folder, &["sign", "out", "ours"]) && release(folder, &["verify", "out", "signers"]));
+    assert!(!build(&["out"]).status.success(), "nothing is put beside another release");
 }
 
 #[test]
@@ -61,6 +112,9 @@ fn what_is_signed_is_what_is_taken() {
     fs::write(out.join("herald-0.1.0-aarch64-unknown-linux-musl"), "more").expect("a file");
     assert!(!release(folder, &["verify", "out", "signers"]), "a file that is not listed");
     fs::remove_file(out.join("herald-0.1.0-aarch64-unknown-linux-musl")).expect("removed");
+    fs::write(out.join("herald-0x1.0-x86_64-unknown-linux-musl"), "more").expect("a file");
+    assert!(!release(folder, &["verify", "out", "signers"]), "a file whose name is almost listed");
+    fs::remove_file(out.join("herald-0x1.0-x86_64-unknown-linux-musl")).expect("removed");
     fs::remove_file(&binary).expect("removed");
     assert!(!release(folder, &["verify", "out", "signers"]), "a file that is missing");
     for arguments in [&[][..], &["sign"], &["sign", "out"], &["nothing", "out"]] {

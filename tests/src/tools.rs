@@ -1,9 +1,11 @@
 //! What scenarios need of the machine: programs of others that they run as they are, each installed by a script in
 //! `tests/tools` when it is first asked for, and mounts.
 //!
-//! Where that fails, the scenario says so and holds for nothing, unless `HERALD_REQUIRE_TOOLS` is set, as it is in CI.
+//! Where that fails, the scenario says so and holds for nothing, unless `HERALD_REQUIRE_TOOLS` is set, as it is in CI. What
+//! takes long is said before it begins, on stderr itself: what tests print is kept back until they fail.
 
 use std::{
+    io::{self, BufRead as _, BufReader, Write},
     path::PathBuf,
     process::{Command, Stdio},
     sync::OnceLock,
@@ -122,6 +124,44 @@ fn run(name: &str) -> Result<(), String> {
     let mut script = Command::new(repository().join("tests/tools").join(name));
     // Without a network, pip gives up soon.
     script.envs([("PIP_RETRIES", "1"), ("PIP_DEFAULT_TIMEOUT", "15")]).stdin(Stdio::null());
-    let output = script.output().map_err(|error| error.to_string())?;
-    if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).trim().to_owned()) }
+    follow(&mut script, &mut io::stderr()).map_err(|error| error.to_string())?
+}
+
+/// Runs `script`, and passes on at once what it says of its steps: the lines that begin with its place. The rest says what
+/// went wrong.
+fn follow(script: &mut Command, out: &mut impl Write) -> io::Result<Result<(), String>> {
+    let mut child = script.stdout(Stdio::null()).stderr(Stdio::piped()).spawn()?;
+    let mut rest = String::new();
+    for line in child.stderr.take().into_iter().flat_map(|stderr| BufReader::new(stderr).split(b'\n')) {
+        let line = String::from_utf8_lossy(&line?).into_owned();
+        if line.starts_with(STEP) {
+            writeln!(out, "{line}")?;
+        } else {
+            rest.extend([line.as_str(), "\n"]);
+        }
+    }
+    Ok(if child.wait()?.success() { Ok(()) } else { Err(rest.trim().to_owned()) })
+}
+
+/// How a line begins that says what a script is about to do.
+const STEP: &str = "tests/tools/";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_are_told_at_once_and_the_rest_if_it_fails() {
+        #[track_caller]
+        fn check(script: &str, told: &str, expected: Result<(), &str>) {
+            let mut out = Vec::new();
+            let ended = follow(Command::new("sh").args(["-c", script]), &mut out).expect("it runs");
+            assert_eq!(ended.as_ref().map_err(String::as_str), expected.as_ref().map_err(|why| *why), "{script}");
+            assert_eq!(String::from_utf8(out).expect("text"), told, "{script}");
+        }
+        let step = "echo 'tests/tools/a: building' >&2";
+        check(step, "tests/tools/a: building\n", Ok(()));
+        check(&format!("echo out; {step}; echo why >&2; exit 1"), "tests/tools/a: building\n", Err("why"));
+        check("echo noise >&2", "", Ok(()));
+    }
 }

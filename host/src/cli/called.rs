@@ -16,7 +16,7 @@ use std::{
 
 use clap::builder::Resettable;
 
-use super::verify;
+use super::{verify, version};
 use crate::{
     observe::{log, metrics::OldNames},
     provider::Cloud,
@@ -124,8 +124,8 @@ impl Name {
     #[must_use]
     pub fn start_line(self) -> Option<String> {
         let told = matches!(self, Self::AwsIamAuthenticator | Self::HeptioAuthenticatorAws);
-        // The second is the commit, which a build does not know.
-        told.then(|| format!("Authenticator Version: \"{}\", \"\"", env!("CARGO_PKG_VERSION")))
+        let commit = version::COMMIT.unwrap_or_default();
+        told.then(|| format!("Authenticator Version: \"{}\", \"{commit}\"", env!("CARGO_PKG_VERSION")))
     }
 
     /// `code`, or 1 where scripts know no other code for failure.

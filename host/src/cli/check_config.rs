@@ -12,10 +12,17 @@ use std::{
 use anyhow::{Context as _, ensure};
 use serde::Serialize;
 
-use super::cluster::{self, Cluster};
-use crate::config::{
-    CheckedFile, Finding, Severity, live_manifest,
-    lockout::{self, Administrators},
+use super::{
+    Globals,
+    called::Name,
+    cluster::{self, Cluster},
+};
+use crate::{
+    config::{
+        CheckedFile, Finding, Severity, live_manifest,
+        lockout::{self, Administrators},
+    },
+    server,
 };
 
 mod sarif;
@@ -25,9 +32,9 @@ mod text;
 ///
 /// Files are Herald's configurations, and manifests as `kubectl get -o yaml` prints them: aws-auth ConfigMaps,
 /// IAMIdentityMappings, and ConfigMaps that hold a configuration. Policies that a configuration names are loaded
-/// too; and where its webhook kubeconfig and its certificate are on this machine, they are compared. With --cluster, what maps callers in a cluster is checked with them: lines are those within an object's text or
+/// too; and where the server's webhook kubeconfig and its certificate are on this machine, they are compared. With --cluster, what maps callers in a cluster is checked with them: lines are those within an object's text or
 /// `spec`, and the object is named. Nothing is written, and no cloud is asked.
-#[derive(clap::Args, Debug)]
+#[derive(clap::Args, Clone, Debug)]
 #[command(after_help = AFTER_HELP)]
 pub struct Command {
     /// Files to check; `-` is stdin [default: the file of --config].
@@ -46,6 +53,12 @@ pub struct Command {
     /// Exit with 1 for warnings too.
     #[arg(long)]
     pub deny_warnings: bool,
+    /// Folder of the server's `cert.pem`, where the server's command line names it, as that of a DaemonSet does.
+    #[arg(long, value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
+    /// The webhook kubeconfig, where the server's command line names it.
+    #[arg(long, value_name = "FILE")]
+    pub generate_kubeconfig: Option<PathBuf>,
     /// Leave the policies alone that a configuration names.
     #[arg(long)]
     pub no_policies: bool,
@@ -117,19 +130,20 @@ Examples:
   herald check-config --deny-warnings -o sarif herald.yaml > herald.sarif
   herald check-config --admin-group ops:admins herald.yaml aws-auth.yaml
   herald check-config --cluster herald.yaml
+  herald check-config --state-dir /srv/herald --generate-kubeconfig /srv/herald/kubeconfig.yaml herald.yaml
   kubectl get configmap aws-auth -n kube-system -o yaml | herald check-config -";
 
 // === impl Command ===
 
 impl Command {
-    /// Checks the files and writes what is found to `out`. `config` is the file of `--config`.
+    /// Checks the files and writes what is found to `out`. Without files that is the one of `--config`.
     ///
     /// # Errors
     ///
     /// When there is nothing to check, no credentials for the cluster are to be had, or the output cannot be written.
     /// What cannot be read is a finding.
-    pub fn run(&self, config: Option<&Path>, stdin: impl Read, out: &mut impl Write) -> anyhow::Result<ExitCode> {
-        let files = self.read(config, stdin)?;
+    pub fn run(&self, globals: &Globals, stdin: impl Read, out: &mut impl Write) -> anyhow::Result<ExitCode> {
+        let files = self.read(globals, stdin)?;
         match self.output {
             Output::Json => json(&files, out)?,
             Output::Sarif => sarif::write(&files, out)?,
@@ -140,8 +154,8 @@ impl Command {
         Ok(if bad { ExitCode::FAILURE } else { ExitCode::SUCCESS })
     }
 
-    fn read(&self, config: Option<&Path>, mut stdin: impl Read) -> anyhow::Result<Vec<Named>> {
-        let default = config.map(Path::to_owned).filter(|_| self.files.is_empty());
+    fn read(&self, globals: &Globals, mut stdin: impl Read) -> anyhow::Result<Vec<Named>> {
+        let default = globals.config.clone().filter(|_| self.files.is_empty());
         let paths: Vec<&PathBuf> = self.files.iter().chain(&default).collect();
         let live = self.live || self.cluster.is_named();
         ensure!(live || !paths.is_empty(), "which files? Name them, or give --config or --cluster");
@@ -171,7 +185,7 @@ impl Command {
         if !self.no_policies {
             files.iter_mut().for_each(CheckedFile::try_policies);
         }
-        files.iter_mut().for_each(|file| file.try_webhook(super::now()));
+        files.iter_mut().for_each(|file| file.try_webhook(super::now(), |server| self.place(globals.name, server)));
         let nobody = lockout::check(&files, &Administrators(self.admin_groups.clone()));
         for (file, finding) in nobody {
             files[file].findings.push(finding);
@@ -180,6 +194,17 @@ impl Command {
             file.findings.sort_by_key(|finding| finding.at);
         }
         Ok(std::iter::zip(names, files).map(|(name, file)| Named { name, file }).collect())
+    }
+
+    /// Where the server looks for its files.
+    fn place(&self, name: Name, server: &mut server::Config) {
+        name.place(server);
+        if let Some(folder) = &self.state_dir {
+            server.state_dir.clone_from(folder);
+        }
+        if let Some(file) = &self.generate_kubeconfig {
+            server.generate_kubeconfig.clone_from(file);
+        }
     }
 }
 

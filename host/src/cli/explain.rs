@@ -38,6 +38,9 @@ mod token;
 use token::Step;
 
 /// Say why a caller is let in, or is not: each check, each stage, and what nearly matches.
+///
+/// Sources in a cluster have five seconds to be read, and what RBAC has for the user has ten; what is not there in time is
+/// told, and the rest is said without it.
 #[derive(clap::Args, Debug)]
 #[command(after_help = AFTER_HELP)]
 #[command(group(clap::ArgGroup::new("about").required(true).args(["token", "arn", "decision"])))]
@@ -235,10 +238,7 @@ async fn build(config: &Config, with_ec2: bool) -> anyhow::Result<Authenticator>
     if !with_ec2 {
         authenticator.chain.nodes = None;
     }
-    // The stage itself says so too; what comes before it does not need it.
-    if let Err(error) = shared.read_once(None, verify::READ).await {
-        tracing::warn!("{error}");
-    }
+    verify::read_sources(&shared).await;
     Ok(authenticator)
 }
 

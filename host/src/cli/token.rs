@@ -95,8 +95,8 @@ impl Command {
     pub fn run(&self, config: &Config, name: Name, out: &mut impl Write) -> anyhow::Result<()> {
         let version = if name.is_old() { forgiving_version() } else { ApiVersion::requested(exec_info()?.as_deref())? };
         let made = match self.cloud(config, name) {
-            Cloud::Alibaba => self.wanted_of_alibaba(config)?.token(),
-            Cloud::Aws => self.wanted(config)?.token(),
+            Cloud::Alibaba => self.wanted_of_alibaba(config).and_then(WantedOfAlibaba::token),
+            Cloud::Aws => self.wanted(config).and_then(Wanted::token),
         };
         let Token { token, expires_at } = if name.is_old() { made.context("could not get token")? } else { made? };
         if self.token_only.unwrap_or(config.client.token_only) {

@@ -43,9 +43,11 @@ struct Build {
 /// The version itself: the package's.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// Set by release builds.
-const BUILD: Build =
-    Build { version: VERSION, commit: option_env!("HERALD_COMMIT"), date: option_env!("HERALD_BUILD_DATE") };
+/// The commit that it was built from; none if that is not known.
+pub(super) const COMMIT: Option<&str> = option_env!("HERALD_COMMIT");
+
+/// Variables are those of `.ci/release`.
+const BUILD: Build = Build { version: VERSION, commit: COMMIT, date: option_env!("HERALD_BUILD_DATE") };
 
 // === impl Command ===
 

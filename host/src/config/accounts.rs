@@ -25,8 +25,8 @@ pub(super) struct Accounts<'a> {
 pub(super) enum Numbers {
     /// Its digits as they are written, with a warning.
     AsWritten,
-    /// It is wrong: readers of YAML do not agree on what it is.
-    Refused,
+    /// The same where all readers of YAML agree on its digits. With a leading zero they do not, and it is wrong.
+    Unambiguous,
 }
 
 /// The items of a list.
@@ -69,9 +69,12 @@ impl Accounts<'_> {
     }
 
     fn account(self, item: &Node) -> Result<AccountId, Problem> {
+        let written = item.written(self.source);
+        let digits = |text: &str| !text.starts_with('0') && text.bytes().all(|byte| byte.is_ascii_digit());
         let text = match self.numbers {
-            Numbers::AsWritten if is_number(item) => item.written(self.source),
-            Numbers::AsWritten | Numbers::Refused => item.text(self.source)?,
+            Numbers::AsWritten if is_number(item) => written,
+            Numbers::Unambiguous if is_number(item) && digits(written) => written,
+            Numbers::AsWritten | Numbers::Unambiguous => item.text(self.source)?,
         };
         let wrong = |error| Problem::new(item.at, format!("{error}, found `{text}`")).id(CheckId::AccountId);
         text.parse().map_err(wrong)

@@ -9,7 +9,7 @@ use super::{
     manifest, read_text,
     remark::{Census, LeftOut},
 };
-use crate::server::certificate::trust;
+use crate::server::{self, certificate::trust};
 
 /// A file as far as it can be read, and everything there is to say about it.
 #[derive(Debug)]
@@ -105,14 +105,16 @@ impl CheckedFile {
 
 impl CheckedFile {
     /// Whether an API server that was started with the webhook kubeconfig of its configuration would trust the
-    /// certificate in its state directory at `now`, if both are on this machine. Blocks.
-    pub fn try_webhook(&mut self, now: SystemTime) {
+    /// certificate in its state directory at `now`, if both are on this machine. `place` puts over the configuration
+    /// what the server's command line says. Blocks.
+    pub fn try_webhook(&mut self, now: SystemTime, place: impl Fn(&mut server::Config)) {
         let [part] = self.parts.as_slice() else { return };
         if self.is_manifest || part.refusal.is_some() {
             return;
         }
-        let server = &part.config.server;
-        let Some(distrust) = trust::of_config(server, now) else { return };
+        let mut server = part.config.server.clone();
+        place(&mut server);
+        let Some(distrust) = trust::of_config(&server, now) else { return };
         let what = format!("{}: {distrust}", server.generate_kubeconfig.display());
         let problem = Problem::new(TOP, what).id(CheckId::WebhookTrust).under("generateKubeconfig", TOP);
         let finding = Finding::error(problem.under("server", TOP));

@@ -93,10 +93,9 @@ const SERVER: &str = "server";
 /// How entries of this file are read and named.
 const STYLE: Style = Style { under: SERVER, shared: false, by_user_id: false, globs: false };
 /// Keys of existing files that are understood and do nothing, with what to know about them.
-const IDLE_TOP: [(&str, &str); 5] = [
+const IDLE_TOP: [(&str, &str); 4] = [
     ("feature-gates", "nothing here is behind a gate"),
     ("log-format", "use the command line"),
-    ("log-verbosity", "use the command line"),
     ("output", "use the command line"),
     ("token", "a token does not belong into a file"),
 ];
@@ -154,6 +153,7 @@ impl Reader<'_> {
         let idle = IDLE_TOP.map(|(key, _)| key);
         let [top, mut client, idle] = self.split(root, [&TOP, fields_of::<ClientSection>(), &idle], "");
         self.warn_idle("", &idle, &IDLE_TOP);
+        self.one_role(&mut client);
         let Value::Map(mut top) = top.value else { return Config::default() };
         let server = take(&mut top, SERVER).unwrap_or_else(|| Node::new(Position::default(), Value::Null));
         let cluster_id = cluster_id(&top, self.source).unwrap_or_else(|problem| {
@@ -329,6 +329,18 @@ impl Reader<'_> {
             let advice = table.iter().find(|(name, _)| name.eq_ignore_ascii_case(&key.text));
             let path = format!("{prefix}{}", key.text);
             self.no_effect(key, &path, advice.map_or("", |(_, text)| text));
+        }
+    }
+
+    /// A key without a value says nothing. Guides call `role` the default role: of both in one file existing programs
+    /// read `role`.
+    fn one_role(&mut self, client: &mut Node) {
+        let Value::Map(entries) = &mut client.value else { return };
+        entries.retain(|(_, node)| !matches!(node.value, Value::Null));
+        let guides = entries.iter().position(|(key, _)| key.text.eq_ignore_ascii_case("defaultRole"));
+        if let (true, Some(index)) = (value(entries, "role").is_some(), guides) {
+            let (key, _) = entries.remove(index);
+            self.no_effect(&key, "defaultRole", "`role` counts");
         }
     }
 

@@ -159,8 +159,8 @@ impl<'a> Objects<'a> {
             let index = entries.iter().position(|(other, _)| *other.text == *key)?;
             Some(entries.swap_remove(index).1)
         };
-        match kind.as_str() {
-            "ConfigMap" => {
+        match (kind.as_str(), IDENTITIES.into_iter().find(|identity| *identity == kind)) {
+            ("ConfigMap", _) => {
                 let metadata = match take("metadata").map(|metadata| metadata.value) {
                     Some(Value::Map(entries)) => entries,
                     _ => Vec::new(),
@@ -183,9 +183,8 @@ impl<'a> Objects<'a> {
                 }
                 self.auth_map(data, source);
             }
-            kind if IDENTITIES.contains(&kind) => match take("spec") {
+            (_, Some(kind)) => match take("spec") {
                 Some(spec) => {
-                    let kind = IDENTITIES.into_iter().find(|known| *known == kind).expect("it is one of them");
                     let metadata = take("metadata").map(|metadata| metadata.value);
                     let name = match &metadata {
                         Some(Value::Map(entries)) => exact(entries, "name").and_then(Node::plain).unwrap_or_default(),
@@ -195,11 +194,11 @@ impl<'a> Objects<'a> {
                 }
                 None => self.findings.left_out(Problem::new(at, "the key `spec` is missing").id(CheckId::MissingKey)),
             },
-            kind if kind.ends_with("List") => {
+            (kind, None) if kind.ends_with("List") => {
                 let Some(Node { value: Value::List(items), .. }) = take("items") else { return };
                 items.into_iter().for_each(|item| self.add(document, item, source));
             }
-            kind => self.note(at, &format!("a {kind} holds no mappings: not checked")),
+            (kind, None) => self.note(at, &format!("a {kind} holds no mappings: not checked")),
         }
     }
 

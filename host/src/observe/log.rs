@@ -7,8 +7,11 @@ use std::{
     fmt::{self, Write as _},
     io,
     str::FromStr,
+    sync::OnceLock,
     time::SystemTime,
 };
+
+use serde::Deserialize;
 
 use tracing::{
     Event, Subscriber,
@@ -16,11 +19,12 @@ use tracing::{
     level_filters::LevelFilter,
 };
 use tracing_subscriber::{
-    Layer as _,
+    Layer as _, Registry,
     filter::Targets,
     fmt::{FmtContext, FormatEvent, FormatFields, format::Writer},
     layer::SubscriberExt as _,
     registry::LookupSpan,
+    reload,
     util::SubscriberInitExt as _,
 };
 
@@ -35,7 +39,8 @@ pub enum Format {
 }
 
 /// The least serious lines that are written.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[serde(try_from = "String")]
 pub struct Verbosity(LevelFilter);
 
 /// A crate whose errors we hand on ourselves, once an outage instead of once an attempt.
@@ -51,21 +56,38 @@ pub struct InvalidFormat;
 #[error("must be panic, fatal, error, warning, info, debug or trace")]
 pub struct InvalidVerbosity;
 
+/// What is written by the process log, once there is one.
+static FILTER: OnceLock<reload::Handle<Targets, Registry>> = OnceLock::new();
+
 /// Starts the process log. Crates that are not ours are heard from `warning` on, from `debug` on
 /// when `verbosity` is `trace`.
 ///
 /// A second call in one process changes nothing.
 pub fn init(format: Format, verbosity: Verbosity) {
+    let (filter, handle) = reload::Layer::new(filter(verbosity));
+    let lines = tracing_subscriber::fmt::layer().event_format(Lines(format)).with_writer(io::stderr);
+    if tracing_subscriber::registry().with(lines.with_filter(filter)).try_init().is_ok() {
+        let _ = FILTER.set(handle);
+    }
+}
+
+/// Writes as much as `verbosity` says from here on.
+pub fn set_verbosity(verbosity: Verbosity) {
+    if let Some(handle) = FILTER.get() {
+        // It is there as long as the process.
+        let _ = handle.reload(filter(verbosity));
+    }
+}
+
+fn filter(verbosity: Verbosity) -> Targets {
     let others = match verbosity.0 {
         LevelFilter::TRACE => LevelFilter::DEBUG,
         level => level.min(LevelFilter::WARN),
     };
-    let filter = Targets::new()
+    Targets::new()
         .with_target(env!("CARGO_CRATE_NAME"), verbosity.0)
         .with_target(TELLS_TWICE, if others == LevelFilter::DEBUG { others } else { LevelFilter::OFF })
-        .with_default(others);
-    let lines = tracing_subscriber::fmt::layer().event_format(Lines(format)).with_writer(io::stderr);
-    let _ = tracing_subscriber::registry().with(lines.with_filter(filter)).try_init();
+        .with_default(others)
 }
 
 /// Writes events in the one shape there is.
@@ -190,6 +212,14 @@ impl FromStr for Verbosity {
             _ => return Err(InvalidVerbosity),
         };
         Ok(Self(level))
+    }
+}
+
+impl TryFrom<String> for Verbosity {
+    type Error = InvalidVerbosity;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
     }
 }
 

@@ -8,6 +8,7 @@ use std::{
 };
 
 use serde::Serialize;
+use tokio::time::timeout;
 
 use super::{Command, Explanation, cluster, near_in};
 use crate::{
@@ -17,7 +18,7 @@ use crate::{
     kubernetes::{
         Client, UserInfo,
         rbac::{self, Binding, MASTERS, NODES},
-        watch::Access,
+        watch::{Access, ApiError},
     },
 };
 
@@ -34,6 +35,8 @@ pub(super) struct Rbac {
     known: bool,
 }
 
+/// Longest wait for everything that the cluster is asked.
+const ANSWERS: Duration = Duration::from_secs(10);
 /// Most bindings that are shown to people.
 const MAX_SHOWN: usize = 50;
 
@@ -64,14 +67,16 @@ impl Command {
                 }
             };
             if let Some(user) = user {
-                explanation.rbac = Some(match rbac::bindings(&client, &user).await {
-                    Ok(bindings) => Rbac::of(bindings, &user),
-                    Err(error) => Rbac::unknown(&error),
+                explanation.rbac = Some(match timeout(ANSWERS, rbac::bindings(&client, &user)).await {
+                    Ok(Ok(bindings)) => Rbac::of(bindings, &user),
+                    Ok(Err(error)) => Rbac::unknown(&error),
+                    Err(_) => Rbac::unknown(&ApiError::Timeout),
                 });
             }
             if let Some(arn) = caller {
                 let asked: Vec<_> = config.sources.iter().filter_map(object_of).collect();
-                for (name, file) in live_manifest::checked(&client).await {
+                // Its sources have been read, so that there is an answer.
+                for (name, file) in timeout(ANSWERS, live_manifest::checked(&client)).await.unwrap_or_default() {
                     if !asked.iter().any(|object| name.ends_with(object)) {
                         continue;
                     }

@@ -61,7 +61,7 @@ impl Reader<'_> {
     ) -> BTreeSet<AccountId> {
         let Value::Map(entries) = &lists.value else { return BTreeSet::new() };
         let Some(node) = value(entries, key) else { return BTreeSet::new() };
-        let list = Accounts { source: self.source, path: &[SERVER, key], numbers: Numbers::Refused, wrong };
+        let list = Accounts { source: self.source, path: &[SERVER, key], numbers: Numbers::Unambiguous, wrong };
         match accounts::items(node) {
             Ok(items) => list.read(items, self.findings),
             Err(problem) => {

@@ -1,0 +1,131 @@
+//! Objects of Kubernetes in files.
+
+use expect_test::expect;
+
+use super::*;
+
+#[test]
+fn objects_of_every_kind() {
+    let mapping = |name: &str, spec: &str| {
+        format!(
+            "apiVersion: iamauthenticator.k8s.aws/v1alpha1\nkind: IAMIdentityMapping\nmetadata: {{name: {name}}}\nspec: {spec}\n"
+        )
+    };
+    let list = "apiVersion: v1\nkind: List\nitems:\n- apiVersion: iamauthenticator.k8s.aws/v1alpha1\n  kind: IAMIdentityMapping\n  spec:\n    arn: arn:aws:iam::123456789012:role/Admin\n    username: again\n";
+    let file = [
+        &mapping(
+            "a",
+            "{arn: 'arn:aws:iam::123456789012:role/Admin', username: 'a:{{SessionName}}', groups: [system:masters]}",
+        ),
+        &mapping("b", "{arn: 'arn:aws:iam::123456789012:role/Dev', usernam: b}"),
+        list,
+        &mapping(
+            "c",
+            "{arn: 'arn:aws:iam::123456789012:user/c', username: c, notAfter: '2026-01-31T18:00:00Z', team: x}",
+        ),
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: aws-auth, namespace: default}\ndata:\n  mapRoles: |\n    - {rolearn: 'arn:aws:iam::123456789012:role/Admin', username: same}\n",
+        "apiVersion: ramauthenticator.k8s.alibabacloud/v1alpha1\nkind: RAMIdentityMapping\nspec: {arn: 'acs:ram::*:role/dev-*', username: d}\n",
+        "apiVersion: apps/v1\nkind: DaemonSet\n",
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: herald}\ndata:\n  other: text\n  config.yaml: |\n    clusterID: c\n    server:\n      prot: 1\n",
+        "[what, is, this]\n",
+    ];
+    check(
+        &file.join("---\n"),
+        &expect![[r#"
+            error[unknown-key]: left out: unknown key `usernam`
+              --> 1.yaml:9:51 (b.spec)
+               |
+             9 | spec: {arn: 'arn:aws:iam::123456789012:role/Dev', usernam: b}
+               |                                                   ^^^^^^^
+               = fix: did you mean `username`?
+
+            error[duplicate-principal]: left out: the same principal is mapped on line 4 already, which stays in force
+              --> 1.yaml:17:10 (spec)
+                |
+             17 |     arn: arn:aws:iam::123456789012:role/Admin
+                |          ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+                = fix: keep one entry, with the groups of both
+
+            warning[no-effect]: the key `team` is none of ours and has no effect
+              --> 1.yaml:23:96 (c.spec)
+                |
+             23 | spec: {arn: 'arn:aws:iam::123456789012:user/c', username: c, notAfter: '2026-01-31T18:00:00Z', team: x}
+                |                                                                                                ^^^^
+
+            warning[no-effect]: is not read: it is not in the namespace `kube-system`
+              --> 1.yaml:27:39 (metadata.namespace)
+                |
+             27 | metadata: {name: aws-auth, namespace: default}
+                |                                       ^^^^^^^
+
+            warning[wildcard-arn]: names callers of every account that fits, of strangers too
+              --> 1.yaml:34:13 (spec)
+                |
+             34 | spec: {arn: 'acs:ram::*:role/dev-*', username: d}
+                |             ^^^^^^^^^^^^^^^^^^^^^^^
+                = fix: write the account's id
+
+            note[unknown-kind]: a DaemonSet holds no mappings: not checked
+              --> 1.yaml:35:1
+                |
+             35 | ---
+                | ^^^
+
+            error[unknown-key]: unknown key `prot`
+              --> 1.yaml:47:7 (server.prot)
+                |
+             47 |       prot: 1
+                |       ^^^^
+                = fix: did you mean `port`?
+
+            note[unknown-kind]: neither a configuration nor an object of Kubernetes: not checked
+              --> 1.yaml:48:1
+                |
+             48 | ---
+                | ^^^
+
+            1 file: 3 errors, 3 warnings, 2 notes
+        "#]],
+    );
+    let json = r#"{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "aws-auth"}, "data": {"MapRoles": "", "mapRoles": "- rolearn: x\n  username: a\n", "mapUsers": ["a"], "mapAccounts": "''"}}"#;
+    check(
+        json,
+        &expect![[r#"
+            warning[no-administrator]: nobody gets `system:masters`
+              --> 1.yaml:1:1
+               |
+             1 | {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "aws-auth"}, "data": {"MapRoles": "", "mapRoles": "- rolearn: x\n  username: a\n", "mapUsers": ["
+               | ^^^^^^^^^^^^^
+               = fix: name another group of administrators with --admin-group
+
+            warning[no-nodes]: no node is let in: no entry gives `system:nodes` and a username `system:node:…`
+              --> 1.yaml:1:1
+               |
+             1 | {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "aws-auth"}, "data": {"MapRoles": "", "mapRoles": "- rolearn: x\n  username: a\n", "mapUsers": ["
+               | ^^^^^^^^^^^^^
+               = fix: map the nodes' role to `system:node:{{EC2PrivateDNSName}}`
+
+            warning[no-effect]: the key `MapRoles` has no effect
+              --> 1.yaml:1:86 (data.MapRoles)
+               |
+             1 | {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "aws-auth"}, "data": {"MapRoles": "", "mapRoles": "- rolearn: x\n  username: a\n", "mapUsers": ["
+               |                                                                                      ^^^^^^^^^^
+               = fix: write `mapRoles`
+
+            error[invalid-arn]: line 1 of this text: left out: not the ARN of a principal: bad prefix
+              --> 1.yaml:1:102 (data.mapRoles[0].roleARN)
+               |
+             1 | {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "aws-auth"}, "data": {"MapRoles": "", "mapRoles": "- rolearn: x\n  username: a\n", "mapUsers": ["
+               |                                                                                                      ^^^^^^^^^^
+
+            error[invalid-value]: left out: expected a text, found a list
+              --> 1.yaml:1:159 (data.mapUsers)
+               |
+             1 | learn: x\n  username: a\n", "mapUsers": ["a"], "mapAccounts": "''"}}
+               |                                         ^^^^
+               = fix: write `mapUsers: |`, and the list below it
+
+            1 file: 2 errors, 3 warnings
+        "#]],
+    );
+}
