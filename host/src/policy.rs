@@ -40,13 +40,16 @@ mod track;
 
 pub use ceiling::Ceiling;
 pub use cloud::{FactFinder, Facts};
-pub use compiled::{Compiled, CompiledFolder, FolderError};
+pub use compiled::{
+    CompileElsewhere, Compiled, CompiledFolder, FolderError,
+    housekeeping::{RENEW_EVERY, Removed},
+};
 pub use config::{
     ByteSize, Config, Digest, InvalidByteSize, InvalidDigest, InvalidLimit, InvalidName, Kind, Limits, Mode, Name,
     OnFault,
 };
 pub use engine::{Engine, EngineConfig, EngineError};
-pub use loader::{check, compile, compile_configured, compile_if_new};
+pub use loader::{check, compile, compile_configured, compile_configured_if_new, compile_if_new};
 pub use problem::{LoadError, LoadProblem};
 pub use tables::{LiveTable, Table, TableSource, Tables};
 
