@@ -40,7 +40,10 @@ mod track;
 
 pub use ceiling::Ceiling;
 pub use cloud::{FactFinder, Facts};
-pub use compiled::{Compiled, CompiledFolder, FolderError};
+pub use compiled::{
+    CompileElsewhere, Compiled, CompiledFolder, FolderError,
+    housekeeping::{RENEW_EVERY, Removed},
+};
 pub use config::{
     ByteSize, Config, Digest, InvalidByteSize, InvalidDigest, InvalidLimit, InvalidName, Kind, Limits, Mode, Name,
     OnFault,

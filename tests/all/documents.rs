@@ -86,7 +86,7 @@ fn read(document: &str) -> String {
 // === tests/PROOF.md ===
 
 /// Every row that the tables have to have: a prefix, and how many.
-const ROWS: [(&str, usize); 10] = [
+const ROWS: [(&str, usize); 11] = [
     ("S0-", 23),
     ("S1-", 14),
     ("S2-", 25),
@@ -94,6 +94,7 @@ const ROWS: [(&str, usize); 10] = [
     ("N", 29),
     ("K", 17),
     ("F", 17),
+    ("C", 14),
     ("P", 3),
     ("A", 27),
     ("L", 7),

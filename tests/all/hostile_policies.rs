@@ -1,6 +1,12 @@
 //! Policies that break the rules: the login is refused with the reason, and the server goes on.
 
-use std::path::Path;
+use std::{
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+};
 
 use tests::{
     herald::{Finished, Server},
@@ -32,7 +38,7 @@ async fn serve(sts: &Running, component: &Path, mode: &str, limits: &str) -> Ser
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_is_refused_with_its_reason_and_the_next_login_works() {
     let component = policies::build("hostile").expect("a policy");
-    let sts = std::sync::Arc::new(sts().await);
+    let sts = Arc::new(sts().await);
     let table = [
         ("spin", "timeout: 50ms, fuel: 20000000000", 200, "policy_timeout"),
         ("spin", "timeout: 5s, fuel: 2000000", 200, "policy_fuel"),
@@ -53,7 +59,7 @@ async fn each_is_refused_with_its_reason_and_the_next_login_works() {
     ];
     let mut rows = JoinSet::new();
     for (mode, limits, status, reason) in table {
-        let (sts, component) = (std::sync::Arc::clone(&sts), component.clone());
+        let (sts, component) = (Arc::clone(&sts), component.clone());
         rows.spawn(async move {
             let server = serve(&sts, &component, mode, limits).await;
             let answer = server.review(&fresh(&ALICE)).await.expect("an answer");
@@ -71,6 +77,43 @@ async fn each_is_refused_with_its_reason_and_the_next_login_works() {
         }
     }
     rows.join_all().await;
+}
+
+/// Whoever is mapped before the policy is asked waits for nobody's policy, however many ask it at once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_login_beside_an_attack_never_notices() {
+    let component = policies::build("hostile").expect("a policy");
+    let sts = sts().await;
+    for (mode, limits, reason) in [
+        ("spin", "timeout: 50ms, fuel: 20000000000", &["policy_timeout", "policy_overloaded"][..]),
+        ("memory", PATIENT, &["policy_memory", "policy_overloaded"]),
+        ("recurse", PATIENT, &["policy_trap", "policy_overloaded"]),
+        ("huge-string", PATIENT, &["policy_too_large", "policy_overloaded"]),
+    ] {
+        let server = Arc::new(serve(&sts, &component, mode, limits).await);
+        let stop = Arc::new(AtomicBool::new(false));
+        let mut attackers = JoinSet::new();
+        for _ in 0..4 {
+            let (server, stop, token) = (Arc::clone(&server), Arc::clone(&stop), fresh(&ALICE));
+            attackers.spawn(async move {
+                let mut asked = 0_usize;
+                while !stop.load(Relaxed) {
+                    let answer = server.review(&token).await.expect("an answer");
+                    let found = answer.reason().unwrap_or_else(|| panic!("{mode}: {}", answer.text));
+                    assert!(reason.contains(&found.as_str()), "{mode}: {found}");
+                    asked += 1;
+                }
+                asked
+            });
+        }
+        for _ in 0..50 {
+            let answer = server.review(&fresh(&BOB)).await.expect("an answer");
+            assert_eq!(answer.username().as_deref(), Some("bob"), "beside {mode}: {}", answer.text);
+        }
+        stop.store(true, Relaxed);
+        let attacks: usize = attackers.join_all().await.into_iter().sum();
+        assert!(attacks > 0, "{mode}: there were attacks");
+    }
 }
 
 #[tokio::test]

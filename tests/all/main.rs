@@ -27,6 +27,7 @@ mod memory;
 mod nodes;
 mod policies;
 mod policy_authors;
+mod policy_changes;
 mod refusals;
 mod release;
 mod reload;

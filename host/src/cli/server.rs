@@ -15,6 +15,7 @@ use tokio::{
     signal::unix::{Signal, SignalKind, signal},
 };
 
+use self::compiler::compiler;
 use super::{Globals, called::Name, policy::compile};
 use crate::{
     config::{Config, ConfigError, Reloader, Shared, reload::Overrides},
@@ -22,6 +23,8 @@ use crate::{
     provider::{Cloud, alibaba::InvalidName, aws::Partition},
     server::{self, Keeper, Services},
 };
+
+mod compiler;
 
 /// File descriptors that the server asks the system for, if it may have as many.
 const FILES: u64 = 8192;
@@ -31,6 +34,9 @@ const LAST_LINES: Duration = Duration::from_secs(1);
 
 /// Longest wait for what this process holds in the cluster to be given back.
 const GIVE_BACK: Duration = Duration::from_secs(2);
+
+/// Longest wait for what is under way besides requests. A reload may be waiting for another process to compile.
+const UNFINISHED: Duration = Duration::from_secs(1);
 
 /// Answer TokenReviews from the Kubernetes API server.
 #[derive(clap::Args, Clone, Debug, Default)]
@@ -105,7 +111,8 @@ impl Command {
         let compiled = config.server.state_dir.join(compile::FOLDER);
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         let entered = runtime.enter();
-        let shared = Shared::new(&config, Arc::clone(&metrics), Some(compiled), super::now)?;
+        let shared = Shared::new(&config, Arc::clone(&metrics), Some(compiled), super::now)?
+            .compiling(compiler(config.server.state_dir.clone()));
         drop(entered);
         let first = config.build(&shared)?;
         let audit = Arc::new(AuditLog::start(&config.observe.audit, Arc::clone(&metrics))?);
@@ -113,7 +120,7 @@ impl Command {
         shared.shadows().report_to(Arc::new(move |report| beside.record_aside(report).is_ok()));
         let settings = config.server.clone();
         let stopping = shared.stopping();
-        runtime.block_on(async {
+        let served = runtime.block_on(async {
             let reloader = Arc::new(Reloader::start(config, shared, first, overrides, super::now));
             let services = Services {
                 authenticator: reloader.current(),
@@ -128,7 +135,9 @@ impl Command {
             // Until here, since with it those end who have something to give back.
             drop(reloader);
             served
-        })
+        });
+        runtime.shutdown_timeout(UNFINISHED);
+        served
     }
 
     /// Puts the options over what a configuration file says.

@@ -5,7 +5,7 @@
 
 use std::{
     fmt,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -20,7 +20,9 @@ use crate::{
         BootstrapAdmins, Chain, Guard, MountedFile, NodeNames, PolicyStage, Shadow, Stage, chain::Link, shadow::Place,
     },
     observe::Metrics,
-    policy::{self, CompiledFolder, Engine, FactFinder, Kind, LoadProblem, Mode, OnFault, Policy, schema::Violation},
+    policy::{
+        self, CompiledFolder, Engine, FactFinder, Kind, LoadProblem, Mode, OnFault, Policy, Removed, schema::Violation,
+    },
     provider::{
         Cloud, ClusterId, Provider,
         alibaba::{self, Alibaba},
@@ -41,12 +43,17 @@ pub struct Shared {
     engine_config: policy::EngineConfig,
     /// Where compiled policies are kept; `None` compiles them at every load.
     compiled: Option<PathBuf>,
+    /// Who compiles what is too large to be compiled here; `None`: nobody.
+    compiler: Option<Compiler>,
     sources: Sources,
     /// Knows names for hours, and loads nothing until it is asked for one.
     nodes: Arc<Nodes>,
     shadows: Arc<Shadows>,
     clock: fn() -> SystemTime,
 }
+
+/// Compiles one policy of the configuration in a file, see [`policy::CompileElsewhere`].
+pub type Compiler = Arc<dyn Fn(&Path, &policy::Config) -> Result<(), String> + Send + Sync>;
 
 /// Everything that STS's word depends on. The executor remembers callers by their token alone, so it must not
 /// outlive the cluster id, the partition or the hosts that they were verified for.
@@ -103,8 +110,15 @@ impl Shared {
             engine: engine(config)?,
             engine_config: config.policy_engine.clone(),
             compiled,
+            compiler: None,
             metrics,
         })
+    }
+
+    /// Leaves large policies to `compiler`.
+    #[must_use]
+    pub fn compiling(self, compiler: Compiler) -> Self {
+        Self { compiler: Some(compiler), ..self }
     }
 
     /// What `config` needs, with everything kept whose settings are the same.
@@ -282,7 +296,24 @@ impl Config {
 
     fn compiled(&self, shared: &Shared) -> Result<Option<CompiledFolder>, ConfigError> {
         let folder = shared.compiled.as_deref().filter(|_| !self.policies.is_empty());
-        folder.map(CompiledFolder::open).transpose().map_err(|error| self.fault("compiled policies", &error))
+        let folder =
+            folder.map(CompiledFolder::open).transpose().map_err(|error| self.fault("compiled policies", &error))?;
+        let Some(compiler) = shared.compiler.clone() else { return Ok(folder) };
+        let file = self.file.clone();
+        Ok(folder.map(|folder| folder.compiling(Arc::new(move |policy| compiler(&file, policy)))))
+    }
+
+    /// Keeps the folder of compiled policies: says which of them are needed, and removes what nobody needs any more.
+    pub(super) fn keep_compiled(&self, shared: &Shared, now: SystemTime) {
+        let (Some(engine), Ok(Some(folder))) = (&shared.engine, self.compiled(shared)) else { return };
+        self.policies.iter().for_each(|policy| folder.renew(engine, policy));
+        match folder.tidy(now) {
+            Ok(Removed { files: 0, .. }) => {}
+            Ok(Removed { files, bytes }) => {
+                tracing::info!(files, bytes, "removed compiled policies that nobody needs any more");
+            }
+            Err(error) => tracing::warn!(%error, "old compiled policies cannot be removed"),
+        }
     }
 
     /// Every policy in shadow mode that would be asked, and where.

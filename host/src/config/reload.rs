@@ -6,7 +6,7 @@
 
 use std::{
     sync::Arc,
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -22,7 +22,9 @@ use super::{
     files::{Stamp, Watcher},
     lockout::{LOST, Vital},
 };
-use crate::{authenticator::Authenticator, mapping::mounted_file::NAME as MOUNTED_FILE, observe::Metrics};
+use crate::{
+    authenticator::Authenticator, mapping::mounted_file::NAME as MOUNTED_FILE, observe::Metrics, policy::RENEW_EVERY,
+};
 
 /// Keeps an authenticator in step with its configuration file, until it is dropped.
 pub struct Reloader {
@@ -53,6 +55,8 @@ struct Worker {
     /// How the files looked when they were last read.
     seen: Vec<Stamp>,
     watcher: Watcher,
+    /// When the folder of compiled policies was last looked after.
+    kept_house: Instant,
 }
 
 // === impl Reloader ===
@@ -76,6 +80,7 @@ impl Reloader {
             // Empty: what changed while the first one was built is found by the first look.
             seen: Vec::new(),
             watcher: Watcher::new(changed),
+            kept_house: Instant::now(),
             current: Arc::clone(&current),
             last_error: Arc::clone(&last_error),
             overrides,
@@ -124,14 +129,21 @@ impl Worker {
                     Some(()) = changes.recv() => true,
                 }
             };
-            if timeout(LOOK_AGAIN, changed).await == Ok(true) {
+            let mut has_changed = timeout(LOOK_AGAIN, changed).await == Ok(true);
+            if has_changed {
                 sleep(DEBOUNCE).await;
                 while changes.try_recv().is_ok() {}
-            } else if Stamp::of(self.config.files()) == self.seen && self.last_error.load().is_none() {
+            } else {
+                has_changed = Stamp::of(self.config.files()) != self.seen || self.last_error.load().is_some();
+            }
+            if !has_changed && self.kept_house.elapsed() < RENEW_EVERY {
                 continue;
             }
             let attempt = tokio::task::spawn_blocking(move || {
-                self.reload();
+                if has_changed {
+                    self.reload();
+                }
+                self.keep_house();
                 self
             });
             // A panic while loading leaves the last good one in force, and nobody to try again.
@@ -141,6 +153,12 @@ impl Worker {
             };
             self = worker;
         }
+    }
+
+    /// After every change, and from time to time: other servers may use the same folder of compiled policies.
+    fn keep_house(&mut self) {
+        self.config.keep_compiled(&self.shared, (self.clock)());
+        self.kept_house = Instant::now();
     }
 
     fn reload(&mut self) {

@@ -3,8 +3,8 @@
 //!
 //! `map` stages answer while nobody has mapped the caller (the first that does wins), then the
 //! `mapAccounts` of all of them, then `augment` policies (all see the same mapping, their additions are
-//! united), then `guard` policies (each may only take away), then the [`Guard`]. Shadows are not asked: what they
-//! would be asked is noted.
+//! united), then `guard` policies (each may only take away), then the [`Guard`]. A denial is final, whatever the kind
+//! of the policy. Shadows are not asked: what they would be asked is noted.
 
 use std::{
     sync::Arc,

@@ -2,7 +2,8 @@
 //!
 //! Nobody else's code is ever run. The folder belongs to us alone; every file in it is named after everything
 //! that shaped its code, and ends with an HMAC-SHA256 (RFC 2104) over that name and the code under a key
-//! made here. A file that does not check out is ignored, and its policy compiled again.
+//! made here. A file that does not check out is ignored, and its policy compiled again; one that nobody needs any
+//! more is removed, see [`housekeeping`].
 
 use std::{
     fs::{self, DirBuilder, File, Metadata, Permissions},
@@ -13,6 +14,7 @@ use std::{
         unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _},
     },
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -22,11 +24,15 @@ use tempfile::NamedTempFile;
 use wasmtime::component::Component;
 use zeroize::Zeroizing;
 
-use super::{Digest, Engine, engine::VERSION};
+use super::{Config, Digest, Engine, engine::VERSION};
+
+pub(super) mod housekeeping;
 
 const KEY_FILE: &str = "key";
 const KEY_BYTES: usize = 32;
 const TAG_BYTES: usize = 32;
+/// How the names of files with code end.
+const CODE: &str = "cwasm";
 
 /// A folder of compiled policies.
 ///
@@ -35,7 +41,12 @@ const TAG_BYTES: usize = 32;
 pub struct CompiledFolder {
     path: PathBuf,
     key: Zeroizing<[u8; KEY_BYTES]>,
+    elsewhere: Option<CompileElsewhere>,
 }
+
+/// Compiles one policy of the configuration that is being loaded, its settings taken in, into the same folder, where the
+/// memory that it takes is not the server's. Returns when that is done, or with one line that says why it is not.
+pub type CompileElsewhere = Arc<dyn Fn(&Config) -> Result<(), String> + Send + Sync>;
 
 /// A policy that has been compiled into a folder.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -108,7 +119,18 @@ impl CompiledFolder {
         if !about.is_dir() || !is_private(&about) {
             return Err(FolderError::NotPrivate(path.to_owned()));
         }
-        Ok(Self { path: path.to_owned(), key: key(path)? })
+        Ok(Self { path: path.to_owned(), key: key(path)?, elsewhere: None })
+    }
+
+    /// Leaves policies that are too large to be compiled beside logins to `elsewhere`.
+    #[must_use]
+    pub fn compiling(self, elsewhere: CompileElsewhere) -> Self {
+        Self { elsewhere: Some(elsewhere), ..self }
+    }
+
+    /// Has a policy compiled elsewhere; `None`: there is nobody who does that.
+    pub(super) fn compile_elsewhere(&self, config: &Config) -> Option<Result<(), String>> {
+        self.elsewhere.as_ref().map(|compile| compile(config))
     }
 
     /// The code made of `origin`, if it is here, ours and whole.
@@ -116,7 +138,7 @@ impl CompiledFolder {
         let name = name(engine, origin);
         let path = self.file(name);
         let found = match self.authentic(name, &path) {
-            Ok(authentic) => authentic.and_then(|code| code.component(engine)),
+            Ok(authentic) => authentic.and_then(|code| code.is_needed().component(engine)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
             Err(error) => {
                 tracing::warn!(path = %path.display(), %error, "a compiled policy cannot be read");
@@ -166,7 +188,7 @@ impl CompiledFolder {
     }
 
     fn file(&self, name: Digest) -> PathBuf {
-        self.path.join(format!("{name}.cwasm"))
+        self.path.join(format!("{name}.{CODE}"))
     }
 }
 

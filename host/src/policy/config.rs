@@ -49,7 +49,9 @@ pub struct Config {
 pub enum Kind {
     /// Names callers whom nobody has mapped yet.
     Map,
-    /// Adds groups and extra values to a mapping.
+    /// Adds groups and extra values to a mapping, or refuses: a denial is final whatever the kind, and counts with
+    /// `onFault: skip` too. That skips faults, and a policy that faults denies nobody: refusals that must not be lost
+    /// belong into a guard.
     Augment,
     /// Takes groups and extra values away, or refuses.
     Guard,

@@ -24,6 +24,7 @@ use super::{
     Fault, Limits,
     limits::{self, Guest},
     ticker::{Awake, TICK, Ticker},
+    track::{self, Known},
 };
 
 /// Settings of the engine, `server.policyEngine`.
@@ -53,6 +54,8 @@ struct Inner {
     load_slot: Mutex<()>,
     /// The instance of policies in shadow mode, so that no login waits for one.
     aside: Semaphore,
+    /// The versions of the contract that its policies may be made for.
+    tracks: &'static [Known],
 }
 
 /// The engine could not be made.
@@ -148,7 +151,7 @@ impl Engine {
                 wasmtime::Engine::new(&settings).map_err(EngineError::unsupported)?
             }
         };
-        Self::around(wasmtime, config)
+        Self::around(wasmtime, config, track::RELEASED)
     }
 
     /// Makes an engine for [`compile`](super::compile) alone: without a pool, and on every processor.
@@ -158,10 +161,31 @@ impl Engine {
     /// As [`Self::new`].
     pub fn for_compiling() -> Result<Self, EngineError> {
         let wasmtime = wasmtime::Engine::new(&settings(true)?).map_err(EngineError::unsupported)?;
-        Self::around(wasmtime, &EngineConfig::default())
+        Self::around(wasmtime, &EngineConfig::default(), track::RELEASED)
     }
 
-    fn around(wasmtime: wasmtime::Engine, config: &EngineConfig) -> Result<Self, EngineError> {
+    /// The same on one processor, for whoever compiles beside a server.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::new`].
+    pub fn for_compiling_aside() -> Result<Self, EngineError> {
+        let wasmtime = wasmtime::Engine::new(&settings(false)?).map_err(EngineError::unsupported)?;
+        Self::around(wasmtime, &EngineConfig::default(), track::RELEASED)
+    }
+
+    /// Makes an engine that speaks other versions of the contract than the released ones.
+    #[cfg(test)]
+    pub(super) fn speaking(tracks: &'static [Known]) -> Result<Self, EngineError> {
+        let wasmtime = wasmtime::Engine::new(&settings(true)?).map_err(EngineError::unsupported)?;
+        Self::around(wasmtime, &EngineConfig::default(), tracks)
+    }
+
+    fn around(
+        wasmtime: wasmtime::Engine,
+        config: &EngineConfig,
+        tracks: &'static [Known],
+    ) -> Result<Self, EngineError> {
         let ticker = Ticker::start(wasmtime.weak()).map_err(EngineError::Thread)?;
         Ok(Self(Arc::new(Inner {
             wasmtime,
@@ -171,11 +195,16 @@ impl Engine {
             config: config.clone(),
             load_slot: Mutex::new(()),
             aside: Semaphore::new(1),
+            tracks,
         })))
     }
 
     pub(super) fn wasmtime(&self) -> &wasmtime::Engine {
         &self.0.wasmtime
+    }
+
+    pub(super) fn tracks(&self) -> &'static [Known] {
+        self.0.tracks
     }
 
     /// Waits for a free instance, within bounds.

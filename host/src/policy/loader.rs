@@ -111,36 +111,50 @@ pub fn compile_if_new(engine: &Engine, path: &Path, folder: &CompiledFolder) -> 
 pub fn compile_configured(engine: &Engine, config: &Config, folder: &CompiledFolder) -> Result<Compiled, LoadError> {
     let compile = || {
         let source = Source::pinned(config)?;
-        fits(Sections::of(&source.bytes)?.schema()?.as_ref(), config)?;
-        match snapshot::take(
-            engine,
-            config,
-            &source,
-            Some(folder),
-            Grants { data: !config.tables.is_empty(), cloud: !config.cloud.is_empty() },
-        )? {
-            Some(Taken { bytes, .. }) => {
-                keep(engine, folder, source.in_form(Form::Configured(&config.settings.to_string())), &bytes)
-            }
+        match snapshot(engine, config, &source, folder)? {
+            Some(Taken { bytes, .. }) => keep(engine, folder, source.configured(&config.settings.to_string()), &bytes),
             None => keep(engine, folder, source.in_form(Form::AsBuilt), &source.bytes),
         }
     };
     compile().map_err(LoadError::about(&config.component))
 }
 
-/// Compiles the policy that `config` describes into `folder` unless that has been done with these settings; says whether it
-/// had to be.
+/// Compiles the policy that `config` describes likewise, unless that has been done; `None`: it was.
 ///
 /// # Errors
 ///
 /// As [`compile_configured`].
-pub fn compile_configured_if_new(engine: &Engine, config: &Config, folder: &CompiledFolder) -> Result<bool, LoadError> {
-    let source = Source::pinned(config).map_err(LoadError::about(&config.component))?;
-    let settings = config.settings.to_string();
-    if fetch(engine, source.in_form(Form::Configured(&settings)), Some(folder)).is_some() {
-        return Ok(false);
-    }
-    compile_configured(engine, config, folder).map(|_| true)
+pub fn compile_configured_if_new(
+    engine: &Engine,
+    config: &Config,
+    folder: &CompiledFolder,
+) -> Result<Option<Compiled>, LoadError> {
+    let compile = || {
+        let (source, settings) = (Source::pinned(config)?, config.settings.to_string());
+        let is_there = |origin| fetch(engine, origin, Some(folder)).is_some();
+        let (configured, as_built) = (source.configured(&settings), source.in_form(Form::AsBuilt));
+        if is_there(configured) {
+            return Ok(None);
+        }
+        match snapshot(engine, config, &source, folder)? {
+            Some(Taken { bytes, .. }) => keep(engine, folder, configured, &bytes).map(Some),
+            None if is_there(as_built) => Ok(None),
+            None => keep(engine, folder, as_built, &source.bytes).map(Some),
+        }
+    };
+    compile().map_err(LoadError::about(&config.component))
+}
+
+/// The component with the settings of `config` taken in; `None` if there can be no snapshot of it.
+fn snapshot(
+    engine: &Engine,
+    config: &Config,
+    source: &Source,
+    folder: &CompiledFolder,
+) -> Result<Option<Taken>, LoadProblem> {
+    fits(Sections::of(&source.bytes)?.schema()?.as_ref(), config)?;
+    let grants = Grants { data: !config.tables.is_empty(), cloud: !config.cloud.is_empty() };
+    snapshot::take(engine, config, source, Some(folder), grants)
 }
 
 /// Checks what can be checked of the component of `config` without its settings: imports, types, what it carries, and
@@ -174,8 +188,8 @@ fn keep(engine: &Engine, folder: &CompiledFolder, origin: Origin<'_>, bytes: &[u
     })
 }
 
-/// What decisions start from, tried once: a snapshot from the folder; or one taken here, if the component is small;
-/// or else the component as it is. Nothing is prepared of one whose settings do not fit or whose examples fail.
+/// What decisions start from, tried once: a snapshot from the folder; or one taken here, if the component is small, or
+/// elsewhere, if it is large; or else the component as it is. Nothing is prepared of one whose settings do not fit or whose examples fail.
 fn prepare(
     engine: &Engine,
     config: &Config,
@@ -187,7 +201,7 @@ fn prepare(
     let (schema, cases) = (sections.schema()?, sections.examples()?);
     fits(schema.as_ref(), config)?;
     let settings = config.settings.to_string();
-    let configured = source.in_form(Form::Configured(&settings));
+    let configured = source.configured(&settings);
     let mut readable = None;
     let snapshot = match fetch(engine, configured, compiled) {
         Some(component) => Some(component),
@@ -198,7 +212,7 @@ fn prepare(
             }
             None => None,
         },
-        None => None,
+        None => made_elsewhere(engine, config, source, configured, compiled)?,
     };
     let (component, settings) = match snapshot {
         Some(component) => (component, None),
@@ -221,6 +235,26 @@ fn prepare(
     }
     let asks_cloud = track::imports(engine, &component, track::CLOUD);
     Ok(Prepared { track, settings, asks_cloud })
+}
+
+/// The snapshot of a large component, made where its compiling harms nobody. `None` if it cannot be had, but the component
+/// as it is can.
+fn made_elsewhere(
+    engine: &Engine,
+    config: &Config,
+    source: &Source,
+    configured: Origin<'_>,
+    compiled: Option<&CompiledFolder>,
+) -> Result<Option<Component>, LoadProblem> {
+    let Some(made) = compiled.and_then(|folder| folder.compile_elsewhere(config)) else { return Ok(None) };
+    match made {
+        Ok(()) => Ok(fetch(engine, configured, compiled)),
+        Err(why) if fetch(engine, source.in_form(Form::AsBuilt), compiled).is_some() => {
+            tracing::warn!(policy = %config.name, "takes its settings in at every decision, since it could not be compiled with them: {why}");
+            Ok(None)
+        }
+        Err(why) => Err(LoadProblem::NotCompiledElsewhere(why)),
+    }
 }
 
 /// The component as its author built it, compiled.
@@ -297,6 +331,10 @@ impl Source {
     /// Whether it may be compiled while serving.
     fn is_small(&self) -> bool {
         self.bytes.len() <= MAX_COMPILED_IN_PROCESS
+    }
+
+    fn configured<'a>(&self, settings: &'a str) -> Origin<'a> {
+        self.in_form(Form::Configured(settings))
     }
 
     pub(super) fn in_form<'a>(&self, form: Form<'a>) -> Origin<'a> {

@@ -64,6 +64,9 @@ pub enum LoadProblem {
         /// The component's size.
         bytes: usize,
     },
+    /// Too large to be compiled beside logins, and the process that was to do it did not.
+    #[error("not compiled: too large to compile while serving, and a process of its own did not: {0}")]
+    NotCompiledElsewhere(String),
     /// Not WebAssembly.
     #[error("not a WebAssembly file")]
     NotWasm,
@@ -169,7 +172,7 @@ impl LoadProblem {
             Self::Invalid(_) => "invalid_component",
             Self::Mismatch(_) => "contract_mismatch",
             Self::NotAPolicy => "not_a_policy",
-            Self::NotCompiled { .. } => "not_compiled",
+            Self::NotCompiled { .. } | Self::NotCompiledElsewhere(_) => "not_compiled",
             Self::NotWasm => "not_wasm",
             Self::Pin { .. } => "pin_mismatch",
             Self::Read(_) => "unreadable",

@@ -18,7 +18,10 @@ use super::{
 use crate::caller::{PrincipalId, PrincipalKind};
 
 mod carried;
+mod fuel;
 pub(crate) mod guest;
+mod hostile;
+mod later;
 mod tables;
 
 pub(super) static ENGINE: LazyLock<Engine> =
@@ -140,16 +143,6 @@ fn the_four_answers() {
 fn what_a_policy_is_asked_reaches_it() {
     let bob = Mapping { username: "Admin".into(), ..Mapping::default() };
     check(&Guest::echoing(), Ok(Verdict::Allow(bob)));
-}
-
-#[test]
-fn fuel_is_the_same_every_time() {
-    let fixture = Fixture::new(&Guest::echoing().component());
-    let policy = fixture.load().unwrap();
-    let fuel = || run(policy.decide(&request(&caller("Admin")))).fuel;
-    let first = fuel();
-    assert!(first > 2_000_000, "{first}");
-    assert_eq!([fuel(), fuel()], [first, first]);
 }
 
 // === bounds ===
@@ -542,33 +535,6 @@ fn the_engines_version_is_the_one_built_in() {
 }
 
 // === many at once ===
-
-#[test]
-fn interleaved_decisions_do_not_mix() {
-    let engine =
-        Engine::new(&EngineConfig { queue: 200, queue_timeout: PATIENT * 10, ..EngineConfig::default() }).unwrap();
-    let fixture = Fixture::new(&Guest::echoing().component());
-    let policy = Arc::new(Policy::load(&engine, &fixture.config, None).unwrap());
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_time().build().unwrap();
-    runtime.block_on(async {
-        let tasks: Vec<_> = (0..200)
-            .map(|number| {
-                let policy = Arc::clone(&policy);
-                tokio::spawn(async move {
-                    let name = format!("role-{number}");
-                    let evaluation = policy.decide(&request(&caller(&name))).await;
-                    assert_eq!(
-                        evaluation.verdict,
-                        Ok(Verdict::Allow(Mapping { username: name, ..Mapping::default() }))
-                    );
-                })
-            })
-            .collect();
-        for task in tasks {
-            task.await.unwrap();
-        }
-    });
-}
 
 #[test]
 fn a_slow_policy_does_not_block_a_fast_one() {

@@ -2,18 +2,20 @@
 //! container, a build machine) and read from a folder that only Herald writes.
 
 use std::{
+    fs,
     io::Write,
     path::{Path, PathBuf},
     process::ExitCode,
 };
 
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
+use rustix::process::{Resource, Rlimit, Signal, nice, set_parent_process_death_signal, setrlimit};
 
 use super::progress::Step;
 use crate::{
     cli::Globals,
     config::Config,
-    policy::{self, Compiled, CompiledFolder, Engine},
+    policy::{self, ByteSize, Compiled, CompiledFolder, Engine, Name},
 };
 
 /// Compile policies to machine code, outside the server's process.
@@ -26,12 +28,24 @@ pub struct Command {
     /// The server's state folder; the machine code goes below it, readable by this user alone.
     #[arg(long, value_name = "DIR")]
     pub state_dir: PathBuf,
+    /// Of the policies of --config this one alone, and only if it is not compiled yet.
+    #[arg(long, value_name = "NAME", conflicts_with = "components")]
+    pub only: Option<Name>,
+    /// Step back for others on this machine: lowest priority, one processor, the first to go where memory runs out, and at
+    /// most so much of it, e.g. 512Mi. A server compiles large policies so.
+    #[arg(long, value_name = "MEMORY")]
+    pub background: Option<ByteSize>,
 }
 
 const EXAMPLES: &str = "\
 Examples:
   herald policy compile --config /etc/herald/config.yaml --state-dir /var/herald    every policy of a server, with its settings
   herald policy compile oncall.wasm --state-dir /var/herald";
+
+/// The lowest priority (nice(2)).
+const LAST: i32 = 19;
+/// Whom the kernel ends first when there is no memory left (proc(5), "oom_score_adj").
+const EXPENDABLE: &str = "1000";
 
 // === impl Command ===
 
@@ -48,8 +62,19 @@ impl Command {
             !policies.is_empty() || !self.components.is_empty(),
             "name components, or a --config that has policies"
         );
+        let engine = match self.background {
+            Some(memory) => step_back(memory)?,
+            None => Engine::for_compiling()?,
+        };
         let folder = CompiledFolder::open(&self.state_dir.join(FOLDER))?;
-        let engine = Engine::for_compiling()?;
+        if let Some(name) = &self.only {
+            let policy = policies.iter().find(|policy| policy.name == *name);
+            let policy = policy.with_context(|| format!("no policy of --config is called {name}"))?;
+            if let Some(compiled) = policy::compile_configured_if_new(&engine, policy, &folder)? {
+                print(out, &policy.component, &compiled)?;
+            }
+            return Ok(ExitCode::SUCCESS);
+        }
         let told = |component: &Path| Step::start(format!("compiling {}", component.display()));
         for component in &self.components {
             let step = told(component);
@@ -65,6 +90,22 @@ impl Command {
         }
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// Leaves the machine to others, as far as the system lets us; the limit of memory has to hold, and nothing is left of
+/// this process when the one that wants the code is gone.
+fn step_back(memory: ByteSize) -> anyhow::Result<Engine> {
+    let most = Some(memory.bytes());
+    setrlimit(Resource::Data, Rlimit { current: most, maximum: most }).context("memory cannot be limited")?;
+    #[cfg(target_os = "linux")]
+    set_parent_process_death_signal(Some(Signal::KILL)).context("the process cannot be tied to its parent")?;
+    if let Err(error) = nice(LAST) {
+        tracing::warn!(%error, "the priority cannot be lowered");
+    }
+    if let Err(error) = fs::write("/proc/self/oom_score_adj", EXPENDABLE) {
+        tracing::warn!(%error, "others may be ended before this process when memory runs out");
+    }
+    Ok(Engine::for_compiling_aside()?)
 }
 
 fn print(out: &mut impl Write, component: &Path, compiled: &Compiled) -> anyhow::Result<()> {

@@ -7,22 +7,110 @@ use crate::{
     authenticator::Decision,
     caller::made_up,
     config::CheckedFile,
-    policy::tests::{Fixture, guest::Guest},
+    policy::tests::{
+        Fixture,
+        guest::{Guest, saying, text},
+    },
 };
 
-/// The policies of the table: alice in group `dev`, no opinion, a refusal, a trap.
-fn guests() -> [Fixture; 4] {
-    use crate::policy::tests::guest::{saying, text};
-    [
-        Guest::allowing(),
-        Guest::default(),
-        Guest::deciding(saying(0, 2, 2)).with(text("no")),
-        Guest::deciding("unreachable"),
-    ]
-    .map(|guest| Fixture::new(&guest.component()))
+/// An answer of a policy, and what becomes of the login with each kind of policy that gives it.
+struct Row {
+    answer: &'static str,
+    guest: Guest,
+    limits: &'static str,
+    /// Enforced, and as a shadow.
+    map: [String; 2],
+    /// Enforced, enforced with `onFault: skip`, as a shadow, as a shadow with it.
+    augment: [String; 4],
+    /// Enforced, and as a shadow.
+    guard: [String; 2],
 }
 
-fn config(kind: &str, mode: &str, on_fault: &str, component: &Path) -> String {
+const PATIENT: &str = "timeout: 5s";
+
+/// A row of words.
+fn row(answer: &'static str, guest: Guest, map: [&str; 2], augment: [&str; 4], guard: [&str; 2]) -> Row {
+    let (map, augment, guard) = (map.map(str::to_owned), augment.map(str::to_owned), guard.map(str::to_owned));
+    Row { answer, guest, limits: PATIENT, map, augment, guard }
+}
+
+/// A fault of whatever class: it refuses, unless it is an augment policy's and skipped; and changes nothing as a shadow.
+fn fault(reason: &'static str, guest: Guest, limits: &'static str) -> Row {
+    let shadow = |login: &str| format!("{login} | {reason} refuses");
+    Row {
+        answer: reason,
+        guest,
+        limits,
+        map: [reason.to_owned(), shadow("not_mapped")],
+        augment: [reason.to_owned(), "alice []".to_owned(), shadow("alice []"), format!("alice [] | {reason}")],
+        guard: [reason.to_owned(), shadow("alice [dev ops]")],
+    }
+}
+
+/// Every answer and every class of fault but `policy_overloaded`, which takes others who ask.
+fn rows() -> Vec<Row> {
+    let forever = || Guest::deciding("(loop $l (br $l)) unreachable");
+    let named = |name: &str| Guest::deciding(saying(0, 1, name.len().try_into().expect("short"))).with(text(name));
+    vec![
+        row(
+            "alice of dev",
+            Guest::allowing(),
+            ["alice [dev]", "not_mapped | allow groupsAdded letsIn"],
+            ["alice [dev]", "alice [dev]", "alice [] | allow groupsAdded", "alice [] | allow groupsAdded"],
+            ["alice [dev]", "alice [dev ops] | allow groupsRemoved"],
+        ),
+        row(
+            "no opinion",
+            Guest::default(),
+            ["not_mapped", "not_mapped | abstain"],
+            ["alice []", "alice []", "alice [] | abstain", "alice [] | abstain"],
+            ["alice [dev ops]", "alice [dev ops] | abstain"],
+        ),
+        row(
+            "a denial, final whatever the kind",
+            Guest::deciding(saying(0, 2, 2)).with(text("no")),
+            ["policy_denied", "not_mapped | deny refuses"],
+            ["policy_denied", "policy_denied", "alice [] | deny refuses", "alice [] | deny refuses"],
+            ["policy_denied", "alice [dev ops] | deny refuses"],
+        ),
+        row(
+            "somebody else, whom only a map policy may name",
+            named("eve"),
+            ["eve []", "not_mapped | allow letsIn"],
+            [
+                "policy_out_of_bounds",
+                "alice []",
+                "alice [] | policy_out_of_bounds refuses",
+                "alice [] | policy_out_of_bounds",
+            ],
+            ["policy_out_of_bounds", "alice [dev ops] | policy_out_of_bounds refuses"],
+        ),
+        row(
+            "nobody",
+            named(""),
+            ["guard_empty_username", "not_mapped | guard_empty_username refuses"],
+            [
+                "policy_out_of_bounds",
+                "alice []",
+                "alice [] | policy_out_of_bounds refuses",
+                "alice [] | policy_out_of_bounds",
+            ],
+            ["policy_out_of_bounds", "alice [dev ops] | policy_out_of_bounds refuses"],
+        ),
+        fault("policy_out_of_bounds", named("system:admin"), PATIENT),
+        fault("policy_broken", Guest::deciding(saying(1, 1, 4)).with(text("oops")), PATIENT),
+        fault("policy_unavailable", Guest::deciding(saying(1, 0, 4)).with(text("late")), PATIENT),
+        fault("policy_trap", Guest::deciding("unreachable"), PATIENT),
+        fault("policy_fuel", forever(), "timeout: 5s, fuel: 10000"),
+        fault("policy_timeout", forever(), "timeout: 20ms, fuel: 20000000000"),
+        fault("policy_memory", Guest::deciding("(drop (memory.grow (i32.const 1000))) unreachable"), PATIENT),
+        fault("policy_too_large", Guest { pages: 20, ..Guest::deciding(saying(0, 2, 1 << 20)) }, PATIENT),
+        fault("policy_host_calls", Guest::asking_without_end(), PATIENT),
+    ]
+}
+
+/// A configuration with one policy, in a folder that keeps what it is compiled to.
+fn config(kind: &str, mode: &str, on_fault: &str, limits: &str, guest: &Fixture) -> String {
     // Nobody maps the caller of a `map` policy; the others see a mapping that leaves them something to do.
     let (list, arn, groups) = match kind {
         "map" => ("MountedFile, Policy/p", "somebody-else", ""),
@@ -32,8 +120,9 @@ fn config(kind: &str, mode: &str, on_fault: &str, component: &Path) -> String {
     format!(
         "clusterID: c\nserver:\n  backendMode: [{list}]\n  mapUsers: [{{userarn: 'arn:aws:iam::123456789012:user/{arn}', \
          username: alice, groups: [{groups}]}}]\n  policies: [{{name: p, kind: {kind}, mode: {mode}, onFault: {on_fault}, \
-         component: {}, limits: {{timeout: 5s}}}}]\n",
-        component.display()
+         component: {}, tables: {{rota: {}}}, limits: {{{limits}}}}}]\n",
+        guest.path().display(),
+        guest.path().with_file_name("rota.json").display()
     )
 }
 
@@ -52,13 +141,15 @@ fn words(decision: &Decision) -> String {
     outcome + &shadows.collect::<String>()
 }
 
-fn login(text: &str) -> String {
+/// What becomes of bob's login; the machine code goes into `compiled`.
+fn login(text: &str, compiled: &Path) -> String {
     let checked = CheckedFile::parse(Path::new("/herald.yaml"), text.to_owned());
     if checked.findings.iter().any(|finding| finding.refuses) {
-        return "refused".to_owned();
+        return "the configuration is refused".to_owned();
     }
     let config = &checked.parts[0].config;
-    let shared = Shared::new(config, Arc::default(), None, || SystemTime::UNIX_EPOCH).expect("made");
+    let shared =
+        Shared::new(config, Arc::default(), Some(compiled.to_owned()), || SystemTime::UNIX_EPOCH).expect("made");
     let authenticator = config.build(&shared).expect("built");
     let now = SystemTime::UNIX_EPOCH + Duration::from_secs(3600);
     let arn = "arn:aws:iam::123456789012:user/bob".parse().expect("an ARN");
@@ -68,37 +159,34 @@ fn login(text: &str) -> String {
 }
 
 #[test]
-fn every_kind_in_every_mode_with_every_answer() {
-    #[rustfmt::skip]
-    let table = [
-        // kind, mode, onFault          allows                    abstains          denies                    traps
-        ("map", "enforce", "refuse",    ["alice [dev]",           "not_mapped",     "policy_denied",          "policy_trap"]),
-        ("map", "enforce", "skip",      ["refused",               "refused",        "refused",                "refused"]),
-        ("map", "shadow", "refuse",     ["not_mapped | allow groupsAdded letsIn", "not_mapped | abstain",
-                                         "not_mapped | deny refuses", "not_mapped | policy_trap refuses"]),
-        ("map", "shadow", "skip",       ["refused",               "refused",        "refused",                "refused"]),
-        ("augment", "enforce", "refuse", ["alice [dev]",          "alice []",       "policy_denied",          "policy_trap"]),
-        ("augment", "enforce", "skip",  ["alice [dev]",           "alice []",       "policy_denied",          "alice []"]),
-        ("augment", "shadow", "refuse", ["alice [] | allow groupsAdded", "alice [] | abstain",
-                                         "alice [] | deny refuses", "alice [] | policy_trap refuses"]),
-        ("augment", "shadow", "skip",   ["alice [] | allow groupsAdded", "alice [] | abstain",
-                                         "alice [] | deny refuses", "alice [] | policy_trap"]),
-        ("guard", "enforce", "refuse",  ["alice [dev]",           "alice [dev ops]", "policy_denied",         "policy_trap"]),
-        ("guard", "enforce", "skip",    ["refused",               "refused",        "refused",                "refused"]),
-        ("guard", "shadow", "refuse",   ["alice [dev ops] | allow groupsRemoved", "alice [dev ops] | abstain",
-                                         "alice [dev ops] | deny refuses", "alice [dev ops] | policy_trap refuses"]),
-        ("guard", "shadow", "skip",     ["refused",               "refused",        "refused",                "refused"]),
-    ];
-    let guests = guests();
-    for (kind, mode, on_fault, expected) in table {
-        let found = guests.each_ref().map(|guest| login(&config(kind, mode, on_fault, guest.path())));
-        assert_eq!(found, expected, "{kind} {mode} {on_fault}");
+fn every_kind_in_every_mode_with_every_answer_and_every_fault() {
+    const NOT_TAKEN: &str = "the configuration is refused";
+    for Row { answer, guest, limits, map, augment, guard } in rows() {
+        let (guest, folder) = (Fixture::new(&guest.component()), tempfile::tempdir().expect("a folder"));
+        std::fs::write(guest.path().with_file_name("rota.json"), "{}").expect("a table");
+        let compiled = folder.path().join("compiled");
+        let check = |kind: &str, mode: &str, on_fault: &str, expected: &str| {
+            let found = login(&config(kind, mode, on_fault, limits, &guest), &compiled);
+            assert_eq!(found, expected, "{answer}: {kind} {mode} {on_fault}");
+        };
+        for (kind, [enforced, shadow]) in [("map", map), ("guard", guard)] {
+            check(kind, "enforce", "refuse", &enforced);
+            check(kind, "shadow", "refuse", &shadow);
+            check(kind, "enforce", "skip", NOT_TAKEN);
+            check(kind, "shadow", "skip", NOT_TAKEN);
+        }
+        let [enforced, skipped, shadow, skipped_shadow] = augment;
+        check("augment", "enforce", "refuse", &enforced);
+        check("augment", "enforce", "skip", &skipped);
+        check("augment", "shadow", "refuse", &shadow);
+        check("augment", "shadow", "skip", &skipped_shadow);
     }
 }
 
 #[test]
 fn a_shadow_stands_where_its_place_is() {
-    let [allows, abstains, ..] = guests();
+    let [allows, abstains] = [Guest::allowing(), Guest::default()].map(|guest| Fixture::new(&guest.component()));
+    let folder = tempfile::tempdir().expect("a folder");
     let policy = |name: &str, kind: &str, mode: &str, guest: &Fixture| {
         format!(
             "  - {{name: {name}, kind: {kind}, mode: {mode}, component: {}, limits: {{timeout: 5s}}}}\n",
@@ -107,7 +195,7 @@ fn a_shadow_stands_where_its_place_is() {
     };
     let check = |list: &str, policies: &[String], expected: &str| {
         let text = format!("clusterID: c\nserver:\n  backendMode: [{list}]\n  policies:\n{}", policies.concat());
-        assert_eq!(login(&text), expected, "{text}");
+        assert_eq!(login(&text, &folder.path().join("compiled")), expected, "{text}");
     };
     let (first, shadow) = (policy("a", "map", "enforce", &allows), policy("s", "map", "shadow", &allows));
     check("Policy/s, Policy/a", &[first.clone(), shadow.clone()], "alice [dev] | allow");

@@ -77,6 +77,7 @@ fn unwatched(file: &Path) -> Worker {
         clock: || SystemTime::UNIX_EPOCH,
         seen: Stamp::of(config.files()),
         watcher: Watcher::deaf(),
+        kept_house: Instant::now(),
         shared,
         config,
     }

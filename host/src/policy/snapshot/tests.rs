@@ -1,9 +1,10 @@
 //! Settings are taken in once, and everything else is as if each instance had taken them.
 
-use std::fs;
+use std::{fs, sync::Arc};
 
 use crate::policy::{
-    Digest, Engine, Evaluation, Policy, Verdict, compile, compile_configured,
+    CompiledFolder, Digest, Engine, Evaluation, Policy, Verdict, compile, compile_configured,
+    compile_configured_if_new,
     compiled::{Form, Origin},
     tests::{
         ENGINE, Fixture, PATIENT, SMALL, caller,
@@ -72,12 +73,17 @@ fn code_is_kept_for_its_settings_alone() {
     assert!(folder.fetch(&ENGINE, as_built).is_none(), "nobody asked for it without settings");
 }
 
+/// Too large to be compiled beside logins.
+fn large(guest: Guest) -> Fixture {
+    let more = format!("{} (data (i32.const 65536) {:?})", guest.more, "x".repeat(300_000));
+    fixture(&Guest { pages: 8, ..guest }.with(more), "first")
+}
+
 #[test]
 fn a_large_policy_takes_its_settings_where_it_is_compiled() {
     #[track_caller]
     fn check_large(guest: Guest, has_settings: bool) {
-        let more = format!("{} (data (i32.const 65536) {:?})", guest.more, "x".repeat(300_000));
-        let fixture = fixture(&Guest { pages: 8, ..guest }.with(more), "first");
+        let fixture = large(guest);
         let (_, folder) = fixture.compiled();
         let load = || Policy::load(&ENGINE, &fixture.config, Some(&folder));
         assert_eq!(load().unwrap_err().reason(), "not_compiled");
@@ -90,6 +96,54 @@ fn a_large_policy_takes_its_settings_where_it_is_compiled() {
     }
     check_large(keeper(), true);
     check_large(unfit(), false);
+}
+
+#[test]
+fn a_large_policy_is_compiled_elsewhere_with_its_settings() {
+    #[track_caller]
+    fn check_large(guest: Guest, takes_settings_each_time: bool) {
+        let mut fixture = large(guest);
+        for settings in ["first", "second", "first"] {
+            fixture.config.settings = settings.into();
+            let (path, folder) = fixture.compiled();
+            let folder = folder.compiling(Arc::new(move |config| {
+                let (engine, folder) = (Engine::for_compiling_aside().unwrap(), CompiledFolder::open(&path).unwrap());
+                compile_configured_if_new(&engine, config, &folder).map(drop).map_err(|error| error.to_string())
+            }));
+            let policy = Policy::load(&ENGINE, &fixture.config, Some(&folder)).unwrap();
+            check(&policy, settings, takes_settings_each_time);
+        }
+    }
+    check_large(keeper(), false);
+    check_large(unfit(), true);
+}
+
+/// Whether it goes live then depends on whether there is code that takes any settings.
+#[test]
+fn what_cannot_be_compiled_elsewhere_either_stays_out_or_takes_its_settings_each_time() {
+    let fixture = large(keeper());
+    let (_, folder) = fixture.compiled();
+    let folder = folder.compiling(Arc::new(|config| Err(format!("{} has no luck", config.name.as_str()))));
+    let load = || Policy::load(&ENGINE, &fixture.config, Some(&folder));
+    let error = load().unwrap_err();
+    assert_eq!(error.reason(), "not_compiled");
+    assert!(error.to_string().ends_with("a process of its own did not: test has no luck"), "{error}");
+    compile(&ENGINE, &fixture.config.component, &folder).unwrap();
+    check(&load().unwrap(), "first", true);
+}
+
+#[test]
+fn what_is_compiled_already_is_left_alone() {
+    #[track_caller]
+    fn check_twice(guest: Guest, has_settings: bool) {
+        let fixture = large(guest);
+        let (_, folder) = fixture.compiled();
+        let compile = || compile_configured_if_new(&ENGINE, &fixture.config, &folder).unwrap();
+        assert_eq!(compile().map(|compiled| compiled.has_settings), Some(has_settings));
+        assert_eq!(compile(), None);
+    }
+    check_twice(keeper(), true);
+    check_twice(unfit(), false);
 }
 
 #[test]

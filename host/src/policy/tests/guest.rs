@@ -26,6 +26,9 @@ pub(crate) struct Guest {
 const ANSWER: u32 = 16;
 /// Where a guest keeps its texts.
 const TEXTS: u32 = 1024;
+/// Says `get("rota", "k")` and keeps the result at 2064.
+pub(crate) const GET: &str =
+    "(call $get (i32.const 2048) (i32.const 4) (i32.const 2056) (i32.const 1) (i32.const 2064))";
 
 impl Default for Guest {
     fn default() -> Self {
@@ -72,8 +75,15 @@ impl Guest {
 
     /// Says that the caller is whoever the request's `name` says; computes for a while first.
     pub(crate) fn echoing() -> Self {
-        let work = "(local $i i32) (loop $l (br_if $l (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 1)))
-            (i32.const 2000000))))";
+        Self::echoing_after(2_000_000)
+    }
+
+    /// The same after so many turns of a loop.
+    pub(crate) fn echoing_after(turns: u32) -> Self {
+        let work = format!(
+            "(local $i i32) (loop $l (br_if $l (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 1)))
+            (i32.const {turns}))))"
+        );
         let name = format!(
             "(i32.store (i32.const {}) (i32.load offset=44 (local.get $request)))
              (i32.store (i32.const {}) (i32.load offset=48 (local.get $request)))",
@@ -81,6 +91,19 @@ impl Guest {
             ANSWER + 12
         );
         Self::deciding(format!("{work} {name} {}", answer(&[(0, 0), (4, 1), (16, 0), (28, 0), (32, 0)])))
+    }
+
+    /// Reads the key `k` of the table `rota`, which it has to be attached, again and again.
+    pub(crate) fn asking_without_end() -> Self {
+        Self::reading(&format!("(loop $l {GET} (br $l)) unreachable"))
+    }
+
+    /// One that imports tables; [`GET`] is there for `decide`.
+    pub(crate) fn reading(decide: &str) -> Self {
+        Self {
+            imports: r#"(import "herald:policy/data@0.1.0" "get" (func $get (param i32 i32 i32 i32 i32)))"#.into(),
+            ..Self::deciding(decide).with(r#"(data (i32.const 2048) "rota") (data (i32.const 2056) "k")"#)
+        }
     }
 
     /// The module's text.

@@ -1,20 +1,10 @@
 //! Tables and those who read them by hand: what they get, what they may not, and when they ask too often.
 
-use super::*;
-
-/// Says `get("rota", "k")` and keeps the result at 2064.
-const GET: &str = "(call $get (i32.const 2048) (i32.const 4) (i32.const 2056) (i32.const 1) (i32.const 2064))";
-
-fn reading(decide: &str) -> Guest {
-    Guest {
-        imports: r#"(import "herald:policy/data@0.1.0" "get" (func $get (param i32 i32 i32 i32 i32)))"#.into(),
-        ..Guest::deciding(decide).with(r#"(data (i32.const 2048) "rota") (data (i32.const 2056) "k")"#)
-    }
-}
+use super::{guest::GET, *};
 
 /// Is whoever the table says.
 fn naming() -> Guest {
-    reading(&format!(
+    Guest::reading(&format!(
         "{GET} (if (i32.load8_u (i32.const 2064)) (then unreachable)) (if (i32.eqz (i32.load8_u (i32.const 2068))) (then unreachable))
          (i32.store (i32.const 24) (i32.load (i32.const 2072))) (i32.store (i32.const 28) (i32.load (i32.const 2076))) {}",
         answer(&[(0, 0), (4, 1), (16, 0), (28, 0), (32, 0)])
@@ -63,8 +53,10 @@ fn nobody_reads_a_table_before_there_is_a_login() {
 
 #[test]
 fn asking_the_host_without_end_ends() {
-    let flood = reading(&format!("(loop $l {GET} (br $l)) unreachable"));
-    assert_eq!(run(evaluate(&with_table(&flood, r#"{"k": "bob"}"#))).verdict, Err(Fault::HostCalls));
+    assert_eq!(
+        run(evaluate(&with_table(&Guest::asking_without_end(), r#"{"k": "bob"}"#))).verdict,
+        Err(Fault::HostCalls)
+    );
 }
 
 /// Whatever a bit turns a component into, nobody but its own decision suffers.

@@ -1,0 +1,271 @@
+//! Compiles large policies in a process of its own: `herald policy compile` of the same binary, with the lowest priority
+//! and limits of its own, so that the server's memory never grows and logins go on. Whoever loads the policy waits, and
+//! the configuration that is in force stays so until then.
+
+use std::{
+    fs,
+    io::Read as _,
+    os::unix::process::CommandExt as _,
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::{Arc, Mutex, PoisonError},
+    thread,
+    time::{Duration, Instant, SystemTime},
+};
+
+use crate::{config::build::Compiler, policy};
+
+/// This binary, even if there is another one in its place by now (proc(5)).
+const MYSELF: &str = "/proc/self/exe";
+/// Longest time that one policy may take. The largest take half a minute of a processor.
+const LONGEST: Duration = Duration::from_secs(300);
+/// Most memory that the process may take, in MiB. The largest policies need less on one processor.
+const MOST_MEMORY: u64 = 1024;
+/// Of what the container has left, in MiB: kept for the server, and the least with which it is worth a try.
+const KEPT: u64 = 8;
+const LEAST: u64 = 24;
+const POLL: Duration = Duration::from_millis(20);
+/// Most that is read of what the process has to say.
+const MAX_WORDS: u64 = 16 << 10;
+
+/// How long a failure holds: what has not changed is not tried again sooner, whatever a reloader asks for.
+const AGAIN: Duration = Duration::from_secs(600);
+
+/// The last attempts that failed, one for each policy.
+#[derive(Default)]
+struct Failures(Mutex<Vec<Failure>>);
+
+struct Failure {
+    policy: policy::Config,
+    component: Option<SystemTime>,
+    when: Instant,
+    why: String,
+}
+
+/// Compiles below `state_dir`.
+pub(super) fn compiler(state_dir: PathBuf) -> Compiler {
+    let failures = Failures::default();
+    Arc::new(move |config, policy| {
+        failures.unless_known(policy, || {
+            let (started, policy) = (Instant::now(), &policy.name);
+            tracing::info!(%policy, "compiling a large policy in a process of its own; until then what is in force stays");
+            run(command(config, &state_dir, policy, most_memory(left())?), LONGEST)?;
+            tracing::info!(%policy, seconds = started.elapsed().as_secs(), "compiled a large policy");
+            Ok(())
+        })
+    })
+}
+
+// === impl Failures ===
+
+impl Failures {
+    /// Makes an attempt, or gives the answer of one that was the same.
+    fn unless_known(
+        &self,
+        policy: &policy::Config,
+        attempt: impl FnOnce() -> Result<(), String>,
+    ) -> Result<(), String> {
+        let component = fs::metadata(&policy.component).and_then(|about| about.modified()).ok();
+        let mut failures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        failures.retain(|failure| failure.when.elapsed() < AGAIN);
+        let is_it = |failure: &&Failure| failure.policy == *policy && failure.component == component;
+        if let Some(failure) = failures.iter().find(is_it) {
+            return Err(failure.why.clone());
+        }
+        failures.retain(|failure| failure.policy.name != policy.name);
+        attempt().inspect_err(|why| {
+            let (policy, when, why) = (policy.clone(), Instant::now(), why.clone());
+            failures.push(Failure { policy, component, when, why });
+        })
+    }
+}
+
+fn command(config: &Path, state_dir: &Path, policy: &policy::Name, mebibytes: u64) -> Command {
+    let mut command = Command::new(MYSELF);
+    command
+        // Not by an old name, which would mean other arguments.
+        .arg0("herald")
+        .args(["policy", "compile", "--config"])
+        .arg(config)
+        .arg("--state-dir")
+        .arg(state_dir)
+        .args(["--only", policy.as_str(), "--background", &format!("{mebibytes}Mi")])
+        // No credentials, and nothing else that is the server's.
+        .env_clear();
+    command
+}
+
+/// Runs `command` to its end, but no longer than `longest`; what went wrong is one line.
+fn run(mut command: Command, longest: Duration) -> Result<(), String> {
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut child = command.spawn().map_err(|error| format!("it could not be started: {error}"))?;
+    let status = wait(&mut child, longest).ok_or_else(|| format!("it took longer than {longest:?}"))?;
+    if status.success() { Ok(()) } else { Err(words(&mut child, status)) }
+}
+
+/// Waits for the end; `None`: it did not come in time, and was brought about.
+fn wait(child: &mut Child, longest: Duration) -> Option<ExitStatus> {
+    let started = Instant::now();
+    while started.elapsed() < longest {
+        if let Ok(Some(status)) = child.try_wait() {
+            return Some(status);
+        }
+        thread::sleep(POLL);
+    }
+    // It may have ended by now, which is as good.
+    let _ = child.kill();
+    let _ = child.wait();
+    None
+}
+
+/// The last line of what it said, or how it ended.
+fn words(child: &mut Child, status: ExitStatus) -> String {
+    let mut said = Vec::new();
+    if let Some(stderr) = child.stderr.take() {
+        // What cannot be read was not said.
+        let _ = stderr.take(MAX_WORDS).read_to_end(&mut said);
+    }
+    let said = String::from_utf8_lossy(&said);
+    let last = said.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default();
+    match last.strip_prefix("herald: ") {
+        Some(complaint) => complaint.to_owned(),
+        None => format!("it ended with {status} (out of memory?): {last}"),
+    }
+}
+
+/// The most memory for the process, in MiB. One that takes more than the container has left would be the kernel's to end,
+/// and in some clusters the server with it.
+fn most_memory(left: Option<u64>) -> Result<u64, String> {
+    let most = left.map_or(MOST_MEMORY, |left| (left >> 20).saturating_sub(KEPT).min(MOST_MEMORY));
+    if most < LEAST {
+        return Err(format!(
+            "only {most} MiB of memory are left for it: allow the container more, or run `herald policy compile` in one of its own"
+        ));
+    }
+    Ok(most)
+}
+
+/// Bytes that this process's container may still take; `None` where there is no limit, or the kernel does not tell.
+fn left() -> Option<u64> {
+    let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
+    // Version 2 has one line (cgroups(7)).
+    let group = groups.lines().find_map(|line| line.strip_prefix("0::/"))?;
+    left_in(&Path::new("/sys/fs/cgroup").join(group))
+}
+
+/// What the limit of `group` leaves, taking for free what the kernel can drop.
+fn left_in(group: &Path) -> Option<u64> {
+    let number = |name: &str| fs::read_to_string(group.join(name)).ok()?.trim().parse::<u64>().ok();
+    let (most, taken) = (number("memory.max")?, number("memory.current")?);
+    let statistics = fs::read_to_string(group.join("memory.stat")).unwrap_or_default();
+    let cached = statistics.lines().find_map(|line| line.strip_prefix("inactive_file ")?.parse().ok());
+    Some(most.saturating_sub(taken.saturating_sub(cached.unwrap_or(0))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shell(script: &str) -> Command {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]);
+        command
+    }
+
+    #[test]
+    fn it_ends_well_or_says_why_in_one_line() {
+        #[track_caller]
+        fn check(script: &str, expected: Result<(), &str>) {
+            let found = run(shell(script), Duration::from_secs(60));
+            assert_eq!(found, expected.map_err(str::to_owned));
+        }
+        check("true", Ok(()));
+        check(
+            "echo time=1 level=warn >&2; echo 'herald: a.wasm: refuses its settings: no' >&2; exit 1",
+            Err("a.wasm: refuses its settings: no"),
+        );
+        check(
+            "echo memory allocation failed >&2; exit 3",
+            Err("it ended with exit status: 3 (out of memory?): memory allocation failed"),
+        );
+        let gone = run(Command::new("/nonexistent/herald"), LONGEST).expect_err("there is none");
+        assert!(gone.starts_with("it could not be started: "), "{gone}");
+    }
+
+    #[test]
+    fn what_failed_is_tried_again_when_it_is_another_thing() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let component = folder.path().join("a.wasm");
+        let touch = |seconds| {
+            let file = fs::File::create(&component).expect("a file");
+            file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)).expect("a time");
+        };
+        let policy = |settings: &str| {
+            let json = serde_json::json!({"name": "a", "kind": "map", "component": component, "settings": settings});
+            serde_json::from_value::<policy::Config>(json).expect("a policy")
+        };
+        let failures = Failures::default();
+        let is_tried = |settings: &str, outcome: Result<(), &str>| {
+            let mut tried = false;
+            let found = failures.unless_known(&policy(settings), || {
+                tried = true;
+                outcome.map_err(str::to_owned)
+            });
+            assert_eq!(found.is_err(), !tried || outcome.is_err());
+            tried
+        };
+        touch(1);
+        assert!(is_tried("one", Err("no")));
+        assert!(!is_tried("one", Ok(())));
+        assert!(is_tried("two", Err("no")));
+        assert!(!is_tried("two", Ok(())));
+        touch(2);
+        assert!(is_tried("two", Ok(())));
+        assert!(is_tried("two", Ok(())), "what went well is in the folder, and not asked for again");
+    }
+
+    #[test]
+    fn it_is_bounded_in_time() {
+        let started = Instant::now();
+        let found = run(shell("exec sleep 60"), Duration::from_millis(100));
+        assert_eq!(found, Err("it took longer than 100ms".to_owned()));
+        assert!(started.elapsed() < Duration::from_secs(30));
+    }
+
+    #[test]
+    fn it_gets_what_the_container_has_left() {
+        const MIB: u64 = 1 << 20;
+        assert_eq!(most_memory(None), Ok(1024));
+        assert_eq!(most_memory(Some(4096 * MIB)), Ok(1024));
+        assert_eq!(most_memory(Some(200 * MIB)), Ok(192));
+        assert!(most_memory(Some(31 * MIB)).is_err_and(|why| why.starts_with("only 23 MiB")));
+        assert!(most_memory(Some(0)).is_err());
+    }
+
+    #[test]
+    fn what_is_left_is_read_as_the_kernel_writes_it() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).expect("a file");
+        assert_eq!(left_in(folder.path()), None);
+        write("memory.current", "5000\n");
+        write("memory.max", "max\n");
+        assert_eq!(left_in(folder.path()), None);
+        write("memory.max", "20000\n");
+        assert_eq!(left_in(folder.path()), Some(15_000));
+        write("memory.stat", "anon 3000\ninactive_file 1000\n");
+        assert_eq!(left_in(folder.path()), Some(16_000));
+        write("memory.max", "100\n");
+        assert_eq!(left_in(folder.path()), Some(0));
+    }
+
+    #[test]
+    fn it_is_this_binary_with_nothing_of_the_servers_environment() {
+        let name: policy::Name = "oncall".parse().expect("a name");
+        let command = command(Path::new("/etc/herald.yaml"), Path::new("/var/herald"), &name, 64);
+        let words: Vec<_> = command.get_args().map(|word| word.to_string_lossy()).collect();
+        let expected =
+            "policy compile --config /etc/herald.yaml --state-dir /var/herald --only oncall --background 64Mi";
+        assert_eq!((command.get_program().to_str(), words.join(" ").as_str()), (Some(MYSELF), expected));
+        assert_eq!(command.get_envs().count(), 0);
+    }
+}
