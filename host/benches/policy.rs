@@ -1,14 +1,16 @@
 //! What one policy costs a login: a fresh instance, its settings and one decision.
 //!
 //! `cargo bench -p herald --bench policy`. The first guests do nothing but answer, so their figures are the host's; the others are
-//! policies of this repository, built by `herald policy build` and snapshotted. Also prints the sizes of their components.
+//! policies of this repository, and what `herald policy new` writes in languages other than Rust, built by `herald policy build` and
+//! snapshotted. `first, …` is the first decision after a load. Also prints the sizes of their components. A language whose toolchain is
+//! not here is left out aloud. `cargo figures --only languages` has the same by the command that authors use.
 
 use std::{
     env, fs,
     hint::black_box,
     path::{Path, PathBuf},
     process::{Command, Stdio},
-    time::SystemTime,
+    time::{Duration, Instant, SystemTime},
 };
 
 use criterion::Criterion;
@@ -52,13 +54,42 @@ fn main() {
     };
     decide(&abstain, "abstain", false);
     decide(&allow, "allow", true);
+    let compiling = Engine::for_compiling().expect("an engine");
+    let mut subjects = Vec::new();
     for (name, title, settings) in ready_made() {
-        let component = build(name, folder.path());
-        let config = entry(name, &component, &settings);
-        compile_configured(&engine, &config, &compiled).expect("it compiles");
-        decide(&config, title, true);
+        subjects
+            .push((title, entry(name, &build(&repository().join("policies").join(name), folder.path()), &settings)));
     }
+    for (language, title) in [("js", "JavaScript policy"), ("python", "Python policy"), ("go", "Go policy")] {
+        if let Some(project) = template(language, folder.path()) {
+            subjects.push((title, entry(language, &build(&project, folder.path()), &contractors())));
+        }
+    }
+    for (title, config) in &subjects {
+        compile_configured(&compiling, config, &compiled).expect("it compiles");
+        decide(config, title, true);
+    }
+    let mut first = criterion.benchmark_group("first");
+    first.sample_size(10).measurement_time(Duration::from_secs(2));
+    for (title, config) in &subjects {
+        first.bench_function(*title, |bencher| {
+            bencher.iter_custom(|rounds| {
+                let once = || {
+                    let policy = Policy::load(&engine, config, Some(&compiled)).expect("it loads");
+                    let started = Instant::now();
+                    black_box(runtime.block_on(policy.decide(&request)));
+                    started.elapsed()
+                };
+                (0..rounds).map(|_| once()).sum()
+            });
+        });
+    }
+    first.finish();
     criterion.final_summary();
+}
+
+fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
 /// Policies of this repository with the settings that a figure is asked for.
@@ -79,28 +110,66 @@ fn ready_made() -> [(&'static str, &'static str, Value); 3] {
     ]
 }
 
-/// Builds the ready-made policy `name` and prints how large it is.
-fn build(name: &str, folder: &Path) -> PathBuf {
-    let policy = Path::new(env!("CARGO_MANIFEST_DIR")).join("../policies").join(name);
+/// The settings of what `herald policy new` writes.
+fn contractors() -> Value {
+    json!({"account": "123456789012", "role": "Admin", "username": "dev:{{SessionName}}", "groups": ["developers"]})
+}
+
+/// A new project in `language`, with what it finds beside itself once it is installed; `None` where the toolchain is missing.
+fn template(language: &str, folder: &Path) -> Option<PathBuf> {
+    let tools = |name: &str| repository().join("target/tools").join(name);
+    let (tool, sdk, installed) = match language {
+        "js" => ("javascript", tools("javascript"), Some((tools("javascript"), "node_modules/herald-policy"))),
+        "python" => ("python", repository().join("sdk/python"), Some((tools("python"), ".venv"))),
+        _ => (language, repository().join("sdk").join(language), None),
+    };
+    let script = Command::new(repository().join("tests/tools").join(tool)).stdout(Stdio::null()).status();
+    if !script.is_ok_and(|status| status.success()) {
+        eprintln!("left out: {language}, as tests/tools/{tool} failed here");
+        return None;
+    }
+    let project = folder.join(format!("contractors-{language}"));
+    run(herald().args(["new", "--lang", language]).arg(&project).arg("--sdk").arg(sdk));
+    if let Some((target, name)) = installed {
+        let link = project.join(name);
+        fs::create_dir_all(link.parent().expect("it has one")).expect("the folder is ours");
+        std::os::unix::fs::symlink(target, link).expect("the folder is ours");
+    }
+    Some(project)
+}
+
+/// Builds the policy in `project` and prints how large it is.
+fn build(project: &Path, folder: &Path) -> PathBuf {
+    let name = project.file_name().expect("a project has a name");
     let component = folder.join(name).with_extension("wasm");
     if !component.exists() {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_herald"));
-        command.args(["policy", "build"]).arg(policy).arg("--output").arg(&component).stdout(Stdio::null());
-        // What cargo tells this package is not for the policy's.
-        let of_package =
-            |name: &str| ["CARGO_BIN_", "CARGO_MANIFEST_", "CARGO_PKG_"].iter().any(|start| name.starts_with(start));
-        env::vars().filter(|(name, _)| of_package(name)).for_each(|(name, _)| {
-            command.env_remove(name);
-        });
-        assert!(command.status().expect("it starts").success(), "{name} does not build");
+        run(herald().arg("build").arg(project).arg("--output").arg(&component));
         let bytes = fs::metadata(&component).expect("it is built").len();
-        eprintln!("component of {name}: {} KB", bytes / 1000);
+        eprintln!("component of {}: {} kB", name.display(), bytes / 1000);
     }
     component
 }
 
+/// `herald policy`.
+fn herald() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_herald"));
+    // What cargo tells this package is not for the policy's.
+    let of_package =
+        |name: &str| ["CARGO_BIN_", "CARGO_MANIFEST_", "CARGO_PKG_"].iter().any(|start| name.starts_with(start));
+    env::vars().filter(|(name, _)| of_package(name)).for_each(|(name, _)| {
+        command.env_remove(name);
+    });
+    command.arg("policy");
+    command
+}
+
+fn run(command: &mut Command) {
+    let status = command.stdin(Stdio::null()).stdout(Stdio::null()).status().expect("it starts");
+    assert!(status.success(), "{command:?}: {status}");
+}
+
 fn entry(name: &str, component: &Path, settings: &Value) -> Config {
-    let limits = json!({"timeout": "5s", "fuel": 2_000_000_000_u64});
+    let limits = json!({"timeout": "5s", "memory": "32Mi", "fuel": 2_000_000_000_u64});
     let entry = json!({"name": name, "kind": "map", "component": component, "settings": settings, "limits": limits});
     serde_json::from_value(entry).expect("a good entry")
 }

@@ -14,7 +14,7 @@ use serde::Serialize;
 use uuid::{Builder, Uuid};
 
 use crate::{
-    caller::{AccountId, Caller},
+    caller::{AccountId, Caller, PrincipalKind},
     kubernetes::{Extra, UserInfo, Values},
     mapping::{
         Chain, Refusal, StageRecord,
@@ -49,6 +49,8 @@ pub struct Authenticator {
     pub shadows: Arc<Shadows>,
     /// Accounts whose ids and ARNs stay out of answers and decisions.
     pub scrubbed: BTreeSet<AccountId>,
+    /// No account's root is let in, whoever would name it.
+    pub deny_root: bool,
     /// Counts decisions and evaluations.
     pub metrics: Arc<Metrics>,
 }
@@ -233,6 +235,9 @@ impl Authenticator {
     }
 
     async fn map(&self, decision: &mut Decision, caller: &Caller, now: SystemTime) -> (Outcome, Vec<Question>) {
+        if self.deny_root && caller.kind == PrincipalKind::Root {
+            return (Outcome::Denied(Refusal::Root.into()), Vec::new());
+        }
         let request = Request { caller, cluster_id: &self.cluster_id, now, current: None, trail: &[] };
         let trace = self.chain.decide(request).await;
         decision.stages = trace.stages;
@@ -369,11 +374,13 @@ impl From<Refusal> for Denial {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
+    use std::{collections::BTreeSet, path::Path};
+
+    use futures_util::FutureExt as _;
 
     use super::*;
     use crate::{
-        caller::Fact,
+        caller::{Fact, made_up},
         config::{Config, Shared},
         mapping::rule::tests::caller,
     };
@@ -409,5 +416,36 @@ mod tests {
         check(&["123456789013"], None, ("aws-iam-authenticator:123456789012:AROAEXAMPLE", &all));
         check(&["123456789012"], None, ("aws-iam-authenticator:administrative:alice", &OURS));
         check(&["123456789012"], Some("1000"), ("1000", &OURS));
+    }
+
+    /// Whatever names it, of either cloud; and it alone.
+    #[test]
+    fn no_root_is_let_in_where_the_operator_says_so() {
+        #[track_caller]
+        fn check(key: &str, arn: &str, expected: &str) {
+            let text = format!(
+                "clusterID: c\nserver:\n  {key}\n  bootstrapAdmins: ['arn:aws:iam::123456789012:root']\n  mapUsers:\n  - {{userARN: \
+                 'acs:ram::1234567890123456:root', username: x}}\n  mapAccounts: ['123456789013']\n"
+            );
+            let config = Config::parse(Path::new("/config.yaml"), &text).expect("good").config;
+            let shared = Shared::new(&config, Arc::default(), None, || SystemTime::UNIX_EPOCH).expect("made");
+            let authenticator = config.build(&shared).expect("built");
+            let caller =
+                made_up::caller(&arn.parse().expect("an ARN"), SystemTime::UNIX_EPOCH + Duration::from_secs(900));
+            let decision = authenticator.decide_unproven(Arc::new(caller), SystemTime::UNIX_EPOCH).now_or_never();
+            let decision = decision.expect("no stage waits");
+            assert_eq!(decision.denial().map_or("ok", |denial| denial.reason), expected, "{key} {arn}");
+            assert!(decision.denial().is_none_or(|denial| denial.class == Class::NotAllowed), "{key} {arn}");
+            assert_eq!(decision.stages.is_empty(), expected == "root_denied", "nobody is asked");
+        }
+        const ROOTS: [&str; 3] =
+            ["arn:aws:iam::123456789012:root", "arn:aws:iam::123456789013:root", "acs:ram::1234567890123456:root"];
+        for root in ROOTS {
+            check("denyRoot: true", root, "root_denied");
+            check("denyRoot: false", root, "ok");
+            check("port: 21362", root, "ok");
+        }
+        check("denyRoot: true", "arn:aws:iam::123456789013:user/root", "ok");
+        check("denyRoot: true", "arn:aws:iam::123456789014:user/root", "not_mapped");
     }
 }

@@ -136,6 +136,8 @@ pub struct Config {
     /// `server.mapAccounts`: let in under the canonical ARN, without groups, when nothing else names
     /// the caller. Belongs to MountedFile. Default none.
     pub map_accounts: BTreeSet<AccountId>,
+    /// `server.denyRoot`: no account's root is let in, whoever names it. Default false.
+    pub deny_root: bool,
     /// `server.scrubbedAccounts`: their ids and ARNs are kept out of answers and logs. Default none.
     pub scrubbed_accounts: BTreeSet<AccountId>,
     /// `server.reservedPrefixConfig`: username prefixes that a source may not hand out, by the
@@ -397,6 +399,7 @@ impl Default for Config {
             policy_engine: policy::EngineConfig::default(),
             rules: Arc::default(),
             map_accounts: BTreeSet::new(),
+            deny_root: false,
             scrubbed_accounts: BTreeSet::new(),
             reserved_prefixes: BTreeMap::new(),
         }

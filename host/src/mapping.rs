@@ -110,6 +110,9 @@ pub enum Refusal {
         /// The broken rule.
         source: guard::GuardError,
     },
+    /// The caller is an account's root, and the operator lets none in. No stage was asked.
+    #[error("this cluster lets no account's root in (server.denyRoot): log in as a user or a role")]
+    Root,
     /// A stage failed.
     #[error("{stage} failed: {source}")]
     Stage {
@@ -194,6 +197,7 @@ impl Refusal {
             Self::Guard { source, .. } => source.reason(),
             Self::Stage { source, .. } => source.reason(),
             Self::NotMapped => "not_mapped",
+            Self::Root => "root_denied",
         }
     }
 

@@ -100,7 +100,7 @@ pub struct StsCall {
     pub access_key_id: String,
     /// When the request was signed.
     pub signed_at: SystemTime,
-    /// When the cloud stops accepting it.
+    /// When it is no longer accepted: by the cloud, or by `server.sts.maxTokenAge` earlier.
     pub expires_at: SystemTime,
 }
 

@@ -24,6 +24,7 @@ use crate::{
 
 mod body;
 pub mod certificate;
+mod client_auth;
 mod connection;
 mod files;
 mod hostname;
@@ -36,6 +37,7 @@ mod routes;
 mod tls;
 
 pub use certificate::{CertificateError, Keeper, Pair, Rotated, Served};
+pub use client_auth::{ClientAuth, ClientAuthError};
 pub use hostname::{Hostname, InvalidHostname};
 pub use listen::Drained;
 pub use plain::{Health, MetricsListener};
@@ -75,6 +77,8 @@ pub struct Config {
     /// 90 days, from 1 h to 825 days.
     #[serde(with = "crate::config::duration")]
     pub certificate_lifetime: Duration,
+    /// Who may ask. Default: whoever reaches the port.
+    pub client_auth: ClientAuth,
     /// Audiences this server answers for. With some set, a review that asks for none of them is not
     /// authenticated, and the answer names those in common. Default none: the API server then takes
     /// its own.
@@ -135,6 +139,9 @@ pub enum Error {
     /// The certificate or its key.
     #[error(transparent)]
     Certificate(#[from] CertificateError),
+    /// What clients are asked for.
+    #[error(transparent)]
+    ClientAuth(#[from] ClientAuthError),
     /// The webhook kubeconfig cannot be written.
     #[error(
         "cannot write the webhook kubeconfig {}: mount its folder writable, choose another place with \
@@ -176,6 +183,7 @@ impl Default for Config {
             health: Health::default(),
             metrics: MetricsListener::default(),
             certificate_lifetime: 90 * DAY,
+            client_auth: ClientAuth::default(),
             audiences: Vec::new(),
             max_body_bytes: 64 * 1024,
             handshake_timeout: Duration::from_secs(10),
@@ -194,8 +202,9 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// [`Error::OutOfBounds`] for the first setting outside of its bounds.
+    /// [`Error::OutOfBounds`] for the first setting outside of its bounds, and [`Error::ClientAuth`].
     pub fn check(&self) -> Result<(), Error> {
+        self.client_auth.pair()?;
         check_count("maxBodyBytes", self.max_body_bytes, 4096, 1024 * 1024)?;
         check_count("maxConnections", self.max_connections, 1, 65536)?;
         check_count("maxInFlight", self.max_in_flight, 1, 65536)?;
@@ -254,9 +263,14 @@ pub fn load_certificate(config: &Config, now: SystemTime) -> Result<Pair, Error>
 ///
 /// # Errors
 ///
-/// [`Error::Kubeconfig`].
+/// [`Error::Kubeconfig`] and [`Error::ClientAuth`].
 pub fn write_kubeconfig(config: &Config, bundle: &str, path: &Path) -> Result<(), Error> {
-    let yaml = Kubeconfig::webhook(NAME, config.webhook_url(), bundle).to_yaml();
+    let kubeconfig = Kubeconfig::webhook(NAME, config.webhook_url(), bundle);
+    let yaml = match config.client_auth.pair()? {
+        Some((certificate, key)) => kubeconfig.by(certificate, key),
+        None => kubeconfig,
+    }
+    .to_yaml();
     if std::fs::read(path).is_ok_and(|found| found == yaml.as_bytes()) {
         return Ok(());
     }
@@ -280,7 +294,7 @@ pub async fn bind(config: &Config) -> Result<TcpListener, Error> {
 ///
 /// # Errors
 ///
-/// [`Error::Certificate`] when TLS cannot be set up.
+/// [`Error::Certificate`] and [`Error::ClientAuth`] when TLS cannot be set up.
 pub async fn serve(
     listener: TcpListener,
     config: Config,
@@ -289,7 +303,8 @@ pub async fn serve(
     shutdown: impl Future<Output = ()>,
 ) -> Result<Drained, Error> {
     config.check()?;
-    let tls = tls::acceptor(Arc::clone(&served) as _).map_err(CertificateError::from)?;
+    let clients = config.client_auth.verifier()?;
+    let tls = tls::acceptor(Arc::clone(&served) as _, clients).map_err(CertificateError::from)?;
     let room = Arc::new(routes::Room::new(&config, services, served));
     let [health, metrics] =
         [(config.health.address, config.health.port), (config.metrics.address, config.metrics.port)];

@@ -110,7 +110,7 @@ impl Executor {
         if let Some(known) = self.memory.recall(&digest, now) {
             return self.known(known);
         }
-        let call = provider.inspect(token, now)?;
+        let call = self.inspect(provider, token, now)?;
         // Looked up once more under the flights' lock: a call that ended in between was remembered first.
         let boarded = self.flights.board(digest, || match self.memory.recall(&digest, now) {
             Some(known) => Err(self.known(known)),
@@ -129,6 +129,23 @@ impl Executor {
         });
         let source = if seat.is_joined { Source::Joined } else { Source::Sts };
         verdict.map(|caller| Verified { caller, source })
+    }
+
+    /// What `token` asks its cloud, read by its provider and held to `maxTokenAge`. No network.
+    ///
+    /// # Errors
+    ///
+    /// As [`Provider::inspect`].
+    pub fn inspect(
+        &self,
+        provider: &dyn Provider,
+        token: &BearerToken,
+        now: SystemTime,
+    ) -> Result<StsCall, VerifyError> {
+        let mut call = provider.inspect(token, now)?;
+        let end = call.signed_at.checked_add(self.config.max_token_age).unwrap_or(call.signed_at);
+        call.expires_at = call.expires_at.min(end);
+        if now < call.expires_at { Ok(call) } else { Err(VerifyError::Expired { signed_at: call.signed_at }) }
     }
 
     fn known(&self, known: Result<Verified, VerifyError>) -> Result<Verified, VerifyError> {

@@ -114,6 +114,32 @@ async fn accounts_may_be_kept_out_of_answers_and_logs() {
     assert!(!words.contains("assumed-role/Developers") && !words.contains(MEI.access_key_id), "{words}");
 }
 
+/// A cluster that has got another id, tokens held to a shorter age than clouds do, and no account's root: of both clouds,
+/// where they have it.
+#[tokio::test]
+async fn what_the_operator_is_stricter_or_more_patient_about() {
+    let sts = sts().await;
+    let text = config("aws, alibaba", "  denyRoot: true\n  sts: {maxTokenAge: 2m}\n")
+        .replace("region: cn-hangzhou", "region: cn-hangzhou, formerClusterIDs: [prod-of-2024]");
+    let server = start_beside(&sts, &text).await;
+    let at = |seconds| now() - Duration::from_secs(seconds);
+    let answer = async |token: String| server.review(&token).await.expect("an answer");
+    for (id, age, expected) in [(CLUSTER, 1, true), ("prod-of-2024", 100, true), ("prod-of-2023", 1, false)] {
+        let answer = answer(Draft::new(&LIN, id, at(age)).token()).await;
+        assert_eq!(answer.username().as_deref(), expected.then_some("lin"), "{id}: {}", answer.text);
+        assert_eq!(answer.is_plain_refusal(), !expected, "{id}: {}", answer.text);
+    }
+    let root = answer(draft(&ROOT).token()).await;
+    assert_eq!(root.reason().as_deref(), Some("root_denied"), "{}", root.text);
+    assert!(answer(Draft::new(&LIN, CLUSTER, at(121)).token()).await.is_plain_refusal());
+    assert!(answer(tests::tokens::Draft::new(&BOB, CLUSTER, at(121)).token()).await.is_plain_refusal());
+    let bob = answer(tests::tokens::Draft::new(&BOB, CLUSTER, at(100)).token()).await;
+    assert_eq!(bob.username().as_deref(), Some("bob"), "{}", bob.text);
+    let expected = ["ok", "ok", "cluster_id", "root_denied", "expired", "expired", "ok"];
+    assert_eq!(reasons(&server, expected.len()).await, expected);
+    assert_eq!(sts.sts.stats().requests, 4, "whom no check keeps out");
+}
+
 #[tokio::test]
 async fn equal_tokens_are_asked_about_once() {
     let (sts, server) = start("alibaba").await;

@@ -91,6 +91,71 @@ async fn a_table_is_read_again_when_it_changes_and_a_bad_one_is_not_taken() {
 }
 
 #[tokio::test]
+async fn a_glass_is_broken_by_a_table_for_its_time_and_not_in_silence() {
+    let component = policies::build("break-glass").expect("a policy");
+    let sts = sts().await;
+    let entry = format!(
+        "  policies:\n  - name: break-glass\n    kind: augment\n    component: {}\n    tables: {{grants: grants.yaml}}\n    \
+         ceiling: {{groups: [emergency]}}\n    limits: {{timeout: 5s}}",
+        component.display()
+    );
+    let setup = setup(&sts, &config(&entry));
+    let folder = setup.folder().to_owned();
+    let write = |text: &str| {
+        let new = folder.join("new.yaml");
+        std::fs::write(&new, text).expect("a file");
+        std::fs::rename(new, folder.join("grants.yaml")).expect("the same folder");
+    };
+    let grant = |from: i64, until: i64| {
+        let time = |minutes: i64| {
+            let now = time::OffsetDateTime::from(tests::now()) + time::Duration::minutes(minutes);
+            now.format(&time::format_description::well_known::Rfc3339).expect("a time")
+        };
+        format!(
+            "123456789012.inc-4711: {{role: Developers, sessionName: alice, from: '{}', until: '{}', \
+             reason: 'the database is on fire, says carol', groups: [emergency]}}\n",
+            time(from),
+            time(until)
+        )
+    };
+    write("{}");
+    let server = setup.start().await.expect("a server");
+    let login = async |person| server.review(&fresh(person)).await.expect("an answer");
+    assert_eq!(login(&ALICE).await.groups(), ["developers"]);
+
+    // An entry gives, whether or not there is a wrong one beside it; and not to others.
+    write(&format!("{}123456789012.typo: {{role: Developers}}\n", grant(-5, 55)));
+    until(async || login(&ALICE).await.groups() == ["developers", "emergency"]).await;
+    let answer = login(&ALICE).await;
+    let line = server.audit_of(&answer.decision_id().expect("an id")).await.expect("an audit line");
+    let said: Vec<(&str, &str)> = line["stages"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .filter(|stage| stage["stage"] == "Policy/break-glass")
+        .flat_map(|stage| stage["log"].as_array().expect("a list"))
+        .map(|line| (line["level"].as_str().expect("a level"), line["message"].as_str().expect("words")))
+        .collect();
+    let alarm = said.iter().find(|(level, _)| *level == "warn").expect("an alarm").1;
+    for words in
+        ["BREAK GLASS: ", "/alice gets emergency", "by 123456789012.inc-4711: the database is on fire, says carol"]
+    {
+        assert!(alarm.contains(words), "{words}: {alarm}");
+    }
+    let left_out = "break-glass grant 123456789012.typo is left out: ";
+    assert!(said.iter().any(|(level, words)| *level == "error" && words.starts_with(left_out)), "{said:?}");
+    assert_eq!(login(&BOB).await.groups(), ["operators", "on-call"]);
+
+    // It ends by itself, and by being taken away.
+    write(&grant(-60, -1));
+    until(async || login(&ALICE).await.groups() == ["developers"]).await;
+    write(&grant(-5, 55));
+    until(async || login(&ALICE).await.groups() == ["developers", "emergency"]).await;
+    write("{}");
+    until(async || login(&ALICE).await.groups() == ["developers"]).await;
+}
+
+#[tokio::test]
 async fn settings_that_do_not_fit_are_told_where_they_stand() {
     let component = policies::build("session-groups").expect("a policy");
     let folder = tempfile::tempdir().expect("a folder");

@@ -68,6 +68,107 @@ async fn a_policy_is_looked_into_asked_and_measured() {
 }
 
 #[tokio::test]
+async fn what_cannot_happen_is_told_of_each_entry() {
+    let component = policies::build("session-groups").expect("a policy");
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = folder.path().join("herald.yaml");
+    let yaml = format!(
+        "clusterID: prod\nserver:\n  backendMode: [Policy/corp]\n  policies:\n  - name: corp\n    kind: map\n    component: {}\n    \
+         ceiling: {{usernames: ['corp:*'], groups: ['corp:*']}}\n    \
+         settings: {{rules: [{{match: {{accounts: ['111122223333']}}, username: 'corp:{{{{SessionName}}}}'}}]}}\n    \
+         limits: {{timeout: 20ms, memory: 8Mi, fuel: 1000000}}\n",
+        component.display()
+    );
+    std::fs::write(&config, yaml).expect("a file");
+    let inspect = ["inspect", text(&component), "--config", text(&config)];
+    let told = policy(&inspect).await.success().expect("it is a policy").stdout;
+    for line in [
+        "as Policy/corp",
+        "  is asked only about callers whom no stage before it has mapped",
+        "  cannot grant groups outside corp:*",
+        "  cannot grant usernames outside corp:*",
+        "  cannot grant uids at all",
+        "  at worst 20ms of time, 1000000 fuel and 8 MiB of memory for a login",
+    ] {
+        assert!(told.lines().any(|found| found == line), "{line}: {told}");
+    }
+    let json = policy(&[&inspect[..], &["--json"]].concat()).await.success().expect("it is a policy").stdout;
+    let json: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+    assert_eq!(json["entries"][0]["name"], "corp", "{json}");
+    assert_eq!(json["entries"][0]["guarantees"][1], "cannot grant groups outside corp:*", "{json}");
+    assert!(json["guarantees"][0].as_str().is_some_and(|line| line.starts_with("pure: ")), "{json}");
+}
+
+#[tokio::test]
+async fn each_command_has_examples() {
+    for command in ["bench", "build", "check", "compile", "fuzz", "inspect", "new", "run", "test"] {
+        let help = policy(&[command, "--help"]).await.success().expect("help").stdout;
+        let examples = help.split_once("Examples:\n").map(|(_, examples)| examples).unwrap_or_default();
+        assert!(examples.starts_with(&format!("  herald policy {command} ")), "{command}: {help}");
+    }
+}
+
+/// A README's blocks of YAML: an entry for the server first, and the table that it reads, if any.
+fn yaml_blocks(readme: &str) -> Vec<&str> {
+    readme.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect()
+}
+
+#[tokio::test]
+async fn the_ready_made_policies_load_as_their_readmes_say() {
+    let mut found = 0;
+    for entry in repository().join("policies").read_dir().expect("policies/") {
+        let place = entry.expect("an entry").path();
+        let name = place.file_name().and_then(|name| name.to_str()).expect("UTF-8");
+        for file in ["README.md", "cases.yaml", "examples.yaml", "schema.json"] {
+            assert!(place.join(file).is_file(), "{name} has no {file}");
+        }
+        let component = policies::build(name).unwrap_or_else(|error| panic!("{name}: {error:#}"));
+        let readme = std::fs::read_to_string(place.join("README.md")).expect("a README");
+        let (blocks, folder) = (yaml_blocks(&readme), tempfile::tempdir().expect("a folder"));
+        let entry = blocks[0].replace(&format!("/etc/herald/policies/{name}.wasm"), text(&component));
+        assert!(entry.contains(text(&component)), "{name}: the README names its component");
+        if entry.contains("tables:") {
+            let table =
+                entry.split_once(": /etc/herald/").and_then(|(_, rest)| rest.split('}').next()).expect("a file");
+            std::fs::write(folder.path().join(table), blocks[1]).expect("a file");
+        }
+        let file = folder.path().join("herald.yaml");
+        let entry = entry.replace("/etc/herald", text(folder.path()));
+        std::fs::write(&file, format!("clusterID: prod.example.com\n{entry}")).expect("a file");
+        let checked = herald::run(&["check-config", text(&file)], [("HOME", "/")]).await.expect("herald runs");
+        assert_eq!(checked.code, Some(0), "{name}: {}{}", checked.stdout, checked.stderr);
+        let inspected = policy(&["inspect", text(&component), "--config", text(&file)]).await.success();
+        let inspected = inspected.expect("it is a policy").stdout;
+        for words in [&format!("policy    {name} "), "settings  held to a schema", "as Policy/", "at worst "] {
+            assert!(inspected.contains(words), "{name}: {words}: {inspected}");
+        }
+        found += 1;
+    }
+    assert!(found >= 8, "{found}");
+}
+
+#[tokio::test]
+async fn a_hole_behind_a_table_is_found_and_saved_with_it() {
+    let component = policies::build("break-glass").expect("a policy");
+    let folder = tempfile::tempdir().expect("a folder");
+    let (table, saved) = (folder.path().join("grants.yaml"), folder.path().join("found.yaml"));
+    let grant = "{user: clerk, from: '2026-05-04T12:00:00Z', until: '2026-05-04T12:30:00Z', reason: a good reason, groups: [admins]}";
+    std::fs::write(&table, format!("111122223333.x: {grant}\n")).expect("a file");
+    let table = format!("grants={}", text(&table));
+    let fuzz = ["fuzz", text(&component), "--table", &table, "--timeout", "5s", "--count", "3000"];
+    let found = policy(&[&fuzz[..], &["--never-group", "admin*", "--save", text(&saved)]].concat()).await;
+    assert_eq!(found.code, Some(1), "{}{}", found.stdout, found.stderr);
+    for words in
+        ["gives the group \"admins\"", "caller    arn:aws:iam::111122223333:user/clerk\n", "asks at   2026-05-04T12:"]
+    {
+        assert!(found.stdout.contains(words), "{words}: {}", found.stdout);
+    }
+    let tested = policy(&["test", text(&component), text(&saved)]).await;
+    assert_eq!(tested.code, Some(1), "the case has the table and the time with it: {}{}", tested.stdout, tested.stderr);
+    assert!(tested.stdout.contains("FAILED  never: gives the group \"admins\""), "{}", tested.stdout);
+}
+
+#[tokio::test]
 async fn a_policy_is_attacked_and_the_hole_is_a_case() {
     let component = policies::build("session-groups").expect("a policy");
     let folder = tempfile::tempdir().expect("a folder");

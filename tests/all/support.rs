@@ -121,7 +121,12 @@ pub(crate) async fn herald_token(more: &[&str], environment: &[(String, String)]
 
 /// Waits for `done`, at most [`SOON`].
 pub(crate) async fn until(done: impl AsyncFn() -> bool) {
-    let waited = tokio::time::timeout(SOON, async {
+    until_within(SOON, done).await;
+}
+
+/// Waits for `done`, at most `limit`.
+pub(crate) async fn until_within(limit: Duration, done: impl AsyncFn() -> bool) {
+    let waited = tokio::time::timeout(limit, async {
         while !done().await {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }

@@ -92,6 +92,34 @@ async fn a_config_map_is_a_table_or_holds_one() {
 }
 
 #[tokio::test]
+async fn tiers_of_accounts_stand_in_the_cluster() {
+    let component = policies::build("account-tiers").expect("a policy");
+    let (sts, kubernetes) = (sts().await, Kubernetes::start().await.expect("a fake"));
+    kubernetes.put_policy_table("account-tiers", &json!({"123456789012": {"tier": "prod", "ou": "payments"}}));
+    kubernetes.put_config_map("herald-tables", &json!({"123456789012": "blue"}));
+    let entry = format!(
+        "  policies:\n  - name: tiers\n    kind: augment\n    component: {}\n    \
+         tables: {{accounts: {{policyTable: account-tiers}}, team: {{configMap: herald-tables}}}}\n    \
+         settings: {{tables: [accounts, team]}}\n    ceiling: {{groups: ['account-*']}}\n    limits: {{timeout: 5s}}",
+        component.display()
+    );
+    let server = setup(&sts, &config(&entry)).argument("--master").argument(&kubernetes.url()).start().await;
+    let server = server.expect("a server");
+    let groups = |names: &[&'static str]| [&["developers"], names].concat();
+    until(async || {
+        alice(&server).await.groups() == groups(&["account-ou:payments", "account-tier:prod", "account-team:blue"])
+    })
+    .await;
+    kubernetes.put_policy_table("account-tiers", &json!({"123456789012": {"tier": "dev"}}));
+    until(async || alice(&server).await.groups() == groups(&["account-tier:dev", "account-team:blue"])).await;
+    // What nobody understands refuses those whom it is about.
+    kubernetes.put_policy_table("account-tiers", &json!({"123456789012": {"tier": "x:y"}}));
+    until(async || alice(&server).await.reason().as_deref() == Some("policy_broken")).await;
+    kubernetes.put_policy_table("account-tiers", &json!({"999999999999": {"tier": "x:y"}}));
+    until(async || alice(&server).await.groups() == groups(&["account-team:blue"])).await;
+}
+
+#[tokio::test]
 async fn a_configuration_with_a_new_table_waits_for_it() {
     let (sts, kubernetes) = (sts().await, Kubernetes::start().await.expect("a fake"));
     kubernetes.put_policy_table("people", &json!({"Developers": "one"}));

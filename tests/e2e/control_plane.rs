@@ -5,6 +5,7 @@ use std::path::Path;
 use tests::{
     herald::{self, Server},
     sts::{BOB, Running},
+    tls,
     tokens::Draft,
 };
 
@@ -119,6 +120,27 @@ async fn two_of_each_take_one_token() {
     first.stop().await.expect("an end");
     assert_eq!(status(&two, &self::token(100)).await, 200, "the other one goes on");
     assert_eq!(status(&one, &self::token(100)).await, 401);
+}
+
+/// Herald hears nobody without a certificate. The API server finds its own in the webhook kubeconfig.
+#[tokio::test]
+async fn an_api_server_shows_its_certificate() {
+    let files = tls::client_files("front-proxy-client").expect("a pair");
+    let keys =
+        format!("{BOBS}\n  clientAuth: {{caFile: front-proxy-ca.crt, certificate: client.crt, key: client.key}}");
+    let put = |folder: &Path| {
+        for (name, pem) in
+            [("front-proxy-ca.crt", &files.ca), ("client.crt", &files.certificate), ("client.key", &files.key)]
+        {
+            std::fs::write(folder.join(name), pem).expect("a file");
+        }
+    };
+    let Some(world) = World::start_with(&keys, &[], put).await else { return };
+    let bob = world.person(&BOB.key()).await;
+    bob.becomes(Some("bob")).await;
+    assert!(world.server.review(&token(1)).await.is_err(), "whoever shows none is not heard");
+    let metrics = world.server.get_plain("metrics", "/metrics").await.expect("a listener of its own").text;
+    assert!(metrics.contains("herald_connections_closed_total{reason=\"client_certificate\"} 1"), "{metrics}");
 }
 
 /// What cannot be judged now is not told as a refusal that lasts: after an outage of STS the same token is good.

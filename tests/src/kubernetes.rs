@@ -29,9 +29,11 @@ use tokio_rustls::TlsAcceptor;
 use crate::tls::Authority;
 
 mod answer;
+mod garbled;
 mod kind;
 mod write;
 
+pub use garbled::garbled;
 pub use kind::Kind;
 pub use write::Write;
 

@@ -112,6 +112,35 @@ impl ResolvesServerCert for Authority {
     }
 }
 
+/// A client's certificate, and who vouches for it; all in PEM.
+#[derive(Debug)]
+pub struct ClientFiles {
+    /// The authority's certificate.
+    pub ca: String,
+    /// The client's.
+    pub certificate: String,
+    /// The key to it.
+    pub key: String,
+}
+
+/// Makes a throw-away authority that vouches for one client.
+///
+/// # Errors
+///
+/// When no key can be made.
+pub fn client_files(name: &str) -> anyhow::Result<ClientFiles> {
+    let (ca_key, key) = (KeyPair::generate()?, KeyPair::generate()?);
+    let mut params = CertificateParams::default();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let ca = params.self_signed(&ca_key)?.pem();
+    let issuer = Issuer::new(params, ca_key);
+    let mut params = CertificateParams::default();
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    params.distinguished_name.push(DnType::CommonName, name);
+    let certificate = params.signed_by(&key, &issuer)?.pem();
+    Ok(ClientFiles { ca, certificate, key: key.serialize_pem() })
+}
+
 /// A client that trusts the certificates in `ca_pem` the way Go's TLS does: a self-signed server
 /// certificate that is itself in the pool is good for the names it carries.
 ///

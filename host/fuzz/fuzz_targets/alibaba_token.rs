@@ -1,51 +1,75 @@
-//! Tokens of Alibaba Cloud: what is accepted is what would be sent. The rebuilt request, made a token again, is
-//! accepted again and rebuilds to the same request.
+//! Tokens of Alibaba Cloud: what is accepted is what would be sent. To a reader that knows nothing of ours, an accepted
+//! token and the request that is written for it have the same query, and each header that is signed is sent with its
+//! value; and made a token again, that request is accepted again and rebuilds to the same request.
 #![no_main]
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     time::{Duration, SystemTime},
 };
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use herald::{
-    provider::{
-        Provider as _, StsCall,
-        alibaba::{Alibaba, Config},
-    },
+    provider::{Provider as _, StsCall},
     token::BearerToken,
 };
+use herald_fuzz::{ALIBABA_HOST, CLUSTER, alibaba, pairs};
 use libfuzzer_sys::fuzz_target;
+use serde_json::Value;
 
 /// 2026-11-22T12:40:00Z: minutes after the seeds were signed.
 const NOW: Duration = Duration::from_secs(1_795_351_200);
-const CLUSTER: &str = "test-cluster";
+const PREFIX: &str = "k8s-ack-v2.";
 
 fuzz_target!(|bytes: &[u8]| {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
-    let alibaba = Alibaba::new(Config {
-        cluster_id: CLUSTER.parse().expect("a good id"),
-        endpoint: "sts.aliyuncs.com".parse().expect("a good host"),
-        region: None,
-    });
-    let now = SystemTime::UNIX_EPOCH + NOW;
+    let (alibaba, now) = (alibaba(), SystemTime::UNIX_EPOCH + NOW);
     // The seeds are JSON, so that bytes changed by the fuzzer stand for bytes of the request.
     let token = if text.starts_with('{') { encode(text) } else { text.to_owned() };
-    let call = match alibaba.inspect(&BearerToken::new(token), now) {
+    let call = match alibaba.inspect(&BearerToken::new(token.clone()), now) {
         Ok(call) => call,
         Err(error) => return drop((error.reason(), error.to_string())),
     };
+    is_what_was_signed(&call, &decode(&token));
     let again = alibaba.inspect(&BearerToken::new(encode(&json(&call))), now).expect("what would be sent is accepted");
     assert_eq!(again.path_and_query.expose(), call.path_and_query.expose());
     assert_eq!((again.host, again.headers, again.signed_at), (call.host, call.headers, call.signed_at));
 });
 
-fn json(call: &StsCall) -> String {
+/// Every part of the request that the signature is over is sent, and nothing of the token beside it but what says who signed.
+fn is_what_was_signed(call: &StsCall, token: &Value) {
+    assert_eq!((call.method.as_str(), call.host.as_str()), ("POST", ALIBABA_HOST));
+    let query = call.path_and_query.expose().strip_prefix("/?").expect("the path is the root");
+    let signed = token["query"].as_object().expect("an object").iter();
+    let signed = signed.map(|(name, value)| (name.to_ascii_lowercase(), value.as_str().expect("a text").into()));
+    assert_eq!(pairs(query), signed.collect::<Vec<(String, Vec<u8>)>>());
+    let sent = headers(call);
+    let told = token["headers"].as_object().expect("an object").iter();
+    let told: BTreeMap<_, _> = told.map(|(name, value)| (name.to_ascii_lowercase(), value.as_str())).collect();
+    let authorization = told["authorization"].expect("a text");
+    let list = authorization.split("SignedHeaders=").nth(1).and_then(|rest| rest.split(',').next());
+    let list: BTreeSet<&str> = list.expect("a list").split(';').collect();
+    for name in &list {
+        assert_eq!(sent.get(name).map(String::as_str), told[*name], "{name} is signed");
+    }
+    assert_eq!(sent.get("authorization").map(String::as_str), Some(authorization));
+    assert!(sent.keys().all(|name| list.contains(name) || ["authorization", "accept"].contains(name)));
+}
+
+fn headers(call: &StsCall) -> BTreeMap<&str, String> {
     let value = |value: &http::HeaderValue| value.to_str().expect("visible ASCII").to_owned();
-    let headers: BTreeMap<_, _> = call.headers.iter().map(|(name, text)| (name.as_str(), value(text))).collect();
-    serde_json::json!({"query": {"ACKClusterId": CLUSTER}, "headers": headers}).to_string()
+    call.headers.iter().map(|(name, text)| (name.as_str(), value(text))).collect()
+}
+
+fn json(call: &StsCall) -> String {
+    serde_json::json!({"query": {"ACKClusterId": CLUSTER}, "headers": headers(call)}).to_string()
 }
 
 fn encode(json: &str) -> String {
-    use base64::{Engine as _, engine::general_purpose::STANDARD};
-    format!("k8s-ack-v2.{}", STANDARD.encode(json))
+    format!("{PREFIX}{}", STANDARD.encode(json))
+}
+
+fn decode(token: &str) -> Value {
+    let json = STANDARD.decode(token.strip_prefix(PREFIX).expect("an accepted prefix")).expect("accepted base64");
+    serde_json::from_slice(&json).expect("accepted JSON")
 }

@@ -17,7 +17,11 @@ use std::{
 use clap::builder::Resettable;
 
 use super::verify;
-use crate::{observe::log, provider::Cloud, server};
+use crate::{
+    observe::{log, metrics::OldNames},
+    provider::Cloud,
+    server,
+};
 
 /// What stands in `argv[0]`, without its folder and extension.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -104,6 +108,15 @@ impl Name {
             Self::Herald => None,
             Self::AwsIamAuthenticator | Self::HeptioAuthenticatorAws => Some(Cloud::Aws),
             Self::AckRamAuthenticator | Self::AckRamTool => Some(Cloud::Alibaba),
+        }
+    }
+
+    /// The program whose metrics `metrics.oldNames` gives: that of the name, or else the one that most come from.
+    #[must_use]
+    pub fn metrics(self) -> OldNames {
+        match self.cloud() {
+            Some(Cloud::Alibaba) => OldNames::AckRamAuthenticator,
+            Some(Cloud::Aws) | None => OldNames::AwsIamAuthenticator,
         }
     }
 

@@ -106,7 +106,8 @@ impl Command {
         let mut config = globals.load()?;
         overrides(&mut config)?;
         super::cluster_id(&config)?;
-        let metrics = Arc::new(Metrics::new(config.server.metrics.old_names));
+        let old_names = config.server.metrics.old_names.then(|| globals.name.metrics());
+        let metrics = Arc::new(Metrics::new(old_names));
         let compiled = config.server.state_dir.join(compile::FOLDER);
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         let entered = runtime.enter();
@@ -217,6 +218,7 @@ async fn prepare(
     name: Name,
     now: SystemTime,
 ) -> Result<(Keeper, TcpListener, server::Config), server::Error> {
+    config.client_auth.check()?;
     let mut keeper = Keeper::open(&config, now)?;
     let listener = server::bind(&config).await?;
     if let Ok(address) = listener.local_addr() {

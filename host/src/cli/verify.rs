@@ -166,7 +166,7 @@ async fn verify(
 async fn identify(authenticator: &Authenticator, token: &BearerToken, now: SystemTime) -> anyhow::Result<Identity> {
     let ours = authenticator.providers.iter().find(|provider| provider.claims(token));
     let provider = ours.context("not a token of a configured provider")?;
-    let sts_endpoint = provider.inspect(token, now)?.host;
+    let sts_endpoint = authenticator.sts.inspect(provider.as_ref(), token, now)?.host;
     let verified = authenticator.sts.verify(provider.as_ref(), token, now).await?;
     Ok(Identity { caller: verified.caller, sts_endpoint })
 }

@@ -230,6 +230,7 @@ impl Config {
             chain: self.chain(shared)?,
             shadows: Arc::clone(&shared.shadows),
             scrubbed: self.scrubbed_accounts.clone(),
+            deny_root: self.deny_root,
             metrics: Arc::clone(&shared.metrics),
         })
     }
@@ -265,8 +266,8 @@ impl Config {
         Ok(match cloud {
             Cloud::Alibaba => {
                 let endpoint = self.alibaba.host().map_err(|error| self.fault("server.alibaba", &error))?;
-                let region = self.alibaba.region.clone();
-                Arc::new(Alibaba::new(alibaba::Config { cluster_id, endpoint, region }))
+                let alibaba::Settings { region, former_cluster_ids, .. } = self.alibaba.clone();
+                Arc::new(Alibaba::new(alibaba::Config { cluster_id, former_cluster_ids, endpoint, region }))
             }
             Cloud::Aws => {
                 let (partition, hosts) = (self.partition, self.sts_hosts.clone());

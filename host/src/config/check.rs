@@ -213,7 +213,11 @@ pub(super) fn ec2_bounds(ec2: &aws::ec2::Settings) -> Option<(String, String)> {
 /// The first setting of the server itself that is out of bounds, and why.
 pub(super) fn server_bounds(server: &server::Config) -> Option<(String, String)> {
     let error = server.check().err()?;
-    let key = if let server::Error::OutOfBounds { key, .. } = &error { key } else { "" };
+    let key = match &error {
+        server::Error::OutOfBounds { key, .. } => *key,
+        server::Error::ClientAuth(_) => "clientAuth",
+        _ => "",
+    };
     Some((key.to_owned(), error.to_string()))
 }
 

@@ -59,6 +59,7 @@ pub(super) struct Own {
     #[serde(rename = "sourceARN")]
     source_arn: Option<aws::ec2::SourceArn>,
     identity_mapping_status: Option<bool>,
+    deny_root: bool,
 }
 
 /// One entry of `server.reservedPrefixConfig`.
@@ -191,6 +192,7 @@ impl Reader<'_> {
         let backend_mode_file = own.dynamic_backend_mode_path.as_deref().map(|path| beside(self.file, path));
         let dynamic_file_strict = own.dynamic_file_user_id_strict;
         let identity_mapping_status = own.identity_mapping_status.unwrap_or(true);
+        let deny_root = own.deny_root;
         let region_at = places.region;
         let Own {
             providers,
@@ -259,8 +261,12 @@ impl Reader<'_> {
         let reserved = if all_known && reserved_read { reserved_prefix_config } else { Vec::new() };
         let (reserved_prefixes, problems) = check::reserved_prefixes(reserved, &sources, &places, self.findings);
         problems.into_iter().for_each(|problem| refuse(self.findings, problem));
+        let mut server = read_within(&mut http, self.source, check::server_bounds).report(SERVER, self.findings);
+        if let Some(ca_file) = &mut server.client_auth.ca_file {
+            *ca_file = beside(self.file, ca_file);
+        }
         Config {
-            server: read_within(&mut http, self.source, check::server_bounds).report(SERVER, self.findings),
+            server,
             observe: read(&mut observe, self.source).report(SERVER, self.findings),
             map_accounts: self.accounts(&lists, "mapAccounts", at, Findings::left_out),
             // Leaving one out would put that account into logs, so a wrong one is an error.
@@ -279,6 +285,7 @@ impl Reader<'_> {
             backend_mode_file,
             backend_mode_written: None,
             identity_mapping_status,
+            deny_root,
             policies,
             settings_at: places.settings,
             policy_engine,

@@ -1,6 +1,8 @@
 //! The webhook kubeconfig: where the API server finds the webhook (Kubernetes documentation,
 //! "Webhook Token Authentication"). People's kubeconfigs are [`client`]'s.
 
+use std::path::{Path, PathBuf};
+
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::{Deserialize, Serialize};
 
@@ -8,7 +10,7 @@ pub mod client;
 
 /// Name of the context, and of what `current-context` says.
 const CONTEXT: &str = "webhook";
-/// Name of the one user, who needs no credentials.
+/// Name of the one user.
 const USER: &str = "apiserver";
 
 /// A kubeconfig that names one cluster, one user and one context.
@@ -60,13 +62,21 @@ pub struct Cluster {
 /// An entry of `users`.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct UserEntry {
-    /// No credentials: the webhook asks for none.
-    pub user: Empty,
+    /// What the API server shows the webhook.
+    pub user: User,
 }
 
-/// `{}`.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-pub struct Empty {}
+/// A client certificate, or nothing: most webhooks ask for none.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct User {
+    /// PEM file on the API server's machine.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_certificate: Option<PathBuf>,
+    /// PEM file of the key to it, there as well.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_key: Option<PathBuf>,
+}
 
 /// An entry of `contexts`.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -97,10 +107,18 @@ impl Kubeconfig {
             api_version: "v1".to_owned(),
             kind: "Config".to_owned(),
             clusters: vec![Named { name: cluster.to_owned(), entry: ClusterEntry { cluster: webhook } }],
-            users: vec![Named { name: USER.to_owned(), entry: UserEntry { user: Empty {} } }],
+            users: vec![Named { name: USER.to_owned(), entry: UserEntry { user: User::default() } }],
             contexts: vec![Named { name: CONTEXT.to_owned(), entry: ContextEntry { context } }],
             current_context: CONTEXT.to_owned(),
         }
+    }
+
+    /// The same for an API server that shows `certificate`, both files on its machine.
+    #[must_use]
+    pub fn by(mut self, certificate: &Path, key: &Path) -> Self {
+        let user = User { client_certificate: Some(certificate.to_owned()), client_key: Some(key.to_owned()) };
+        self.users = vec![Named { name: USER.to_owned(), entry: UserEntry { user } }];
+        self
     }
 
     /// As YAML.
@@ -139,6 +157,13 @@ mod tests {
                 user: apiserver
             current-context: webhook
         "#]].assert_eq(&yaml);
+        assert_eq!(serde_saphyr::from_str::<Kubeconfig>(&yaml).unwrap(), config);
+
+        let config = config.by(Path::new("/pki/client.crt"), Path::new("/pki/client.key"));
+        let yaml = config.to_yaml();
+        let user =
+            "- name: apiserver\n  user:\n    client-certificate: /pki/client.crt\n    client-key: /pki/client.key\n";
+        assert!(yaml.contains(user), "{yaml}");
         assert_eq!(serde_saphyr::from_str::<Kubeconfig>(&yaml).unwrap(), config);
     }
 }

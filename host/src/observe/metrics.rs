@@ -19,7 +19,7 @@ use prometheus_client::{
 mod old;
 mod process;
 
-pub use old::OldResult;
+pub use old::{OldNames, OldResult};
 
 use old::Old;
 
@@ -184,14 +184,14 @@ struct Names(RwLock<HashSet<Arc<str>>>);
 
 impl Default for Metrics {
     fn default() -> Self {
-        Self::new(false)
+        Self::new(None)
     }
 }
 
 impl Metrics {
-    /// Nothing counted yet. `old_names`: count under the names of aws-iam-authenticator as well.
+    /// Nothing counted yet. `old_names`: count under those names as well.
     #[must_use]
-    pub fn new(old_names: bool) -> Self {
+    pub fn new(old_names: Option<OldNames>) -> Self {
         let mut metrics = Self {
             registry: Registry::default(),
             policies: Names::default(),
@@ -230,7 +230,7 @@ impl Metrics {
             old: None,
         };
         metrics.register();
-        metrics.old = old_names.then(|| Old::register(&mut metrics.registry));
+        metrics.old = old_names.map(|names| Old::register(&mut metrics.registry, names));
         metrics
     }
 

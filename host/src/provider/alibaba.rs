@@ -10,7 +10,7 @@
 
 use std::{fmt, time::SystemTime};
 
-pub use self::endpoint::{Host, InvalidName, NeedsRegion, Network, Region, Settings};
+pub use self::endpoint::{Host, InvalidName, Network, Region, Settings, Unusable};
 
 use self::request::{OLD_PREFIX, PREFIX, Parts, Signed};
 use super::{ClusterId, Provider, StsCall, StsReply, VerifyError, validity};
@@ -33,6 +33,8 @@ pub const NAME: &str = "alibaba";
 pub struct Config {
     /// The id that tokens for this cluster are signed with.
     pub cluster_id: ClusterId,
+    /// Other ids that tokens may be signed with: those that this cluster had before.
+    pub former_cluster_ids: Vec<ClusterId>,
     /// The endpoint that is asked.
     pub endpoint: Host,
     /// Its region, for metrics; `None` for the global one.
@@ -66,10 +68,11 @@ impl Provider for Alibaba {
     }
 
     fn inspect(&self, token: &BearerToken, now: SystemTime) -> Result<StsCall, VerifyError> {
-        let Config { cluster_id, endpoint, region } = &self.0;
+        let Config { cluster_id, former_cluster_ids, endpoint, region } = &self.0;
         let json = request::decode(token)?;
         let parts = Parts::parse(&json)?;
-        let signed = Signed::parse(&parts, cluster_id, endpoint)?;
+        let cluster_id = request::cluster(&parts, std::iter::once(cluster_id).chain(former_cluster_ids))?;
+        let signed = Signed::parse(&parts, endpoint)?;
         let signed_at = signed.date.time();
         validity::check(signed_at, request::expiry(signed_at), now)?;
         Ok(signed.into_call(cluster_id, endpoint, region.as_ref().map_or("", Region::as_str)))

@@ -1,7 +1,7 @@
 //! One connection: handshake, requests, and the clock that runs while it does nothing.
 //!
 //! HTTP's own timers do not tell a slow head from a connection kept for later, so the bytes that
-//! arrive are watched here: a head has `headTimeout` from its first byte, a first request
+//! arrive are watched here: a head, and in HTTP/2 any frame, has `headTimeout` from its first byte, a first request
 //! `headTimeout` from the handshake, and between requests there is `idleTimeout`, or where places are scarce `headTimeout`.
 
 use std::{
@@ -38,6 +38,7 @@ use tower::Service as _;
 
 use super::{Config, rejection::Rejection};
 
+mod frames;
 mod watched;
 
 use watched::Watched;
@@ -83,8 +84,6 @@ pub(super) struct Connection {
     /// Room for connections, and how much of it may be left before those without a request give way soon.
     places: Arc<Semaphore>,
     scarce: usize,
-    /// Bytes between requests belong to a head. Not so in HTTP/2, where they may be pings.
-    heads_by_bytes: bool,
     linger: AtomicBool,
     bodies: Semaphore,
     activity: Mutex<Activity>,
@@ -94,12 +93,12 @@ pub(super) struct Connection {
 struct Activity {
     /// Requests under way.
     requests: usize,
-    /// When to end the connection, if no request is under way then.
+    /// When to end the connection, if nothing has begun to arrive by then.
     due: Instant,
     /// The name of that end.
     reason: &'static str,
-    /// A head has begun to arrive.
-    head: bool,
+    /// When what has begun to arrive, a head or a frame of HTTP/2, has to be whole; counts while no request is under way.
+    head: Option<Instant>,
     /// No request has arrived yet.
     fresh: bool,
 }
@@ -125,11 +124,11 @@ pub(super) async fn serve(
         _ = phase.wait_for(|phase| *phase != Phase::Open) => return Err("shutdown"),
     };
     let h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-    let connection = Arc::new(Connection::new(peer, config, places, !h2));
-    let io = TokioIo::new(Watched::new(stream, Arc::clone(&connection)));
+    let connection = Arc::new(Connection::new(peer, config, places));
+    let io = TokioIo::new(Watched::new(stream, Arc::clone(&connection), h2));
     let turns = Arc::clone(&connection);
     let service = service_fn(move |mut request: Request<Incoming>| {
-        let turn = Turn::begin(&turns);
+        let turn = Turn::begin(&turns, h2);
         request.extensions_mut().insert(Arc::clone(&turns));
         let answer = router.clone().call(request);
         async move {
@@ -144,7 +143,7 @@ pub(super) async fn serve(
     }
 }
 
-/// `untrusted` if the peer said that it does not trust our certificate (RFC 8446, "Error Alerts"), as an API server does
+/// `client_certificate` if the peer shows none, or none that is vouched for; `untrusted` if the peer said that it does not trust our certificate (RFC 8446, "Error Alerts"), as an API server does
 /// that was started with another webhook kubeconfig.
 fn handshake_failure(error: &std::io::Error) -> &'static str {
     // The last is what some say of a certificate that another authority of the same name has signed.
@@ -152,6 +151,7 @@ fn handshake_failure(error: &std::io::Error) -> &'static str {
     let untrusted = [BadCertificate, CertificateExpired, CertificateUnknown, UnknownCA, DecryptError];
     match error.get_ref().and_then(|inner| inner.downcast_ref()) {
         Some(rustls::Error::AlertReceived(alert)) if untrusted.contains(alert) => UNTRUSTED,
+        Some(rustls::Error::NoCertificatesPresented | rustls::Error::InvalidCertificate(_)) => "client_certificate",
         _ => "handshake",
     }
 }
@@ -190,9 +190,9 @@ async fn drive<C: GracefulConnection>(
             loop {
                 // An earlier end than the armed one is rare (a head that does not come whole), a
                 // later one is found when the timer fires: so no request touches the timer.
-                let due = connection.lock().due;
-                if due < timer.deadline() {
-                    timer.as_mut().reset(due);
+                let end = connection.lock().end();
+                if let Some((end, _)) = end.filter(|(end, _)| *end < timer.deadline()) {
+                    timer.as_mut().reset(end);
                 }
                 if timer.as_mut().poll(cx).is_pending() {
                     return Poll::Pending;
@@ -220,7 +220,7 @@ async fn drive<C: GracefulConnection>(
 // === impl Connection ===
 
 impl Connection {
-    fn new(peer: SocketAddr, config: &Config, places: Arc<Semaphore>, heads_by_bytes: bool) -> Self {
+    fn new(peer: SocketAddr, config: &Config, places: Arc<Semaphore>) -> Self {
         let due = Instant::now() + config.head_timeout;
         Self {
             peer,
@@ -228,10 +228,9 @@ impl Connection {
             idle_timeout: config.idle_timeout,
             places,
             scarce: config.max_connections / 4,
-            heads_by_bytes,
             linger: AtomicBool::new(false),
             bodies: Semaphore::new(MAX_BODIES),
-            activity: Mutex::new(Activity { requests: 0, due, reason: "head_timeout", head: false, fresh: true }),
+            activity: Mutex::new(Activity { requests: 0, due, reason: "head_timeout", head: None, fresh: true }),
         }
     }
 
@@ -256,17 +255,17 @@ impl Connection {
         self.linger.load(Ordering::Relaxed)
     }
 
-    /// Bytes came in.
+    /// Bytes came in over HTTP/1.1: between requests they belong to a head.
     fn arrived(&self) {
-        if !self.heads_by_bytes {
-            return;
-        }
         let mut activity = self.lock();
-        if activity.requests == 0 && !activity.head {
-            activity.head = true;
-            activity.due = activity.due.min(Instant::now() + self.head_timeout);
-            activity.reason = "head_timeout";
+        if activity.requests == 0 && activity.head.is_none() {
+            activity.head = Some(Instant::now() + self.head_timeout);
         }
+    }
+
+    /// Something has begun to arrive over HTTP/2 and is not whole, or (`false`) nothing is under way.
+    fn is_amid(&self, amid: bool) {
+        self.lock().head = amid.then(|| Instant::now() + self.head_timeout);
     }
 
     /// How long the connection is kept without a request. Where places are scarce whoever wants one is worth more than
@@ -278,11 +277,12 @@ impl Connection {
 
     /// The end has come (`Err`), or when to look again (`Ok`).
     fn overdue(&self) -> Result<Instant, &'static str> {
-        let (activity, now) = (self.lock(), Instant::now());
-        if activity.requests > 0 {
-            return Ok(now + self.idle_timeout);
+        let (end, now) = (self.lock().end(), Instant::now());
+        match end {
+            Some((end, reason)) if end <= now => Err(reason),
+            Some((end, _)) => Ok(end),
+            None => Ok(now + self.idle_timeout),
         }
-        if activity.due <= now { Err(activity.reason) } else { Ok(activity.due) }
     }
 
     fn lock(&self) -> MutexGuard<'_, Activity> {
@@ -290,13 +290,27 @@ impl Connection {
     }
 }
 
+// === impl Activity ===
+
+impl Activity {
+    /// When to end the connection, and the name of that end; never while a request is under way.
+    fn end(&self) -> Option<(Instant, &'static str)> {
+        let end = match self.head {
+            Some(head) if head < self.due => (head, "head_timeout"),
+            _ => (self.due, self.reason),
+        };
+        (self.requests == 0).then_some(end)
+    }
+}
+
 // === impl Turn ===
 
 impl Turn {
-    fn begin(connection: &Arc<Connection>) -> Self {
+    fn begin(connection: &Arc<Connection>, h2: bool) -> Self {
         let mut activity = connection.lock();
         activity.requests += 1;
-        activity.head = false;
+        // In HTTP/2 more may be on its way already.
+        activity.head = activity.head.filter(|_| h2);
         activity.fresh = false;
         drop(activity);
         Self(Arc::clone(connection))

@@ -111,6 +111,7 @@ pub(super) fn services_with(output: audit::Output, gate: Arc<Gate>) -> Services 
         chain: Chain::default(),
         shadows: Arc::default(),
         scrubbed: std::collections::BTreeSet::new(),
+        deny_root: false,
         metrics: Arc::clone(&metrics),
     };
     let audit = AuditLog::start(&audit::Config { output }, Arc::clone(&metrics)).expect("the output can be opened");

@@ -36,7 +36,8 @@ pub struct MetricsListener {
     pub address: IpAddr,
     /// TCP port to listen on. Default 21364; 0 lets the system choose.
     pub port: u16,
-    /// Also count under the names of aws-iam-authenticator, for its dashboards. Default false.
+    /// Also count under the names of aws-iam-authenticator, or called as ack-ram-authenticator under its names, for existing
+    /// dashboards. Default false.
     pub old_names: bool,
 }
 

@@ -7,7 +7,7 @@ use http::{Request, StatusCode};
 use http_body_util::BodyExt as _;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::{ClientConfig, RootCertStore, crypto::ring::default_provider};
-use rustls_pki_types::{CertificateDer, ServerName, pem::PemObject as _};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject as _};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -37,6 +37,9 @@ struct Running {
     stop: Option<oneshot::Sender<()>>,
     task: JoinHandle<Result<Drained, Error>>,
 }
+
+/// A client's certificate and key.
+type ClientPair = (CertificateDer<'static>, PrivateKeyDer<'static>);
 
 impl Running {
     async fn start(adjust: impl FnOnce(&mut Config)) -> Self {
@@ -69,11 +72,19 @@ impl Running {
 
     /// A TLS connection whose certificate is verified under `name`.
     async fn connect_as(&self, name: &str, alpn: &[&str]) -> TlsStream<TcpStream> {
-        let mut config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
+        self.connect_with(name, alpn, None).await
+    }
+
+    /// The same of a client that shows `own` certificate if it has one and is asked.
+    async fn connect_with(&self, name: &str, alpn: &[&str], own: Option<&ClientPair>) -> TlsStream<TcpStream> {
+        let config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
             .with_safe_default_protocol_versions()
             .unwrap()
-            .with_root_certificates(self.trust.clone())
-            .with_no_client_auth();
+            .with_root_certificates(self.trust.clone());
+        let mut config = match own {
+            Some((chain, key)) => config.with_client_auth_cert(vec![chain.clone()], key.clone_key()).unwrap(),
+            None => config.with_no_client_auth(),
+        };
         config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
         let name = ServerName::try_from(name.to_owned()).unwrap();
         let stream = TcpStream::connect(self.address).await.unwrap();
@@ -350,6 +361,72 @@ async fn idle_connections_are_kept_for_a_while() {
     }
     assert_eq!(rest(&mut stream).await, "");
     assert!(server.services.metrics.text().contains("herald_connections_closed_total{reason=\"idle\"} 1"));
+}
+
+/// An authority, and a client whom it vouches for.
+fn authority() -> (String, ClientPair) {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let mut parameters = rcgen::CertificateParams::new(Vec::new()).unwrap();
+    parameters.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let pem = parameters.self_signed(&key).unwrap().pem();
+    let issuer = rcgen::Issuer::new(parameters, key);
+    let client_key = rcgen::KeyPair::generate().unwrap();
+    let mut parameters = rcgen::CertificateParams::new(vec!["front-proxy-client".to_owned()]).unwrap();
+    parameters.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ClientAuth];
+    let client = parameters.signed_by(&client_key, &issuer).unwrap();
+    (pem, (client.der().clone(), PrivateKeyDer::try_from(client_key.serialize_der()).unwrap()))
+}
+
+#[tokio::test]
+async fn only_clients_with_a_certificate_may_ask_where_one_is_wanted() {
+    let folder = tempfile::tempdir().unwrap();
+    let ((ca, api_server), (_, stranger)) = (authority(), authority());
+    std::fs::write(folder.path().join("ca.crt"), ca).unwrap();
+    let server = Running::start(|config| config.client_auth.ca_file = Some(folder.path().join("ca.crt"))).await;
+    for (own, is_let_in) in [(Some(&api_server), true), (Some(&stranger), false), (None, false)] {
+        let mut stream = server.connect_with("localhost", &["http/1.1"], own).await;
+        // In TLS 1.3 a client hears that it was refused only after its own part of the handshake.
+        let _ = stream.write_all(post(&review("foreign"), "close").as_bytes()).await;
+        let answer = rest(&mut stream).await;
+        assert_eq!(answer.starts_with("HTTP/1.1 200 "), is_let_in, "{answer}");
+        assert!(is_let_in || answer.is_empty(), "{answer}");
+    }
+    let text = server.services.metrics.text();
+    assert!(text.contains("herald_connections_closed_total{reason=\"client_certificate\"} 2"), "{text}");
+}
+
+/// A head of HTTP/2 in two frames, of which the second never comes; and a frame that stops in its middle.
+#[tokio::test]
+async fn a_second_head_may_not_be_slow_over_http_2_either() {
+    const FIRST: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0\
+        \0\0\x0e\x01\x05\0\0\0\x01\x82\x87\x04\x05/none\x41\x03a.b";
+    for (rest, closed) in [
+        // HEADERS without END_HEADERS, then nothing; 100 bytes told and three sent; half of a frame's own head; a whole ping.
+        (&b"\0\0\x01\x01\x01\0\0\0\x03\x82"[..], "head_timeout"),
+        (&b"\0\0\x64\x01\x05\0\0\0\x03\x82\x87\x84"[..], "head_timeout"),
+        (&b"\0\0\x08\x06"[..], "head_timeout"),
+        (&b"\0\0\x08\x06\0\0\0\0\0abcdefgh"[..], "idle"),
+    ] {
+        let server = Running::start(|config| {
+            config.head_timeout = SHORT;
+            config.idle_timeout = 8 * SHORT;
+        })
+        .await;
+        let mut stream = server.connect_as("localhost", &["h2"]).await;
+        stream.write_all(FIRST).await.unwrap();
+        let mut answer = Vec::new();
+        while !answer.windows(9).any(|head| head[3..5] == [0x01, 0x04] && head[8] == 1) {
+            let count = timeout(LONG, stream.read_buf(&mut answer)).await.expect("an answer").unwrap();
+            assert!(count > 0, "the connection ended");
+        }
+        let began = std::time::Instant::now();
+        stream.write_all(rest).await.unwrap();
+        let mut end = Vec::new();
+        let _ = timeout(LONG, stream.read_to_end(&mut end)).await.expect("the server ends it");
+        assert_eq!(began.elapsed() < 4 * SHORT, closed == "head_timeout", "{:?}", began.elapsed());
+        let text = server.services.metrics.text();
+        assert!(text.contains(&format!("herald_connections_closed_total{{reason=\"{closed}\"}} 1")), "{text}");
+    }
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rustls::{
     ServerConfig,
     crypto::ring::{Ticketer, default_provider},
-    server::ResolvesServerCert,
+    server::{ResolvesServerCert, danger::ClientCertVerifier},
     sign::CertifiedKey,
 };
 use tokio_rustls::TlsAcceptor;
@@ -19,13 +19,19 @@ use super::Pair;
 )]
 pub struct UnusablePair(#[source] rustls::Error);
 
-/// Accepts TLS connections and shows them what `certificate` gives.
-pub(super) fn acceptor(certificate: Arc<dyn ResolvesServerCert>) -> Result<TlsAcceptor, UnusablePair> {
-    let mut config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
+/// Accepts TLS connections and shows them what `certificate` gives; with `clients`, only from whom that vouches for.
+pub(super) fn acceptor(
+    certificate: Arc<dyn ResolvesServerCert>,
+    clients: Option<Arc<dyn ClientCertVerifier>>,
+) -> Result<TlsAcceptor, UnusablePair> {
+    let builder = ServerConfig::builder_with_provider(Arc::new(default_provider()))
         .with_safe_default_protocol_versions()
-        .map_err(UnusablePair)?
-        .with_no_client_auth()
-        .with_cert_resolver(certificate);
+        .map_err(UnusablePair)?;
+    let builder = match clients {
+        Some(clients) => builder.with_client_cert_verifier(clients),
+        None => builder.with_no_client_auth(),
+    };
+    let mut config = builder.with_cert_resolver(certificate);
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     config.ticketer = Ticketer::new().map_err(UnusablePair)?;
     Ok(Arc::new(config).into())

@@ -21,6 +21,10 @@ pub struct Config {
     /// How long an idle connection is kept. Default 90 s, 1 s to 10 min.
     #[serde(with = "crate::config::duration")]
     pub idle_timeout: Duration,
+    /// How long after its signature a token is taken, whatever its cloud allows. Default 15 min, as long as clouds do;
+    /// 1 min to 15 min.
+    #[serde(with = "crate::config::duration")]
+    pub max_token_age: Duration,
     /// Callers STS vouched for a moment ago.
     pub verified_cache: VerifiedCache,
     /// Tokens STS refused a moment ago.
@@ -164,6 +168,7 @@ impl Config {
             ("timeout", "between 100ms and 30s", time(self.timeout, 100, MINUTE / 2)),
             ("idleConnections", "at most 4096", self.idle_connections <= 4096),
             ("idleTimeout", "between 1s and 10m", time(self.idle_timeout, 1000, MINUTE * 10)),
+            ("maxTokenAge", "between 1m and 15m", time(self.max_token_age, 60_000, MINUTE * 15)),
             ("verifiedCache.ttl", "at most 15m", time(self.verified_cache.ttl, 0, MINUTE * 15)),
             ("verifiedCache.entries", "at most 1048576", self.verified_cache.entries <= MAX_ENTRIES),
             ("refusedCache.ttl", "at most 5m", time(self.refused_cache.ttl, 0, MINUTE * 5)),
@@ -200,6 +205,7 @@ impl Default for Config {
             timeout: Duration::from_secs(5),
             idle_connections: 128,
             idle_timeout: Duration::from_secs(90),
+            max_token_age: MINUTE * 15,
             verified_cache: VerifiedCache::default(),
             refused_cache: RefusedCache::default(),
             limits: Limits::default(),
@@ -294,6 +300,8 @@ mod tests {
         check("timeout: 31s", Err("timeout must be between 100ms and 30s"));
         check("idleConnections: 5000", Err("idleConnections must be at most 4096"));
         check("idleTimeout: 11m", Err("idleTimeout must be between 1s and 10m"));
+        check("maxTokenAge: 59s", Err("maxTokenAge must be between 1m and 15m"));
+        check("maxTokenAge: 16m", Err("maxTokenAge must be between 1m and 15m"));
         check("verifiedCache: {ttl: 16m}", Err("verifiedCache.ttl must be at most 15m"));
         check("verifiedCache: {ttl: 0s, entries: 0}", Ok(()));
         check("verifiedCache: {entries: 2000000}", Err("verifiedCache.entries must be at most 1048576"));

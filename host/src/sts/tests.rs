@@ -405,8 +405,23 @@ async fn verified_callers_are_remembered_within_their_dates() {
     assert_eq!(login_at(&executor, "fake.ok.1", now() - Duration::from_secs(301)).await, Ok(Source::Sts));
     assert_eq!(login_at(&executor, "fake.ok.1", later(600)).await, Ok(Source::Sts), "its time is over");
     assert_eq!(login_at(&executor, "fake.ok.1", later(899)).await, Ok(Source::Cache));
-    assert_eq!(login_at(&executor, "fake.ok.1", later(900)).await, Ok(Source::Sts), "the token has ended");
+    assert_eq!(login_at(&executor, "fake.ok.1", later(900)).await, failed("expired"), "the token has ended");
     assert_eq!(login(&executor, "fake.ok.2").await, Ok(Source::Sts), "another token");
+}
+
+#[tokio::test]
+async fn tokens_may_be_held_to_a_shorter_age_than_clouds_do() {
+    let server = Server::start(&["http/1.1"]).await;
+    let executor = server.executor(|config| config.max_token_age = Duration::from_secs(120));
+    let later = |seconds| now() + Duration::from_secs(seconds);
+    assert_eq!(login_at(&executor, "fake.ok.1", later(100)).await, Ok(Source::Sts));
+    assert_eq!(login_at(&executor, "fake.ok.1", later(119)).await, Ok(Source::Cache));
+    assert_eq!(login_at(&executor, "fake.ok.1", later(120)).await, failed("expired"), "remembered no longer either");
+    assert_eq!(login_at(&executor, "fake.ok.2", later(120)).await, failed("expired"));
+    assert_eq!(server.requests(), 1, "nobody was asked");
+    let token = BearerToken::new("fake.ok.3".to_owned());
+    let call = executor.inspect(&Fake::default(), &token, now()).expect("fresh");
+    assert_eq!(call.expires_at, later(120));
 }
 
 #[tokio::test]

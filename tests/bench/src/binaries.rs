@@ -58,17 +58,20 @@ impl Binaries {
         Ok(Self { herald: find("herald")?, floor: find("floor")?, floor_token: find("floor-token")? })
     }
 
-    /// Builds the ready-made policy `policies/session-groups` into `output`.
+    /// Builds the policy in `folder` of the repository, or elsewhere, into `output`.
     ///
     /// # Errors
     ///
     /// When `herald policy build` fails.
-    pub(crate) fn build_policy(&self, output: &Path) -> anyhow::Result<()> {
-        output::progress("building policies/session-groups");
+    pub(crate) fn build_policy(&self, folder: impl AsRef<Path>, output: &Path) -> anyhow::Result<()> {
+        let folder = folder.as_ref();
+        output::progress(format_args!("building {}", folder.display()));
         let mut command = Command::new(&self.herald);
         forget_package(&mut command);
         let status = command
-            .args(["policy", "build", "policies/session-groups", "--output"])
+            .args(["policy", "build"])
+            .arg(folder)
+            .arg("--output")
             .arg(output)
             .current_dir(repository())
             .stdout(Stdio::null())

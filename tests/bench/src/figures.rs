@@ -23,6 +23,7 @@ mod exec;
 mod faults;
 mod flood;
 mod kubectl;
+mod languages;
 mod logins;
 mod mappings;
 mod policy;
@@ -72,6 +73,8 @@ enum Part {
     Mappings,
     /// A policy in the path.
     Policy,
+    /// One decision of a policy, by the language that it is written in, and the size of its component.
+    Languages,
     /// Good logins beside a flood of junk.
     Flood,
     /// Memory after faults, unfriendly clients, an STS that flaps.
@@ -141,6 +144,7 @@ impl Part {
             Self::Cache => cache::measure(binaries, scale).await,
             Self::Mappings => mappings::measure(binaries, scale).await,
             Self::Policy => policy::measure(binaries, scale).await,
+            Self::Languages => languages::measure(binaries, scale),
             Self::Flood => flood::measure(binaries, scale).await,
             Self::Faults => faults::measure(binaries, scale).await,
             Self::Changes => changes::measure(binaries, scale).await,

@@ -29,7 +29,7 @@ use crate::{
 
 pub(crate) mod config;
 
-use config::Mappings;
+use config::{Mappings, Policies};
 
 /// One webhook to measure.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize, ValueEnum)]
@@ -47,6 +47,8 @@ pub(crate) enum Target {
     HeraldAlibaba,
     /// Herald with the policy `session-groups` in front of the static mappings.
     HeraldPolicy,
+    /// Herald with ten policies around the static mappings: four that know nobody, and six that break the rules.
+    HeraldTenPolicies,
 }
 
 /// Where a target runs and what it may use.
@@ -58,8 +60,10 @@ pub(crate) struct Place {
     pub(crate) dir: PathBuf,
     /// Its mapping table.
     pub(crate) mappings: Mappings,
-    /// The compiled-to-Wasm policy, for [`Target::HeraldPolicy`].
+    /// The component of `session-groups`, for targets with policies.
     pub(crate) policy: PathBuf,
+    /// The component of `hostile`, for [`Target::HeraldTenPolicies`].
+    pub(crate) hostile: PathBuf,
     /// The production settings that lead its STS calls to its dev STS.
     pub(crate) environment: Vec<(&'static str, String)>,
     /// CPUs it may use; none means all.
@@ -103,6 +107,7 @@ impl Target {
             Self::Herald => "herald",
             Self::HeraldAlibaba => "herald-alibaba",
             Self::HeraldPolicy => "herald-policy",
+            Self::HeraldTenPolicies => "herald-ten-policies",
         }
     }
 
@@ -118,7 +123,7 @@ impl Target {
 
     /// Whether this is the product and not a floor.
     pub(crate) fn is_herald(self) -> bool {
-        matches!(self, Self::Herald | Self::HeraldAlibaba | Self::HeraldPolicy)
+        matches!(self, Self::Herald | Self::HeraldAlibaba | Self::HeraldPolicy | Self::HeraldTenPolicies)
     }
 
     /// The path that answers 200 once it is ready.
@@ -132,20 +137,26 @@ impl Target {
             Self::FloorEcho => vec!["--mode", "echo", "--port", &port],
             Self::FloorSts => vec!["--mode", "sts", "--port", &port],
             Self::FloorCached => vec!["--mode", "cached", "--port", &port],
-            Self::Herald | Self::HeraldAlibaba | Self::HeraldPolicy => return self.herald_arguments(place, &port),
+            Self::Herald | Self::HeraldAlibaba | Self::HeraldPolicy | Self::HeraldTenPolicies => {
+                return self.herald_arguments(place, &port);
+            }
         };
         Ok(words.into_iter().map(str::to_owned).collect())
     }
 
     fn herald_arguments(self, place: &Place, port: &str) -> anyhow::Result<Vec<String>> {
         let file = |name: &str| place.dir.join(name).display().to_string();
-        let policy = (self == Self::HeraldPolicy).then_some(place.policy.as_path());
+        let policies = match self {
+            Self::HeraldPolicy => Policies::One(&place.policy),
+            Self::HeraldTenPolicies => Policies::Ten { good: &place.policy, hostile: &place.hostile },
+            _ => Policies::None,
+        };
         // Not beside the configuration, whose folder Herald watches for changes.
         let audit = place.dir.join("audit");
         fs::create_dir_all(&audit)?;
         fs::write(
             file("config.yaml"),
-            config::herald(self.cloud(), &place.mappings, policy, &audit.join("audit.jsonl")),
+            config::herald(self.cloud(), &place.mappings, policies, &audit.join("audit.jsonl")),
         )?;
         let (config, state, kubeconfig) = (file("config.yaml"), file("state"), file("webhook.kubeconfig"));
         let words = ["server", "--config", &config, "--state-dir", &state, "--generate-kubeconfig", &kubeconfig];

@@ -86,9 +86,13 @@ impl World {
     /// When something cannot be written or bound.
     pub(crate) async fn with_binaries(arguments: &Arguments, binaries: &Binaries) -> anyhow::Result<Self> {
         let scratch = tempfile::Builder::new().prefix("herald-bench-").tempdir()?;
-        let policy = scratch.path().join("session-groups.wasm");
-        if arguments.targets.contains(&Target::HeraldPolicy) {
-            binaries.build_policy(&policy)?;
+        let [policy, hostile] = ["session-groups.wasm", "hostile.wasm"].map(|name| scratch.path().join(name));
+        let ten = arguments.targets.contains(&Target::HeraldTenPolicies);
+        if ten || arguments.targets.contains(&Target::HeraldPolicy) {
+            binaries.build_policy("policies/session-groups", &policy)?;
+        }
+        if ten {
+            binaries.build_policy("tests/policies/hostile", &hostile)?;
         }
         let roles = if arguments.roles == 0 { arguments.entries } else { arguments.roles };
         let mut sites = Vec::new();
@@ -102,6 +106,7 @@ impl World {
                 dir: scratch.path().join(target.name()),
                 mappings: Mappings { kind: arguments.map_kind, entries: arguments.entries, roles },
                 policy: policy.clone(),
+                hostile: hostile.clone(),
                 environment: sts.environment(),
                 cpus: arguments.server_cpus.clone(),
             };

@@ -12,7 +12,9 @@ pub(super) fn for_reason(reason: &str, config: &Config) -> Option<String> {
             "try again in a moment; the server's log says what keeps EC2 from answering".to_owned()
         }
         "ec2_refused" => "allow Herald's role ec2:DescribeInstances".to_owned(),
-        "expired" => "make a new token: one is good for 15 minutes".to_owned(),
+        "expired" => {
+            format!("make a new token: one is good for {}", humantime::format_duration(config.sts.max_token_age))
+        }
         "foreign" | "token_prefix" => "make a token with `herald token` or `aws eks get-token`".to_owned(),
         "host_partition" => "use credentials of this cluster's partition, or set `server.partition`".to_owned(),
         "host_region" => "add the host and its region to `server.sts.endpoints`".to_owned(),
@@ -29,6 +31,7 @@ pub(super) fn for_reason(reason: &str, config: &Config) -> Option<String> {
         "node_without_name" => "wait until the instance runs".to_owned(),
         "not_yet_valid" => "set the clock of the machine that made the token".to_owned(),
         "policy_denied" => "the policy's words say why; its settings decide".to_owned(),
+        "root_denied" => "log in as a user or a role: `server.denyRoot` keeps accounts' roots out".to_owned(),
         "signed_headers_cluster_id" => format!("make the token for this cluster: `herald token -i {id}`"),
         "source_not_ready" => "wait until the source has been read; the server's log says what keeps it".to_owned(),
         "sts_refused" => format!(

@@ -431,7 +431,7 @@ fn tokens_that_are_no_good() {
           signature      ok
           age            FAILED the token has expired: it was signed 2025-12-31T00:00:00Z
         what to do
-          make a new token: one is good for 15 minutes
+          make a new token: one is good for 15m
     "#]],
     );
 }

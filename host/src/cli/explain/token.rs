@@ -1,13 +1,13 @@
 //! A token check by check, in the order in which the provider makes them.
 
-use std::time::SystemTime;
+use std::{sync::Arc, time::SystemTime};
 
 use http::Method;
 use serde::Serialize;
 
 use crate::{
     authenticator::{Authenticator, Decision},
-    provider::{StsCall, VerifyError},
+    provider::{Provider, StsCall, VerifyError},
     token::BearerToken,
 };
 
@@ -42,7 +42,8 @@ pub(super) fn steps(
     now: SystemTime,
 ) -> (Vec<Step>, Result<StsCall, VerifyError>) {
     let ours = authenticator.providers.iter().find(|provider| provider.claims(token));
-    let inspected = ours.map_or(Err(VerifyError::Foreign), |provider| provider.inspect(token, now));
+    let inspect = |provider: &Arc<dyn Provider>| authenticator.sts.inspect(provider.as_ref(), token, now);
+    let inspected = ours.map_or(Err(VerifyError::Foreign), inspect);
     let failed = match &inspected {
         Ok(_) => None,
         Err(VerifyError::Malformed { check, .. }) => Some(*check),

@@ -9,7 +9,10 @@ use std::{
 
 use serde_json::json;
 
-use super::subject::{Asked, Subject};
+use super::{
+    progress::Step,
+    subject::{Asked, Subject},
+};
 
 /// Measure a policy: the distribution of its latency, its fuel and memory against the limits.
 #[derive(clap::Args, Debug)]
@@ -19,10 +22,6 @@ pub struct Command {
     subject: Subject,
     #[command(flatten)]
     asked: Asked,
-    /// With the settings taken in, as `herald policy compile --config` does for the server. Small policies are always
-    /// measured so; the others take their settings at every decision otherwise.
-    #[arg(long)]
-    configured: bool,
     /// Decisions that are measured.
     #[arg(long, default_value = "2000", value_name = "N")]
     count: NonZeroU32,
@@ -34,7 +33,7 @@ pub struct Command {
 const EXAMPLES: &str = "\
 Examples:
   herald policy bench oncall.wasm --settings oncall.yaml --arn arn:aws:sts::111122223333:assumed-role/OnCall/alice
-  herald policy bench oncall.wasm --settings oncall.yaml --arn arn:aws:iam::111122223333:user/a --configured --json";
+  herald policy bench oncall.wasm --settings oncall.yaml --arn arn:aws:iam::111122223333:user/a --json";
 
 /// Decisions before the first that counts: pools and caches fill.
 const WARM_UP: u32 = 50;
@@ -49,7 +48,8 @@ impl Command {
     /// When the policy does not load.
     pub fn run(&self, out: &mut impl Write) -> anyhow::Result<ExitCode> {
         let request = self.asked.request()?;
-        let loaded = if self.configured { self.subject.load_configured() } else { self.subject.load() }?;
+        let loaded = self.subject.load()?;
+        let _step = Step::start("measuring");
         let mut times = Vec::with_capacity(self.count.get() as usize);
         let mut first = None;
         let (mut fuel, mut memory, mut faults) = (0, 0, 0_u32);

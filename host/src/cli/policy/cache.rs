@@ -25,9 +25,7 @@ pub(super) struct Cache {
 /// Below the user's cache folder (XDG Base Directory Specification).
 const PLACE: &str = "herald/policies";
 /// Files that are kept, the newest ones. A large component takes three: as built, readable and with settings.
-const KEPT: usize = 12;
-/// Smaller ones take no time worth a word.
-const LARGE: u64 = 1 << 20;
+const KEPT: usize = 16;
 
 // === impl Cache ===
 
@@ -50,23 +48,22 @@ impl Cache {
 
     /// Compiles `component` on every processor, unless that has been done before.
     pub(super) fn compile(&self, component: &Path) -> anyhow::Result<()> {
-        let _step = self.step(component);
+        let _step = self.step();
         policy::compile_if_new(&Engine::for_compiling()?, component, &self.folder)?;
         Ok(())
     }
 
-    /// Compiles the policy of `config` with its settings taken in.
+    /// Compiles the policy of `config` with its settings taken in, unless that has been done before.
     pub(super) fn compile_configured(&self, config: &Config) -> anyhow::Result<()> {
-        let _step = self.step(&config.component);
-        policy::compile_configured(&Engine::for_compiling()?, config, &self.folder)?;
+        let _step = self.step();
+        policy::compile_configured_if_new(&Engine::for_compiling()?, config, &self.folder)?;
         Ok(())
     }
 
-    fn step(&self, component: &Path) -> Option<Step> {
+    fn step(&self) -> Step {
         // Before the new one comes, so that it is not the one to go. What cannot be removed does no harm.
         let _ = forget_old(&self.path, KEPT);
-        let large = fs::metadata(component).is_ok_and(|about| about.len() > LARGE);
-        large.then(|| Step::start("compiling"))
+        Step::start("compiling")
     }
 }
 

@@ -11,6 +11,7 @@ use std::{
 use anyhow::{Context as _, ensure};
 use rustix::process::{Resource, Rlimit, Signal, nice, set_parent_process_death_signal, setrlimit};
 
+use super::progress::Step;
 use crate::{
     cli::Globals,
     config::Config,
@@ -19,6 +20,7 @@ use crate::{
 
 /// Compile policies to machine code, outside the server's process.
 #[derive(clap::Args, Debug)]
+#[command(after_help = EXAMPLES)]
 pub struct Command {
     /// Components. Those of --config are compiled with their settings taken in; these take theirs at every decision.
     #[arg(value_name = "FILE")]
@@ -39,6 +41,11 @@ pub struct Command {
 const LAST: i32 = 19;
 /// Whom the kernel ends first when there is no memory left (proc(5), "oom_score_adj").
 const EXPENDABLE: &str = "1000";
+
+const EXAMPLES: &str = "\
+Examples:
+  herald policy compile --config /etc/herald/config.yaml --state-dir /var/herald    every policy of a server, with its settings
+  herald policy compile oncall.wasm --state-dir /var/herald";
 
 // === impl Command ===
 
@@ -68,11 +75,18 @@ impl Command {
             }
             return Ok(ExitCode::SUCCESS);
         }
+        let told = |component: &Path| Step::start(format!("compiling {}", component.display()));
         for component in &self.components {
-            print(out, component, &policy::compile(&engine, component, &folder)?)?;
+            let step = told(component);
+            let compiled = policy::compile(&engine, component, &folder)?;
+            drop(step);
+            print(out, component, &compiled)?;
         }
         for policy in &policies {
-            print(out, &policy.component, &policy::compile_configured(&engine, policy, &folder)?)?;
+            let step = told(&policy.component);
+            let compiled = policy::compile_configured(&engine, policy, &folder)?;
+            drop(step);
+            print(out, &policy.component, &compiled)?;
         }
         Ok(ExitCode::SUCCESS)
     }

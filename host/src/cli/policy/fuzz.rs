@@ -1,23 +1,25 @@
 //! `herald policy fuzz`: made-up callers against what must never happen; a counter-example is made as small as can be
 //! and becomes a case.
 //!
-//! Callers are put together from the words of the policy's own settings, so that its rules are reached, and from words
-//! that break things. The same seed gives the same callers.
+//! Callers are put together from the words of the policy's own settings and tables, so that its rules are reached, and from
+//! words that break things; they ask at the times that stand there, too. The same seed gives the same callers.
 
 use std::{
     fs,
     io::{self, Write},
     path::PathBuf,
     process::ExitCode,
-    time::SystemTime,
 };
 
 use anyhow::Context as _;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use self::draft::{Draft, Words};
-use super::subject::{Loaded, Subject};
-use crate::policy::{Evaluation, Verdict, cases::DEFAULT_NOW};
+use super::{
+    progress::Step,
+    subject::{Loaded, Subject},
+};
+use crate::policy::{Evaluation, Verdict};
 
 mod draft;
 
@@ -54,7 +56,8 @@ const EXAMPLES: &str = "\
 Examples:
   herald policy fuzz oncall.wasm --settings oncall.yaml
   herald policy fuzz oncall.wasm --settings oncall.yaml --never-group system:masters --unless-account 111122223333
-  herald policy fuzz oncall.wasm --settings oncall.yaml --only-account 111122223333 --save found.yaml";
+  herald policy fuzz oncall.wasm --settings oncall.yaml --only-account 111122223333 --save found.yaml
+  herald policy fuzz break-glass.wasm --table grants=grants.yaml --never-group 'system:*'";
 
 /// Most attempts at making a counter-example smaller.
 const MAX_SHRINKS: u32 = 2000;
@@ -69,30 +72,31 @@ impl Command {
     /// When the policy does not load, or the case cannot be written.
     pub fn run(&self, out: &mut impl Write) -> anyhow::Result<ExitCode> {
         let loaded = self.subject.load()?;
-        let words = Words::of(&loaded.settings);
+        let surroundings = self.subject.surroundings(&loaded.settings)?;
+        let words = Words::of(&surroundings);
         let mut random = fastrand::Rng::with_seed(self.seed);
-        for round in 0..self.count {
-            let draft = Draft::random(&words, &mut random);
-            if self.wrong(&loaded, &draft).is_none() {
-                continue;
-            }
-            let (draft, found) = self.shrink(&loaded, draft);
-            writeln!(out, "counter-example after {} callers: {}", round + 1, found.what)?;
-            found.write(out, &draft)?;
-            if let Some(path) = &self.save {
-                let case = case(&loaded, &draft, &found);
-                fs::write(path, case).with_context(|| format!("cannot write {}", path.display()))?;
-                writeln!(out, "saved     {}", path.display())?;
-            }
-            return Ok(ExitCode::FAILURE);
+        let step = Step::start("trying callers");
+        let mut drafts = (1..=self.count).map(|round| (round, Draft::random(&words, &mut random)));
+        let wrong = drafts.find(|(_, draft)| self.wrong(&loaded, draft).is_some());
+        let wrong = wrong.map(|(round, draft)| (round, self.shrink(&loaded, draft)));
+        drop(step);
+        let Some((round, (draft, found))) = wrong else {
+            writeln!(out, "{} callers, no counter-example (seed {})", self.count, self.seed)?;
+            return Ok(ExitCode::SUCCESS);
+        };
+        writeln!(out, "counter-example after {round} callers: {}", found.what)?;
+        found.write(out, &draft)?;
+        if let Some(path) = &self.save {
+            let case = case(surroundings, &draft, &found);
+            fs::write(path, case).with_context(|| format!("cannot write {}", path.display()))?;
+            writeln!(out, "saved     {}", path.display())?;
         }
-        writeln!(out, "{} callers, no counter-example (seed {})", self.count, self.seed)?;
-        Ok(ExitCode::SUCCESS)
+        Ok(ExitCode::FAILURE)
     }
 
     /// What is wrong with the policy's answer to `draft`.
     fn wrong(&self, loaded: &Loaded, draft: &Draft) -> Option<Found> {
-        let request = draft.request(SystemTime::UNIX_EPOCH + DEFAULT_NOW)?;
+        let request = draft.request()?;
         let account = request.caller.account_id.as_str().to_owned();
         let evaluation = loaded.ask(&request);
         let had = request.current.as_ref();
@@ -148,6 +152,9 @@ struct Found {
 impl Found {
     fn write(&self, out: &mut impl Write, draft: &Draft) -> io::Result<()> {
         writeln!(out, "caller    {}", draft.arn())?;
+        if let Some(now) = draft.unusual_now() {
+            writeln!(out, "asks at   {now}")?;
+        }
         if let Some(current) = draft.current() {
             writeln!(out, "has       {:?}, groups {:?}", current.username, current.groups)?;
         }
@@ -160,8 +167,8 @@ impl Found {
     }
 }
 
-/// A file of cases with this one in it. JSON is YAML too.
-fn case(loaded: &Loaded, draft: &Draft, found: &Found) -> String {
+/// A file of cases with this one in it, and with what was around the policy. JSON is YAML too.
+fn case(surroundings: Value, draft: &Draft, found: &Found) -> String {
     let mut case = json!({
         "name": format!("never: {}", found.what),
         "caller": {"arn": draft.arn()},
@@ -170,7 +177,11 @@ fn case(loaded: &Loaded, draft: &Draft, found: &Found) -> String {
     if let Some(current) = draft.current() {
         case["current"] = json!({"username": current.username, "groups": current.groups});
     }
-    let file = json!({"settings": loaded.settings, "cases": [case]});
+    if let Some(now) = draft.unusual_now() {
+        case["now"] = json!(now);
+    }
+    let mut file = surroundings;
+    file["cases"] = json!([case]);
     format!(
         "# Found by `herald policy fuzz`. Fails until the policy denies; change `expect` if it should abstain.\n{file:#}\n"
     )

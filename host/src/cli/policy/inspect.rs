@@ -115,14 +115,13 @@ impl Check {
     pub fn run(&self, out: &mut impl Write) -> anyhow::Result<ExitCode> {
         let report = Report::of(&self.subject.component)?;
         let config = self.subject.config()?;
-        let cache = Cache::open()?;
-        cache.compile(&config.component)?;
-        let engine = Engine::new(&policy::EngineConfig::default())?;
-        let folder = cache.folder();
         if self.subject.settings.is_some() {
-            policy::Policy::load_with(&engine, &config, Some(folder), &self.subject.tables()?)?;
+            self.subject.load()?;
         } else {
-            policy::check(&engine, &config, folder)?;
+            let cache = Cache::open()?;
+            cache.compile(&config.component)?;
+            let engine = Engine::new(&policy::EngineConfig::default())?;
+            policy::check(&engine, &config, cache.folder())?;
         }
         let settings = match (&self.subject.settings, report.settings_schema) {
             (Some(_), true) => "taken, and they fit the schema",

@@ -35,10 +35,11 @@ Examples:
 type File = (&'static str, &'static str);
 
 /// What every project has: the policies of all languages do the same.
-const COMMON: [File; 3] = [
+const COMMON: [File; 4] = [
     ("cases.yaml", include_str!("new/common/cases")),
     ("examples.yaml", include_str!("new/common/examples")),
     ("schema.json", include_str!("new/common/schema")),
+    ("settings.yaml", include_str!("new/common/settings")),
 ];
 const GO: [File; 6] = [
     (".gitignore", include_str!("new/go/gitignore")),
@@ -62,7 +63,8 @@ const PYTHON: [File; 5] = [
     ("pyproject.toml", include_str!("new/python/manifest")),
     ("test_policy.py", include_str!("new/python/test")),
 ];
-const RUST: [File; 3] = [
+const RUST: [File; 4] = [
+    (".gitignore", include_str!("new/rust/gitignore")),
     ("Cargo.toml", include_str!("new/rust/manifest")),
     ("README.md", include_str!("new/rust/readme")),
     ("src/lib.rs", include_str!("new/rust/code")),

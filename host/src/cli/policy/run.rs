@@ -85,3 +85,37 @@ fn write(out: &mut impl Write, evaluation: &Evaluation, micros: u64) -> std::io:
     }
     writeln!(out, "cost      {micros} µs, fuel {}, {} KiB of memory", evaluation.fuel, evaluation.memory >> 10)
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::policy::tests::{Fixture, guest::Guest};
+
+    #[derive(clap::Parser)]
+    struct Cli {
+        #[command(flatten)]
+        command: Command,
+    }
+
+    /// Fuel is counted by instruction: this number is that of every run on every machine.
+    #[test]
+    fn one_decision_has_one_price() {
+        let fixture = Fixture::new(&Guest::echoing().component());
+        let ask = |more: &[&str]| {
+            let arn = "arn:aws:sts::111122223333:assumed-role/Dev/alice";
+            let arguments = ["run", fixture.path().to_str().expect("UTF-8"), "--timeout", "5s", "--arn", arn];
+            let mut out = Vec::new();
+            let code = Cli::parse_from([&arguments[..], more].concat()).command.run(&mut out).expect("it runs");
+            assert_eq!(code, ExitCode::SUCCESS);
+            String::from_utf8(out).expect("text")
+        };
+        let json: serde_json::Value = serde_json::from_str(&ask(&["--json"])).expect("JSON");
+        assert_eq!(json["decision"]["allow"]["username"], "Dev", "{json}");
+        assert_eq!(json["fuel"], 0, "{json}");
+        let text = ask(&[]);
+        assert!(text.starts_with("decision  allow\nusername  Dev\n"), "{text}");
+        assert!(text.contains(" µs, fuel 0, "), "{text}");
+    }
+}

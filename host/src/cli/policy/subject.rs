@@ -9,14 +9,14 @@ use std::{
 };
 
 use anyhow::{Context as _, ensure};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::cache::Cache;
 use crate::{
     caller::{Arn, made_up},
     policy::{
-        self, Ceiling, Config, Engine, EngineConfig, Evaluation, Facts, Kind, Limits, LiveTable, Mapping, Mode, Name,
-        OnFault, Policy, Tables,
+        self, Ceiling, Config, Engine, EngineConfig, Evaluation, Facts, Kind, Limits, Mapping, Mode, Name, OnFault,
+        Policy,
         cases::{DEFAULT_NOW, OwnedRequest},
         cloud::{Fact, MadeUp},
     },
@@ -85,20 +85,12 @@ pub(super) struct Loaded {
 // === impl Subject ===
 
 impl Subject {
-    /// Compiles and loads it, as a server would that has compiled nothing beforehand.
+    /// Loads it with its settings taken in, as a server does after `herald policy compile --config`: so that answers, fuel,
+    /// time and memory are the server's.
     pub(super) fn load(&self) -> anyhow::Result<Loaded> {
-        self.load_compiled(|cache, _| cache.compile(&self.component))
-    }
-
-    /// Loads it with its settings taken in, as a server would after `herald policy compile --config`.
-    pub(super) fn load_configured(&self) -> anyhow::Result<Loaded> {
-        self.load_compiled(Cache::compile_configured)
-    }
-
-    fn load_compiled(&self, compile: impl FnOnce(&Cache, &Config) -> anyhow::Result<()>) -> anyhow::Result<Loaded> {
         let started = std::time::Instant::now();
         let (cache, config) = (Cache::open()?, self.config()?);
-        compile(&cache, &config)?;
+        cache.compile_configured(&config)?;
         let engine = Engine::new(&EngineConfig::default())?;
         let mut policy = Policy::load(&engine, &config, Some(cache.folder()))?;
         if let Some(path) = &self.instance {
@@ -108,6 +100,18 @@ impl Subject {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
         let (settings, limits, load_time) = (config.settings, config.limits, started.elapsed());
         Ok(Loaded { policy, settings, limits, load_time, runtime, _cache: cache })
+    }
+
+    /// What cases have beside their callers: `settings`, and `tables` and `instance` if there are any.
+    pub(super) fn surroundings(&self, settings: &Value) -> anyhow::Result<Value> {
+        let mut all = json!({"settings": settings});
+        for Table(name, path) in &self.tables {
+            all["tables"][name.as_str()] = read_yaml(path)?;
+        }
+        if let Some(path) = &self.instance {
+            all["instance"] = read_yaml(path)?;
+        }
+        Ok(all)
     }
 
     /// As an entry of `server.policies` would have it.
@@ -125,11 +129,6 @@ impl Subject {
             on_fault: OnFault::default(),
             limits: Limits::new(self.timeout, self.memory, self.fuel)?,
         })
-    }
-
-    /// The tables alone.
-    pub(super) fn tables(&self) -> anyhow::Result<Tables> {
-        Ok(Tables::read(&self.config()?.tables, |_| LiveTable::default())?)
     }
 }
 

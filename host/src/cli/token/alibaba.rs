@@ -45,6 +45,7 @@ impl<'a> Wanted<'a> {
             region: region.map(|region| region.parse().with_context(|| format!("region {region}"))).transpose()?,
             network: Some(Network::Public),
             sts_endpoint: named.map(|name| host(&name)).transpose()?,
+            ..Settings::default()
         };
         Ok(Self { cluster_id, environment, request: Request::new(settings.host()?), cache: None })
     }

@@ -1,6 +1,7 @@
-//! The metrics of aws-iam-authenticator under their own names, for dashboards and alerts that know them: an option.
+//! The metrics of aws-iam-authenticator, or of ack-ram-authenticator, under their own names, for dashboards and alerts that
+//! know them: an option.
 //!
-//! Names, labels and the spelling of values are that program's, `uknown_user` included; what is counted is what Herald
+//! Names, labels and the spelling of values are those programs', `uknown_user` included; what is counted is what Herald
 //! does. Its connections to STS are pooled, and what it knows already costs no call, so counts of STS are lower.
 
 use std::time::Duration;
@@ -12,9 +13,6 @@ use prometheus_client::{
 };
 
 use super::Name;
-
-/// Prefix of all of them.
-const PREFIX: &str = "aws_iam_authenticator";
 
 /// Upper bounds in seconds: those of the Go client library where nobody gives others.
 const BUCKETS: [f64; 11] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
@@ -38,6 +36,15 @@ pub enum OldResult {
     StsThrottling,
     /// The caller is let in.
     Success,
+}
+
+/// Whose names.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum OldNames {
+    /// Those of aws-iam-authenticator.
+    AwsIamAuthenticator,
+    /// Those of ack-ram-authenticator, and what only aws-iam-authenticator counts under its prefix too.
+    AckRamAuthenticator,
 }
 
 #[derive(Debug)]
@@ -67,10 +74,22 @@ pub(super) struct Kind {
 /// Labels whose names are not those of fields in Rust.
 type Labels<const N: usize> = [(&'static str, Name); N];
 
+// === impl OldNames ===
+
+impl OldNames {
+    /// What all of them start with.
+    fn prefix(self) -> &'static str {
+        match self {
+            Self::AwsIamAuthenticator => "aws_iam_authenticator",
+            Self::AckRamAuthenticator => "ack_ram_authenticator",
+        }
+    }
+}
+
 // === impl Old ===
 
 impl Old {
-    pub(super) fn register(registry: &mut Registry) -> Self {
+    pub(super) fn register(registry: &mut Registry, names: OldNames) -> Self {
         let old = Self {
             latency: Family::new_with_constructor(|| Histogram::new(BUCKETS)),
             connection_failures: Family::default(),
@@ -83,9 +102,13 @@ impl Old {
             dynamic_file_enabled: Gauge::default(),
             dynamic_file_only: Gauge::default(),
         };
-        let all = registry.sub_registry_with_prefix(PREFIX);
+        let all = registry.sub_registry_with_prefix(names.prefix());
         all.register("authenticate_latency_seconds", "Time of a login, by its end", old.latency.clone());
-        all.register("configmap_watch_failures", "Failed reads of aws-auth", old.config_map_failures.clone());
+        all.register(
+            "configmap_watch_failures",
+            "Failed reads of aws-auth or alibabacloud-auth",
+            old.config_map_failures.clone(),
+        );
         let since = "Time from LastUpdatedDateTime until a file is in force";
         all.register("dynamic_e2e_latency_seconds", since, old.dynamic_latency.clone());
         all.register("dynamic_file_enabled", "1 if DynamicFile is asked", old.dynamic_file_enabled.clone());
@@ -130,7 +153,7 @@ impl Old {
     pub(super) fn source_failed(&self, source: &str) {
         match source {
             "DynamicFile" => drop(self.dynamic_file_failures.inc()),
-            "EKSConfigMap" => drop(self.config_map_failures.inc()),
+            "ACKConfigMap" | "EKSConfigMap" => drop(self.config_map_failures.inc()),
             _ => {}
         }
     }

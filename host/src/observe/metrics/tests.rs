@@ -142,7 +142,7 @@ fn names_are_bounded() {
 
 #[test]
 fn the_old_names_are_there_for_who_wants_them() {
-    let metrics = Metrics::new(true);
+    let metrics = Metrics::new(Some(OldNames::AwsIamAuthenticator));
     let took = Duration::from_millis(20);
     for result in [
         OldResult::InvalidToken,
@@ -213,4 +213,19 @@ fn the_old_names_are_there_for_who_wants_them() {
         aws_iam_authenticator_sts_throttling_total{StsRegion="global"} 1"#]]
     .assert_eq(&own.join("\n"));
     assert!(!Metrics::default().text().contains("aws_iam_authenticator"), "and for nobody else");
+}
+
+#[test]
+fn the_names_of_ack_ram_authenticator() {
+    let metrics = Metrics::new(Some(OldNames::AckRamAuthenticator));
+    metrics.old_login(OldResult::NotAllowed, Duration::from_millis(20));
+    metrics.source_failed("ACKConfigMap", "list");
+    let text = metrics.text();
+    for line in [
+        "ack_ram_authenticator_authenticate_latency_seconds_count{result=\"uknown_user\"} 1",
+        "ack_ram_authenticator_configmap_watch_failures_total 1",
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line}\n{text}");
+    }
+    assert!(!text.contains("aws_iam_authenticator"), "{text}");
 }

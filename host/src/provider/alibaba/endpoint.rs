@@ -8,7 +8,9 @@ use std::{fmt, str::FromStr};
 
 use serde::Deserialize;
 
-/// Where STS is asked. Default: the global endpoint.
+use crate::provider::ClusterId;
+
+/// Where STS is asked, and for which clusters. Default: the global endpoint, and this cluster.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq)]
 #[serde(deny_unknown_fields, default, rename_all = "camelCase")]
 pub struct Settings {
@@ -19,6 +21,10 @@ pub struct Settings {
     pub network: Option<Network>,
     /// Host name of an endpoint, instead of the one of region and network. Default none.
     pub sts_endpoint: Option<Host>,
+    /// Ids that this cluster had before, whose tokens are still taken; whoever runs another cluster under one of them can use
+    /// its tokens here. Default none, at most 8.
+    #[serde(rename = "formerClusterIDs")]
+    pub former_cluster_ids: Vec<ClusterId>,
 }
 
 /// From where an endpoint can be reached.
@@ -46,15 +52,23 @@ pub struct Host(String);
 #[error("not a {0}")]
 pub struct InvalidName(&'static str);
 
-/// A VPC endpoint without a region.
+/// What does not go together in [`Settings`].
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("network vpc needs a region: its STS answers inside the region's own network")]
-pub struct NeedsRegion;
+pub enum Unusable {
+    /// A VPC endpoint without a region.
+    #[error("network vpc needs a region: its STS answers inside the region's own network")]
+    NeedsRegion,
+    /// More ids than a migration has.
+    #[error("formerClusterIDs must be at most 8 ids")]
+    TooManyIds,
+}
 
 /// The domain of all endpoints.
 const DOMAIN: &str = "aliyuncs.com";
 /// Regions whose STS is another's (Resource Access Management, "Endpoints"; finance cloud).
 const SHARED: [(&str, &str); 1] = [("cn-hangzhou-finance", "cn-hangzhou")];
+/// Most former ids: each is compared at every login.
+const MAX_FORMER_IDS: usize = 8;
 /// Longest DNS label (RFC 1035, section 2.3.4).
 const MAX_LABEL: usize = 63;
 /// Longest DNS name in text (RFC 1035, section 2.3.4).
@@ -67,13 +81,16 @@ impl Settings {
     ///
     /// # Errors
     ///
-    /// [`NeedsRegion`].
-    pub fn host(&self) -> Result<Host, NeedsRegion> {
+    /// [`Unusable`].
+    pub fn host(&self) -> Result<Host, Unusable> {
+        if self.former_cluster_ids.len() > MAX_FORMER_IDS {
+            return Err(Unusable::TooManyIds);
+        }
         if let Some(host) = &self.sts_endpoint {
             return Ok(host.clone());
         }
         match (&self.region, self.network) {
-            (None, Some(Network::Vpc)) => Err(NeedsRegion),
+            (None, Some(Network::Vpc)) => Err(Unusable::NeedsRegion),
             (None, _) => Ok(Host(format!("sts.{DOMAIN}"))),
             (Some(region), Some(Network::Public)) => Ok(region.host("sts")),
             (Some(region), Some(Network::Vpc) | None) => Ok(region.host("sts-vpc")),
@@ -182,6 +199,8 @@ mod tests {
         check("{region: cn-hangzhou-finance, network: public}", Ok("sts.cn-hangzhou.aliyuncs.com"));
         check("{region: cn-shanghai-finance-1}", Ok("sts-vpc.cn-shanghai-finance-1.aliyuncs.com"));
         check("{region: cn-hangzhou, stsEndpoint: sts.example.com}", Ok("sts.example.com"));
+        check("{formerClusterIDs: [a, b, c, d, e, f, g, h]}", Ok("sts.aliyuncs.com"));
+        check("{formerClusterIDs: [a, b, c, d, e, f, g, h, i]}", Err("formerClusterIDs must be at most 8 ids"));
         check("{network: vpc}", Err("network vpc needs a region: its STS answers inside the region's own network"));
     }
 
@@ -198,6 +217,8 @@ mod tests {
             "{stsEndpoint: 'sts..com'}",
             "{network: internal}",
             "{regionId: cn-hangzhou}",
+            "{formerClusterIDs: ['a b']}",
+            "{formerClusterIDs: ['']}",
         ] {
             assert!(serde_saphyr::from_str::<Settings>(yaml).is_err(), "{yaml}");
         }

@@ -75,15 +75,21 @@ pub(super) fn decode(token: &BearerToken) -> Result<Zeroizing<Vec<u8>>, InvalidT
     STANDARD.decode(encoded).map(Zeroizing::new).map_err(|_| InvalidToken::Base64)
 }
 
+/// The one of `ours` that a token is signed for. All of them are compared, each in a time that says nothing of it.
+pub(super) fn cluster<'a>(
+    parts: &Parts<'_>,
+    ours: impl Iterator<Item = &'a ClusterId>,
+) -> Result<&'a ClusterId, InvalidToken> {
+    let named = parts.cluster_id()?.as_bytes();
+    let is_named = |id: &&ClusterId| bool::from(named.ct_eq(id.as_str().as_bytes()));
+    ours.filter(is_named).last().ok_or(InvalidToken::ClusterId)
+}
+
 // === impl Signed ===
 
 impl<'a> Signed<'a> {
-    /// Reads the parts of a token that is to be good for `cluster_id` and asked of `endpoint`.
-    pub(super) fn parse(parts: &'a Parts<'_>, cluster_id: &ClusterId, endpoint: &Host) -> Result<Self, InvalidToken> {
-        let named = parts.cluster_id()?;
-        if !bool::from(named.as_bytes().ct_eq(cluster_id.as_str().as_bytes())) {
-            return Err(InvalidToken::ClusterId);
-        }
+    /// Reads the headers of a token that is to be asked of `endpoint`.
+    pub(super) fn parse(parts: &'a Parts<'_>, endpoint: &Host) -> Result<Self, InvalidToken> {
         let headers = parts.headers()?;
         fixed(headers.require(Field::Action)?, ACTION, InvalidToken::Action)?;
         fixed(headers.require(Field::Version)?, VERSION, InvalidToken::Version)?;

@@ -5,7 +5,13 @@ use super::{credentials::Credentials, *};
 fn provider() -> Alibaba {
     let settings = Settings { region: Some("cn-hangzhou".parse().expect("a region")), ..Settings::default() };
     let endpoint = settings.host().expect("an endpoint");
-    Alibaba::new(Config { cluster_id: "prod.example.com".parse().expect("an id"), endpoint, region: settings.region })
+    let id = |text: &str| text.parse().expect("an id");
+    Alibaba::new(Config {
+        cluster_id: id("prod.example.com"),
+        former_cluster_ids: vec![id("prod-of-2024"), id("c0123456789abcdef")],
+        endpoint,
+        region: settings.region,
+    })
 }
 
 fn moment(text: &str) -> SystemTime {
@@ -26,6 +32,25 @@ fn what_we_mint_we_accept() {
         let other = mint::mint(&keys, "staging.example.com", now).expect("a token");
         let error = provider().inspect(&other.token, now).expect_err("another cluster's");
         assert_eq!(error.reason(), "cluster_id");
+    }
+}
+
+/// A cluster that has got another id takes the tokens of both, and what is asked is what was signed.
+#[test]
+fn tokens_for_a_former_id_are_taken() {
+    let now = moment("2026-01-02T03:04:05Z");
+    for (id, expected) in [
+        ("prod.example.com", Ok("/?ACKClusterId=prod.example.com")),
+        ("prod-of-2024", Ok("/?ACKClusterId=prod-of-2024")),
+        ("c0123456789abcdef", Ok("/?ACKClusterId=c0123456789abcdef")),
+        ("prod-of-202", Err("cluster_id")),
+        ("prod-of-2024,c0123456789abcdef", Err("cluster_id")),
+        ("PROD-OF-2024", Err("cluster_id")),
+    ] {
+        let made = mint::mint(&Credentials::new("LTAIEXAMPLE", "secret", None), id, now).expect("a token");
+        let call = provider().inspect(&made.token, now);
+        let found = call.as_ref().map(|call| call.path_and_query.expose()).map_err(VerifyError::reason);
+        assert_eq!(found, expected, "{id}");
     }
 }
 

@@ -1,4 +1,4 @@
-//! A TLS stream that tells its connection when bytes arrive, and that closes politely.
+//! A TLS stream that tells its connection what arrives, and that closes politely.
 
 use std::{
     io,
@@ -15,7 +15,7 @@ use tokio::{
 };
 use tokio_rustls::server::TlsStream;
 
-use super::Connection;
+use super::{Connection, frames::Frames};
 
 /// Longest time that is spent on what a rejected peer still sends.
 const LINGER: Duration = Duration::from_secs(1);
@@ -26,6 +26,8 @@ const LINGER_BYTES: usize = 1024 * 1024;
 pub(super) struct Watched {
     stream: TlsStream<TcpStream>,
     connection: Arc<Connection>,
+    /// Of HTTP/2.
+    frames: Option<Frames>,
     closing: Option<Closing>,
 }
 
@@ -38,8 +40,19 @@ struct Closing {
 // === impl Watched ===
 
 impl Watched {
-    pub(super) fn new(stream: TlsStream<TcpStream>, connection: Arc<Connection>) -> Self {
-        Self { stream, connection, closing: None }
+    pub(super) fn new(stream: TlsStream<TcpStream>, connection: Arc<Connection>, h2: bool) -> Self {
+        Self { stream, connection, frames: h2.then(Frames::new), closing: None }
+    }
+
+    fn arrived(&mut self, bytes: &[u8]) {
+        let Some(frames) = &mut self.frames else { return self.connection.arrived() };
+        let was_amid = !frames.is_between();
+        let ended = frames.follow(bytes);
+        let is_amid = !frames.is_between();
+        // Requests mostly come whole, and then there is nothing to tell.
+        if is_amid != was_amid || (is_amid && ended) {
+            self.connection.is_amid(is_amid);
+        }
     }
 
     fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
@@ -62,8 +75,9 @@ impl AsyncRead for Watched {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
-        if buffer.filled().len() > before {
-            self.connection.arrived();
+        let arrived = &buffer.filled()[before..];
+        if !arrived.is_empty() {
+            self.arrived(arrived);
         }
         Poll::Ready(Ok(()))
     }

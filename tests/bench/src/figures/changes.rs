@@ -19,7 +19,7 @@ use crate::{
     run::{self, Plan},
     target::{
         Place, Running, Target,
-        config::{self, CLUSTER_ID, Mappings},
+        config::{self, CLUSTER_ID, Mappings, Policies},
     },
     traffic::Cloud,
     world::World,
@@ -125,7 +125,7 @@ impl Change {
                 let entries = place.mappings.entries + nth as u64;
                 let mappings = Mappings { entries, ..place.mappings };
                 let audit = place.dir.join("audit/audit.jsonl");
-                let policy = Some(place.policy.as_path());
+                let policy = Policies::One(&place.policy);
                 replace(
                     &place.dir.join("config.yaml"),
                     config::herald(Cloud::Aws, &mappings, policy, &audit).as_bytes(),
@@ -153,7 +153,7 @@ async fn rotate(place: &Place, herald: &Running) -> anyhow::Result<()> {
 }
 
 /// A new file in the place of the old one.
-fn replace(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+pub(super) fn replace(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     let new = path.with_extension("new");
     fs::write(&new, bytes)?;
     Ok(fs::rename(new, path)?)

@@ -1,5 +1,5 @@
-//! Faults: when unfriendly clients are cut off and what they cost, whether Herald lets anybody in whom STS did not vouch
-//! for, and its memory after each of them.
+//! Faults of clients, STS, the machine and Kubernetes: when unfriendly clients are cut off and what they cost, whether
+//! Herald lets anybody in whom STS did not vouch for, and its memory after each of them.
 
 use std::time::Duration;
 
@@ -19,6 +19,9 @@ use crate::{
     target::{Running, Target},
     world::World,
 };
+
+mod machine;
+mod sources;
 
 /// Measures everything on one server, so that whatever it kept would add up.
 pub(super) async fn measure(binaries: &Binaries, scale: Scale) -> anyhow::Result<Vec<Row>> {
@@ -61,6 +64,9 @@ impl Bench<'_> {
             self.afterwards(&format!("STS {name}")).await?;
         }
         self.flaps().await?;
+        self.full_disk().await?;
+        self.no_descriptors().await?;
+        self.garbled_config_maps().await?;
         let strangers = vec![self.strangers];
         self.rows.push(Row::alone("logins let in that STS did not vouch for", "", strangers, AtMost(0.0)));
         Ok(())

@@ -15,7 +15,10 @@ use tests::{
     tokens::{Draft, Who},
     tools,
 };
-use tokio::process::{Child, Command};
+use tokio::{
+    process::{Child, Command},
+    time::timeout,
+};
 
 use super::{
     Row, Scale,
@@ -95,7 +98,8 @@ impl ApiServer {
             command.arg("-dir").arg(folder.path()).args(["-port", &port.to_string()]).env_clear().kill_on_drop(true);
             command
         };
-        let prepared = command().arg("-prepare").stdout(Stdio::null()).status().await?;
+        let prepared = timeout(START_LIMIT, command().arg("-prepare").stdout(Stdio::null()).status());
+        let prepared = prepared.await.context("apiserver -prepare")??;
         ensure!(prepared.success(), "apiserver -prepare: {prepared}");
         let mut child = command()
             .arg(format!("-authentication-token-webhook-config-file={}", webhook.display()))
@@ -124,7 +128,8 @@ impl ApiServer {
             "users": [{"name": "u", "user": user}],
         });
         fs::write(&file, kubeconfig.to_string())?;
-        let arguments = ["--kubeconfig", &file.display().to_string(), "auth", "whoami", "-o", "json"];
+        let kubeconfig = file.display().to_string();
+        let arguments = ["--kubeconfig", &kubeconfig, "--request-timeout", "20s", "auth", "whoami", "-o", "json"];
         Ok(Subject {
             name: name.to_owned(),
             program: programs.join("kubectl"),

@@ -1,8 +1,8 @@
 //! One client connection to a webhook: TCP, TLS, and HTTP/1.1 or HTTP/2.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Empty, Full};
 use hyper::{
@@ -11,7 +11,7 @@ use hyper::{
 };
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::pki_types::ServerName;
-use tokio::net::TcpStream;
+use tokio::{net::TcpStream, time::timeout};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use super::Protocol;
@@ -28,11 +28,14 @@ pub(crate) enum Sender {
 ///
 /// # Errors
 ///
-/// When either fails.
+/// When either fails, or does not come to its end.
 pub(crate) async fn dial(address: SocketAddr, connector: &TlsConnector) -> anyhow::Result<TlsStream<TcpStream>> {
-    let socket = TcpStream::connect(address).await?;
-    socket.set_nodelay(true)?;
-    Ok(connector.connect(ServerName::try_from("localhost")?, socket).await?)
+    let dialled = async {
+        let socket = TcpStream::connect(address).await?;
+        socket.set_nodelay(true)?;
+        anyhow::Ok(connector.connect(ServerName::try_from("localhost")?, socket).await?)
+    };
+    timeout(DIAL, dialled).await.context("no connection in time")?
 }
 
 /// One GET on a connection of its own: its status code.
@@ -108,3 +111,6 @@ impl Sender {
         Ok((status, response.into_body().collect().await?.to_bytes()))
     }
 }
+
+/// Longest wait for a connection: longer than a server gives a handshake.
+const DIAL: Duration = Duration::from_secs(30);

@@ -30,17 +30,54 @@ pub(crate) struct Mappings {
     pub(crate) roles: u64,
 }
 
-/// Herald's configuration file; with `policy`, that one is asked before the mapping table.
-pub(crate) fn herald(cloud: Cloud, mappings: &Mappings, policy: Option<&Path>, audit: &Path) -> String {
+/// Policies around the mapping table, by their components.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Policies<'a> {
+    /// None at all.
+    None,
+    /// One that names every caller, so that the table is never asked.
+    One(&'a Path),
+    /// Four that are asked first and know nobody, and one that adds to what the table says for each of [`HOSTILE`].
+    Ten {
+        /// The component of `session-groups`.
+        good: &'a Path,
+        /// The component of `hostile`.
+        hostile: &'a Path,
+    },
+}
+
+/// What the hostile ones of [`Policies::Ten`] do, each at every login. All of them fault, and are skipped.
+pub(crate) const HOSTILE: [&str; 6] = ["huge-string", "many-groups", "memory", "recurse", "spin", "trap"];
+
+/// Herald's configuration file.
+pub(crate) fn herald(cloud: Cloud, mappings: &Mappings, policies: Policies<'_>, audit: &Path) -> String {
     let mut text = format!("clusterID: {CLUSTER_ID}\nserver:\n  sts: {{limits: {{perSecond: 0}}}}\n");
     if cloud == Cloud::Alibaba {
         text.push_str("  providers: [alibaba]\n  alibaba: {region: cn-hangzhou}\n");
     }
     let _ = writeln!(text, "  audit: {{output: {}}}", audit.display());
-    if let Some(component) = policy {
-        let _ = write!(
-            text,
-            "  backendMode: [Policy/session-groups, MountedFile]
+    policies.write(&mut text);
+    mappings.write(cloud, &mut text);
+    text
+}
+
+// === impl Policies ===
+
+impl Policies<'_> {
+    /// The `server` keys of these policies.
+    fn write(self, text: &mut String) {
+        match self {
+            Self::None => {}
+            Self::One(component) => one(text, component),
+            Self::Ten { good, hostile } => ten(text, good, hostile),
+        }
+    }
+}
+
+fn one(text: &mut String, component: &Path) {
+    let _ = write!(
+        text,
+        "  backendMode: [Policy/session-groups, MountedFile]
   policies:
   - name: session-groups
     kind: map
@@ -51,11 +88,27 @@ pub(crate) fn herald(cloud: Cloud, mappings: &Mappings, policy: Option<&Path>, a
         username: \"{POLICY_PREFIX}{{{{RoleName}}}}:{{{{SessionName}}}}\"
         groups: [\"bench:viewers\", \"account:{{{{AccountID}}}}\"]
 ",
-            component = component.display()
+        component = component.display()
+    );
+}
+
+fn ten(text: &mut String, good: &Path, hostile: &Path) {
+    text.push_str("  backendMode: [Policy/p0, Policy/p1, Policy/p2, Policy/p3, MountedFile]\n  policies:\n");
+    for number in 0..10 - HOSTILE.len() {
+        let _ = writeln!(
+            text,
+            "  - name: p{number}\n    kind: map\n    component: {}\n    settings: {{rules: [{{match: {{accounts: [\"99999999999{number}\"]}}, username: a}}]}}",
+            good.display()
         );
     }
-    mappings.write(cloud, &mut text);
-    text
+    // Little fuel, so that most of what is measured is not the processor's patience.
+    for mode in HOSTILE {
+        let _ = writeln!(
+            text,
+            "  - name: {mode}\n    kind: augment\n    onFault: skip\n    component: {}\n    settings: {{mode: {mode}}}\n    limits: {{fuel: 5000000}}",
+            hostile.display()
+        );
+    }
 }
 
 // === impl Mappings ===
@@ -115,7 +168,8 @@ mod tests {
     #[test]
     fn a_policy_before_the_mapping_table() {
         let mappings = Mappings { kind: MapKind::Role, entries: 1, roles: 1 };
-        let text = herald(Cloud::Aws, &mappings, Some(Path::new("policy.wasm")), Path::new("/run/audit.jsonl"));
+        let text =
+            herald(Cloud::Aws, &mappings, Policies::One(Path::new("policy.wasm")), Path::new("/run/audit.jsonl"));
         expect![[r#"
             clusterID: bench
             server:

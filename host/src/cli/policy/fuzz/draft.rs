@@ -1,12 +1,15 @@
 //! Callers that are put together at random, and made smaller part by part.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
 
 use crate::{
     caller::{Arn, made_up},
-    policy::{Mapping, cases::OwnedRequest},
+    policy::{
+        Mapping,
+        cases::{DEFAULT_NOW, OwnedRequest},
+    },
 };
 
 /// Words to make callers of.
@@ -14,6 +17,7 @@ use crate::{
 pub(super) struct Words {
     accounts: Vec<String>,
     names: Vec<String>,
+    times: Vec<SystemTime>,
 }
 
 /// A caller before it is one.
@@ -23,14 +27,17 @@ pub(super) struct Draft {
     account: String,
     name: String,
     session: String,
+    now: SystemTime,
     username: Option<String>,
     groups: Vec<String>,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Kind {
+    Federated,
     PermissionSet,
     Role,
+    Root,
     User,
 }
 
@@ -59,26 +66,31 @@ const ODD: [&str; 18] = [
 ];
 /// Longest made name.
 const LONG: usize = 64;
+const SECOND: Duration = Duration::from_secs(1);
 
 // === impl Words ===
 
 impl Words {
-    /// Every text in the settings: whole, and in parts.
-    pub(super) fn of(settings: &Value) -> Self {
+    /// Every text in what is around a policy: whole, and in parts. Times count to the second, before and after too.
+    pub(super) fn of(surroundings: &Value) -> Self {
         let mut texts = Vec::new();
-        gather(settings, &mut texts);
+        gather(surroundings, &mut texts);
         let digits = |text: &str| matches!(text.len(), 12 | 16) && text.bytes().all(|byte| byte.is_ascii_digit());
-        let accounts: Vec<String> = texts.iter().copied().filter(|text| digits(text)).map(str::to_owned).collect();
+        let mut times = vec![SystemTime::UNIX_EPOCH + DEFAULT_NOW];
         let mut names: Vec<String> = ODD.map(str::to_owned).to_vec();
         names.push("y".repeat(LONG));
-        for text in texts.into_iter().filter(|text| !digits(text)) {
-            names.push(text.to_owned());
-            names.push(text.replace(['*', '?'], "x"));
-            names.extend(text.split([':', '/', '*', '?', '{', '}']).filter(|part| !part.is_empty()).map(str::to_owned));
+        for text in texts {
+            if let Ok(time) = humantime::parse_rfc3339(text) {
+                times.extend([Some(time), time.checked_sub(SECOND), time.checked_add(SECOND)].into_iter().flatten());
+            }
+            names.extend([text.to_owned(), text.replace(['*', '?'], "x")]);
+            let parts = text.split([':', '/', '*', '?', '{', '}', '.']).filter(|part| !part.is_empty());
+            names.extend(parts.map(str::to_owned));
         }
         names.sort();
         names.dedup();
-        Self { accounts, names }
+        let (accounts, names) = names.into_iter().partition(|name| digits(name));
+        Self { accounts, names, times }
     }
 
     fn account(&self, random: &mut fastrand::Rng) -> String {
@@ -115,9 +127,11 @@ fn gather<'a>(value: &'a Value, texts: &mut Vec<&'a str>) {
 
 impl Draft {
     pub(super) fn random(words: &Words, random: &mut fastrand::Rng) -> Self {
-        let kind = match random.u8(..6) {
-            0 => Kind::User,
-            1 => Kind::PermissionSet,
+        let kind = match random.u8(..12) {
+            0 => Kind::Root,
+            1 => Kind::Federated,
+            2 | 3 => Kind::User,
+            4 | 5 => Kind::PermissionSet,
             _ => Kind::Role,
         };
         let mapped = random.bool();
@@ -126,6 +140,7 @@ impl Draft {
             account: words.account(random),
             name: words.name(random),
             session: words.name(random),
+            now: words.times[random.usize(..words.times.len())],
             username: mapped.then(|| words.name(random)),
             groups: if mapped { (0..random.usize(..4)).map(|_| words.name(random)).collect() } else { Vec::new() },
         }
@@ -135,6 +150,9 @@ impl Draft {
         let Self { kind, account, name, session, .. } = self;
         let alibaba = account.len() == 16;
         match (kind, alibaba) {
+            (Kind::Root, false) => format!("arn:aws:iam::{account}:root"),
+            (Kind::Root, true) => format!("acs:ram::{account}:root"),
+            (Kind::Federated, false) => format!("arn:aws:sts::{account}:federated-user/{name}"),
             (Kind::User, false) => format!("arn:aws:iam::{account}:user/{name}"),
             (Kind::User, true) => format!("acs:ram::{account}:user/{name}"),
             (Kind::PermissionSet, false) => {
@@ -150,10 +168,16 @@ impl Draft {
         Some(Mapping { username, groups: self.groups.clone(), ..Mapping::default() })
     }
 
+    /// When he asks, as cases write it; `None` at the time of every case that sets none.
+    pub(super) fn unusual_now(&self) -> Option<String> {
+        let usual = self.now == SystemTime::UNIX_EPOCH + DEFAULT_NOW;
+        (!usual).then(|| humantime::format_rfc3339_seconds(self.now).to_string())
+    }
+
     /// What the policy is asked; `None` if no cloud has such a caller.
-    pub(super) fn request(&self, now: SystemTime) -> Option<OwnedRequest> {
+    pub(super) fn request(&self) -> Option<OwnedRequest> {
         let arn: Arn = self.arn().parse().ok()?;
-        let current = self.current();
+        let (current, now) = (self.current(), self.now);
         let trail = current.iter().map(|_| "MountedFile".to_owned()).collect();
         Some(OwnedRequest { current, trail, ..OwnedRequest::from(made_up::caller(&arn, now), now) })
     }
@@ -161,6 +185,9 @@ impl Draft {
     /// The same with one part left out, shortened or made ordinary; smaller ones first.
     pub(super) fn smaller(&self) -> Vec<Self> {
         let mut all = Vec::new();
+        if self.unusual_now().is_some() {
+            all.push(Self { now: SystemTime::UNIX_EPOCH + DEFAULT_NOW, ..self.clone() });
+        }
         if self.username.is_some() {
             all.push(Self { username: None, groups: Vec::new(), ..self.clone() });
         }
@@ -208,17 +235,33 @@ mod tests {
     fn words_come_from_the_settings() {
         let settings = serde_json::json!({"rules": [{"accounts": ["111122223333"], "role": "team-*"}]});
         let words = Words::of(&settings);
-        assert_eq!(words.accounts, ["111122223333"]);
+        assert_eq!((words.accounts.as_slice(), words.times.len()), (["111122223333".to_owned()].as_slice(), 1));
         assert!(["role", "team-", "team-x", "team-*"].iter().all(|word| words.names.iter().any(|name| name == word)));
         let mut random = fastrand::Rng::with_seed(7);
         let drafts: Vec<Draft> = (0..100).map(|_| Draft::random(&words, &mut random)).collect();
         let mut again = fastrand::Rng::with_seed(7);
         assert!(drafts.iter().all(|draft| *draft == Draft::random(&words, &mut again)));
-        assert!(
-            drafts
-                .iter()
-                .any(|draft| draft.request(SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(99)).is_some())
-        );
+        assert!(drafts.iter().any(|draft| draft.request().is_some()));
+    }
+
+    #[test]
+    fn words_come_from_tables_too() {
+        let grant = serde_json::json!({"role": "OnCall", "until": "2026-05-04T12:00:00Z"});
+        let words = Words::of(&serde_json::json!({"tables": {"grants": {"111122223333.fire": grant}}}));
+        assert_eq!(words.accounts, ["111122223333"]);
+        assert!(["OnCall", "fire", "111122223333.fire"].iter().all(|word| words.names.iter().any(|name| name == word)));
+        let times: Vec<String> =
+            words.times.iter().map(|time| humantime::format_rfc3339_seconds(*time).to_string()).collect();
+        assert_eq!(times[1..], ["2026-05-04T12:00:00Z", "2026-05-04T11:59:59Z", "2026-05-04T12:00:01Z"]);
+        // Each kind of caller is somebody whom a cloud has.
+        let draft = Draft::random(&words, &mut fastrand::Rng::with_seed(1));
+        for kind in [Kind::Federated, Kind::PermissionSet, Kind::Role, Kind::Root, Kind::User] {
+            for account in ["111122223333", "1111222233334444"] {
+                let (name, session) = ("OnCall".to_owned(), "fire".to_owned());
+                let draft = Draft { kind, account: account.to_owned(), name, session, ..draft.clone() };
+                assert!(draft.request().is_some(), "{}", draft.arn());
+            }
+        }
     }
 
     #[test]
@@ -228,6 +271,7 @@ mod tests {
             account: "111122223333".into(),
             name: "Dev".into(),
             session: "alice".into(),
+            now: SystemTime::UNIX_EPOCH,
             username: Some("al".into()),
             groups: vec!["x".into()],
         };
@@ -236,6 +280,7 @@ mod tests {
                 + draft.session.len()
                 + draft.username.as_ref().map_or(0, |name| name.len() + 1)
                 + draft.groups.len()
+                + usize::from(draft.unusual_now().is_some())
         };
         assert!(draft.smaller().iter().all(|smaller| size(smaller) < size(&draft)));
     }

@@ -34,7 +34,8 @@ fn read(token: &BearerToken) -> Result<StsCall, InvalidToken> {
         ("prod".parse().expect("an id"), "sts-vpc.cn-hangzhou.aliyuncs.com".parse().expect("a host"));
     let json = decode(token)?;
     let parts = Parts::parse(&json)?;
-    Ok(Signed::parse(&parts, &cluster_id, &endpoint)?.into_call(&cluster_id, &endpoint, "cn-hangzhou"))
+    let cluster_id = cluster(&parts, std::iter::once(&cluster_id))?;
+    Ok(Signed::parse(&parts, &endpoint)?.into_call(cluster_id, &endpoint, "cn-hangzhou"))
 }
 
 #[track_caller]

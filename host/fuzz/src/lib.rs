@@ -1,0 +1,78 @@
+//! What several fuzz targets have in common: a provider of each cloud for one cluster, a call and an answer to it, and a
+//! second reader of queries that knows nothing of ours.
+
+use std::time::{Duration, SystemTime};
+
+use herald::provider::{
+    SecretText, StsCall, StsReply,
+    alibaba::{self, Alibaba},
+    aws::{self, Aws, Partition},
+};
+use http::Method;
+use percent_encoding::percent_decode_str;
+
+/// The cluster that every token is for.
+pub const CLUSTER: &str = "test-cluster";
+/// The endpoint that the provider of Alibaba Cloud asks.
+pub const ALIBABA_HOST: &str = "sts.aliyuncs.com";
+
+/// When the call was signed that an answer is read for: 2026-01-02T03:10:00Z.
+const SIGNED_AT: Duration = Duration::from_secs(1_767_323_400);
+
+/// The provider of AWS.
+#[must_use]
+pub fn aws() -> Aws {
+    let cluster_id = CLUSTER.parse().expect("a good id");
+    Aws::new(aws::Config { cluster_id, partition: Partition::Aws, hosts: Vec::new() })
+}
+
+/// The provider of Alibaba Cloud.
+#[must_use]
+pub fn alibaba() -> Alibaba {
+    Alibaba::new(alibaba::Config {
+        cluster_id: CLUSTER.parse().expect("a good id"),
+        former_cluster_ids: Vec::new(),
+        endpoint: ALIBABA_HOST.parse().expect("a good host"),
+        region: None,
+    })
+}
+
+/// A call of `host` by `access_key_id`, as an answer is read for it.
+#[must_use]
+pub fn call(host: &str, method: Method, access_key_id: &str) -> StsCall {
+    let signed_at = SystemTime::UNIX_EPOCH + SIGNED_AT;
+    StsCall {
+        host: host.to_owned(),
+        region: String::new(),
+        method,
+        path_and_query: SecretText::new("/".to_owned()),
+        headers: Vec::new(),
+        access_key_id: access_key_id.to_owned(),
+        signed_at,
+        expires_at: signed_at + Duration::from_secs(900),
+    }
+}
+
+/// An answer: the first two bytes choose the status, the rest is the body.
+#[must_use]
+pub fn reply(bytes: &[u8]) -> Option<StsReply> {
+    let (head, body) = bytes.split_at_checked(2)?;
+    Some(StsReply {
+        status: 100 + u16::from_be_bytes([head[0], head[1]]) % 500,
+        content_type: Some("application/json".to_owned()),
+        retry_after: None,
+        body: body.to_vec().into(),
+    })
+}
+
+/// What a query says, in no order: names in lower case, values decoded.
+#[must_use]
+pub fn pairs(query: &str) -> Vec<(String, Vec<u8>)> {
+    let pair = |text: &str| {
+        let (name, value) = text.split_once('=').unwrap_or((text, ""));
+        (name.to_ascii_lowercase(), percent_decode_str(value).collect())
+    };
+    let mut pairs: Vec<_> = query.split('&').map(pair).collect();
+    pairs.sort();
+    pairs
+}
