@@ -37,15 +37,15 @@ pub struct Command {
     pub background: Option<ByteSize>,
 }
 
-const EXAMPLES: &str = "\
-Examples:
-  herald policy compile --config /etc/herald/config.yaml --state-dir /var/herald    every policy of a server, with its settings
-  herald policy compile oncall.wasm --state-dir /var/herald";
-
 /// The lowest priority (nice(2)).
 const LAST: i32 = 19;
 /// Whom the kernel ends first when there is no memory left (proc(5), "oom_score_adj").
 const EXPENDABLE: &str = "1000";
+
+const EXAMPLES: &str = "\
+Examples:
+  herald policy compile --config /etc/herald/config.yaml --state-dir /var/herald    every policy of a server, with its settings
+  herald policy compile oncall.wasm --state-dir /var/herald";
 
 // === impl Command ===
 

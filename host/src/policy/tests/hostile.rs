@@ -43,7 +43,7 @@ fn file(what: &'static str, component: Vec<u8>, reason: &'static str) -> Attack 
 
 /// A policy that imports `interface` of `package` besides the log.
 fn importing(package: &str, interface: &str) -> Vec<u8> {
-    let name = format!("{}/{interface}@1.0.0", package);
+    let name = format!("{package}/{interface}@1.0.0");
     let wit = WIT.replacen("world policy {", &format!("world policy {{\n    import {name};"), 1)
         + &format!("\npackage {package}@1.0.0 {{ interface {interface} {{ open: func(port: u32) -> u32; }} }}\n");
     let import = format!(r#"(module (import "{name}" "open" (func $open (param i32) (result i32)))"#);
