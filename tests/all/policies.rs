@@ -127,7 +127,8 @@ async fn a_glass_is_broken_by_a_table_for_its_time_and_not_in_silence() {
     write(&format!("{}123456789012.typo: {{role: Developers}}\n", grant(-5, 55)));
     until(async || login(&ALICE).await.groups() == ["developers", "emergency"]).await;
     let answer = login(&ALICE).await;
-    let line = server.audit_of(&answer.decision_id().expect("an id")).await.expect("an audit line");
+    let id = answer.json()["status"]["user"]["extra"]["herald.dev/decision-id"][0].as_str().map(str::to_owned);
+    let line = server.audit_of(&id.expect("an id")).await.expect("an audit line");
     let said: Vec<(&str, &str)> = line["stages"]
         .as_array()
         .expect("a list")
