@@ -145,7 +145,7 @@ async fn the_ready_made_policies_load_as_their_readmes_say() {
         let file = folder.path().join("herald.yaml");
         let entry = entry.replace("/etc/herald", text(folder.path()));
         std::fs::write(&file, format!("clusterID: prod.example.com\n{entry}")).expect("a file");
-        if readme.contains("run `herald policy compile` first") {
+        if readme.contains("`herald policy compile` does it beforehand") {
             let state = folder.path().join("state");
             let compiled = compile(&file, &state).await;
             assert!(compiled.contains("settings taken in"), "{name}: {compiled}");
