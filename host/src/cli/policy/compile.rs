@@ -32,7 +32,8 @@ pub struct Command {
     #[arg(long, value_name = "NAME", conflicts_with = "components")]
     pub only: Option<Name>,
     /// Step back for others on this machine: lowest priority, one processor, the first to go where memory runs out, and at
-    /// most so much of it, e.g. 512Mi. A server compiles large policies so.
+    /// most so much of it, e.g. 512Mi. A server compiles large policies so; whoever does it by hand sets
+    /// MIMALLOC_ARENA_EAGER_COMMIT=0, or memory that is only reserved counts.
     #[arg(long, value_name = "MEMORY")]
     pub background: Option<ByteSize>,
 }

@@ -23,8 +23,10 @@ const LONGEST: Duration = Duration::from_secs(300);
 const MOST_MEMORY: u64 = 1024;
 /// Of what the container has left, in MiB: kept for the server, and the least with which it is worth a try.
 const KEPT: u64 = 8;
-const LEAST: u64 = 24;
+const LEAST: u64 = 64;
 const POLL: Duration = Duration::from_millis(20);
+/// Has the allocator (mimalloc, "Environment options") take memory as it is used: a gigabyte in advance would be over the limit.
+const AS_IT_IS_USED: (&str, &str) = ("MIMALLOC_ARENA_EAGER_COMMIT", "0");
 /// Most that is read of what the process has to say.
 const MAX_WORDS: u64 = 16 << 10;
 
@@ -91,7 +93,8 @@ fn command(config: &Path, state_dir: &Path, policy: &policy::Name, mebibytes: u6
         .arg(state_dir)
         .args(["--only", policy.as_str(), "--background", &format!("{mebibytes}Mi")])
         // No credentials, and nothing else that is the server's.
-        .env_clear();
+        .env_clear()
+        .env(AS_IT_IS_USED.0, AS_IT_IS_USED.1);
     command
 }
 
@@ -266,6 +269,7 @@ mod tests {
         let expected =
             "policy compile --config /etc/herald.yaml --state-dir /var/herald --only oncall --background 64Mi";
         assert_eq!((command.get_program().to_str(), words.join(" ").as_str()), (Some(MYSELF), expected));
-        assert_eq!(command.get_envs().count(), 0);
+        let variables: Vec<_> = command.get_envs().collect();
+        assert_eq!(variables, [(AS_IT_IS_USED.0.as_ref(), Some(AS_IT_IS_USED.1.as_ref()))]);
     }
 }
