@@ -16,6 +16,7 @@ use super::{
     Globals,
     called::Name,
     cluster::{self, Cluster},
+    policy,
 };
 use crate::{
     config::{
@@ -183,7 +184,7 @@ impl Command {
             );
         }
         if !self.no_policies {
-            files.iter_mut().for_each(CheckedFile::try_policies);
+            files.iter_mut().for_each(|file| file.try_policies(policy::shared));
         }
         files.iter_mut().for_each(|file| file.try_webhook(super::now(), |server| self.place(globals.name, server)));
         let nobody = lockout::check(&files, &Administrators(self.admin_groups.clone()));

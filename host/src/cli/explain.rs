@@ -17,14 +17,14 @@ use uuid::Uuid;
 
 use super::{
     cluster::{self, Cluster},
+    policy,
     verify::{self, Output, Token},
 };
 use crate::{
     authenticator::Authenticator,
     caller::{Arn, Caller, PrincipalKind, arn::ACS_PARTITION, made_up},
-    config::{CheckedFile, Config, LeftOut, Shared, Source},
+    config::{CheckedFile, Config, LeftOut, Source},
     mapping::Rules,
-    observe::Metrics,
     provider::{Cloud, aws::Partition},
     token::BearerToken,
 };
@@ -233,7 +233,7 @@ impl Command {
 
 /// The pipeline of `config`, its sources read once. What they say later is nothing to one decision.
 async fn build(config: &Config, with_ec2: bool) -> anyhow::Result<Authenticator> {
-    let shared = Shared::new(config, Arc::new(Metrics::default()), None, super::now)?;
+    let shared = policy::shared(config)?;
     let mut authenticator = config.build(&shared)?;
     if !with_ec2 {
         authenticator.chain.nodes = None;

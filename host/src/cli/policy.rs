@@ -21,6 +21,8 @@ pub mod run;
 pub mod subject;
 pub mod test;
 
+pub(super) use cache::shared;
+
 /// Write, build, test, inspect and compile policies.
 #[derive(Debug, Subcommand)]
 pub enum Command {

@@ -14,13 +14,12 @@ use std::{
 use anyhow::{Context as _, bail};
 use serde::Serialize;
 
-use super::{Globals, called::Name};
+use super::{Globals, called::Name, policy};
 use crate::{
     authenticator::{Authenticator, Decision, Outcome},
     caller::Caller,
     config::{Config, Shared},
     mapping::StageRecord,
-    observe::Metrics,
     provider::{Cloud, aws::Partition},
     token::BearerToken,
 };
@@ -128,7 +127,7 @@ impl Command {
             name: globals.name,
         };
         runtime.block_on(async {
-            let shared = Shared::new(&config, Arc::new(Metrics::default()), None, super::now)?;
+            let shared = policy::shared(&config)?;
             let authenticator = config.build(&shared)?;
             if style.decides {
                 read_sources(&shared).await;

@@ -235,19 +235,23 @@ impl Config {
         })
     }
 
-    /// Loads every policy by itself, and what they need: what fails, with the number of its policy if it is about one.
-    /// Blocks.
+    /// Loads every policy by itself, with what `shared` makes for them: what fails, with the number of its policy if it is
+    /// about one. Blocks.
     #[must_use]
-    pub fn try_policies(&self) -> Vec<(Option<usize>, ConfigError)> {
+    pub fn try_policies(
+        &self,
+        shared: impl Fn(&Self) -> Result<Shared, ConfigError>,
+    ) -> Vec<(Option<usize>, ConfigError)> {
         // No policy needs a source or a table to be read.
         let mut without_sources = Self { sources: Vec::new(), ..self.clone() };
         without_sources.policies.iter_mut().for_each(|policy| policy.tables.retain(|_, table| !table.is_live()));
-        let shared = match Shared::new(&without_sources, Arc::default(), None, || SystemTime::UNIX_EPOCH) {
-            Ok(shared) => shared,
+        let made = shared(&without_sources).and_then(|shared| Ok((self.compiled(&shared)?, shared)));
+        let (compiled, shared) = match made {
+            Ok(made) => made,
             Err(error) => return vec![(None, error)],
         };
         let load = |(index, policy)| {
-            let failed = Self::load_policy(policy, &shared, None).err();
+            let failed = Self::load_policy(policy, &shared, compiled.as_ref()).err();
             failed
                 .map(|error| self.unloadable(policy, &error))
                 .unwrap_or_default()

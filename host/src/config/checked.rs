@@ -4,6 +4,7 @@ use std::{path::Path, time::SystemTime};
 
 use super::{
     Config, ConfigError,
+    build::Shared,
     error::{Position, Problem},
     finding::{CheckId, Finding, Findings, Severity},
     manifest, read_text,
@@ -75,14 +76,14 @@ impl CheckedFile {
         manifest::check(path, text)
     }
 
-    /// Loads the policies that its configuration names, unless it is refused anyway or stands in a manifest, whose
-    /// paths are those of a container. Blocks.
-    pub fn try_policies(&mut self) {
+    /// Loads the policies that its configuration names, with what `shared` makes for them, unless it is refused anyway or
+    /// stands in a manifest, whose paths are those of a container. Blocks.
+    pub fn try_policies(&mut self, shared: impl Fn(&Config) -> Result<Shared, ConfigError>) {
         let [part] = self.parts.as_slice() else { return };
         if self.is_manifest || part.refusal.is_some() || part.config.policies.is_empty() {
             return;
         }
-        for (index, error) in part.config.try_policies() {
+        for (index, error) in part.config.try_policies(shared) {
             let (at, path, what) = match error {
                 ConfigError::Invalid { at, path, what, .. } => (Some(at), Some(path), what),
                 ConfigError::Build { what, .. } => (None, None, what),

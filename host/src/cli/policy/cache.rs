@@ -1,18 +1,24 @@
 //! Machine code that the commands for authors keep between runs: compiling a JavaScript or Python component takes half
-//! a minute, and `test`, `run` and `bench` follow each other on the same one. No server reads it.
+//! a minute, and `test`, `run` and `bench` follow each other on the same one; so do commands that look at a configuration.
+//! No server reads it.
 
 use std::{
     env,
     ffi::OsString,
     fs, io,
     path::{Path, PathBuf},
+    sync::Arc,
     time::SystemTime,
 };
 
 use anyhow::Context as _;
 
 use super::progress::Step;
-use crate::policy::{self, CompiledFolder, Config, Engine};
+use crate::{
+    config::{self, ConfigError, Shared},
+    observe::Metrics,
+    policy::{self, CompiledFolder, Config, Engine},
+};
 
 /// Where it is kept; a folder for this process alone if there is no better one.
 pub(super) struct Cache {
@@ -26,6 +32,16 @@ pub(super) struct Cache {
 const PLACE: &str = "herald/policies";
 /// Files that are kept, the newest ones. A large component takes three: as built, readable and with settings.
 const KEPT: usize = 16;
+
+/// What `config` needs for a look at it. Its policies are compiled in this process however large they are, and kept.
+pub(in crate::cli) fn shared(config: &config::Config) -> Result<Shared, ConfigError> {
+    let (metrics, now) = (Arc::new(Metrics::default()), crate::cli::now);
+    let cache = if config.policies.is_empty() { None } else { Cache::open().ok() };
+    let Some(cache) = cache else { return Shared::new(config, metrics, None, now) };
+    let shared = Shared::new(config, metrics, Some(cache.path.clone()), now)?;
+    Ok(shared
+        .compiling(Arc::new(move |_, policy| cache.compile_configured(policy).map_err(|error| format!("{error:#}")))))
+}
 
 // === impl Cache ===
 
