@@ -51,7 +51,7 @@ fn with_policy(more: &str) -> String {
 /// Settings of `session-groups` that make alice `NAME:alice` in the group `of-NAME`.
 fn naming(name: &str) -> String {
     with_policy(&format!(
-        r#"settings: {{rules: [{{match: {{accounts: ["123456789012"]}}, username: "{name}:{{{{SessionName}}}}", groups: [of-{name}]}}]}}"#
+        r#"settings: {{rules: [{{match: {{accounts: ["123456789012"]}}, username: "{name}:{{{{SessionName}}}}", groups: ["of-{name}"]}}]}}"#
     ))
 }
 
@@ -271,7 +271,12 @@ async fn a_large_policy_is_compiled_by_another_process_and_its_settings_change_w
     let last = alice(&server).await;
     server.configure(&naming("{{User}}")).expect("a file");
     let refused = "a process of its own did not: ";
-    until(async || reload_error(&server).await.as_str().is_some_and(|error| error.contains(refused))).await;
+    let is_refused = async || reload_error(&server).await.as_str().is_some_and(|error| error.contains(refused));
+    let started = Instant::now();
+    while !is_refused().await {
+        assert!(started.elapsed() < PATIENCE, "{}", server.stderr.text());
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
     let error = reload_error(&server).await;
     assert!(
         error.as_str().is_some_and(|error| error.contains("refuses its settings: unknown placeholder {{User}}")),
