@@ -138,7 +138,7 @@ impl CompiledFolder {
         let name = name(engine, origin);
         let path = self.file(name);
         let found = match self.authentic(name, &path) {
-            Ok(authentic) => authentic.and_then(|code| code.is_needed().component(engine)),
+            Ok(authentic) => authentic.and_then(|code| code.renewed().component(engine)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
             Err(error) => {
                 tracing::warn!(path = %path.display(), %error, "a compiled policy cannot be read");

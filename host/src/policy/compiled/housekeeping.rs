@@ -115,7 +115,7 @@ impl CompiledFolder {
 
 impl Authentic {
     /// Says that it is needed.
-    pub(super) fn is_needed(self) -> Self {
+    pub(super) fn renewed(self) -> Self {
         // Best effort, as in `renew`.
         let _ = futimens(&self.0, &needed_now());
         self
