@@ -75,13 +75,17 @@ pub(crate) fn fresh(person: &Person) -> String {
     draft(person).token()
 }
 
-/// A good token of `person` before it is signed; every call gives another one. Seconds are counted back from one moment:
-/// counted from the present, two calls a second apart would give the same token.
+/// A good token of `person` before it is signed; every call gives another one. Seconds are counted back from a moment
+/// that moves on by as many as are counted: from the present, two calls a second apart would give the same token, and
+/// from one moment for all tests, the last of them would have old tokens.
 pub(crate) fn draft(person: &Person) -> Draft {
+    const COUNTED: u64 = 300;
     static FIRST: OnceLock<SystemTime> = OnceLock::new();
     static EARLIER: AtomicU64 = AtomicU64::new(0);
-    let earlier = Duration::from_secs(EARLIER.fetch_add(1, Relaxed) % 300);
-    Draft::new(person, CLUSTER, *FIRST.get_or_init(now) - earlier)
+    let first = *FIRST.get_or_init(now);
+    let since = now().duration_since(first).unwrap_or_default().as_secs();
+    let moment = first + Duration::from_secs(since / COUNTED * COUNTED);
+    Draft::new(person, CLUSTER, moment - Duration::from_secs(EARLIER.fetch_add(1, Relaxed) % COUNTED))
 }
 
 /// Turns the knobs of `sts` for one login of `person`, then turns them back.
