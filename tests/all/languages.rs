@@ -54,15 +54,13 @@ impl Language {
 
     /// Puts what a project finds beside itself once it is installed.
     fn install(self, project: &Path) {
-        let link = |target: PathBuf, name: &str| {
-            let link = project.join(name);
-            fs::create_dir_all(link.parent().expect("it has one")).expect("a folder");
-            std::os::unix::fs::symlink(target, link).expect("a link");
+        let link = |installed: Option<PathBuf>, place: &str| {
+            tools::link(&installed.expect("asked before"), project, place).expect("a link");
         };
         match self {
             Self::Go | Self::Rust => {}
-            Self::Js => link(tools::javascript().expect("asked before"), "node_modules/herald-policy"),
-            Self::Python => link(tools::python().expect("asked before"), ".venv"),
+            Self::Js => link(tools::javascript(), "node_modules/herald-policy"),
+            Self::Python => link(tools::python(), ".venv"),
         }
     }
 }

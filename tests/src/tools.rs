@@ -5,8 +5,10 @@
 //! takes long is said before it begins, on stderr itself: what tests print is kept back until they fail.
 
 use std::{
+    fs,
     io::{self, BufRead as _, BufReader, Write},
-    path::PathBuf,
+    os::unix::fs::symlink,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::OnceLock,
 };
@@ -96,6 +98,17 @@ pub fn javascript() -> Option<PathBuf> {
 pub fn python() -> Option<PathBuf> {
     static INSTALLED: Installed = OnceLock::new();
     installed("python", &INSTALLED).then(|| repository().join("target/tools/python"))
+}
+
+/// Puts what [`javascript`] or [`python`] has installed at the `place` where `project` looks for it.
+///
+/// # Errors
+///
+/// When the project's folder cannot be written to, or something is there already.
+pub fn link(installed: &Path, project: &Path, place: &str) -> io::Result<()> {
+    let link = project.join(place);
+    fs::create_dir_all(link.parent().unwrap_or(project))?;
+    symlink(installed, link)
 }
 
 /// Whether there is a Go that builds policies.

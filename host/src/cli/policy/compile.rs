@@ -15,7 +15,7 @@ use super::progress::Step;
 use crate::{
     cli::Globals,
     config::Config,
-    policy::{self, ByteSize, Compiled, CompiledFolder, Engine, Name},
+    policy::{self, ByteSize, Compiled, CompiledFolder, Engine, LoadError, Name},
 };
 
 /// Compile policies to machine code, outside the server's process.
@@ -76,21 +76,26 @@ impl Command {
             }
             return Ok(ExitCode::SUCCESS);
         }
-        let told = |component: &Path| Step::start(format!("compiling {}", component.display()));
         for component in &self.components {
-            let step = told(component);
-            let compiled = policy::compile(&engine, component, &folder)?;
-            drop(step);
-            print(out, component, &compiled)?;
+            told(out, component, || policy::compile(&engine, component, &folder))?;
         }
         for policy in &policies {
-            let step = told(&policy.component);
-            let compiled = policy::compile_configured(&engine, policy, &folder)?;
-            drop(step);
-            print(out, &policy.component, &compiled)?;
+            told(out, &policy.component, || policy::compile_configured(&engine, policy, &folder))?;
         }
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// Compiles `component`, with a word about it where that takes long, and prints what came of it.
+fn told(
+    out: &mut impl Write,
+    component: &Path,
+    compile: impl FnOnce() -> Result<Compiled, LoadError>,
+) -> anyhow::Result<()> {
+    let step = Step::start(format!("compiling {}", component.display()));
+    let compiled = compile()?;
+    drop(step);
+    print(out, component, &compiled)
 }
 
 /// Leaves the machine to others, as far as the system lets us; the limit of memory has to hold, and nothing is left of

@@ -3,7 +3,6 @@
 
 use std::{
     fs,
-    os::unix::fs::symlink,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -173,10 +172,8 @@ impl Builder<'_> {
         command.args(["policy", "new", "--lang", language]).arg(&project).arg("--sdk").arg(sdk);
         let status = command.stdin(Stdio::null()).stdout(Stdio::null()).status().context("herald policy new")?;
         ensure!(status.success(), "herald policy new: {status}");
-        if let Some((target, name)) = installed {
-            let link = project.join(name);
-            fs::create_dir_all(link.parent().context("it has one")?)?;
-            symlink(target, link)?;
+        if let Some((installed, place)) = installed {
+            tools::link(&installed, &project, place)?;
         }
         let component = project.with_extension("wasm");
         self.binaries.build_policy(&project, &component)?;
