@@ -95,7 +95,7 @@ fn repository() -> PathBuf {
 /// Policies of this repository with the settings that a figure is asked for.
 fn ready_made() -> [(&'static str, &'static str, Value); 3] {
     let rule = |role: &str| json!({"match": {"accounts": ["123456789012"], "role": role}, "username": "{{SessionName}}", "groups": ["admins"]});
-    // The caller's rule is the last, so all of them are looked at.
+    // The caller's rule is the last.
     let roles: Vec<Value> = (0..4999).map(|n| rule(&format!("Role{n}"))).chain([rule("Admin")]).collect();
     let expressions = json!([
         {"match": "caller.accountId != '123456789012'", "deny": "'an account of strangers'"},

@@ -115,7 +115,7 @@ struct Builder<'a> {
 impl Builder<'_> {
     fn subjects(&self) -> anyhow::Result<Vec<Subject>> {
         let rule = |role: &str| json!({"match": {"accounts": [ACCOUNT], "role": role}, "username": "{{SessionName}}", "groups": ["admins"]});
-        // The caller's rule is the last, so all of them are looked at.
+        // The caller's rule is the last.
         let roles: Vec<Value> = (0..4999).map(|n| rule(&format!("Role{n}"))).chain([rule("Admin")]).collect();
         let expressions = json!({"rules": [
             {"match": "caller.accountId != '111122223333'", "deny": "'an account of strangers'"},
