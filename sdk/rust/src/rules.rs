@@ -10,7 +10,8 @@
 /// use herald_policy::{Key, Rules};
 ///
 /// // What fits every role is found by a key that every caller asks with.
-/// let rules = Rules::new(vec![Some("Dev"), None, Some("Admin")], |role| vec![role.map_or(Key::NONE, |role| Key::NONE.and(role))]);
+/// let key = |role: &Option<&str>| role.map_or(Key::NONE, |role| Key::NONE.and(role));
+/// let rules = Rules::new(vec![Some("Dev"), None, Some("Admin")], |role| vec![key(role)]);
 /// let first = |role: &str| {
 ///     let fits = |wanted: &Option<&str>| wanted.is_none_or(|wanted| wanted == role);
 ///     rules.first(&[Key::NONE.and(role), Key::NONE], fits).map(|(place, _)| place)
