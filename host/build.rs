@@ -4,7 +4,7 @@
 //! the plain form is 2.3 MB. glibc reads the packed form since 2.36, and a binary that has it does not start on an
 //! older one, so it is used only where the machine that builds has such a glibc.
 //!
-//! What a server calls stands side by side, in the order of `link/TARGET.order`: it is a tenth of the code, and strewn
+//! What a server calls stands side by side, as `link/TARGET.order` lists it: it is a tenth of the code, and strewn
 //! over all of it, would bring half of the code into memory.
 
 use std::{
