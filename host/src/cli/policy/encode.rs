@@ -42,6 +42,9 @@ pub enum EncodeError {
     /// It does not export the contract.
     #[error("it does not export herald:policy/mapper: is the SDK's `export` missing?")]
     NoMapper,
+    /// Bytes that are no valid component, truncated ones among them.
+    #[error("not a valid component")]
+    Invalid(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// What it carries about itself would keep it from loading.
     #[error(transparent)]
     Sections(#[from] SectionError),
@@ -129,7 +132,7 @@ pub(super) struct Shape {
 
 /// Looks at a component that is a policy, whatever it imports.
 pub(super) fn shape(component: &[u8]) -> Result<Shape, EncodeError> {
-    let decoded = wit_component::decode(component).map_err(broken)?;
+    let decoded = wit_component::decode(component).map_err(|error| EncodeError::Invalid(error.into()))?;
     let DecodedWasm::Component(resolve, world) = decoded else { return Err(EncodeError::NoMapper) };
     let world = &resolve.worlds[world];
     let contract = world.exports.keys().map(|key| resolve.name_world_key(key)).find(|name| name.starts_with(MAPPER));
