@@ -15,7 +15,7 @@
 use std::{
     fs,
     io::{self, Write},
-    path::{Path, PathBuf},
+    path::{Component, Path, PathBuf},
     process::ExitCode,
 };
 
@@ -249,7 +249,10 @@ pub fn build(dir: &Path, output: Option<&Path>) -> Result<Built, BuildError> {
     let encoded = encode::component(code, &about, &sections);
     let encode::Component { bytes, imports } =
         encoded.map_err(|source| BuildError::Encode { name: about.name.clone(), source })?;
-    let output = output.map_or_else(|| folder.join(format!("{}.wasm", about.name)), Path::to_owned);
+    let output = match output {
+        Some(path) => path.to_owned(),
+        None => folder.join(file_of(&about.name).map_err(|why| BuildError::NotAProject { dir: dir.to_owned(), why })?),
+    };
     write_if_changed(&output, &bytes).map_err(|source| BuildError::File { path: output.clone(), source })?;
     Ok(Built {
         name: about.name,
@@ -259,6 +262,13 @@ pub fn build(dir: &Path, output: Option<&Path>) -> Result<Built, BuildError> {
         sha256: Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect(),
         imports,
     })
+}
+
+/// The file of a policy's component, below the folder of all of them. A name may have a scope: `@acme/on-call`.
+fn file_of(name: &str) -> Result<PathBuf, &'static str> {
+    let file = PathBuf::from(format!("{name}.wasm"));
+    let below = !name.is_empty() && file.components().all(|part| matches!(part, Component::Normal(_)));
+    below.then_some(file).ok_or("its name is none that a file can have: change it, or say where with --output")
 }
 
 /// The bytes of a file; `None` if it is not there.

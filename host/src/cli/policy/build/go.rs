@@ -105,5 +105,6 @@ mod tests {
     fn folders_that_say_too_little() {
         check(None, "it has no policy.json with its name and version");
         check(Some("{\"name\": \"a\"}"), "missing field `version`");
+        check(Some("{\"name\": \"a\", \"version\": \"1.0.0\", \"licence\": \"MIT\"}"), "unknown field `licence`");
     }
 }
