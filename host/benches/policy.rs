@@ -23,6 +23,11 @@ use serde_json::{Value, json};
 #[path = "../src/policy/tests/guest.rs"]
 #[allow(dead_code, reason = "the tests need more guests than the benchmark")]
 mod guest;
+#[path = "../../tests/bench/src/figures/languages/subjects.rs"]
+#[allow(dead_code, reason = "goals are for the other bench")]
+mod subjects;
+
+use subjects::{ACCOUNT, Language, ROLE, subjects};
 
 fn main() {
     let mut criterion = Criterion::default().configure_from_args();
@@ -55,23 +60,19 @@ fn main() {
     decide(&abstain, "abstain", false);
     decide(&allow, "allow", true);
     let compiling = Engine::for_compiling().expect("an engine");
-    let mut subjects = Vec::new();
-    for (name, title, settings) in ready_made() {
-        subjects
-            .push((title, entry(name, &build(&repository().join("policies").join(name), folder.path()), &settings)));
+    let mut found = Vec::new();
+    for subject in subjects(tools) {
+        let project = subject.project.folder(&repository(), folder.path(), herald()).expect("a project");
+        let name = project.file_name().and_then(|name| name.to_str()).expect("a project has a name");
+        found.push((subject.name, entry(name, &build(&project, folder.path()), &subject.settings)));
     }
-    for (language, title) in [("js", "JavaScript policy"), ("python", "Python policy"), ("go", "Go policy")] {
-        if let Some(project) = template(language, folder.path()) {
-            subjects.push((title, entry(language, &build(&project, folder.path()), &contractors())));
-        }
-    }
-    for (title, config) in &subjects {
+    for (title, config) in &found {
         compile_configured(&compiling, config, &compiled).expect("it compiles");
         decide(config, title, true);
     }
     let mut first = criterion.benchmark_group("first");
     first.sample_size(10).measurement_time(Duration::from_secs(2));
-    for (title, config) in &subjects {
+    for (title, config) in &found {
         first.bench_function(*title, |bencher| {
             bencher.iter_custom(|rounds| {
                 let once = || {
@@ -92,50 +93,19 @@ fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// Policies of this repository with the settings that a figure is asked for.
-fn ready_made() -> [(&'static str, &'static str, Value); 3] {
-    let rule = |role: &str| json!({"match": {"accounts": ["123456789012"], "role": role}, "username": "{{SessionName}}", "groups": ["admins"]});
-    // The caller's rule is the last, so all of them are looked at.
-    let roles: Vec<Value> = (0..4999).map(|n| rule(&format!("Role{n}"))).chain([rule("Admin")]).collect();
-    let expressions = json!([
-        {"match": "caller.accountId != '123456789012'", "deny": "'an account of strangers'"},
-        {"match": "caller.name.matches('^ci-[a-z]+$')", "username": "'ci:' + caller.name", "groups": "['ci']"},
-        {"match": "caller.name == 'Admin' && caller.sessionName.startsWith('a')",
-         "username": "'person:' + caller.sessionName.split('@')[0].lowerAscii()", "groups": "['dev'] + (now > 0 ? [] : ['oncall'])"},
-    ]);
-    [
-        ("session-groups", "Rust policy", json!({"rules": [rule("Admin")]})),
-        ("session-groups", "Rust policy with 5,000 roles", json!({"rules": roles})),
-        ("expression", "CEL policy", json!({"rules": expressions})),
-    ]
-}
-
-/// The settings of what `herald policy new` writes.
-fn contractors() -> Value {
-    json!({"account": "123456789012", "role": "Admin", "username": "dev:{{SessionName}}", "groups": ["developers"]})
-}
-
-/// A new project in `language`, with what it finds beside itself once it is installed; `None` where the toolchain is missing.
-fn template(language: &str, folder: &Path) -> Option<PathBuf> {
-    let tools = |name: &str| repository().join("target/tools").join(name);
-    let (tool, sdk, installed) = match language {
-        "js" => ("javascript", tools("javascript"), Some((tools("javascript"), "node_modules/herald-policy"))),
-        "python" => ("python", repository().join("sdk/python"), Some((tools("python"), ".venv"))),
-        _ => (language, repository().join("sdk").join(language), None),
+/// Where the tools of a language are; `None`, aloud, where they cannot be had.
+fn tools(language: Language) -> Option<PathBuf> {
+    let name = match language {
+        Language::Go => "go",
+        Language::JavaScript => "javascript",
+        Language::Python => "python",
     };
-    let script = Command::new(repository().join("tests/tools").join(tool)).stdout(Stdio::null()).status();
+    let script = Command::new(repository().join("tests/tools").join(name)).stdout(Stdio::null()).status();
     if !script.is_ok_and(|status| status.success()) {
-        eprintln!("left out: {language}, as tests/tools/{tool} failed here");
+        eprintln!("left out: {name}, as tests/tools/{name} failed here");
         return None;
     }
-    let project = folder.join(format!("contractors-{language}"));
-    run(herald().args(["new", "--lang", language]).arg(&project).arg("--sdk").arg(sdk));
-    if let Some((target, name)) = installed {
-        let link = project.join(name);
-        fs::create_dir_all(link.parent().expect("it has one")).expect("the folder is ours");
-        std::os::unix::fs::symlink(target, link).expect("the folder is ours");
-    }
-    Some(project)
+    Some(repository().join("target/tools").join(name))
 }
 
 /// Builds the policy in `project` and prints how large it is.
@@ -178,11 +148,11 @@ fn caller() -> Caller {
     Caller {
         provider: "aws",
         partition: "aws".into(),
-        account_id: "123456789012".parse().expect("12 digits"),
+        account_id: ACCOUNT.parse().expect("12 digits"),
         kind: PrincipalKind::AssumedRole,
-        arn: "arn:aws:sts::123456789012:assumed-role/Admin/alice".into(),
-        canonical_arn: "arn:aws:iam::123456789012:role/Admin".into(),
-        name: "Admin".into(),
+        arn: format!("arn:aws:sts::{ACCOUNT}:assumed-role/{ROLE}/alice"),
+        canonical_arn: format!("arn:aws:iam::{ACCOUNT}:role/{ROLE}"),
+        name: ROLE.into(),
         principal_id: PrincipalId::new("AROAEXAMPLE"),
         session_name: Some(SessionName::new("alice")),
         sso_permission_set: None,

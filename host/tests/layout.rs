@@ -245,3 +245,25 @@ fn this_test_reads_use_lists() {
     let named = rooms_named("use crate::{a::{b, c}, d_e::F, g};\nfn f(x: crate::h::I) {}\n// crate::no\n");
     assert_eq!(named.into_iter().collect::<Vec<_>>(), ["a", "d_e", "g", "h"]);
 }
+
+/// Names of functions change with the compiler, so a list by another one would do nothing at all (`host/build.rs`).
+#[test]
+fn functions_are_listed_as_this_toolchain_names_them() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let toolchain = fs::read_to_string(root.join("../rust-toolchain.toml")).expect("a toolchain");
+    let channel =
+        toolchain.lines().find_map(|line| line.strip_prefix("channel = ")).expect("a channel").trim_matches('"');
+    let lists = fs::read_dir(root.join("link")).expect("a folder").map(|entry| entry.expect("a file").path());
+    let lists: Vec<PathBuf> = lists.filter(|path| path.extension().is_some_and(|ending| ending == "order")).collect();
+    assert!(!lists.is_empty(), "there is one at least");
+    for list in lists {
+        let text = fs::read_to_string(&list).expect("text");
+        let made_by = format!("# rustc {channel} ");
+        let is_ours = text.lines().take_while(|line| line.starts_with('#')).any(|line| line.starts_with(&made_by));
+        assert!(is_ours, "{}: not by rustc {channel}: run tests/bench/list-functions", list.display());
+        let names: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
+        let once: BTreeSet<&str> = names.iter().copied().collect();
+        assert_eq!(once.len(), names.len(), "{}: a name twice", list.display());
+        assert!(names.len() > 1000 && names.iter().all(|name| !name.contains(' ')), "{}", list.display());
+    }
+}

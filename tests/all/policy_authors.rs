@@ -2,6 +2,7 @@
 
 use std::{path::Path, time::Duration};
 
+use serde_json::json;
 use tests::{
     herald::{self, Finished, repository},
     policies,
@@ -43,7 +44,7 @@ async fn a_policy_is_looked_into_asked_and_measured() {
     let json = policy(&["inspect", component, "--json"]).await.success().expect("it is a policy").stdout;
     let json: serde_json::Value = serde_json::from_str(&json).expect("JSON");
     assert_eq!((&json["settingsSchema"], &json["examples"]), (&true.into(), &3.into()), "{json}");
-    assert_eq!(json["imports"], serde_json::json!(["herald:policy/log@0.1.0"]), "no import that is not used");
+    assert_eq!(json["imports"], json!(["herald:policy/log@0.1.0"]), "no import that is not used");
 
     let checked = policy(&["check", component]).await.success().expect("it would load").stdout;
     assert!(checked.contains("needs     no grant") && checked.contains("examples  3 passed"), "{checked}");
@@ -65,6 +66,41 @@ async fn a_policy_is_looked_into_asked_and_measured() {
         policy(&["bench", component, "--settings", settings, "--arn", ARN, "--count", "20", "--timeout", "5s"]).await;
     let measured = measured.success().expect("measured").stdout;
     assert!(measured.contains("decisions 20 (0 faults)") && measured.contains("p99 "), "{measured}");
+}
+
+/// A role's own rule is found by its name: 5,000 cost a decision what two cost.
+#[tokio::test]
+async fn a_decision_costs_the_same_however_many_rules_there_are() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let fuel = async |name: &str, settings: serde_json::Value, arn: &str| {
+        let component = policies::build(name).expect("a policy");
+        let file = folder.path().join("settings.json");
+        std::fs::write(&file, settings.to_string()).expect("a file");
+        let run = ["run", text(&component), "--settings", text(&file), "--arn", arn, "--json"];
+        let limits = ["--timeout", "5s", "--memory", "32Mi"];
+        let asked = policy(&[&run[..], &limits].concat()).await.success().expect("asked").stdout;
+        let asked: serde_json::Value = serde_json::from_str(&asked).expect("JSON");
+        assert!(asked["decision"]["allow"].is_object(), "{asked}");
+        asked["fuel"].as_u64().expect("a number")
+    };
+    // The caller's rule is the last.
+    let names = |count: usize| (1..count).map(|n| format!("Role{n}")).chain(["Dev-web".to_owned()]);
+    let sessions = |count: usize| {
+        let rule =
+            |role| json!({"match": {"accounts": ["111122223333"], "role": role}, "username": "dev:{{SessionName}}"});
+        json!({"rules": names(count).map(rule).collect::<Vec<_>>()})
+    };
+    let sets = |count: usize| {
+        let set = |name| json!({"name": name, "groups": ["dev"]});
+        json!({"accounts": ["111122223333"], "permissionSets": names(count).map(set).collect::<Vec<_>>()})
+    };
+    let of_set = "arn:aws:sts::111122223333:assumed-role/AWSReservedSSO_Dev-web_0123456789abcdef/alice";
+    for (name, two, many, arn) in
+        [("session-groups", sessions(2), sessions(5000), ARN), ("sso-permission-sets", sets(2), sets(5000), of_set)]
+    {
+        let (two, many) = (fuel(name, two, arn).await, fuel(name, many, arn).await);
+        assert!(many < two + two / 10, "{name}: {many} of fuel, and {two} with two rules");
+    }
 }
 
 #[tokio::test]

@@ -77,7 +77,7 @@ fn a_release_is_put_together_from_each_target() {
     assert_eq!(names, ["SHA256SUMS".to_owned(), file("Cargo.lock"), first.clone(), file("second-target")]);
     let called = fs::read_to_string(out.join(first)).expect("a file");
     let [arguments, commit, date, flags] = called.lines().collect::<Vec<_>>()[..] else { panic!("{called}") };
-    assert_eq!(arguments, "build --locked --release --package herald --bin herald --target first-target");
+    assert_eq!(arguments, "build --locked --release --bin herald --target first-target");
     let commit = commit.strip_suffix("-dirty").unwrap_or(commit);
     assert!(commit.len() == 40 && commit.bytes().all(|byte| byte.is_ascii_hexdigit()), "{commit}");
     assert!(date.len() == 20 && date.ends_with('Z'), "{date}");

@@ -38,7 +38,7 @@ pub struct Reloader {
 pub type Overrides = Arc<dyn Fn(&mut Config) -> Result<(), ConfigError> + Send + Sync>;
 
 /// How long changes are collected before they are looked at.
-const DEBOUNCE: Duration = Duration::from_millis(200);
+const DEBOUNCE: Duration = Duration::from_millis(50);
 /// How often the files are looked at without being told. What failed is tried again as often, because it
 /// may name a file in a folder that nobody watches yet.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);

@@ -3,12 +3,10 @@
 //! A pattern never crosses a field: what stands for a role's name cannot reach into the account before it or the
 //! session name behind it. What may be captured cannot become more than a part of a name. See `README.md`.
 
-use std::collections::BTreeMap;
-
 use herald_policy::{Caller, Decision, Fault, Mapping, Policy, PrincipalKind, Request, log};
 use serde::Deserialize;
 
-use pattern::{Name, Pattern};
+use pattern::{Captured, Name, Pattern};
 
 mod pattern;
 
@@ -50,7 +48,7 @@ impl Policy for ArnGlobs {
 
     fn configure(settings: Self) -> Result<Self, String> {
         for (index, rule) in settings.rules.iter().enumerate() {
-            rule.check().map_err(|why| format!("rules[{index}]: {why}"))?;
+            rule.check().map_err(|why| ["rules[", &index.to_string(), "]: ", &why].concat())?;
         }
         Ok(settings)
     }
@@ -93,7 +91,7 @@ impl Rule {
         let mut known = vec![GIVEN];
         for name in principal.captures().chain(fields.session_name.iter().flat_map(Pattern::captures)) {
             if known.contains(&name) {
-                return Err(format!("match: {{{name}}} is captured twice"));
+                return Err(["match: {", name, "} is captured twice"].concat());
             }
             known.push(name);
         }
@@ -108,7 +106,7 @@ impl Rule {
 
 impl Fields {
     /// What the patterns captured, if all of them fit.
-    fn fit(&self, caller: &Caller) -> Option<BTreeMap<&str, String>> {
+    fn fit(&self, caller: &Caller) -> Option<Captured<'_>> {
         if !self.accounts.contains(&caller.account_id) {
             return None;
         }
@@ -116,11 +114,11 @@ impl Fields {
         if caller.kind != kind {
             return None;
         }
-        let mut values = BTreeMap::from([(GIVEN, caller.account_id.clone())]);
-        values.extend(self.role.as_ref().or(self.user.as_ref())?.matches(&caller.name)?);
+        let mut values = self.role.as_ref().or(self.user.as_ref())?.matches(&caller.name)?;
         if let Some(pattern) = &self.session_name {
             values.extend(pattern.matches(caller.session_name.as_deref()?)?);
         }
+        values.push((GIVEN, caller.account_id.clone()));
         Some(values)
     }
 }

@@ -1,7 +1,5 @@
 //! Patterns that capture, and names that captures are put into.
 
-use std::collections::BTreeMap;
-
 use serde::Deserialize;
 
 /// A pattern for a whole field: `*` is any run of characters, `?` any one, `{name}` a run of at least one, kept under
@@ -23,6 +21,9 @@ enum Part {
 #[serde(try_from = "String")]
 pub(crate) struct Name(Vec<Part>);
 
+/// What patterns captured, each under its name. No name is there twice.
+pub(crate) type Captured<'a> = Vec<(&'a str, String)>;
+
 /// Most wildcards of a pattern; its cost is their number times the square of the text's length.
 const MAX_WILDCARDS: usize = 8;
 const RESERVED: &str = "system:";
@@ -34,14 +35,14 @@ fn parse(text: &str, wildcards: bool) -> Result<Vec<Part>, String> {
             '*' if wildcards => (Part::Any, 1),
             '?' if wildcards => (Part::One, 1),
             '{' => {
-                let end = rest.find('}').ok_or_else(|| format!("{text}: a {{ without its }}"))?;
+                let end = rest.find('}').ok_or_else(|| [text, ": a { without its }"].concat())?;
                 let name = &rest[1..end];
                 if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
-                    return Err(format!("{text}: {{{name}}} must be letters and digits"));
+                    return Err([text, ": {", name, "} must be letters and digits"].concat());
                 }
                 (Part::Capture(name.to_owned()), end + 1)
             }
-            '}' => return Err(format!("{text}: a }} without its {{")),
+            '}' => return Err([text, ": a } without its {"].concat()),
             c => {
                 literal.push(c);
                 rest = &rest[c.len_utf8()..];
@@ -68,11 +69,11 @@ impl TryFrom<String> for Pattern {
     fn try_from(text: String) -> Result<Self, String> {
         let parts = parse(&text, true)?;
         if text.contains([':', '/']) {
-            return Err(format!("{text}: a pattern for one field, without : and /"));
+            return Err([&text, ": a pattern for one field, without : and /"].concat());
         }
         let wildcards = parts.iter().filter(|part| matches!(part, Part::Any | Part::Capture(_))).count();
         if wildcards > MAX_WILDCARDS {
-            return Err(format!("{text}: more than {MAX_WILDCARDS} wildcards"));
+            return Err([&text, ": more than ", &MAX_WILDCARDS.to_string(), " wildcards"].concat());
         }
         Ok(Self(parts))
     }
@@ -87,7 +88,7 @@ impl Pattern {
     }
 
     /// What is captured of `text`, if the pattern covers all of it.
-    pub(crate) fn matches(&self, text: &str) -> Option<Vec<(&str, String)>> {
+    pub(crate) fn matches(&self, text: &str) -> Option<Captured<'_>> {
         let text: Vec<char> = text.chars().collect();
         let mut dead = vec![false; (self.0.len() + 1) * (text.len() + 1)];
         let mut ends = Vec::with_capacity(self.0.len());
@@ -148,7 +149,7 @@ impl TryFrom<String> for Name {
         let parts = parse(&text, false)?;
         let has_captures = parts.iter().any(|part| matches!(part, Part::Capture(_)));
         if has_captures && is_reserved(&text) {
-            return Err(format!("{text}: a name under system: must be written out"));
+            return Err([&text, ": a name under system: must be written out"].concat());
         }
         Ok(Self(parts))
     }
@@ -161,18 +162,19 @@ impl Name {
             Part::Capture(name) if !known.contains(&name.as_str()) => Some(name),
             _ => None,
         });
-        unknown.map_or(Ok(()), |name| Err(format!("nothing captures {{{name}}}; there is {}", known.join(", "))))
+        unknown.map_or(Ok(()), |name| Err(["nothing captures {", name, "}; there is ", &known.join(", ")].concat()))
     }
 
     /// The name with `values` put in.
-    pub(crate) fn render(&self, values: &BTreeMap<&str, String>) -> Result<String, String> {
+    pub(crate) fn render(&self, values: &Captured<'_>) -> Result<String, String> {
         let (mut name, mut literal) = (String::new(), true);
         for part in &self.0 {
             match part {
                 Part::Capture(key) => {
-                    let value = values.get(key.as_str()).ok_or_else(|| format!("nothing captured {{{key}}}"))?;
+                    let value = values.iter().find(|(name, _)| name == key).map(|(_, value)| value);
+                    let value = value.ok_or_else(|| ["nothing captured {", key, "}"].concat())?;
                     if !value.chars().all(is_plain) {
-                        return Err(format!("{{{key}}} has a character outside letters, digits and +=,.@_-"));
+                        return Err(["{", key, "} has a character outside letters, digits and +=,.@_-"].concat());
                     }
                     name.push_str(value);
                     literal = false;

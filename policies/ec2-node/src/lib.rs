@@ -5,13 +5,17 @@
 
 use std::collections::BTreeMap;
 
-use herald_policy::{Decision, Fault, Mapping, Policy, PrincipalKind, Request, cloud};
+use herald_policy::{Decision, Fault, Key, Mapping, Policy, PrincipalKind, Request, Rules, cloud};
 use serde::Deserialize;
 
 /// The policy, configured.
+#[derive(Debug)]
+pub struct Ec2Node(Rules<Nodes>);
+
+/// What the operator sets.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Ec2Node {
+pub struct Settings {
     /// Asked in order; the first whose account and role fit decides.
     nodes: Vec<Nodes>,
 }
@@ -33,18 +37,23 @@ fn groups() -> Vec<String> {
     ["system:bootstrappers", "system:nodes"].map(str::to_owned).to_vec()
 }
 
-impl Policy for Ec2Node {
-    type Settings = Self;
+fn key(account: &str, role: &str) -> Key {
+    Key::NONE.and(account).and(role)
+}
 
-    fn configure(settings: Self) -> Result<Self, String> {
-        Ok(settings)
+impl Policy for Ec2Node {
+    type Settings = Settings;
+
+    fn configure(settings: Settings) -> Result<Self, String> {
+        Ok(Self(Rules::new(settings.nodes, |nodes| vec![key(&nodes.account, &nodes.role)])))
     }
 
     fn decide(&self, request: &Request) -> Result<Decision, Fault> {
         let caller = &request.caller;
         let is_session = caller.kind == PrincipalKind::AssumedRole;
-        let fits = |nodes: &&Nodes| is_session && nodes.account == caller.account_id && nodes.role == caller.name;
-        let Some(nodes) = self.nodes.iter().find(fits) else { return Ok(Decision::Abstain) };
+        let fits = |nodes: &Nodes| is_session && nodes.account == caller.account_id && nodes.role == caller.name;
+        let keys = [key(&caller.account_id, &caller.name)];
+        let Some((_, nodes)) = self.0.first(&keys, fits) else { return Ok(Decision::Abstain) };
         let Some(instance) = cloud::caller_instance()? else {
             return Ok(Decision::deny("the session is not that of an instance of its account"));
         };

@@ -3,12 +3,15 @@
 //! Settings are an ordered list of rules; the first one whose `match` fits decides. What the rules
 //! mean, and what a caller-chosen session name may do, is in `README.md`.
 
-use herald_policy::{Caller, Decision, Fault, Glob, Mapping, Policy, Request, Template, Unfit, log};
+use herald_policy::{Caller, Decision, Fault, Glob, Key, Mapping, Policy, Request, Rules, Template, Unfit, log};
 use serde::Deserialize;
 
 /// The policy, configured.
 #[derive(Debug)]
-pub struct SessionGroups(Settings);
+pub struct SessionGroups {
+    require_session: bool,
+    rules: Rules<Rule>,
+}
 
 /// What the operator sets.
 #[derive(Debug, Deserialize)]
@@ -43,6 +46,10 @@ struct Conditions {
 }
 
 const PROVIDERS: [&str; 2] = ["aws", "alibaba"];
+/// Whose name it is that stands in a key.
+const ROLE: &str = "r";
+const PERMISSION_SET: &str = "p";
+const SESSION_NAME: &str = "s";
 
 // === impl SessionGroups ===
 
@@ -56,33 +63,53 @@ impl Policy for SessionGroups {
         for (index, rule) in settings.rules.iter().enumerate() {
             rule.conditions.check().map_err(|why| ["rules[", &index.to_string(), "].match.", why].concat())?;
         }
-        Ok(Self(settings))
+        Ok(Self { require_session: settings.require_session, rules: Rules::new(settings.rules, Rule::keys) })
     }
 
     fn decide(&self, request: &Request) -> Result<Decision, Fault> {
-        let Self(settings) = self;
         let caller = &request.caller;
         let Some(session_name) = &caller.session_name else {
-            let answer =
-                if settings.require_session { Decision::deny("not a role session") } else { Decision::Abstain };
+            let answer = if self.require_session { Decision::deny("not a role session") } else { Decision::Abstain };
             return Ok(answer);
         };
         if !PROVIDERS.contains(&caller.provider.as_str()) {
             return Ok(Decision::Abstain);
         }
         let fits = |rule: &Rule| rule.conditions.fit(caller, session_name);
-        let Some(index) = settings.rules.iter().position(fits) else { return Ok(Decision::Abstain) };
+        let Some((index, rule)) = self.rules.first(&keys(caller, session_name), fits) else {
+            return Ok(Decision::Abstain);
+        };
         log::info(&["rules[", &index.to_string(), "] fits"].concat());
-        let named = settings.rules[index].name(caller);
-        Ok(named.map_or_else(|why| Decision::deny(why.to_string()), Decision::Allow))
+        Ok(rule.name(caller).map_or_else(|why| Decision::deny(why.to_string()), Decision::Allow))
     }
 }
 
 herald_policy::export!(SessionGroups);
 
+/// The keys of all rules that may fit this caller; see [`Rule::keys`].
+fn keys(caller: &Caller, session_name: &str) -> [Key; 4] {
+    let account = Key::NONE.and(&caller.account_id);
+    // No rule has a name without a character.
+    let permission_set = caller.sso_permission_set.as_deref().unwrap_or_default();
+    let named = |field: &str, name: &str| account.and(field).and(name);
+    [named(ROLE, &caller.name), named(PERMISSION_SET, permission_set), named(SESSION_NAME, session_name), account]
+}
+
 // === impl Rule ===
 
 impl Rule {
+    /// For each of its accounts, the account and the first name that is no pattern; or the account alone.
+    fn keys(&self) -> Vec<Key> {
+        let Conditions { accounts, permission_set, role, session_name } = &self.conditions;
+        let named = [(ROLE, role), (PERMISSION_SET, permission_set), (SESSION_NAME, session_name)];
+        let named = named.into_iter().find_map(|(field, glob)| Some((field, glob.as_ref()?.literal()?)));
+        let key = |account: &String| {
+            let account = Key::NONE.and(account);
+            named.map_or(account, |(field, name)| account.and(field).and(name))
+        };
+        accounts.iter().map(key).collect()
+    }
+
     fn name(&self, caller: &Caller) -> Result<Mapping, Unfit> {
         let groups = self.groups.iter().map(|group| group.render(caller)).collect::<Result<Vec<_>, _>>()?;
         Ok(Mapping::named(self.username.render(caller)?).with_groups(groups))

@@ -1,6 +1,8 @@
 //! The policy's rules as tables. `cases.yaml` holds the ones that an operator reads.
 
 use herald_policy::testing;
+use proptest::{collection::vec, option, prelude::*, sample::select};
+use serde_json::{Value, json};
 
 use super::*;
 
@@ -53,6 +55,45 @@ fn words_that_are_no_names_are_denied() {
     check("111122223333", "Admin", "alice bob", Err(why));
     check("111122223333", "Admin", "alice\n", Err(why));
     check("777788889999", "Any", "alice", Err("the caller has no PermissionSet"));
+}
+
+/// A few words and patterns over them, so that many a rule fits.
+fn glob() -> impl Strategy<Value = Option<&'static str>> {
+    option::of(select(vec!["a", "A", "ab", "a*", "*b", "?", "*"]))
+}
+
+fn words() -> impl Strategy<Value = &'static str> {
+    select(vec!["a", "A", "ab", "b", "", "*"])
+}
+
+fn rule() -> impl Strategy<Value = Value> {
+    let accounts = vec(select(vec!["111122223333", "444455556666"]), 1..3);
+    (accounts, glob(), glob(), glob()).prop_map(|(accounts, role, permission_set, session_name)| {
+        let conditions =
+            json!({"accounts": accounts, "role": role, "permissionSet": permission_set, "sessionName": session_name});
+        json!({"match": conditions, "username": "user"})
+    })
+}
+
+proptest! {
+    /// What finds rules among thousands gives what looking at one after another gives.
+    #[test]
+    fn no_rule_that_fits_is_passed_over(
+        rules in vec(rule(), 1..12),
+        (role, session, permission_set) in (words(), words(), option::of(words())),
+    ) {
+        let settings = json!({"rules": rules}).to_string();
+        let mut request = testing::session("111122223333", role, session);
+        request.caller.sso_permission_set = permission_set.map(str::to_owned);
+        let each: Settings = serde_json::from_str(&settings).expect("good settings");
+        let expected = each.rules.iter().position(|rule| rule.conditions.fit(&request.caller, session));
+        let policy: SessionGroups = testing::configure(&settings).expect("good settings");
+        let _ = testing::logged();
+        let decided = policy.decide(&request).expect("this policy never faults");
+        prop_assert_eq!(decided == Decision::Abstain, expected.is_none());
+        let logged = expected.map(|index| ("info", format!("rules[{index}] fits")));
+        prop_assert_eq!(testing::logged(), Vec::from_iter(logged));
+    }
 }
 
 #[test]

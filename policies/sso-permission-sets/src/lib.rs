@@ -3,13 +3,21 @@
 //! Identity Center gives each account another role for one permission set, so that a mapping by role is a line for
 //! each account. Here it is one line for each set. What it may not do is in `README.md`.
 
-use herald_policy::{Decision, Fault, Glob, Mapping, Policy, Request, Template, log};
+use herald_policy::{Decision, Fault, Glob, Key, Mapping, Policy, Request, Rules, Template, log};
 use serde::Deserialize;
 
 /// The policy, configured.
+#[derive(Debug)]
+pub struct SsoPermissionSets {
+    accounts: Vec<String>,
+    username: Template,
+    permission_sets: Rules<PermissionSet>,
+}
+
+/// What the operator sets.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
-pub struct SsoPermissionSets {
+pub struct Settings {
     /// Whose sets count: anybody can have a set of any name in an account of their own.
     accounts: Vec<String>,
     /// What people are called. Default `sso:{{SessionNameRaw}}`: Identity Center puts the user's name there.
@@ -31,17 +39,23 @@ fn sso_user() -> Template {
     "sso:{{SessionNameRaw}}".parse().expect("a template")
 }
 
-impl Policy for SsoPermissionSets {
-    type Settings = Self;
+/// The key of the entries for one name, or of those with a pattern.
+fn key(name: Option<&str>) -> Key {
+    name.map_or(Key::NONE, |name| Key::NONE.and(name))
+}
 
-    fn configure(settings: Self) -> Result<Self, String> {
+impl Policy for SsoPermissionSets {
+    type Settings = Settings;
+
+    fn configure(settings: Settings) -> Result<Self, String> {
         if settings.accounts.is_empty() {
             return Err("accounts: at least one is needed, or anybody's permission sets would count".to_owned());
         }
         if settings.permission_sets.is_empty() {
             return Err("permissionSets: at least one is needed".to_owned());
         }
-        Ok(settings)
+        let permission_sets = Rules::new(settings.permission_sets, |set| vec![key(set.name.literal())]);
+        Ok(Self { accounts: settings.accounts, username: settings.username, permission_sets })
     }
 
     fn decide(&self, request: &Request) -> Result<Decision, Fault> {
@@ -52,7 +66,8 @@ impl Policy for SsoPermissionSets {
         if !self.accounts.contains(&caller.account_id) {
             return Ok(Decision::Abstain);
         }
-        let Some(set) = self.permission_sets.iter().find(|set| set.name.matches(name)) else {
+        let Some((_, set)) = self.permission_sets.first(&[key(Some(name)), key(None)], |set| set.name.matches(name))
+        else {
             log::info(&["no entry fits the permission set ", name].concat());
             return Ok(Decision::Abstain);
         };

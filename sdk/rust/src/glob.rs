@@ -32,6 +32,13 @@ impl Glob {
         &self.0
     }
 
+    /// The only text that the pattern covers, if it has neither `*` nor `?`.
+    #[must_use]
+    pub fn literal(&self) -> Option<&str> {
+        let wild = self.0.bytes().any(|byte| matches!(byte, b'*' | b'?'));
+        (!wild).then_some(&self.0)
+    }
+
     /// Whether the pattern covers all of `text`.
     #[must_use]
     pub fn matches(&self, text: &str) -> bool {
@@ -136,6 +143,19 @@ mod tests {
         assert_eq!("".parse::<Glob>(), Err(InvalidGlob));
     }
 
+    #[test]
+    fn patterns_without_wildcards_are_texts() {
+        #[track_caller]
+        fn check(pattern: &str, expected: Option<&str>) {
+            let glob: Glob = pattern.parse().expect("not empty");
+            assert_eq!(glob.literal(), expected);
+        }
+        check("Dev", Some("Dev"));
+        check("d\\[e]v", Some("d\\[e]v"));
+        check("D?v", None);
+        check("Dev*", None);
+    }
+
     /// The definition, without any care for cost.
     fn slow(pattern: &[u8], text: &[u8]) -> bool {
         match (pattern.split_first(), text.split_first()) {
@@ -154,6 +174,9 @@ mod tests {
         fn agrees_with_the_definition(pattern in "[ab*?]{1,8}", text in "[ab]{0,10}") {
             let glob: Glob = pattern.parse().expect("not empty");
             prop_assert_eq!(glob.matches(&text), slow(pattern.as_bytes(), text.as_bytes()));
+            if let Some(literal) = glob.literal() {
+                prop_assert_eq!(glob.matches(&text), literal == text);
+            }
         }
     }
 }

@@ -16,6 +16,7 @@ pub mod component;
 mod glob;
 mod policy;
 mod request;
+mod rules;
 mod template;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod testing;
@@ -25,5 +26,6 @@ pub use self::{
     glob::{Glob, InvalidGlob},
     policy::Policy,
     request::{Caller, PrincipalKind, Request},
+    rules::{Key, Rules},
     template::{InvalidTemplate, Template, Unfit},
 };

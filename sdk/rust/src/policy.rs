@@ -60,13 +60,15 @@ macro_rules! export {
 
 /// Reads the settings and makes the policy.
 pub(crate) fn load<P: Policy>(settings: &str) -> Result<P, String> {
-    let settings = serde_json::from_str(settings).map_err(|error| without_position(&error.to_string()))?;
+    let settings = serde_json::from_str(settings).map_err(|error| without_position(&error))?;
     P::configure(settings)
 }
 
 /// The operator wrote YAML; a position in the JSON made of it would mislead.
-fn without_position(message: &str) -> String {
-    message.rsplit_once(" at line ").map_or(message, |(text, _)| text).to_owned()
+fn without_position(error: &serde_json::Error) -> String {
+    let message = error.to_string();
+    let position = [" at line ", &error.line().to_string(), " column ", &error.column().to_string()].concat();
+    message.strip_suffix(&position).unwrap_or(&message).to_owned()
 }
 
 #[cfg(test)]
