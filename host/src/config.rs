@@ -218,7 +218,7 @@ impl Config {
         let text = read_text(path)?;
         let mut loaded = Self::parse(path, &text)?;
         let backend_mode = loaded.config.read_backend_mode()?;
-        loaded.config.ca_digest = digest_of_all(loaded.config.ca_files(), Sha256::new())?;
+        loaded.config.ca_digest = digest_of_all(path, loaded.config.ca_files(), Sha256::new())?;
         loaded.config.generation = loaded.config.digest(&(text + &backend_mode))?;
         Ok(loaded)
     }
@@ -333,15 +333,23 @@ impl Config {
 
     fn digest(&self, text: &str) -> Result<String, ConfigError> {
         let named = self.needed_files().skip(1);
-        let mut digest = digest_of_all(named, Sha256::new_with_prefix(Sha256::digest(text)))?;
+        let mut digest = digest_of_all(&self.file, named, Sha256::new_with_prefix(Sha256::digest(text)))?;
         digest.truncate(GENERATION_DIGITS);
         Ok(digest)
     }
 }
 
-fn digest_of_all<'a>(files: impl Iterator<Item = &'a Path>, mut whole: Sha256) -> Result<String, ConfigError> {
+/// Of all `files`, which `config` names.
+fn digest_of_all<'a>(
+    config: &Path,
+    files: impl Iterator<Item = &'a Path>,
+    mut whole: Sha256,
+) -> Result<String, ConfigError> {
     for file in files {
-        let unreadable = |cause| ConfigError::Unreadable { file: file.to_owned(), cause };
+        let unreadable = |cause: std::io::Error| {
+            let cause = std::io::Error::new(cause.kind(), format!("{cause} ({} names it)", config.display()));
+            ConfigError::Unreadable { file: file.to_owned(), cause }
+        };
         whole.update(digest_of(file).map_err(unreadable)?);
     }
     Ok(whole.finalize().iter().map(|byte| format!("{byte:02x}")).collect())

@@ -42,14 +42,14 @@ pub use ceiling::Ceiling;
 pub use cloud::{FactFinder, Facts};
 pub use compiled::{
     CompileElsewhere, Compiled, CompiledFolder, FolderError,
-    housekeeping::{RENEW_EVERY, Removed},
+    housekeeping::{Bounds, RENEW_EVERY, Removed},
 };
 pub use config::{
     ByteSize, Config, Digest, InvalidByteSize, InvalidDigest, InvalidLimit, InvalidName, Kind, Limits, Mode, Name,
     OnFault,
 };
 pub use engine::{Engine, EngineConfig, EngineError};
-pub use loader::{check, compile, compile_configured, compile_configured_if_new, compile_if_new};
+pub use loader::{check, compile, compile_configured, read};
 pub use problem::{LoadError, LoadProblem};
 pub use tables::{LiveTable, Table, TableSource, Tables};
 
@@ -172,7 +172,7 @@ pub enum Fault {
     /// It trapped: a panic, an out-of-bounds access, a stack overflow.
     #[error("the policy trapped: {0}")]
     Trap(String),
-    /// The policy said that something outside it is missing. Worth a retry.
+    /// The policy said that something outside it is missing, or the system has no memory for it. Worth a retry.
     #[error("the policy could not decide now: {0}")]
     Unavailable(String),
 }

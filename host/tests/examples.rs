@@ -120,11 +120,26 @@ fn the_manifest_runs_what_its_config_map_says() {
     }
     assert_eq!(arguments[0], "server");
     let config = server::Config::default();
-    for probe in ["livenessProbe", "readinessProbe"] {
+    for probe in ["livenessProbe", "readinessProbe", "startupProbe"] {
         assert_eq!(container[probe]["httpGet"]["port"], config.port);
     }
     let grace = pod["terminationGracePeriodSeconds"].as_u64().expect("a number");
     assert!(grace > config.shutdown_grace.as_secs());
+}
+
+/// Otherwise a node would end the server again and again while its policies are compiled for the first time, which may take
+/// five minutes for each.
+#[test]
+fn the_manifests_wait_for_the_first_compilation() {
+    const LONGEST: u64 = 300;
+    for file in ["deploy/herald.yaml", "deploy/ack.yaml"] {
+        let documents = documents(file);
+        let set = documents.iter().find(|document| document["kind"] == "DaemonSet").expect("there is one");
+        let probe = &set["spec"]["template"]["spec"]["containers"][0]["startupProbe"];
+        let number = |key: &str| probe[key].as_u64().expect("a number");
+        assert!(number("periodSeconds") * number("failureThreshold") > LONGEST, "{file}");
+        assert_eq!(probe["httpGet"]["path"], "/healthz", "{file}");
+    }
 }
 
 /// The rules say no more than what `config::sources` asks for.

@@ -101,7 +101,7 @@ async fn what_is_missing_is_named() {
     let gone = "  backendMode: [Policy/gone]\n  policies:\n  - {name: gone, kind: map, component: /nowhere/gone.wasm}";
     check(
         &Setup::new(&config(gone)).expect("a folder"),
-        &expect!["herald: /nowhere/gone.wasm: cannot be read: No such file or directory (os error 2)"],
+        &expect!["herald: /nowhere/gone.wasm: cannot be read: No such file or directory (os error 2) (…/config.yaml names it)"],
     )
     .await;
 

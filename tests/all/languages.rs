@@ -328,6 +328,55 @@ async fn the_tutorial_for_rust_works_as_written() {
     tutorial(Language::Rust).await;
 }
 
+/// A mistake in a new project is told in a few lines that are about the project, not about what builds it.
+async fn mistakes(language: Language, mistakes: &[(&str, &str, &str)]) {
+    let Some(sdk) = language.sdk() else { return };
+    let shell = Shell::new();
+    let new = format!("herald policy new --lang {} --sdk '{}' mistaken", language.name(), sdk.display());
+    Shell::succeeded(&shell.run(&new).await);
+    let project = shell.folder.path().join("mistaken");
+    language.install(&project);
+    for (file, text, expected) in mistakes {
+        let file = project.join(file);
+        let before = fs::read(&file).expect("a file of every project");
+        fs::write(&file, text).expect("a file");
+        let output = shell.run("herald policy build mistaken").await;
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && told.contains(expected), "{told}");
+        assert!(told.lines().count() < 10 && !told.contains("    at ") && !told.contains("Traceback"), "{told}");
+        fs::write(file, before).expect("a file");
+    }
+}
+
+#[tokio::test]
+async fn mistakes_in_go_are_told_in_a_few_lines() {
+    let rows = [
+        ("policy.go", "package main\nfunc (", "./policy.go:2:"),
+        ("policy.json", r#"{"name": "a", "version": "1", "license": "no license"}"#, "its license cannot be written"),
+    ];
+    mistakes(Language::Go, &rows).await;
+}
+
+#[tokio::test]
+async fn mistakes_in_javascript_are_told_in_a_few_lines() {
+    let rows = [
+        ("policy.js", "export const x = 1;", r#"No matching export in "policy.js" for import "default""#),
+        ("policy.js", "export default {", "Expected identifier but found end of file"),
+        ("package.json", r#"{"type": "module"}"#, "package.json needs a name and a version"),
+        ("package.json", "{", "Invalid package config"),
+    ];
+    mistakes(Language::Js, &rows).await;
+}
+
+#[tokio::test]
+async fn mistakes_in_python_are_told_in_a_few_lines() {
+    let rows = [
+        ("pyproject.toml", "[project]", "pyproject.toml needs a name and a version below [project]"),
+        ("pyproject.toml", "[", "pyproject.toml: Invalid initial character"),
+    ];
+    mistakes(Language::Python, &rows).await;
+}
+
 #[tokio::test]
 async fn the_sdks_pass_their_own_tests() {
     let shell = Shell::new();

@@ -28,7 +28,7 @@ pub(super) use cache::shared;
 pub enum Command {
     /// Measure a policy: latency, fuel and memory against the limits
     Bench(bench::Command),
-    /// Build a policy's crate into the component that the server loads
+    /// Build a policy's project into the component that the server loads
     Build(build::Command),
     /// Check a component as a server would before it loads
     Check(inspect::Check),
@@ -38,7 +38,7 @@ pub enum Command {
     Fuzz(fuzz::Command),
     /// Show what a component is, and what cannot happen whatever is in it
     Inspect(inspect::Command),
-    /// Write a new policy's crate
+    /// Write a new policy's project, in Rust, Go, JavaScript or Python
     New(new::Command),
     /// Ask a policy about one caller, and show decision, log and cost
     Run(run::Command),

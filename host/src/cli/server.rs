@@ -2,7 +2,7 @@
 
 use std::{
     convert::Infallible,
-    io::Write,
+    io::{self, Write},
     net::IpAddr,
     path::PathBuf,
     sync::Arc,
@@ -86,11 +86,18 @@ pub struct Command {
     pub state_dir: Option<PathBuf>,
 }
 
+/// The signals that end the server. They are heard from before the first thing that takes long: the first process of a
+/// container gets no signal that it does not ask for (pid_namespaces(7)).
+struct Ends {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
 // === impl Command ===
 
 impl Command {
-    /// Serves until SIGTERM or SIGINT, and then until what is under way is answered. A second signal ends
-    /// the process at once, with exit code 1. SIGHUP opens the audit log anew and reads the configuration
+    /// Serves until SIGTERM or SIGINT, and then until what is under way is answered; while policies still load, that is at
+    /// once. A second signal ends the process at once, with exit code 1. SIGHUP opens the audit log anew and reads the configuration
     /// again.
     ///
     /// # Errors
@@ -111,10 +118,25 @@ impl Command {
         let compiled = config.server.state_dir.join(compile::FOLDER);
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         let entered = runtime.enter();
+        let mut ends = Ends::listen()?;
         let shared = Shared::new(&config, Arc::clone(&metrics), Some(compiled), super::now)?
             .compiling(compiler(config.server.state_dir.clone()));
         drop(entered);
-        let first = config.build(&shared)?;
+        let build = runtime.spawn_blocking(move || (config.build(&shared), config, shared));
+        let built = runtime.block_on(async {
+            tokio::select! {
+                built = build => Some(built),
+                () = ends.one() => None,
+            }
+        });
+        let Some(built) = built else {
+            tracing::info!("stopped before the first login: policies were still loading");
+            // What compiles for this process ends with it.
+            runtime.shutdown_background();
+            return Ok(());
+        };
+        let (first, config, shared) = built?;
+        let first = first?;
         let audit = Arc::new(AuditLog::start(&config.observe.audit, Arc::clone(&metrics))?);
         let beside = Arc::clone(&audit);
         shared.shadows().report_to(Arc::new(move |report| beside.record_aside(report).is_ok()));
@@ -130,7 +152,7 @@ impl Command {
                 reload_error: reloader.last_error(),
             };
             let trigger = Arc::clone(&reloader);
-            let served = serve(settings, globals.name, services, move || trigger.trigger()).await;
+            let served = serve(settings, globals.name, services, ends, move || trigger.trigger()).await;
             stopping.stop(GIVE_BACK).await;
             // Until here, since with it those end who have something to give back.
             drop(reloader);
@@ -181,6 +203,34 @@ impl Command {
     }
 }
 
+// === impl Ends ===
+
+impl Ends {
+    /// Needs a tokio runtime.
+    fn listen() -> io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    /// Waits for the next one.
+    async fn one(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+
+    /// Waits for the first one, and watches for the second from then on.
+    async fn first(mut self) {
+        self.one().await;
+        tracing::info!("stopping: answering what is under way; a second signal ends this at once");
+        tokio::spawn(async move {
+            self.one().await;
+            tracing::warn!("second signal: ending at once");
+            std::process::exit(1);
+        });
+    }
+}
+
 /// Existing manifests give an empty path for "none".
 fn path_or_nothing(text: &str) -> Result<PathBuf, Infallible> {
     Ok(text.into())
@@ -190,6 +240,7 @@ async fn serve(
     config: server::Config,
     name: Name,
     services: Services,
+    ends: Ends,
     reload: impl Fn() + Send + 'static,
 ) -> anyhow::Result<()> {
     limit_resources();
@@ -197,10 +248,9 @@ async fn serve(
     let served = keeper.served();
     let keeper = tokio::spawn(keeper.run(super::now, Arc::clone(&services.metrics)));
     let audit = Arc::clone(&services.audit);
-    let (terminate, interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let hang_up = tokio::spawn(on_hang_up(signal(SignalKind::hangup())?, Arc::clone(&audit), reload));
     let grace = config.shutdown_grace;
-    let drained = server::serve(listener, config, served, services, first_signal(terminate, interrupt)).await?;
+    let drained = server::serve(listener, config, served, services, ends.first()).await?;
     hang_up.abort();
     keeper.abort();
     tokio::task::spawn_blocking(move || audit.flush(LAST_LINES)).await?;
@@ -253,24 +303,6 @@ fn hint(config: &server::Config, name: Name) -> String {
 
 fn address(config: &server::Config) -> std::net::SocketAddr {
     (config.address, config.port).into()
-}
-
-/// Ends with the first signal, and watches for the second from then on.
-async fn first_signal(mut terminate: Signal, mut interrupt: Signal) {
-    either(&mut terminate, &mut interrupt).await;
-    tracing::info!("stopping: answering what is under way; a second signal ends this at once");
-    tokio::spawn(async move {
-        either(&mut terminate, &mut interrupt).await;
-        tracing::warn!("second signal: ending at once");
-        std::process::exit(1);
-    });
-}
-
-async fn either(terminate: &mut Signal, interrupt: &mut Signal) {
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
 }
 
 async fn on_hang_up(mut signal: Signal, audit: Arc<AuditLog>, reload: impl Fn()) {
@@ -416,7 +448,9 @@ mod tests {
         let address = address(&config);
         let services = services(Output::File(folder.path().join("audit.log")));
         let (reloaded, mut reloads) = tokio::sync::mpsc::unbounded_channel();
-        let server = tokio::spawn(serve(config, Name::Herald, services, move || reloaded.send(()).unwrap()));
+        let server = tokio::spawn(serve(config, Name::Herald, services, Ends::listen().unwrap(), move || {
+            reloaded.send(()).unwrap()
+        }));
         answers(address).await;
         let send = |signal| rustix::process::kill_process(rustix::process::getpid(), signal).unwrap();
         send(rustix::process::Signal::HUP);

@@ -21,7 +21,8 @@ use crate::{
     },
     observe::Metrics,
     policy::{
-        self, CompiledFolder, Engine, FactFinder, Kind, LoadProblem, Mode, OnFault, Policy, Removed, schema::Violation,
+        self, Bounds, CompiledFolder, Engine, FactFinder, Kind, LoadProblem, Mode, OnFault, Policy, Removed,
+        schema::Violation,
     },
     provider::{
         Cloud, ClusterId, Provider,
@@ -311,7 +312,7 @@ impl Config {
     pub(super) fn keep_compiled(&self, shared: &Shared, now: SystemTime) {
         let (Some(engine), Ok(Some(folder))) = (&shared.engine, self.compiled(shared)) else { return };
         self.policies.iter().for_each(|policy| folder.renew(engine, policy));
-        match folder.tidy(now) {
+        match folder.tidy(&Bounds::OF_SERVERS, now) {
             Ok(Removed { files: 0, .. }) => {}
             Ok(Removed { files, bytes }) => {
                 tracing::info!(files, bytes, "removed compiled policies that nobody needs any more");

@@ -50,6 +50,7 @@ fn the_generation_covers_every_file() {
     std::fs::write(&file, text).expect("written");
     let missing = Config::load(&file).expect_err("no component").to_string();
     assert!(missing.starts_with(&format!("{}: cannot be read: ", component.display())), "{missing}");
+    assert!(missing.ends_with(&format!(" ({} names it)", file.display())), "{missing}");
     let generation = |component_text: &str, text: &str| {
         std::fs::write(&component, component_text).expect("written");
         std::fs::write(&file, text).expect("written");

@@ -4,7 +4,7 @@
 //! belong to Kubernetes: only a pattern without `*` covers them, so nothing gives them by accident. `{{EC2PrivateDNSName}}` in a
 //! pattern is the name of the caller's own instance, which the host has looked up for a policy with that grant.
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, de::Error as _};
 
 use super::Mapping;
 
@@ -18,8 +18,10 @@ pub(super) const NODE: &str = "{{EC2PrivateDNSName}}";
 #[serde(deny_unknown_fields, default)]
 pub struct Ceiling {
     /// Patterns for usernames.
+    #[serde(deserialize_with = "patterns")]
     pub usernames: Option<Vec<String>>,
     /// Patterns for groups.
+    #[serde(deserialize_with = "patterns")]
     pub groups: Option<Vec<String>>,
     /// Patterns for uids. Left out, a policy may choose none: the provider's own names the principal.
     pub uids: Option<Vec<String>>,
@@ -51,12 +53,28 @@ impl Ceiling {
     }
 }
 
+/// Patterns, each of which covers something.
+fn patterns<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<String>>, D::Error> {
+    let patterns = Option::<Vec<String>>::deserialize(deserializer)?;
+    match patterns.iter().flatten().find(|pattern| pattern.contains('*') && is_system(pattern)) {
+        Some(pattern) => Err(D::Error::custom(format_args!(
+            "`{pattern}` covers nothing: names under {SYSTEM} have to be written out, without `*`"
+        ))),
+        None => Ok(patterns),
+    }
+}
+
+/// Whether it is Kubernetes' own.
+fn is_system(name: &str) -> bool {
+    name.get(..SYSTEM.len()).is_some_and(|head| head.eq_ignore_ascii_case(SYSTEM))
+}
+
 fn covers(patterns: Option<&[String]>, name: &str, node: Option<&str>) -> bool {
     let with_node = |pattern: &String| match node {
         Some(node) => pattern.replace(NODE, node),
         None => pattern.clone(),
     };
-    let system = name.get(..SYSTEM.len()).is_some_and(|head| head.eq_ignore_ascii_case(SYSTEM));
+    let system = is_system(name);
     match patterns {
         None => !system,
         Some(patterns) if system => patterns.iter().any(|pattern| !pattern.contains('*') && with_node(pattern) == name),

@@ -4,8 +4,13 @@
 //! sees one answer however often it asks, and no call of a policy reaches a cloud. No function takes an id: what is
 //! looked up is the caller's own, or nothing.
 
+use std::fmt;
+
 use futures_util::future::BoxFuture;
-use serde::Deserialize;
+use serde::{
+    Deserialize, Deserializer,
+    de::{IntoDeserializer as _, MapAccess, Visitor, value::MapAccessDeserializer},
+};
 
 use super::ceiling::NODE;
 use crate::caller::Caller;
@@ -69,13 +74,36 @@ pub struct Facts {
 }
 
 /// A made-up fact, as a case writes it down: the instance, or the word for why there is none.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(untagged)]
+#[derive(Clone, Debug)]
 pub enum MadeUp {
     /// Why there is none.
     None(LookUpError),
     /// The instance.
     Instance(Instance),
+}
+
+// === impl MadeUp ===
+
+impl<'de> Deserialize<'de> for MadeUp {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct WordOrInstance;
+        impl<'de> Visitor<'de> for WordOrInstance {
+            type Value = MadeUp;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an instance with its `id`, or not-found, forbidden or unavailable")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, word: &str) -> Result<MadeUp, E> {
+                LookUpError::deserialize(word.into_deserializer()).map(MadeUp::None)
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<MadeUp, A::Error> {
+                Instance::deserialize(MapAccessDeserializer::new(map)).map(MadeUp::Instance)
+            }
+        }
+        deserializer.deserialize_any(WordOrInstance)
+    }
 }
 
 // === impl Facts ===

@@ -151,9 +151,23 @@ impl CompiledFolder {
         found
     }
 
+    /// What [`fetch`](Self::fetch) would give, described.
+    pub(super) fn find(&self, engine: &Engine, origin: Origin<'_>) -> Option<Compiled> {
+        self.fetch(engine, origin)?;
+        let path = self.file(name(engine, origin));
+        let bytes = fs::metadata(&path).ok()?.len();
+        let code_bytes = usize::try_from(bytes).ok()?.checked_sub(TAG_BYTES)?;
+        Some(Compiled::new(path, origin, code_bytes))
+    }
+
+    /// Whether code can be written here: asked before it is compiled, which may take minutes.
+    pub(super) fn writable(&self) -> io::Result<()> {
+        NamedTempFile::new_in(&self.path).map(drop)
+    }
+
     /// Writes code that this engine has just compiled. A file that is there is replaced as a whole, never changed:
     /// it may be mapped.
-    pub(super) fn store(&self, engine: &Engine, origin: Origin<'_>, code: &[u8]) -> io::Result<PathBuf> {
+    pub(super) fn store(&self, engine: &Engine, origin: Origin<'_>, code: &[u8]) -> io::Result<Compiled> {
         let name = name(engine, origin);
         let tag = self.mac(name).chain_update(code).finalize().into_bytes();
         let mut file = NamedTempFile::new_in(&self.path)?;
@@ -161,7 +175,7 @@ impl CompiledFolder {
         file.write_all(&tag)?;
         let path = self.file(name);
         file.persist(&path)?;
-        Ok(path)
+        Ok(Compiled::new(path, origin, code.len()))
     }
 
     fn authentic(&self, name: Digest, path: &Path) -> io::Result<Option<Authentic>> {
@@ -189,6 +203,15 @@ impl CompiledFolder {
 
     fn file(&self, name: Digest) -> PathBuf {
         self.path.join(format!("{name}.{CODE}"))
+    }
+}
+
+// === impl Compiled ===
+
+impl Compiled {
+    fn new(path: PathBuf, origin: Origin<'_>, code_bytes: usize) -> Self {
+        let Origin { component: digest, form } = origin;
+        Self { path, digest, code_bytes, has_settings: matches!(form, Form::Configured(_)) }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt, path::PathBuf, str::FromStr, time::Duration};
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, de::Visitor};
 use sha2::{Digest as _, Sha256};
 
 use super::{TableSource, ceiling::Ceiling, cloud::Fact};
@@ -94,8 +94,7 @@ pub struct Limits {
 }
 
 /// A number of bytes, written as Kubernetes does: `65536`, `64Ki`, `16Mi`, `1Gi` (Kubernetes API, "Quantity").
-#[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd)]
-#[serde(try_from = "String")]
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub struct ByteSize(u64);
 
 /// A SHA-256, written as 64 hexadecimal digits.
@@ -105,7 +104,7 @@ pub struct Digest([u8; 32]);
 
 /// Not a policy's name.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("a policy's name is 1 to 63 lowercase letters, digits and dashes")]
+#[error("the name of a policy or of a table is 1 to 63 lowercase letters, digits and dashes")]
 pub struct InvalidName;
 
 /// A limit is zero or above its hard maximum.
@@ -276,11 +275,26 @@ impl ByteSize {
     }
 }
 
-impl TryFrom<String> for ByteSize {
-    type Error = InvalidByteSize;
+/// A number need not be in quotes.
+impl<'de> Deserialize<'de> for ByteSize {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct NumberOrText;
+        impl Visitor<'_> for NumberOrText {
+            type Value = ByteSize;
 
-    fn try_from(text: String) -> Result<Self, InvalidByteSize> {
-        text.parse()
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a size in bytes such as 64Ki or 16Mi")
+            }
+
+            fn visit_u64<E: serde::de::Error>(self, bytes: u64) -> Result<ByteSize, E> {
+                Ok(ByteSize(bytes))
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<ByteSize, E> {
+                text.parse().map_err(E::custom)
+            }
+        }
+        deserializer.deserialize_any(NumberOrText)
     }
 }
 
@@ -374,6 +388,8 @@ mod tests {
         check(", limits: {timeout: 0s}", Err("limits.timeout"));
         check(", limits: {memory: 65Mi}", Err("limits.memory must be between 64Ki and 64Mi"));
         check(", limits: {memory: 16M}", Err("not a size in bytes"));
+        check(", limits: {memory: 1.5}", Err("a size in bytes such as 64Ki"));
+        check(", limits: {memory: 65536}", Ok(()));
         check(", limits: {fuel: 0}", Err("limits.fuel"));
         check(", limits: {feul: 1}", Err("feul"));
         check(", sha256: 12", Err("not a SHA-256"));
@@ -382,6 +398,9 @@ mod tests {
         check(", mode: shadow", Ok(()));
         check("", Ok(()));
         check(", limits: {timeout: 5s, memory: 64Mi, fuel: 1}", Ok(()));
+        check(", ceiling: {groups: ['system:*']}", Err("covers nothing"));
+        check(", ceiling: {usernames: [a, 'System:node:*']}", Err("covers nothing"));
+        check(", ceiling: {groups: ['*', 'system:masters', 'syste*']}", Ok(()));
         check(", settings: {rota: [payments]}, onFault: skip, ceiling: {groups: [a]}", Ok(()));
     }
 

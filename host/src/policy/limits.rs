@@ -1,5 +1,6 @@
 //! The bounds around one instance, and which [`Fault`] each of them is.
 
+use rustix::io::Errno;
 use wasmtime::{PoolConcurrencyLimitError, ResourceLimiter, Trap};
 
 use super::{Facts, Fault, Limits, Mapping, Tables, Verdict, log::LogBudget, text::tame};
@@ -145,6 +146,10 @@ pub(super) fn fault(error: &wasmtime::Error) -> Fault {
         _ => {}
     }
     let cause = error.root_cause().to_string();
+    // A call of the system's, for memory, has failed: this machine's fault and not the policy's.
+    if error.chain().any(|cause| cause.is::<Errno>()) {
+        return Fault::Unavailable(tame(&format!("{error:#}"), MAX_TRAP));
+    }
     // The library's error for it is private; a test holds its words.
     if cause.contains("fuel allocated for hostcalls has been exhausted") {
         return Fault::TooLarge;
@@ -185,6 +190,13 @@ mod tests {
         assert!(room.memory_growing(0, half, None).is_ok());
         assert!(room.memory_growing(half, 2 * half, None).is_ok());
         assert!(room.memory_growing(0, 1 << 16, None).unwrap_err().is::<NoRoom>());
+    }
+
+    #[test]
+    fn a_machine_without_memory_is_not_the_policys_fault() {
+        let error = wasmtime::Error::new(Errno::NOMEM).context("mmap failed to reserve 0x8000000 bytes");
+        let Fault::Unavailable(why) = fault(&error) else { panic!("{error:?}") };
+        assert!(why.starts_with("mmap failed to reserve 0x8000000 bytes: "), "{why}");
     }
 
     #[test]

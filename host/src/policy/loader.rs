@@ -71,38 +71,28 @@ pub(super) fn load(
     })
 }
 
-/// Compiles the component at `path` into `folder`, without settings: what `herald policy compile FILE` does. Takes up
-/// to half a minute and 350 MiB for the largest; [`Engine::for_compiling`] makes the engine for it.
+/// The bytes of the component at `path`.
+///
+/// # Errors
+///
+/// [`LoadError`], when it cannot be read, is too large or is something else.
+pub fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
+    Source::read(path).map(|source| source.bytes).map_err(LoadError::about(path))
+}
+
+/// Compiles the component at `path` into `folder`, without settings, unless that has been done: what
+/// `herald policy compile FILE` does. Takes up to half a minute and 350 MiB for the largest; [`Engine::for_compiling`] makes
+/// the engine for it.
 ///
 /// # Errors
 ///
 /// [`LoadError`], naming the file and what is wrong with it. Imports and settings are checked when it loads.
 pub fn compile(engine: &Engine, path: &Path, folder: &CompiledFolder) -> Result<Compiled, LoadError> {
-    let compile = || {
-        let source = Source::read(path)?;
-        keep(engine, folder, source.in_form(Form::AsBuilt), &source.bytes)
-    };
+    let compile = || compile_as_built(engine, &Source::read(path)?, folder);
     compile().map_err(LoadError::about(path))
 }
 
-/// Compiles the component at `path` into `folder` unless that has been done; says whether it had to be.
-///
-/// # Errors
-///
-/// As [`compile`].
-pub fn compile_if_new(engine: &Engine, path: &Path, folder: &CompiledFolder) -> Result<bool, LoadError> {
-    let compile = || {
-        let source = Source::read(path)?;
-        let origin = source.in_form(Form::AsBuilt);
-        if fetch(engine, origin, Some(folder)).is_some() {
-            return Ok(false);
-        }
-        keep(engine, folder, origin, &source.bytes).map(|_| true)
-    };
-    compile().map_err(LoadError::about(path))
-}
-
-/// Compiles the policy that `config` describes into `folder`, its settings taken in: what
+/// Compiles the policy that `config` describes into `folder`, its settings taken in, unless that has been done: what
 /// `herald policy compile --config` does. A component that cannot be snapshotted is compiled as it is.
 ///
 /// # Errors
@@ -110,51 +100,33 @@ pub fn compile_if_new(engine: &Engine, path: &Path, folder: &CompiledFolder) -> 
 /// [`LoadError`], naming the file and what is wrong with it or its settings.
 pub fn compile_configured(engine: &Engine, config: &Config, folder: &CompiledFolder) -> Result<Compiled, LoadError> {
     let compile = || {
-        let source = Source::pinned(config)?;
-        match snapshot(engine, config, &source, folder)? {
-            Some(Taken { bytes, .. }) => keep(engine, folder, source.configured(&config.settings.to_string()), &bytes),
-            None => keep(engine, folder, source.in_form(Form::AsBuilt), &source.bytes),
-        }
-    };
-    compile().map_err(LoadError::about(&config.component))
-}
-
-/// Compiles the policy that `config` describes likewise, unless that has been done; `None`: it was.
-///
-/// # Errors
-///
-/// As [`compile_configured`].
-pub fn compile_configured_if_new(
-    engine: &Engine,
-    config: &Config,
-    folder: &CompiledFolder,
-) -> Result<Option<Compiled>, LoadError> {
-    let compile = || {
         let (source, settings) = (Source::pinned(config)?, config.settings.to_string());
-        let is_there = |origin| fetch(engine, origin, Some(folder)).is_some();
-        let (configured, as_built) = (source.configured(&settings), source.in_form(Form::AsBuilt));
-        if is_there(configured) {
-            return Ok(None);
+        let configured = source.configured(&settings);
+        if let Some(found) = folder.find(engine, configured) {
+            return Ok(found);
         }
-        match snapshot(engine, config, &source, folder)? {
-            Some(Taken { bytes, .. }) => keep(engine, folder, configured, &bytes).map(Some),
-            None if is_there(as_built) => Ok(None),
-            None => keep(engine, folder, as_built, &source.bytes).map(Some),
+        fits(Sections::of(&source.bytes)?.schema()?.as_ref(), config)?;
+        if snapshot::is_possible(&source) {
+            folder.writable().map_err(LoadProblem::NotKept)?;
+        }
+        let grants = Grants { data: !config.tables.is_empty(), cloud: !config.cloud.is_empty() };
+        match snapshot::take(engine, config, &source, Some(folder), grants)? {
+            Some(Taken { bytes, .. }) => keep(engine, folder, configured, &bytes),
+            None => compile_as_built(engine, &source, folder),
         }
     };
     compile().map_err(LoadError::about(&config.component))
 }
 
-/// The component with the settings of `config` taken in; `None` if there can be no snapshot of it.
-fn snapshot(
-    engine: &Engine,
-    config: &Config,
-    source: &Source,
-    folder: &CompiledFolder,
-) -> Result<Option<Taken>, LoadProblem> {
-    fits(Sections::of(&source.bytes)?.schema()?.as_ref(), config)?;
-    let grants = Grants { data: !config.tables.is_empty(), cloud: !config.cloud.is_empty() };
-    snapshot::take(engine, config, source, Some(folder), grants)
+fn compile_as_built(engine: &Engine, source: &Source, folder: &CompiledFolder) -> Result<Compiled, LoadProblem> {
+    let as_built = source.in_form(Form::AsBuilt);
+    match folder.find(engine, as_built) {
+        Some(found) => Ok(found),
+        None => {
+            folder.writable().map_err(LoadProblem::NotKept)?;
+            keep(engine, folder, as_built, &source.bytes)
+        }
+    }
 }
 
 /// Checks what can be checked of the component of `config` without its settings: imports, types, what it carries, and
@@ -179,13 +151,7 @@ pub fn check(engine: &Engine, config: &Config, folder: &CompiledFolder) -> Resul
 /// Compiles `bytes` and writes the code down as made of `origin`.
 fn keep(engine: &Engine, folder: &CompiledFolder, origin: Origin<'_>, bytes: &[u8]) -> Result<Compiled, LoadProblem> {
     let code = engine.wasmtime().precompile_component(bytes).map_err(|error| LoadProblem::invalid(&error))?;
-    let path = folder.store(engine, origin, &code).map_err(LoadProblem::Read)?;
-    Ok(Compiled {
-        path,
-        digest: origin.component,
-        code_bytes: code.len(),
-        has_settings: matches!(origin.form, Form::Configured(_)),
-    })
+    folder.store(engine, origin, &code).map_err(LoadProblem::NotKept)
 }
 
 /// What decisions start from, tried once: a snapshot from the folder; or one taken here, if the component is small, or

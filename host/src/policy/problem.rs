@@ -67,6 +67,9 @@ pub enum LoadProblem {
     /// Too large to be compiled beside logins, and the process that was to do it did not.
     #[error("not compiled: too large to compile while serving, and a process of its own did not: {0}")]
     NotCompiledElsewhere(String),
+    /// Its code was compiled, or would have been, but cannot be written down. The operator's to mend.
+    #[error("its compiled code cannot be kept")]
+    NotKept(#[source] io::Error),
     /// Not WebAssembly.
     #[error("not a WebAssembly file")]
     NotWasm,
@@ -173,6 +176,7 @@ impl LoadProblem {
             Self::Mismatch(_) => "contract_mismatch",
             Self::NotAPolicy => "not_a_policy",
             Self::NotCompiled { .. } | Self::NotCompiledElsewhere(_) => "not_compiled",
+            Self::NotKept(_) => "not_kept",
             Self::NotWasm => "not_wasm",
             Self::Pin { .. } => "pin_mismatch",
             Self::Read(_) => "unreadable",

@@ -27,6 +27,11 @@ pub(super) struct Taken {
     pub(super) readable: Component,
 }
 
+/// Whether `source` has a shape that can be read, as far as can be told without running it.
+pub(super) fn is_possible(source: &Source) -> bool {
+    Wizer::new().instrument_component(&source.bytes).is_ok()
+}
+
 /// Runs `configure` of `component` under ten times the limits of `config`; gives the component that starts where it ended.
 /// `None`: there can be no snapshot of this one.
 ///

@@ -18,6 +18,7 @@ const FEATURES_OFF = ['stdio', 'random', 'clocks', 'http', 'fetch-event'];
  */
 export async function build({ wit, output, cache }) {
   const about = JSON.parse(await readFile('package.json', 'utf8'));
+  if (!about.name || !about.version) throw new Error('package.json needs a name and a version');
   const { code, capabilities } = await bundled(about.main ?? 'policy.js');
   const includes = capabilities.map((name) => `import ${name};`).join(' ');
   const world = `${wit}\nworld built { include policy; ${includes} }\n`;

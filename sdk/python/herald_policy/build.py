@@ -28,10 +28,15 @@ def build(wit: str, output: str, cache: str) -> dict[str, Any]:
     """Builds the policy in the current folder.
 
     `wit` is the contract's file, `output` the component's, and `cache` a folder in which components are kept by what
-    they are made of. Gives what the project says about itself.
+    they are made of. Gives what the project says about itself. Raises `ValueError` if that is too little.
     """
-    manifest = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))
-    project, own = manifest["project"], manifest.get("tool", {}).get("herald", {})
+    try:
+        manifest = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))
+    except tomllib.TOMLDecodeError as error:
+        raise ValueError(f"pyproject.toml: {error}") from None
+    project, own = manifest.get("project", {}), manifest.get("tool", {}).get("herald", {})
+    if not (project.get("name") and project.get("version")):
+        raise ValueError("pyproject.toml needs a name and a version below [project]")
     capabilities = " ".join(f"import {name};" for name in own.get("capabilities", []))
     world = f"{Path(wit).read_text(encoding='utf-8')}\nworld built {{ include policy; {capabilities} }}\n"
     tool = f"componentize-py {version('componentize-py')}"

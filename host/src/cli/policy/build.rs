@@ -15,7 +15,7 @@
 use std::{
     fs,
     io::{self, Write},
-    path::{Path, PathBuf},
+    path::{Component, Path, PathBuf},
     process::ExitCode,
 };
 
@@ -27,7 +27,10 @@ use super::{
     encode::{self, About, Code},
     language::Language,
 };
-use crate::policy::{cases::Document, sections::Sections};
+use crate::{
+    config::read_document,
+    policy::{cases::Document, sections::Sections},
+};
 
 mod cargo;
 mod driver;
@@ -162,6 +165,19 @@ pub enum BuildError {
     },
 }
 
+// === impl BuildError ===
+
+impl BuildError {
+    /// That `program` does not start: `from` is where to get it if it is missing.
+    fn not_started(program: &Path, from: &str, source: io::Error) -> Self {
+        let program = program.display().to_string();
+        if source.kind() == io::ErrorKind::NotFound {
+            return Self::Missing { what: program, how: from.to_owned() };
+        }
+        Self::Run { program, source }
+    }
+}
+
 /// What a toolchain that knows nothing of it is given.
 const CONTRACT: &str = include_str!("../../../../wit/v0.1.0/policy.wit");
 /// Below a target folder: where components go.
@@ -218,6 +234,10 @@ struct Made {
 /// [`BuildError`]; `output` is then as it was.
 pub fn build(dir: &Path, output: Option<&Path>) -> Result<Built, BuildError> {
     let language = Language::of(dir).map_err(|why| BuildError::NotAProject { dir: dir.to_owned(), why })?;
+    if let Some(folder) = output.filter(|path| path.is_dir()) {
+        let source = io::Error::new(io::ErrorKind::IsADirectory, "a folder: name the component's file");
+        return Err(BuildError::File { path: folder.to_owned(), source });
+    }
     let Made { about, code, folder } = match language {
         Language::Go => go::make(dir),
         Language::Js => driver::make(&driver::JAVASCRIPT, dir),
@@ -229,7 +249,10 @@ pub fn build(dir: &Path, output: Option<&Path>) -> Result<Built, BuildError> {
     let encoded = encode::component(code, &about, &sections);
     let encode::Component { bytes, imports } =
         encoded.map_err(|source| BuildError::Encode { name: about.name.clone(), source })?;
-    let output = output.map_or_else(|| folder.join(format!("{}.wasm", about.name)), Path::to_owned);
+    let output = match output {
+        Some(path) => path.to_owned(),
+        None => folder.join(file_of(&about.name).map_err(|why| BuildError::NotAProject { dir: dir.to_owned(), why })?),
+    };
     write_if_changed(&output, &bytes).map_err(|source| BuildError::File { path: output.clone(), source })?;
     Ok(Built {
         name: about.name,
@@ -239,6 +262,13 @@ pub fn build(dir: &Path, output: Option<&Path>) -> Result<Built, BuildError> {
         sha256: Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect(),
         imports,
     })
+}
+
+/// The file of a policy's component, below the folder of all of them. A name may have a scope: `@acme/on-call`.
+fn file_of(name: &str) -> Result<PathBuf, &'static str> {
+    let file = PathBuf::from(format!("{name}.wasm"));
+    let below = !name.is_empty() && file.components().all(|part| matches!(part, Component::Normal(_)));
+    below.then_some(file).ok_or("its name is none that a file can have: change it, or say where with --output")
 }
 
 /// The bytes of a file; `None` if it is not there.
@@ -256,11 +286,11 @@ fn examples(path: &Path) -> Result<Option<Vec<u8>>, BuildError> {
     let wrong = |what: String| BuildError::Examples { path: path.to_owned(), what };
     let text = String::from_utf8(bytes).map_err(|error| wrong(error.to_string()))?;
     // Read as cases first: these errors name a line.
-    let document: Document = serde_saphyr::from_str(&text).map_err(|error| wrong(error.to_string()))?;
+    let document: Document = read_document(&text).map_err(wrong)?;
     if document.is_empty() {
         return Err(wrong("there are no cases in it".to_owned()));
     }
-    let value: serde_json::Value = serde_saphyr::from_str(&text).map_err(|error| wrong(error.to_string()))?;
+    let value: serde_json::Value = read_document(&text).map_err(wrong)?;
     Ok(Some(value.to_string().into_bytes()))
 }
 

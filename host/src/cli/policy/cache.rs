@@ -5,10 +5,9 @@
 use std::{
     env,
     ffi::OsString,
-    fs, io,
     path::{Path, PathBuf},
     sync::Arc,
-    time::SystemTime,
+    time::Duration,
 };
 
 use anyhow::Context as _;
@@ -17,7 +16,7 @@ use super::progress::Step;
 use crate::{
     config::{self, ConfigError, Shared},
     observe::Metrics,
-    policy::{self, CompiledFolder, Config, Engine},
+    policy::{self, Bounds, CompiledFolder, Config, Engine},
 };
 
 /// Where it is kept; a folder for this process alone if there is no better one.
@@ -30,8 +29,8 @@ pub(super) struct Cache {
 
 /// Below the user's cache folder (XDG Base Directory Specification).
 const PLACE: &str = "herald/policies";
-/// Files that are kept, the newest ones. A large component takes three: as built, readable and with settings.
-const KEPT: usize = 16;
+/// How much is kept. A large component takes three files: as built, readable and with settings. Another command may be at work.
+const BOUNDS: Bounds = Bounds { in_use: Duration::from_secs(60), files: 16, ..Bounds::OF_SERVERS };
 
 /// What `config` needs for a look at it. Its policies are compiled in this process however large they are, and kept.
 pub(in crate::cli) fn shared(config: &config::Config) -> Result<Shared, ConfigError> {
@@ -65,20 +64,20 @@ impl Cache {
     /// Compiles `component` on every processor, unless that has been done before.
     pub(super) fn compile(&self, component: &Path) -> anyhow::Result<()> {
         let _step = self.step();
-        policy::compile_if_new(&Engine::for_compiling()?, component, &self.folder)?;
+        policy::compile(&Engine::for_compiling()?, component, &self.folder)?;
         Ok(())
     }
 
     /// Compiles the policy of `config` with its settings taken in, unless that has been done before.
     pub(super) fn compile_configured(&self, config: &Config) -> anyhow::Result<()> {
         let _step = self.step();
-        policy::compile_configured_if_new(&Engine::for_compiling()?, config, &self.folder)?;
+        policy::compile_configured(&Engine::for_compiling()?, config, &self.folder)?;
         Ok(())
     }
 
     fn step(&self) -> Step {
         // Before the new one comes, so that it is not the one to go. What cannot be removed does no harm.
-        let _ = forget_old(&self.path, KEPT);
+        let _ = self.folder.tidy(&BOUNDS, crate::cli::now());
         Step::start("compiling")
     }
 }
@@ -87,18 +86,6 @@ fn place(cache: Option<OsString>, home: Option<PathBuf>) -> Option<PathBuf> {
     let absolute = |path: &PathBuf| path.is_absolute();
     let cache = cache.map(PathBuf::from).filter(absolute);
     cache.or_else(|| home.filter(absolute).map(|home| home.join(".cache"))).map(|cache| cache.join(PLACE))
-}
-
-/// Removes compiled code but the newest `kept` files. Another process may have one open: it keeps it.
-fn forget_old(folder: &Path, kept: usize) -> io::Result<()> {
-    let mut files: Vec<(SystemTime, PathBuf)> = fs::read_dir(folder)?
-        .flatten()
-        .filter(|entry| entry.path().extension().is_some_and(|name| name == "cwasm"))
-        .filter_map(|entry| Some((entry.metadata().ok()?.modified().ok()?, entry.path())))
-        .collect();
-    files.sort_unstable();
-    let old = files.len().saturating_sub(kept);
-    files.into_iter().take(old).try_for_each(|(_, path)| fs::remove_file(path))
 }
 
 #[cfg(test)]
@@ -112,20 +99,5 @@ mod tests {
         assert_eq!(place(Some("".into()), path("/home/a")), path("/home/a/.cache/herald/policies"));
         assert_eq!(place(Some("x".into()), None), None);
         assert_eq!(place(None, path("")), None);
-    }
-
-    #[test]
-    fn the_newest_are_kept() {
-        let folder = tempfile::tempdir().expect("a folder");
-        for (age, name) in ["new.cwasm", "old.cwasm", "older.cwasm", "key"].iter().enumerate() {
-            let file = fs::File::create(folder.path().join(name)).expect("a file");
-            let age = std::time::Duration::from_secs(60 * age as u64);
-            file.set_modified(SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1000) - age).expect("a time");
-        }
-        forget_old(folder.path(), 1).expect("removed");
-        let mut names: Vec<_> =
-            folder.path().read_dir().expect("there").map(|e| e.expect("there").file_name()).collect();
-        names.sort();
-        assert_eq!(names, ["key", "new.cwasm"]);
     }
 }

@@ -2,10 +2,11 @@
 //! container, a build machine) and read from a folder that only Herald writes.
 
 use std::{
-    fs,
+    env, fs,
     io::Write,
+    os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
-    process::ExitCode,
+    process::{self, ExitCode},
 };
 
 use anyhow::{Context as _, ensure};
@@ -28,16 +29,20 @@ pub struct Command {
     /// The server's state folder; the machine code goes below it, readable by this user alone.
     #[arg(long, value_name = "DIR")]
     pub state_dir: PathBuf,
-    /// Of the policies of --config this one alone, and only if it is not compiled yet.
+    /// Of the policies of --config this one alone.
     #[arg(long, value_name = "NAME", conflicts_with = "components")]
     pub only: Option<Name>,
     /// Step back for others on this machine: lowest priority, one processor, the first to go where memory runs out, and at
-    /// most so much of it, e.g. 512Mi. A server compiles large policies so; whoever does it by hand sets
-    /// MIMALLOC_ARENA_EAGER_COMMIT=0, or memory that is only reserved counts.
+    /// most so much of it, e.g. 512Mi. A server compiles large policies so.
     #[arg(long, value_name = "MEMORY")]
     pub background: Option<ByteSize>,
 }
 
+/// This binary, even if there is another one in its place by now (proc(5)).
+pub(in crate::cli) const MYSELF: &str = "/proc/self/exe";
+/// Has the allocator (mimalloc, "Environment options") take memory as it is used: a gigabyte that is only reserved would be
+/// over any limit. It is read before `main`.
+const AS_IT_IS_USED: (&str, &str) = ("MIMALLOC_ARENA_EAGER_COMMIT", "0");
 /// The lowest priority (nice(2)).
 const LAST: i32 = 19;
 /// Whom the kernel ends first when there is no memory left (proc(5), "oom_score_adj").
@@ -51,29 +56,30 @@ Examples:
 // === impl Command ===
 
 impl Command {
-    /// Compiles each component, and with `--config` each of its policies with its settings; prints its digest, its
-    /// size and where its machine code is.
+    /// Compiles each component, and with `--config` each of its policies with its settings, unless that has been done; prints
+    /// its digest, its size and where its machine code is.
     ///
     /// # Errors
     ///
     /// When there is nothing to compile, a component does not compile or the folder cannot be written.
     pub fn run(&self, globals: &Globals, out: &mut impl Write) -> anyhow::Result<ExitCode> {
+        if let Some(memory) = self.background {
+            step_back(memory)?;
+        }
         let Config { policies, .. } = globals.load()?;
         ensure!(
             !policies.is_empty() || !self.components.is_empty(),
             "name components, or a --config that has policies"
         );
         let engine = match self.background {
-            Some(memory) => step_back(memory)?,
-            None => Engine::for_compiling()?,
-        };
+            Some(_) => Engine::for_compiling_aside(),
+            None => Engine::for_compiling(),
+        }?;
         let folder = CompiledFolder::open(&self.state_dir.join(FOLDER))?;
         if let Some(name) = &self.only {
             let policy = policies.iter().find(|policy| policy.name == *name);
             let policy = policy.with_context(|| format!("no policy of --config is called {name}"))?;
-            if let Some(compiled) = policy::compile_configured_if_new(&engine, policy, &folder)? {
-                print(out, &policy.component, &compiled)?;
-            }
+            told(out, &policy.component, || policy::compile_configured(&engine, policy, &folder))?;
             return Ok(ExitCode::SUCCESS);
         }
         for component in &self.components {
@@ -100,18 +106,32 @@ fn told(
 
 /// Leaves the machine to others, as far as the system lets us; the limit of memory has to hold, and nothing is left of
 /// this process when the one that wants the code is gone.
-fn step_back(memory: ByteSize) -> anyhow::Result<Engine> {
-    let most = Some(memory.bytes());
-    setrlimit(Resource::Data, Rlimit { current: most, maximum: most }).context("memory cannot be limited")?;
+fn step_back(memory: ByteSize) -> anyhow::Result<()> {
+    // First: its parent may be ended at any moment, and starting anew keeps it.
     #[cfg(target_os = "linux")]
     set_parent_process_death_signal(Some(Signal::KILL)).context("the process cannot be tied to its parent")?;
+    take_memory_as_it_is_used()?;
+    let most = Some(memory.bytes());
+    setrlimit(Resource::Data, Rlimit { current: most, maximum: most }).context("memory cannot be limited")?;
     if let Err(error) = nice(LAST) {
         tracing::warn!(%error, "the priority cannot be lowered");
     }
     if let Err(error) = fs::write("/proc/self/oom_score_adj", EXPENDABLE) {
         tracing::warn!(%error, "others may be ended before this process when memory runs out");
     }
-    Ok(Engine::for_compiling_aside()?)
+    Ok(())
+}
+
+/// Starts this program anew in its own place where the allocator was not told [`AS_IT_IS_USED`].
+fn take_memory_as_it_is_used() -> anyhow::Result<()> {
+    let (name, value) = AS_IT_IS_USED;
+    if env::var_os(name).is_some_and(|told| told == value) {
+        return Ok(());
+    }
+    let mut words = env::args_os();
+    let mut again = process::Command::new(MYSELF);
+    again.arg0(words.next().unwrap_or_default()).args(words).env(name, value);
+    Err(again.exec()).context("cannot start anew with its memory counted as it is used")
 }
 
 fn print(out: &mut impl Write, component: &Path, compiled: &Compiled) -> anyhow::Result<()> {

@@ -1,6 +1,6 @@
 //! A core WebAssembly module becomes a component, and what a component asks for is read from it.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, fmt::Debug};
 
 use serde::Deserialize;
 use wasm_encoder::{CustomSection, Section as _};
@@ -20,6 +20,7 @@ pub(super) struct Component {
 
 /// What is written into a component for people: what its project's manifest says.
 #[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct About {
     pub(super) name: String,
     pub(super) version: String,
@@ -42,6 +43,18 @@ pub enum EncodeError {
     /// It does not export the contract.
     #[error("it does not export herald:policy/mapper: is the SDK's `export` missing?")]
     NoMapper,
+    /// Bytes that are no valid component, truncated ones among them.
+    #[error("not a valid component")]
+    Invalid(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// What its manifest says of it has another form in a component.
+    #[error("its {field} cannot be written into a component")]
+    Metadata {
+        /// The key in the manifest.
+        field: &'static str,
+        /// What is wrong with it.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// What it carries about itself would keep it from loading.
     #[error(transparent)]
     Sections(#[from] SectionError),
@@ -71,7 +84,7 @@ pub(super) enum Code {
 pub(super) fn component(code: Code, about: &About, sections: &Sections<'_>) -> Result<Component, EncodeError> {
     let bytes = code.into_component().map_err(broken)?;
     let imports = check(&bytes)?;
-    let mut bytes = about.add_to(&bytes).map_err(broken)?;
+    let mut bytes = about.add_to(&bytes)?;
     for (name, data) in [(SETTINGS_SCHEMA, sections.schema), (EXAMPLES, sections.examples)] {
         if let Some(data) = data {
             CustomSection { name: Cow::from(name), data: Cow::from(data) }.append_to(&mut bytes);
@@ -87,18 +100,27 @@ pub(super) fn component(code: Code, about: &About, sections: &Sections<'_>) -> R
 // === impl About ===
 
 impl About {
-    fn add_to(&self, component: &[u8]) -> anyhow::Result<Vec<u8>> {
+    fn add_to(&self, component: &[u8]) -> Result<Vec<u8>, EncodeError> {
         let mut metadata = AddMetadata::default();
         metadata.name = AddMetadataField::Set(self.name.clone());
-        metadata.version = AddMetadataField::Set(self.version.parse()?);
+        metadata.version = field("version", &self.version)?;
         if let Some(description) = &self.description {
-            metadata.description = AddMetadataField::Set(description.parse()?);
+            metadata.description = field("description", description)?;
         }
         if let Some(license) = &self.license {
-            metadata.licenses = AddMetadataField::Set(license.parse()?);
+            metadata.licenses = field("license", license)?;
         }
-        metadata.to_wasm(component)
+        metadata.to_wasm(component).map_err(broken)
     }
+}
+
+/// The value of `field` as the component has it.
+fn field<T>(field: &'static str, text: &str) -> Result<AddMetadataField<T>, EncodeError>
+where
+    T: std::str::FromStr<Err = anyhow::Error> + Debug + Clone,
+{
+    let value = text.parse().map_err(|error: anyhow::Error| EncodeError::Metadata { field, source: error.into() })?;
+    Ok(AddMetadataField::Set(value))
 }
 
 // === impl Code ===
@@ -129,7 +151,7 @@ pub(super) struct Shape {
 
 /// Looks at a component that is a policy, whatever it imports.
 pub(super) fn shape(component: &[u8]) -> Result<Shape, EncodeError> {
-    let decoded = wit_component::decode(component).map_err(broken)?;
+    let decoded = wit_component::decode(component).map_err(|error| EncodeError::Invalid(error.into()))?;
     let DecodedWasm::Component(resolve, world) = decoded else { return Err(EncodeError::NoMapper) };
     let world = &resolve.worlds[world];
     let contract = world.exports.keys().map(|key| resolve.name_world_key(key)).find(|name| name.starts_with(MAPPER));

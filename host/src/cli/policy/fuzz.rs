@@ -76,7 +76,7 @@ impl Command {
         let words = Words::of(&surroundings);
         let mut random = fastrand::Rng::with_seed(self.seed);
         let step = Step::start("trying callers");
-        let mut drafts = (1..=self.count).map(|round| (round, Draft::random(&words, &mut random)));
+        let mut drafts = (1..=self.count).zip(Draft::of_callers(&words, &mut random));
         let wrong = drafts.find(|(_, draft)| self.wrong(&loaded, draft).is_some());
         let wrong = wrong.map(|(round, draft)| (round, self.shrink(&loaded, draft)));
         drop(step);
@@ -87,7 +87,7 @@ impl Command {
         writeln!(out, "counter-example after {round} callers: {}", found.what)?;
         found.write(out, &draft)?;
         if let Some(path) = &self.save {
-            let case = case(surroundings, &draft, &found);
+            let case = case(surroundings, &draft, &found.what);
             fs::write(path, case).with_context(|| format!("cannot write {}", path.display()))?;
             writeln!(out, "saved     {}", path.display())?;
         }
@@ -168,14 +168,15 @@ impl Found {
 }
 
 /// A file of cases with this one in it, and with what was around the policy. JSON is YAML too.
-fn case(surroundings: Value, draft: &Draft, found: &Found) -> String {
+fn case(surroundings: Value, draft: &Draft, what: &str) -> String {
     let mut case = json!({
-        "name": format!("never: {}", found.what),
+        "name": format!("never: {what}"),
         "caller": {"arn": draft.arn()},
         "expect": {"deny": ""},
     });
     if let Some(current) = draft.current() {
         case["current"] = json!({"username": current.username, "groups": current.groups});
+        case["trail"] = json!(draft.trail());
     }
     if let Some(now) = draft.unusual_now() {
         case["now"] = json!(now);

@@ -146,7 +146,7 @@ impl Check {
 
 impl Report {
     fn of(component: &Path) -> anyhow::Result<Self> {
-        let bytes = fs::read(component).with_context(|| format!("cannot read {}", component.display()))?;
+        let bytes = policy::read(component)?;
         let named = || component.display().to_string();
         let shape = encode::shape(&bytes).with_context(named)?;
         let sections = Sections::of(&bytes).with_context(named)?;

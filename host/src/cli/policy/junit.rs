@@ -51,7 +51,8 @@ fn seconds(time: Duration) -> String {
 
 /// Without the characters that XML has no way to write (Extensible Markup Language 1.0, "Characters").
 fn visible(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() && !matches!(c, '\n' | '\t') { '\u{fffd}' } else { c }).collect()
+    let hidden = |c: char| (c.is_control() && !matches!(c, '\n' | '\t')) || matches!(c, '\u{fffe}' | '\u{ffff}');
+    text.chars().map(|c| if hidden(c) { '\u{fffd}' } else { c }).collect()
 }
 
 #[cfg(test)]
@@ -65,14 +66,14 @@ mod tests {
     fn a_report() {
         let document = r#"{"cases": [
             {"name": "good <b>", "caller": {"arn": "arn:aws:iam::111122223333:user/a"}, "expect": "abstain"},
-            {"name": "bad\u0007", "caller": {"arn": "arn:aws:iam::111122223333:user/a"}, "expect": {"deny": "x"}}]}"#;
+            {"name": "bad\u0007\uffff", "caller": {"arn": "arn:aws:iam::111122223333:user/a"}, "expect": {"deny": "x"}}]}"#;
         let document: Document = serde_json::from_str(document).expect("cases");
         let cases = document.into_cases();
         let took = Duration::from_micros(1500);
         let ran: Vec<_> = cases.iter().map(|case| (case, took, Outcome::Verdict(Verdict::Abstain))).collect();
         expect![[r#"
             <?xml version="1.0" encoding="UTF-8"?>
-            <testsuite name="p.wasm" tests="2" failures="1" time="0.003000"><testcase classname="p.wasm" name="good &lt;b&gt;" time="0.001500"></testcase><testcase classname="p.wasm" name="bad�" time="0.001500"><failure message="not as expected">        expected deny with &quot;x&quot; in its text&#xA;        found    abstain</failure></testcase></testsuite>
+            <testsuite name="p.wasm" tests="2" failures="1" time="0.003000"><testcase classname="p.wasm" name="good &lt;b&gt;" time="0.001500"></testcase><testcase classname="p.wasm" name="bad��" time="0.001500"><failure message="not as expected">        expected deny with &quot;x&quot; in its text&#xA;        found    abstain</failure></testcase></testsuite>
         "#]]
         .assert_eq(&report(Path::new("p.wasm"), &ran));
     }

@@ -1,9 +1,9 @@
 //! `herald policy new`: a policy's project to start from, whole and with passing cases, in the language of its author.
 
 use std::{
-    env, fs,
+    fmt, fs,
     io::{self, Write},
-    path::{Path, PathBuf},
+    path::{self, Path, PathBuf},
     process::ExitCode,
 };
 
@@ -79,37 +79,38 @@ impl Command {
     ///
     /// When the folder is not empty, its name is no policy's, or the SDK is nowhere to be found.
     pub fn run(&self, out: &mut impl Write) -> anyhow::Result<ExitCode> {
-        let name = self.dir.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let whole = path::absolute(&self.dir).context("no current folder")?;
+        let name = whole.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         let plain = name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
         let good = plain && name.len() <= 63 && name.starts_with(|first: char| first.is_ascii_lowercase());
         ensure!(good, "{name:?} is no name for a policy: lowercase letters, digits and dashes, a letter first");
         let there = fs::read_dir(&self.dir).map(|mut entries| entries.next().is_some());
         ensure!(!there.unwrap_or(false), "{}: there is something in it", self.dir.display());
+        let sdk = self.sdk(&whole)?;
         fs::create_dir_all(&self.dir).with_context(|| self.dir.display().to_string())?;
-        let sdk = self.sdk()?;
         for (file, text) in COMMON.iter().chain(self.lang.files()) {
             let text = text.replace("{name}", name).replace("{sdk}", &sdk.display().to_string());
             write_new(&self.dir.join(file), &text)?;
         }
-        let dir = self.dir.display();
-        writeln!(out, "wrote     {dir}")?;
+        writeln!(out, "wrote     {}", self.dir.display())?;
         let mut steps = self.lang.first_steps(&self.dir, &sdk);
-        steps.push(format!("herald policy build {dir}"));
-        steps.push(format!("herald policy test {dir}/target/policies/{name}.wasm {dir}/cases.yaml"));
+        let component = self.dir.join("target/policies").join(name).with_extension("wasm");
+        steps.push(format!("herald policy build {}", Pasted(&self.dir)));
+        steps.push(format!("herald policy test {} {}", Pasted(&component), Pasted(&self.dir.join("cases.yaml"))));
         for (number, step) in steps.iter().enumerate() {
             writeln!(out, "{:<10}{step}", if number == 0 { "next" } else { "" })?;
         }
         Ok(ExitCode::SUCCESS)
     }
 
-    /// The SDK's folder, absolute.
-    fn sdk(&self) -> anyhow::Result<PathBuf> {
+    /// The SDK's folder, absolute. `whole` is the project's.
+    fn sdk(&self, whole: &Path) -> anyhow::Result<PathBuf> {
         let (lang, place) = (self.lang, self.lang.sdk_folder());
         if let Some(dir) = &self.sdk {
             ensure!(lang.is_sdk(dir), "{}: not the SDK {place}", dir.display());
             return dir.canonicalize().with_context(|| dir.display().to_string());
         }
-        let here = self.dir.canonicalize().or_else(|_| env::current_dir()).context("no current folder")?;
+        let here = whole.ancestors().find_map(|dir| dir.canonicalize().ok()).context("no current folder")?;
         match here.ancestors().map(|dir| dir.join(place)).find(|dir| lang.is_sdk(dir)) {
             Some(dir) => Ok(dir),
             None => bail!("where is the SDK? Give its folder with --sdk: it is {place} of Herald's repository"),
@@ -155,14 +156,26 @@ impl Language {
 
     /// What has to be done once before the first build, in the project's folder.
     fn first_steps(self, dir: &Path, sdk: &Path) -> Vec<String> {
-        let (dir, sdk) = (dir.display(), sdk.display());
+        let (venv, pip) = (dir.join(".venv"), dir.join(".venv/bin/pip"));
+        let (dir, sdk, venv, pip) = (Pasted(dir), Pasted(sdk), Pasted(&venv), Pasted(&pip));
         match self {
             Self::Go | Self::Rust => Vec::new(),
             Self::Js => vec![format!("npm ci --prefix {sdk}"), format!("npm install --prefix {dir}")],
-            Self::Python => {
-                vec![format!("python3 -m venv {dir}/.venv"), format!("{dir}/.venv/bin/pip install {sdk}")]
-            }
+            Self::Python => vec![format!("python3 -m venv {venv}"), format!("{pip} install {sdk}")],
         }
+    }
+}
+
+/// A path as it can be pasted into a shell: one word, whatever is in it (POSIX, "Quoting").
+struct Pasted<'a>(&'a Path);
+
+impl fmt::Display for Pasted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = self.0.display().to_string();
+        if text.chars().all(|letter| letter.is_alphanumeric() || "-_./+@:,=%".contains(letter)) {
+            return f.write_str(&text);
+        }
+        write!(f, "'{}'", text.replace('\'', r"'\''"))
     }
 }
 
@@ -193,6 +206,19 @@ mod tests {
         check(&folder.path().join("full"), None, "there is something in it");
         check(&folder.path().join("a"), None, "Give its folder with --sdk");
         check(&folder.path().join("b"), Some("/"), "not the SDK sdk/rust");
+        assert!(!folder.path().join("a").exists() && !folder.path().join("b").exists(), "nothing is left of it");
+    }
+
+    #[test]
+    fn what_is_next_can_be_pasted() {
+        #[track_caller]
+        fn check(path: &str, expected: &str) {
+            assert_eq!(Pasted(Path::new(path)).to_string(), expected);
+        }
+        check("../büro/on-call_2", "../büro/on-call_2");
+        check("My Documents/on-call", "'My Documents/on-call'");
+        check("it's", r"'it'\''s'");
+        check("$HOME/a;b", "'$HOME/a;b'");
     }
 
     /// Builds in a folder of this repository's own, so only the first run compiles anything.

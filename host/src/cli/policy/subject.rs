@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use super::cache::Cache;
 use crate::{
     caller::{Arn, made_up},
+    config::read_document,
     policy::{
         self, Ceiling, Config, Engine, EngineConfig, Evaluation, Facts, Kind, Limits, Mapping, Mode, Name, OnFault,
         Policy,
@@ -135,7 +136,7 @@ impl Subject {
 /// A document in YAML or JSON.
 pub(super) fn read_yaml(path: &Path) -> anyhow::Result<Value> {
     let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    serde_saphyr::from_str(&text).with_context(|| path.display().to_string())
+    read_document(&text).map_err(anyhow::Error::msg).with_context(|| path.display().to_string())
 }
 
 // === impl Asked ===

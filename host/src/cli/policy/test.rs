@@ -14,10 +14,14 @@ use anyhow::Context as _;
 use serde_json::Value;
 
 use super::{cache::Cache, junit};
-use crate::policy::{
-    Ceiling, Config, Engine, EngineConfig, Kind, Limits, Mode, OnFault, Policy,
-    cases::{Case, Document, Outcome, OwnedRequest, difference},
-    cloud::Fact,
+use crate::{
+    cli::verify::Plain,
+    config::read_document,
+    policy::{
+        Ceiling, Config, Engine, EngineConfig, Kind, Limits, Mode, OnFault, Policy,
+        cases::{Case, Document, Outcome, OwnedRequest, difference},
+        cloud::Fact,
+    },
 };
 
 /// Run cases (a caller and the expected decision) against a built policy.
@@ -87,7 +91,7 @@ pub fn read(path: &Path) -> anyhow::Result<Vec<Case>> {
 }
 
 fn parse(text: &str) -> anyhow::Result<Vec<Case>> {
-    let document: Document = serde_saphyr::from_str(text)?;
+    let document: Document = read_document(text).map_err(anyhow::Error::msg)?;
     let cases = document.into_cases();
     anyhow::ensure!(!cases.is_empty(), "there are no cases in it");
     Ok(cases)
@@ -156,11 +160,11 @@ pub fn run(
         match difference(&case.expect, &found) {
             None => {
                 summary.passed += 1;
-                writeln!(out, "ok      {}", case.name)?;
+                writeln!(out, "ok      {}", Plain(&case.name))?;
             }
             Some(difference) => {
                 summary.failed += 1;
-                writeln!(out, "FAILED  {}\n{difference}", case.name)?;
+                writeln!(out, "FAILED  {}\n{difference}", Plain(&case.name))?;
             }
         }
     }

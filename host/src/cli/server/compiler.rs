@@ -3,20 +3,19 @@
 //! the configuration that is in force stays so until then.
 
 use std::{
+    collections::VecDeque,
     fs,
     io::Read as _,
     os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
-    process::{Child, Command, ExitStatus, Stdio},
+    process::{Child, ChildStderr, Command, ExitStatus, Stdio},
     sync::{Arc, Mutex, PoisonError},
     thread,
     time::{Duration, Instant, SystemTime},
 };
 
-use crate::{config::build::Compiler, policy};
+use crate::{cli::policy::compile::MYSELF, config::build::Compiler, policy};
 
-/// This binary, even if there is another one in its place by now (proc(5)).
-const MYSELF: &str = "/proc/self/exe";
 /// Longest time that one policy may take. The largest take half a minute of a processor.
 const LONGEST: Duration = Duration::from_secs(300);
 /// Most memory that the process may take, in MiB. The largest policies need less on one processor.
@@ -25,10 +24,10 @@ const MOST_MEMORY: u64 = 1024;
 const KEPT: u64 = 8;
 const LEAST: u64 = 64;
 const POLL: Duration = Duration::from_millis(20);
-/// Has the allocator (mimalloc, "Environment options") take memory as it is used: a gigabyte in advance would be over the limit.
-const AS_IT_IS_USED: (&str, &str) = ("MIMALLOC_ARENA_EAGER_COMMIT", "0");
-/// Most that is read of what the process has to say.
-const MAX_WORDS: u64 = 16 << 10;
+/// Most that is kept of what the process has to say, the end of it.
+const MAX_WORDS: usize = 16 << 10;
+/// What the allocator says before it gives up.
+const NO_MEMORY: &str = "memory allocation of ";
 
 /// How long a failure holds: what has not changed is not tried again sooner, whatever a reloader asks for.
 const AGAIN: Duration = Duration::from_secs(600);
@@ -72,7 +71,8 @@ impl Failures {
         failures.retain(|failure| failure.when.elapsed() < AGAIN);
         let is_it = |failure: &&Failure| failure.policy == *policy && failure.component == component;
         if let Some(failure) = failures.iter().find(is_it) {
-            return Err(failure.why.clone());
+            let again = humantime::format_duration(AGAIN);
+            return Err(format!("{} (not tried again within {again} unless component or entry change)", failure.why));
         }
         failures.retain(|failure| failure.policy.name != policy.name);
         attempt().inspect_err(|why| {
@@ -93,17 +93,24 @@ fn command(config: &Path, state_dir: &Path, policy: &policy::Name, mebibytes: u6
         .arg(state_dir)
         .args(["--only", policy.as_str(), "--background", &format!("{mebibytes}Mi")])
         // No credentials, and nothing else that is the server's.
-        .env_clear()
-        .env(AS_IT_IS_USED.0, AS_IT_IS_USED.1);
+        .env_clear();
     command
 }
 
 /// Runs `command` to its end, but no longer than `longest`; what went wrong is one line.
 fn run(mut command: Command, longest: Duration) -> Result<(), String> {
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-    let mut child = command.spawn().map_err(|error| format!("it could not be started: {error}"))?;
-    let status = wait(&mut child, longest).ok_or_else(|| format!("it took longer than {longest:?}"))?;
-    if status.success() { Ok(()) } else { Err(words(&mut child, status)) }
+    let program = command.get_program().to_string_lossy().into_owned();
+    let mut child = command.spawn().map_err(|error| format!("{program} cannot be started: {error}"))?;
+    // All the time, or it would wait until there is room in the pipe.
+    let said = child.stderr.take().map(|stderr| thread::spawn(|| last_words(stderr)));
+    let status = wait(&mut child, longest);
+    let said = said.and_then(|said| said.join().ok()).unwrap_or_default();
+    match status {
+        None => Err(format!("it took longer than {longest:?}")),
+        Some(status) if status.success() => Ok(()),
+        Some(status) => Err(words(&said, status)),
+    }
 }
 
 /// Waits for the end; `None`: it did not come in time, and was brought about.
@@ -121,19 +128,27 @@ fn wait(child: &mut Child, longest: Duration) -> Option<ExitStatus> {
     None
 }
 
-/// The last line of what it said, or how it ended.
-fn words(child: &mut Child, status: ExitStatus) -> String {
-    let mut said = Vec::new();
-    if let Some(stderr) = child.stderr.take() {
-        // What cannot be read was not said.
-        let _ = stderr.take(MAX_WORDS).read_to_end(&mut said);
+/// The end of all that it says until it ends. What cannot be read was not said.
+fn last_words(mut stderr: ChildStderr) -> String {
+    let (mut said, mut buffer) = (VecDeque::new(), [0; 4096]);
+    while let Ok(read @ 1..) = stderr.read(&mut buffer) {
+        said.extend(&buffer[..read]);
+        said.drain(..said.len().saturating_sub(MAX_WORDS));
     }
-    let said = String::from_utf8_lossy(&said);
+    String::from_utf8_lossy(said.make_contiguous()).into_owned()
+}
+
+/// Its complaint, or how it ended and what to do.
+fn words(said: &str, status: ExitStatus) -> String {
     let last = said.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default();
-    match last.strip_prefix("herald: ") {
-        Some(complaint) => complaint.to_owned(),
-        None => format!("it ended with {status} (out of memory?): {last}"),
+    if let Some(complaint) = last.strip_prefix("herald: ") {
+        return complaint.to_owned();
     }
+    let last = said.lines().find(|line| line.starts_with(NO_MEMORY)).unwrap_or(last);
+    let colon = if last.is_empty() { "" } else { ": " };
+    format!(
+        "it ended with {status}{colon}{last}; if memory ran out, allow the container more, or run `herald policy compile` in one of its own"
+    )
 }
 
 /// The most memory for the process, in MiB. One that takes more than the container has left would be the kernel's to end,
@@ -187,12 +202,23 @@ mod tests {
             "echo time=1 level=warn >&2; echo 'herald: a.wasm: refuses its settings: no' >&2; exit 1",
             Err("a.wasm: refuses its settings: no"),
         );
+        const IF: &str =
+            "; if memory ran out, allow the container more, or run `herald policy compile` in one of its own";
         check(
-            "echo memory allocation failed >&2; exit 3",
-            Err("it ended with exit status: 3 (out of memory?): memory allocation failed"),
+            "echo memory allocation of 9 bytes failed >&2; echo skipping backtrace >&2; exit 3",
+            Err(&format!("it ended with exit status: 3: memory allocation of 9 bytes failed{IF}")),
         );
+        check("kill -9 $$", Err(&format!("it ended with signal: 9 (SIGKILL){IF}")));
         let gone = run(Command::new("/nonexistent/herald"), LONGEST).expect_err("there is none");
-        assert!(gone.starts_with("it could not be started: "), "{gone}");
+        assert!(gone.starts_with("/nonexistent/herald cannot be started: No such file"), "{gone}");
+    }
+
+    /// More than a pipe holds: a thousand warnings about a configuration.
+    #[test]
+    fn it_may_say_much() {
+        const MUCH: &str = "i=0; while [ $i -lt 3000 ]; do echo level=warning msg=left-out-since-it-is-no-good $i >&2; \
+                            i=$((i+1)); done; echo 'herald: no' >&2; exit 1";
+        assert_eq!(run(shell(MUCH), Duration::from_secs(60)), Err("no".to_owned()));
     }
 
     #[test]
@@ -269,7 +295,6 @@ mod tests {
         let expected =
             "policy compile --config /etc/herald.yaml --state-dir /var/herald --only oncall --background 64Mi";
         assert_eq!((command.get_program().to_str(), words.join(" ").as_str()), (Some(MYSELF), expected));
-        let variables: Vec<_> = command.get_envs().collect();
-        assert_eq!(variables, [(AS_IT_IS_USED.0.as_ref(), Some(AS_IT_IS_USED.1.as_ref()))]);
+        assert_eq!(command.get_envs().count(), 0);
     }
 }

@@ -21,14 +21,19 @@ use crate::policy::{Config, Digest, Engine};
 
 /// How often a server says what it needs.
 pub const RENEW_EVERY: Duration = Duration::from_secs(3600);
-/// What was needed within this time stays: somebody may have it in force.
-const IN_USE: Duration = Duration::from_secs(6 * 3600);
-/// What nobody has needed for this long goes.
-const FORGOTTEN: Duration = Duration::from_secs(30 * 24 * 3600);
-/// Of what is in between, the newest stay, as long as there are at most this many files in all …
-const MAX_FILES: usize = 64;
-/// … and this many bytes.
-const MAX_BYTES: u64 = 1 << 30;
+/// How much a folder keeps.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// What was needed within this time stays: somebody may have it in force.
+    pub in_use: Duration,
+    /// What nobody has needed for this long goes.
+    pub forgotten: Duration,
+    /// Of what is in between, the newest stay, as long as there are at most this many files in all …
+    pub files: usize,
+    /// … and this many bytes.
+    pub bytes: u64,
+}
+
 /// What files are called that were half written when their writer was killed.
 const HALF_WRITTEN: &str = ".tmp";
 
@@ -49,6 +54,18 @@ struct Entry {
     age: Duration,
 }
 
+// === impl Bounds ===
+
+impl Bounds {
+    /// What servers keep: a folder may be several servers'.
+    pub const OF_SERVERS: Self = Self {
+        in_use: Duration::from_secs(6 * 3600),
+        forgotten: Duration::from_secs(30 * 24 * 3600),
+        files: 64,
+        bytes: 1 << 30,
+    };
+}
+
 // === impl CompiledFolder ===
 
 impl CompiledFolder {
@@ -64,20 +81,20 @@ impl CompiledFolder {
         }
     }
 
-    /// Removes what nobody needs any more: files of before [`FORGOTTEN`], and the oldest ones while there are more than
-    /// [`MAX_FILES`] or [`MAX_BYTES`], but never any that was needed within [`IN_USE`].
+    /// Removes what nobody needs any more: what is forgotten, and the oldest files while there are more than `bounds` says,
+    /// but never any that is in use.
     ///
     /// # Errors
     ///
     /// When the folder cannot be read, or the first file cannot be removed.
-    pub fn tidy(&self, now: SystemTime) -> io::Result<Removed> {
+    pub fn tidy(&self, bounds: &Bounds, now: SystemTime) -> io::Result<Removed> {
         let mut entries = self.entries(now)?;
         entries.sort_by_key(|entry| entry.age);
         let (mut files, mut bytes, mut removed) = (0, 0, Removed::default());
         for entry in entries {
             (files, bytes) = (files + 1, bytes + entry.bytes);
-            let is_too_much = files > MAX_FILES || bytes > MAX_BYTES;
-            if entry.age < IN_USE || (entry.age < FORGOTTEN && !is_too_much && entry.is_whole()) {
+            let is_too_much = files > bounds.files || bytes > bounds.bytes;
+            if entry.age < bounds.in_use || (entry.age < bounds.forgotten && !is_too_much && entry.is_whole()) {
                 continue;
             }
             match fs::remove_file(&entry.path) {
@@ -164,6 +181,7 @@ mod tests {
 
     const HOUR: Duration = Duration::from_secs(3600);
     const DAY: Duration = Duration::from_secs(24 * 3600);
+    const SERVERS: Bounds = Bounds::OF_SERVERS;
 
     /// Long after any real file of this test was made.
     fn now() -> SystemTime {
@@ -189,12 +207,25 @@ mod tests {
 
     #[track_caller]
     fn check(files: &[(&str, Duration, u64)], expected: &[&str]) {
+        check_within(&SERVERS, files, expected);
+    }
+
+    #[track_caller]
+    fn check_within(bounds: &Bounds, files: &[(&str, Duration, u64)], expected: &[&str]) {
         let (_place, folder) = folder();
         files.iter().for_each(|(name, age, bytes)| put(&folder, name, *age, *bytes));
-        let removed = folder.tidy(now()).expect("removed");
+        let removed = folder.tidy(bounds, now()).expect("removed");
         assert_eq!(removed.files, files.len() - expected.len());
         assert_eq!(left(&folder), expected.iter().map(|&name| name.to_owned()).collect());
-        assert_eq!(folder.tidy(now()).expect("nothing left to do"), Removed::default());
+        assert_eq!(folder.tidy(bounds, now()).expect("nothing left to do"), Removed::default());
+    }
+
+    #[test]
+    fn bounds_are_the_folders_own() {
+        let bounds = Bounds { in_use: HOUR, files: 1, ..SERVERS };
+        let files = [("a.cwasm", 3 * HOUR, 1), ("b.cwasm", 2 * HOUR, 1), (".tmpAbC", HOUR / 2, 1)];
+        check_within(&bounds, &files[..2], &["b.cwasm"]);
+        check_within(&bounds, &files, &[".tmpAbC"]);
     }
 
     #[test]
@@ -211,7 +242,7 @@ mod tests {
     fn a_clock_that_stepped_back_removes_nothing() {
         let (_place, folder) = folder();
         put(&folder, "a.cwasm", Duration::ZERO, 1);
-        folder.tidy(now() - 90 * DAY).expect("read");
+        folder.tidy(&SERVERS, now() - 90 * DAY).expect("read");
         assert_eq!(left(&folder).len(), 1);
     }
 
@@ -221,9 +252,9 @@ mod tests {
         for age in 0..100_u32 {
             put(&folder, &format!("{age}.cwasm"), HOUR * age, 1);
         }
-        assert_eq!(folder.tidy(now()).expect("removed"), Removed { files: 100 - MAX_FILES, bytes: 36 });
+        assert_eq!(folder.tidy(&SERVERS, now()).expect("removed"), Removed { files: 100 - SERVERS.files, bytes: 36 });
         assert!(left(&folder).contains("63.cwasm") && !left(&folder).contains("64.cwasm"), "the newest stay");
-        let half = MAX_BYTES / 2;
+        let half = SERVERS.bytes / 2;
         check(
             &[("a.cwasm", 7 * HOUR, half), ("b.cwasm", 8 * HOUR, half), ("c.cwasm", 9 * HOUR, 1)],
             &["a.cwasm", "b.cwasm"],
@@ -234,9 +265,9 @@ mod tests {
     fn what_another_server_needs_now_stays_however_much_there_is() {
         let (_place, folder) = folder();
         for number in 0..100 {
-            put(&folder, &format!("{number}.cwasm"), HOUR, MAX_BYTES / 10);
+            put(&folder, &format!("{number}.cwasm"), HOUR, SERVERS.bytes / 10);
         }
-        assert_eq!(folder.tidy(now()).expect("read"), Removed::default());
+        assert_eq!(folder.tidy(&SERVERS, now()).expect("read"), Removed::default());
     }
 
     #[test]
@@ -265,7 +296,7 @@ mod tests {
         folder.renew(&ENGINE, &fixture.config);
         assert_eq!(needed(), files, "all that this policy is compiled to, and not the stranger");
         // What was renewed just now is of the future, and 1970 is forgotten.
-        folder.tidy(SystemTime::UNIX_EPOCH + 31 * DAY).expect("removed");
+        folder.tidy(&SERVERS, SystemTime::UNIX_EPOCH + 31 * DAY).expect("removed");
         assert!(!left(&folder).contains("of-an-old-engine.cwasm") && left(&folder).len() == files);
     }
 }

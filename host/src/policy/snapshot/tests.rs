@@ -1,10 +1,9 @@
 //! Settings are taken in once, and everything else is as if each instance had taken them.
 
-use std::{fs, sync::Arc};
+use std::{fs, os::unix::fs::MetadataExt as _, sync::Arc};
 
 use crate::policy::{
     CompiledFolder, Digest, Engine, Evaluation, Policy, Verdict, compile, compile_configured,
-    compile_configured_if_new,
     compiled::{Form, Origin},
     tests::{
         ENGINE, Fixture, PATIENT, SMALL, caller,
@@ -108,7 +107,7 @@ fn a_large_policy_is_compiled_elsewhere_with_its_settings() {
             let (path, folder) = fixture.compiled();
             let folder = folder.compiling(Arc::new(move |config| {
                 let (engine, folder) = (Engine::for_compiling_aside().unwrap(), CompiledFolder::open(&path).unwrap());
-                compile_configured_if_new(&engine, config, &folder).map(drop).map_err(|error| error.to_string())
+                compile_configured(&engine, config, &folder).map(drop).map_err(|error| error.to_string())
             }));
             let policy = Policy::load(&ENGINE, &fixture.config, Some(&folder)).unwrap();
             check(&policy, settings, takes_settings_each_time);
@@ -138,12 +137,33 @@ fn what_is_compiled_already_is_left_alone() {
     fn check_twice(guest: Guest, has_settings: bool) {
         let fixture = large(guest);
         let (_, folder) = fixture.compiled();
-        let compile = || compile_configured_if_new(&ENGINE, &fixture.config, &folder).unwrap();
-        assert_eq!(compile().map(|compiled| compiled.has_settings), Some(has_settings));
-        assert_eq!(compile(), None);
+        let compile = || compile_configured(&ENGINE, &fixture.config, &folder).unwrap();
+        let compiled = compile();
+        assert_eq!(compiled.has_settings, has_settings);
+        let file = || fs::metadata(&compiled.path).map(|about| about.ino()).unwrap();
+        let before = file();
+        assert_eq!((compile(), file()), (compiled.clone(), before), "it is told, and not written again");
     }
     check_twice(keeper(), true);
     check_twice(unfit(), false);
+}
+
+/// Told at once, as compiling may take minutes, and not as if the component could not be read.
+#[test]
+fn what_cannot_be_kept_is_not_compiled() {
+    for guest in [keeper(), unfit()] {
+        let fixture = large(guest);
+        let (path, folder) = fixture.compiled();
+        fs::remove_dir_all(path).unwrap();
+        for compiled in [
+            compile(&ENGINE, &fixture.config.component, &folder),
+            compile_configured(&ENGINE, &fixture.config, &folder),
+        ] {
+            let error = compiled.unwrap_err();
+            assert_eq!(error.reason(), "not_kept");
+            assert!(error.to_string().ends_with("its compiled code cannot be kept"), "{error}");
+        }
+    }
 }
 
 #[test]

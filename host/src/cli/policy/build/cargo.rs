@@ -11,7 +11,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 
 use super::{
     BuildError, FOLDER, Made,
-    toolchain::{self, TARGET, Tools},
+    toolchain::{self, RUST_FROM, TARGET, Tools},
 };
 use crate::cli::policy::encode::{About, Code};
 
@@ -171,7 +171,7 @@ fn subcommand(cargo: &str, name: &str) -> Command {
 fn run(name: &'static str, command: &mut Command) -> Result<Vec<u8>, BuildError> {
     let output = command
         .output()
-        .map_err(|source| BuildError::Run { program: command.get_program().to_string_lossy().into_owned(), source })?;
+        .map_err(|source| BuildError::not_started(command.get_program().as_ref(), RUST_FROM, source))?;
     if output.status.success() {
         Ok(output.stdout)
     } else {

@@ -5,7 +5,7 @@
 
 use std::{
     fs,
-    io::{self, Write as _},
+    io::Write as _,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -89,7 +89,7 @@ impl Driver {
         let mut command = Command::new(&program);
         command.args(self.flags).arg(self.script).args(arguments).current_dir(dir);
         let output = command.stdin(Stdio::null()).stderr(Stdio::inherit()).output();
-        let output = output.map_err(|source| self.cannot_run(&program, source))?;
+        let output = output.map_err(|source| BuildError::not_started(&program, self.program_from, source))?;
         if !output.status.success() {
             return Err(BuildError::Tool { tool: self.program.to_owned(), status: output.status });
         }
@@ -100,13 +100,6 @@ impl Driver {
             Ok(Answer::Missing(what)) => Err(BuildError::Missing { what, how: self.package_from.to_owned() }),
             Err(error) => Err(BuildError::Unintelligible { program: self.program, why: error.to_string() }),
         }
-    }
-
-    fn cannot_run(&self, program: &Path, source: io::Error) -> BuildError {
-        if source.kind() == io::ErrorKind::NotFound {
-            return BuildError::Missing { what: self.program.to_owned(), how: self.program_from.to_owned() };
-        }
-        BuildError::Run { program: program.display().to_string(), source }
     }
 }
 

@@ -73,10 +73,7 @@ fn compile(dir: &Path, module: &Path) -> Result<(), BuildError> {
     match status {
         Ok(status) if status.success() => Ok(()),
         Ok(status) => Err(BuildError::Tool { tool: "go build".to_owned(), status }),
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            Err(BuildError::Missing { what: PROGRAM.to_owned(), how: PROGRAM_FROM.to_owned() })
-        }
-        Err(source) => Err(BuildError::Run { program: PROGRAM.to_owned(), source }),
+        Err(source) => Err(BuildError::not_started(PROGRAM.as_ref(), PROGRAM_FROM, source)),
     }
 }
 
@@ -108,5 +105,6 @@ mod tests {
     fn folders_that_say_too_little() {
         check(None, "it has no policy.json with its name and version");
         check(Some("{\"name\": \"a\"}"), "missing field `version`");
+        check(Some("{\"name\": \"a\", \"version\": \"1.0.0\", \"licence\": \"MIT\"}"), "unknown field `licence`");
     }
 }

@@ -101,3 +101,16 @@ fn the_answer_as_printed() {
     "#]]
     .assert_eq(&String::from_utf8(out).expect("text"));
 }
+
+#[test]
+fn components_stay_in_their_folder() {
+    #[track_caller]
+    fn check(name: &str, expected: Option<&str>) {
+        assert_eq!(file_of(name).ok(), expected.map(PathBuf::from));
+    }
+    check("on-call", Some("on-call.wasm"));
+    check("@acme/on-call", Some("@acme/on-call.wasm"));
+    check("../../etc/cron.d/x", None);
+    check("/etc/x", None);
+    check("", None);
+}

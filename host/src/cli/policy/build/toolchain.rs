@@ -9,6 +9,8 @@ use std::{
 
 use super::BuildError;
 
+/// Where cargo and rustc come from.
+pub(super) const RUST_FROM: &str = "get Rust from https://rustup.rs or your system's packages";
 /// What policies are built for: its standard library imports nothing.
 pub(super) const TARGET: &str = "wasm32-unknown-unknown";
 
@@ -59,7 +61,7 @@ fn library_folder(dir: &Path, rustc: &str) -> Result<PathBuf, BuildError> {
         .current_dir(dir)
         .stderr(Stdio::inherit())
         .output()
-        .map_err(|source| BuildError::Run { program: rustc.to_owned(), source })?;
+        .map_err(|source| BuildError::not_started(rustc.as_ref(), RUST_FROM, source))?;
     let path = String::from_utf8(output.stdout).ok().filter(|_| output.status.success());
     let path = path.ok_or_else(|| BuildError::Unintelligible {
         program: "rustc",
@@ -97,6 +99,7 @@ mod tests {
         check("echo", "false", Err("rustup could not install the Rust target wasm32-unknown-unknown"));
         check("echo", "no-such-rustup", Err("rustup, which would install it, was not found"));
         check("false", "true", Err("rustc gave an answer that is not understood"));
-        check("no-such-rustc", "true", Err("cannot run no-such-rustc"));
+        check("no-such-rustc", "true", Err("no-such-rustc is not installed: get Rust from https://rustup.rs"));
+        check("/", "true", Err("cannot run /"));
     }
 }

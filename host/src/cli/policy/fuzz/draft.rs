@@ -1,6 +1,9 @@
 //! Callers that are put together at random, and made smaller part by part.
 
-use std::time::{Duration, SystemTime};
+use std::{
+    iter,
+    time::{Duration, SystemTime},
+};
 
 use serde_json::Value;
 
@@ -146,6 +149,11 @@ impl Draft {
         }
     }
 
+    /// Those that some cloud has, without an end.
+    pub(super) fn of_callers(words: &Words, random: &mut fastrand::Rng) -> impl Iterator<Item = Self> {
+        iter::repeat_with(|| Self::random(words, random)).filter(|draft| draft.request().is_some())
+    }
+
     pub(super) fn arn(&self) -> String {
         let Self { kind, account, name, session, .. } = self;
         let alibaba = account.len() == 16;
@@ -174,12 +182,16 @@ impl Draft {
         (!usual).then(|| humantime::format_rfc3339_seconds(self.now).to_string())
     }
 
+    /// Who named him.
+    pub(super) fn trail(&self) -> Vec<String> {
+        self.username.iter().map(|_| "MountedFile".to_owned()).collect()
+    }
+
     /// What the policy is asked; `None` if no cloud has such a caller.
     pub(super) fn request(&self) -> Option<OwnedRequest> {
         let arn: Arn = self.arn().parse().ok()?;
         let (current, now) = (self.current(), self.now);
-        let trail = current.iter().map(|_| "MountedFile".to_owned()).collect();
-        Some(OwnedRequest { current, trail, ..OwnedRequest::from(made_up::caller(&arn, now), now) })
+        Some(OwnedRequest { current, trail: self.trail(), ..OwnedRequest::from(made_up::caller(&arn, now), now) })
     }
 
     /// The same with one part left out, shortened or made ordinary; smaller ones first.
@@ -241,7 +253,8 @@ mod tests {
         let drafts: Vec<Draft> = (0..100).map(|_| Draft::random(&words, &mut random)).collect();
         let mut again = fastrand::Rng::with_seed(7);
         assert!(drafts.iter().all(|draft| *draft == Draft::random(&words, &mut again)));
-        assert!(drafts.iter().any(|draft| draft.request().is_some()));
+        assert!(drafts.iter().any(|draft| draft.request().is_none()));
+        assert!(Draft::of_callers(&words, &mut again).take(100).all(|draft| draft.request().is_some()));
     }
 
     #[test]

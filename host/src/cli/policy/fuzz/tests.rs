@@ -55,6 +55,20 @@ fn a_counter_example_is_a_case() {
     assert!(cases[0].name.contains("gives the group"), "{}", cases[0].name);
 }
 
+/// Whatever a policy looks at, its answer to the case is the one that was found.
+#[test]
+fn a_case_asks_what_was_asked() {
+    let words = Words::of(&json!({"until": "2026-05-04T12:00:00Z", "account": "1111222233334444"}));
+    for draft in Draft::of_callers(&words, &mut fastrand::Rng::with_seed(7)).take(200) {
+        let saved = case(json!({"settings": {}}), &draft, "anything");
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        fs::write(file.path(), saved).expect("written");
+        let cases = super::super::test::read(file.path()).expect("it is a file of cases");
+        let asked = draft.request().expect("some cloud has him");
+        assert_eq!(format!("{:?}", cases[0].request), format!("{asked:?}"));
+    }
+}
+
 #[test]
 fn patterns_cover_names_whatever_their_case() {
     for (pattern, name, expected) in [

@@ -7,6 +7,10 @@ try {
   console.log(JSON.stringify({ built }));
 } catch (error) {
   const name = error?.code === 'ERR_MODULE_NOT_FOUND' && missing(error);
-  if (!name) throw error;
-  console.log(JSON.stringify({ missing: name }));
+  if (name) console.log(JSON.stringify({ missing: name }));
+  else {
+    // The bundler has told its own already, with the lines that they are about.
+    if (!error?.errors) console.error(error?.message ?? error);
+    process.exitCode = 1;
+  }
 }

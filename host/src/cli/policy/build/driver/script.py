@@ -7,4 +7,8 @@ try:
 except ModuleNotFoundError as error:
     print(json.dumps({"missing": error.name}))
 else:
-    print(json.dumps({"built": build(*sys.argv[-3:])}))
+    try:
+        built = build(*sys.argv[-3:])
+    except (OSError, ValueError) as error:
+        sys.exit(str(error))
+    print(json.dumps({"built": built}))
