@@ -150,7 +150,7 @@ fn caller() -> Caller {
         partition: "aws".into(),
         account_id: ACCOUNT.parse().expect("12 digits"),
         kind: PrincipalKind::AssumedRole,
-        arn: format!("arn:aws:sts::{ACCOUNT}:assumed-role/{ROLE}/alice"),
+        arn: subjects::arn(),
         canonical_arn: format!("arn:aws:iam::{ACCOUNT}:role/{ROLE}"),
         name: ROLE.into(),
         principal_id: PrincipalId::new("AROAEXAMPLE"),

@@ -20,7 +20,7 @@ use super::{
     limits::{Guest, MAX_REASON},
     schema::Schema,
     sections::Sections,
-    snapshot::{self, Taken},
+    snapshot::{Instrumented, Taken},
     text::tame_lines,
     track::{self, Grants, Track},
 };
@@ -106,14 +106,14 @@ pub fn compile_configured(engine: &Engine, config: &Config, folder: &CompiledFol
             return Ok(found);
         }
         fits(Sections::of(&source.bytes)?.schema()?.as_ref(), config)?;
-        if snapshot::is_possible(&source) {
+        if let Some(instrumented) = Instrumented::of(&source) {
             folder.writable().map_err(LoadProblem::NotKept)?;
+            let grants = Grants { data: !config.tables.is_empty(), cloud: !config.cloud.is_empty() };
+            if let Some(Taken { bytes, .. }) = instrumented.take(engine, config, Some(folder), grants)? {
+                return keep(engine, folder, configured, &bytes);
+            }
         }
-        let grants = Grants { data: !config.tables.is_empty(), cloud: !config.cloud.is_empty() };
-        match snapshot::take(engine, config, &source, Some(folder), grants)? {
-            Some(Taken { bytes, .. }) => keep(engine, folder, configured, &bytes),
-            None => compile_as_built(engine, &source, folder),
-        }
+        compile_as_built(engine, &source, folder)
     };
     compile().map_err(LoadError::about(&config.component))
 }
@@ -171,13 +171,14 @@ fn prepare(
     let mut readable = None;
     let snapshot = match fetch(engine, configured, compiled) {
         Some(component) => Some(component),
-        None if source.is_small() => match snapshot::take(engine, config, source, compiled, grants)? {
-            Some(taken) => {
+        None if source.is_small() => {
+            let taken = Instrumented::of(source).map(|it| it.take(engine, config, compiled, grants));
+            let here = |taken: Taken| {
                 readable = Some(taken.readable);
-                Some(compile_here(engine, &taken.bytes, configured, compiled)?)
-            }
-            None => None,
-        },
+                compile_here(engine, &taken.bytes, configured, compiled)
+            };
+            taken.transpose()?.flatten().map(here).transpose()?
+        }
         None => made_elsewhere(engine, config, source, configured, compiled)?,
     };
     let (component, settings) = match snapshot {

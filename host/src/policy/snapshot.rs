@@ -9,7 +9,7 @@ use wasmtime::{
     Store,
     component::{Component, Instance, Lift, WasmList},
 };
-use wasmtime_wizer::{ComponentInstanceState, Wizer};
+use wasmtime_wizer::{ComponentContext, ComponentInstanceState, Wizer};
 
 use super::{
     CompiledFolder, Config, Engine, LoadProblem,
@@ -27,44 +27,55 @@ pub(super) struct Taken {
     pub(super) readable: Component,
 }
 
-/// Whether `source` has a shape that can be read, as far as can be told without running it.
-pub(super) fn is_possible(source: &Source) -> bool {
-    Wizer::new().instrument_component(&source.bytes).is_ok()
+/// A component to which functions were added that tell its state.
+pub(super) struct Instrumented<'a> {
+    source: &'a Source,
+    context: ComponentContext<'a>,
+    bytes: Vec<u8>,
 }
 
-/// Runs `configure` of `component` under ten times the limits of `config`; gives the component that starts where it ended.
-/// `None`: there can be no snapshot of this one.
-///
-/// # Errors
-///
-/// Whatever keeps the component from being a policy, or its settings from being taken.
-pub(super) fn take(
-    engine: &Engine,
-    config: &Config,
-    source: &Source,
-    compiled: Option<&CompiledFolder>,
-    grants: Grants,
-) -> Result<Option<Taken>, LoadProblem> {
-    let wizer = Wizer::new();
-    let Ok((context, readable)) = wizer.instrument_component(&source.bytes) else { return Ok(None) };
-    let origin = source.in_form(Form::Readable);
-    let readable = match loader::fetch(engine, origin, compiled) {
-        Some(component) => component,
-        None => match loader::compile_here(engine, &readable, origin, compiled) {
-            Ok(component) => component,
-            Err(_) => return Ok(None),
-        },
-    };
-    let track = track::link(engine, &readable, grants)?;
-    let taken = engine.with_load_slot(|slot| {
-        let mut store = slot.store(&config.limits.of_configure());
-        let instance = loader::start(&mut store, track.as_ref(), Some(&config.settings.to_string()))?;
-        lift_bounds(&mut store);
-        let mut state = State { store, instance };
-        let taken = wizer.snapshot_component(&context, &mut state).now_or_never().expect("a load never yields");
-        Ok::<_, LoadProblem>(taken.ok())
-    })?;
-    Ok(taken.map(|bytes| Taken { bytes, readable }))
+// === impl Instrumented ===
+
+impl<'a> Instrumented<'a> {
+    /// `None`: there can be no snapshot of this one.
+    pub(super) fn of(source: &'a Source) -> Option<Self> {
+        let (context, bytes) = Wizer::new().instrument_component(&source.bytes).ok()?;
+        Some(Self { source, context, bytes })
+    }
+
+    /// Runs `configure` under ten times the limits of `config`; gives the component that starts where it ended. `None`: there
+    /// can be no snapshot of this one either.
+    ///
+    /// # Errors
+    ///
+    /// Whatever keeps the component from being a policy, or its settings from being taken.
+    pub(super) fn take(
+        self,
+        engine: &Engine,
+        config: &Config,
+        compiled: Option<&CompiledFolder>,
+        grants: Grants,
+    ) -> Result<Option<Taken>, LoadProblem> {
+        let origin = self.source.in_form(Form::Readable);
+        let readable = match loader::fetch(engine, origin, compiled) {
+            Some(component) => component,
+            None => match loader::compile_here(engine, &self.bytes, origin, compiled) {
+                Ok(component) => component,
+                Err(_) => return Ok(None),
+            },
+        };
+        let track = track::link(engine, &readable, grants)?;
+        let taken = engine.with_load_slot(|slot| {
+            let mut store = slot.store(&config.limits.of_configure());
+            let instance = loader::start(&mut store, track.as_ref(), Some(&config.settings.to_string()))?;
+            lift_bounds(&mut store);
+            let mut state = State { store, instance };
+            let taken =
+                Wizer::new().snapshot_component(&self.context, &mut state).now_or_never().expect("a load never yields");
+            Ok::<_, LoadProblem>(taken.ok())
+        })?;
+        Ok(taken.map(|bytes| Taken { bytes, readable }))
+    }
 }
 
 /// Reading the state calls functions that the instrumentation has added. They are ours, short, and owe the

@@ -21,6 +21,9 @@ use crate::policy::{Config, Digest, Engine};
 
 /// How often a server says what it needs.
 pub const RENEW_EVERY: Duration = Duration::from_secs(3600);
+/// What files are called that were half written when their writer was killed.
+const HALF_WRITTEN: &str = ".tmp";
+
 /// How much a folder keeps.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
@@ -33,9 +36,6 @@ pub struct Bounds {
     /// … and this many bytes.
     pub bytes: u64,
 }
-
-/// What files are called that were half written when their writer was killed.
-const HALF_WRITTEN: &str = ".tmp";
 
 /// What was removed.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]

@@ -97,7 +97,9 @@ impl Built {
     fn ask(&self, binaries: &Binaries, cache: &Path) -> anyhow::Result<Measured> {
         let mut command = Command::new(&binaries.herald);
         command.args(["policy", "bench"]).arg(&self.component).arg("--settings").arg(&self.settings);
-        command.args(["--arn", ARN, "--json", "--timeout", "5s", "--memory", "32Mi"]).env("XDG_CACHE_HOME", cache);
+        command
+            .args(["--arn", &subjects::arn(), "--json", "--timeout", "5s", "--memory", "32Mi"])
+            .env("XDG_CACHE_HOME", cache);
         let output = command.stdin(Stdio::null()).stderr(Stdio::inherit()).output().context("herald policy bench")?;
         let measured: Measured = serde_json::from_slice(&output.stdout).context("herald policy bench")?;
         ensure!(output.status.success() && measured.faults == 0, "{}: {} faults", self.subject.name, measured.faults);
@@ -128,6 +130,4 @@ impl Built {
     }
 }
 
-/// Of the subjects' caller.
-const ARN: &str = "arn:aws:sts::111122223333:assumed-role/Admin/alice";
 const MEBIBYTE: f64 = (1 << 20) as f64;

@@ -16,6 +16,11 @@ use serde_json::{Value, json};
 pub(crate) const ACCOUNT: &str = "111122223333";
 pub(crate) const ROLE: &str = "Admin";
 
+/// The caller's ARN.
+pub(crate) fn arn() -> String {
+    format!("arn:aws:sts::{ACCOUNT}:assumed-role/{ROLE}/alice")
+}
+
 /// A policy with settings that name the caller, and what is hoped of it.
 pub(crate) struct Subject {
     pub(crate) name: &'static str,
