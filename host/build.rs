@@ -4,6 +4,9 @@
 //! the plain form is 2.3 MB. glibc reads the packed form since 2.36, and a binary that has it does not start on an
 //! older one, so it is used only where the machine that builds has such a glibc.
 //!
+//! All relocations are made at the start, and what they were made in is read-only from then on: rustc would say so by
+//! itself, but is told otherwise in `.cargo/config.toml`.
+//!
 //! What a server calls stands side by side, as `link/TARGET.order` lists it: it is a tenth of the code, and strewn
 //! over all of it, would bring half of the code into memory.
 
@@ -23,6 +26,7 @@ fn main() {
     if variable("PROFILE") != "release" || variable("CARGO_CFG_TARGET_OS") != "linux" {
         return;
     }
+    link("-Wl,-z,relro,-z,now");
     let (host, target) = (variable("HOST"), variable("TARGET"));
     if host == target
         && variable("CARGO_CFG_TARGET_ENV") == "gnu"

@@ -81,7 +81,9 @@ fn a_release_is_put_together_from_each_target() {
     let commit = commit.strip_suffix("-dirty").unwrap_or(commit);
     assert!(commit.len() == 40 && commit.bytes().all(|byte| byte.is_ascii_hexdigit()), "{commit}");
     assert!(date.len() == 20 && date.ends_with('Z'), "{date}");
-    let [here, home] = flags.split('\u{1f}').collect::<Vec<_>>()[..] else { panic!("{flags}") };
+    let [relocations, here, home] = flags.split('\u{1f}').collect::<Vec<_>>()[..] else { panic!("{flags}") };
+    let everywhere = fs::read_to_string(repository().join(".cargo/config.toml")).expect("a file");
+    assert!(everywhere.contains(&format!("rustflags = [\"{relocations}\"]")), "{flags}");
     assert!(here.ends_with("=/herald") && home.ends_with("=/cargo"), "{flags}");
     assert!(release(folder, &["sign", "out", "ours"]) && release(folder, &["verify", "out", "signers"]));
     assert!(!build(&["out"]).status.success(), "nothing is put beside another release");
