@@ -1,8 +1,8 @@
-//! What has to be built before the story begins: the real `herald`, and the policy as WebAssembly.
+//! What has to be built before the story begins: the real `herald`, and the policy as WebAssembly and as machine code.
 
 use std::{
     fs,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
     time::{Duration, Instant},
 };
@@ -20,6 +20,8 @@ pub(crate) struct Built {
     pub(crate) policy: PathBuf,
     /// The configuration file's text, with the policy's place written out.
     pub(crate) config: String,
+    /// A state folder with the policy's machine code.
+    pub(crate) state: PathBuf,
 }
 
 /// Builds it all; quick when nothing has changed.
@@ -45,27 +47,34 @@ fn build() -> anyhow::Result<Built> {
         .context("cannot start cargo")?;
     ensure!(status.success(), "herald does not build: {status}");
     let policy = repository().join(COMPONENT);
-    let mut command = Command::new(binary()?);
-    forget_package(&mut command);
-    let status = command
-        .args(["policy", "build", "policies/session-groups", "--output"])
-        .arg(&policy)
-        .current_dir(repository())
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .status()
-        .context("cannot start herald policy build")?;
-    ensure!(status.success(), "the policy does not build: {status}");
+    herald(&["policy", "build", "policies/session-groups", "--output"], &policy)?;
     let text = fs::read_to_string(repository().join(CONFIG)).with_context(|| format!("cannot read {CONFIG}"))?;
     let written = format!("../../{COMPONENT}");
     ensure!(text.contains(&written), "{CONFIG} does not name {written}");
     let config = text.replace(&written, &policy.display().to_string());
-    Ok(Built { policy, config })
+    // As an init container does it, so that the webhook is ready at once.
+    let state = repository().join(STATE);
+    fs::create_dir_all(&state)?;
+    let file = state.join("config.yaml");
+    fs::write(&file, &config)?;
+    herald(&["policy", "compile", "--config", &file.display().to_string(), "--state-dir"], &state)?;
+    Ok(Built { policy, config, state })
+}
+
+fn herald(arguments: &[&str], last: &Path) -> anyhow::Result<()> {
+    let mut command = Command::new(binary()?);
+    forget_package(&mut command);
+    command.args(arguments).arg(last).current_dir(repository());
+    let status = command.stdin(Stdio::null()).stdout(Stdio::null()).status().context("cannot start herald")?;
+    ensure!(status.success(), "herald {} fails: {status}", arguments.join(" "));
+    Ok(())
 }
 
 /// The configuration that the demo runs with.
 pub(crate) const CONFIG: &str = "examples/config/quickstart.yaml";
 /// Where the configuration has the policy.
 const COMPONENT: &str = "target/policies/session-groups.wasm";
+/// Where machine code is kept from one run to the next.
+const STATE: &str = "target/quickstart";
 /// A build that took longer gets a line of its own.
 const WORTH_TELLING: Duration = Duration::from_secs(3);

@@ -84,7 +84,7 @@ async fn set_up(page: &mut Page, built: &Built) -> anyhow::Result<Stage> {
     page.say(&format!("The dev STS listens on {} and checks every signature as they do.", sts.address));
 
     page.step("The webhook, with a policy");
-    let setup = Setup::new(&built.config)?.with_sts(&sts);
+    let setup = Setup::new(&built.config)?.with_sts(&sts).with_compiled(&built.state)?;
     let folder = setup.folder().to_owned();
     let shown = |name: &str| folder.join(name).display().to_string();
     page.command(&format!("herald server --config {} \\", shown("config.yaml")));
@@ -95,7 +95,7 @@ async fn set_up(page: &mut Page, built: &Built) -> anyhow::Result<Stage> {
     ));
     let server = setup.start().await?;
     page.fact("config", CONFIG);
-    page.fact("policy", &relative(&built.policy));
+    page.fact("policy", &format!("{}, compiled before", relative(&built.policy)));
     page.fact("listens", &format!("{}, ready after {} ms", server.url, server.started_in.as_millis()));
     Ok(Stage { sts, server })
 }

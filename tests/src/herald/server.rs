@@ -1,6 +1,8 @@
 //! A running `herald server` in a folder of its own, on a port the system picked.
 
 use std::{
+    fs::{self, DirBuilder},
+    os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
     process::Stdio,
     time::{Duration, Instant},
@@ -57,7 +59,7 @@ impl Setup {
     /// When the folder cannot be made.
     pub fn new(config: &str) -> anyhow::Result<Self> {
         let folder = tempfile::Builder::new().prefix("herald-").tempdir()?;
-        std::fs::write(folder.path().join("config.yaml"), config)?;
+        fs::write(folder.path().join("config.yaml"), config)?;
         let environment = std::env::var("PATH").map(|path| ("PATH".to_owned(), path)).into_iter().collect();
         Ok(Self { folder, environment, arguments: Vec::new(), wrapper: Vec::new(), port: 0 })
     }
@@ -66,6 +68,21 @@ impl Setup {
     #[must_use]
     pub fn with_sts(self, sts: &sts::Running) -> Self {
         sts.environment().into_iter().fold(self, |setup, (name, value)| setup.env(name, &value))
+    }
+
+    /// With the machine code that `herald policy compile --state-dir STATE` has made.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be copied.
+    pub fn with_compiled(self, state: &Path) -> anyhow::Result<Self> {
+        let (made, own) = (state.join("compiled"), self.folder().join("state/compiled"));
+        DirBuilder::new().recursive(true).mode(0o700).create(&own)?;
+        for file in fs::read_dir(made)? {
+            let file = file?;
+            fs::copy(file.path(), own.join(file.file_name()))?;
+        }
+        Ok(self)
     }
 
     /// With one more environment variable.
