@@ -1,11 +1,12 @@
-//! How `herald` is linked for release: smaller on disk, and with less of it in memory.
+//! How `herald` is linked.
+//!
+//! All relocations are made at the start, and what they were made in is read-only from then on: rustc would say so by
+//! itself, but is told otherwise in `.cargo/config.toml`. What follows is for releases: smaller on disk, and with less of
+//! it in memory.
 //!
 //! Relative relocations are written in packed form (ELF `DT_RELR`): the loader reads all of them at each start, and
 //! the plain form is 2.3 MB. glibc reads the packed form since 2.36, and a binary that has it does not start on an
 //! older one, so it is used only where the machine that builds has such a glibc.
-//!
-//! All relocations are made at the start, and what they were made in is read-only from then on: rustc would say so by
-//! itself, but is told otherwise in `.cargo/config.toml`.
 //!
 //! What a server calls stands side by side, as `link/TARGET.order` lists it: it is a tenth of the code, and strewn
 //! over all of it, would bring half of the code into memory.
@@ -23,10 +24,13 @@ const PACKED_SINCE: (u32, u32) = (2, 36);
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-changed=link");
-    if variable("PROFILE") != "release" || variable("CARGO_CFG_TARGET_OS") != "linux" {
+    if variable("CARGO_CFG_TARGET_OS") != "linux" {
         return;
     }
     link("-Wl,-z,relro,-z,now");
+    if variable("PROFILE") != "release" {
+        return;
+    }
     let (host, target) = (variable("HOST"), variable("TARGET"));
     if host == target
         && variable("CARGO_CFG_TARGET_ENV") == "gnu"

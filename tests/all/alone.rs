@@ -51,3 +51,12 @@ async fn nothing_else_is_needed() {
     let answer = server.review(&token).await.expect("an answer");
     assert_eq!(answer.username().as_deref(), Some("bob"), "{}", answer.text);
 }
+
+/// `.cargo/config.toml` has rustc leave that to the linker, and `host/build.rs` has the linker do it.
+#[tokio::test]
+async fn no_address_can_be_written_once_it_runs() {
+    let mut readelf = Command::new("readelf");
+    readelf.args(["--dynamic", "--program-headers", "--wide"]).arg(binary().expect("herald"));
+    let parts = finish(readelf).await.expect("binutils, which the linker comes from").stdout;
+    assert!(parts.contains("GNU_RELRO") && parts.contains("BIND_NOW"), "{parts}");
+}

@@ -58,8 +58,8 @@ async fn logins(worlds: &[World], scale: Scale) -> anyhow::Result<Vec<Row>> {
     for world in worlds {
         servers.extend(world.start_all().await?);
     }
-    let distinct = Plan::distinct(CONNECTIONS, Duration::ZERO, scale.duration);
-    let found = in_turn(worlds, &servers, &distinct, scale.repeats).await?;
+    let distinct = Plan::distinct(CONNECTIONS, Duration::ZERO, scale.duration / TURNS);
+    let found = in_turn(worlds, &servers, &distinct, scale.repeats * TURNS as usize).await?;
     let cpu = |server: usize| each(&found[server], |found| found.report.server.cpu_us);
     let measure =
         |table: &str| format!("CPU per login, {table} (floor: Herald with 10 mappings), {CONNECTIONS} connections");
@@ -96,3 +96,5 @@ async fn in_turn(
 const TABLES: [(MapKind, u64, u64); 3] =
     [(MapKind::Role, 10, 0), (MapKind::Role, 50_000, 0), (MapKind::Sso, 1_000, 10)];
 const CONNECTIONS: usize = 32;
+/// Turns that a load is cut into: a twentieth is looked for, and from second to second a machine's pace differs by more.
+const TURNS: u32 = 4;
