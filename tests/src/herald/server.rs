@@ -275,7 +275,7 @@ impl Server {
     ///
     /// When the process is gone.
     pub fn resident_kib(&self) -> anyhow::Result<u64> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid))?;
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid))?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("it has ended")?;
         Ok(line.trim().trim_end_matches(" kB").parse()?)
     }
@@ -310,8 +310,8 @@ impl Server {
     /// When it cannot be written.
     pub fn configure(&self, config: &str) -> anyhow::Result<()> {
         let new: PathBuf = self.folder().join("config.yaml.new");
-        std::fs::write(&new, config)?;
-        Ok(std::fs::rename(new, self.folder().join("config.yaml"))?)
+        fs::write(&new, config)?;
+        Ok(fs::rename(new, self.folder().join("config.yaml"))?)
     }
 
     /// Sends it a signal.
@@ -356,7 +356,7 @@ fn client(ca_pem: &str, alpn: &[&[u8]]) -> anyhow::Result<reqwest::Client> {
 
 /// The webhook's URL and CA, as the API server reads them.
 fn kubeconfig(path: &Path) -> anyhow::Result<(String, String)> {
-    let text = std::fs::read_to_string(path).context("no webhook kubeconfig")?;
+    let text = fs::read_to_string(path).context("no webhook kubeconfig")?;
     let config: Value = serde_saphyr::from_str(&text).context("the webhook kubeconfig is no YAML")?;
     let cluster = &config["clusters"][0]["cluster"];
     let url = cluster["server"].as_str().context("no server")?;
