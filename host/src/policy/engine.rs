@@ -7,7 +7,7 @@ use std::{
     fmt,
     num::{NonZeroU8, NonZeroUsize},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicUsize, Ordering::SeqCst},
     },
     time::{Duration, Instant},
@@ -16,8 +16,8 @@ use std::{
 use serde::Deserialize;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use wasmtime::{
-    Enabled, InstanceAllocationStrategy, ModuleVersionStrategy, PoolingAllocationConfig, Store, UpdateDeadline,
-    WasmFeatures,
+    Enabled, InstanceAllocationStrategy, ModuleVersionStrategy, OptLevel, PoolingAllocationConfig, RegallocAlgorithm,
+    Store, UpdateDeadline, WasmFeatures,
 };
 
 use super::{
@@ -56,6 +56,16 @@ struct Inner {
     aside: Semaphore,
     /// The versions of the contract that its policies may be made for.
     tracks: &'static [Known],
+    compiling: Compiling,
+    /// Made when it is first needed; `None`: it cannot be.
+    draft: OnceLock<Option<Engine>>,
+}
+
+/// On how many processors an engine compiles.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Compiling {
+    OnAll,
+    OnOne,
 }
 
 /// The engine could not be made.
@@ -141,7 +151,7 @@ impl Engine {
     ///
     /// [`EngineError`], when this machine cannot run policies at all.
     pub fn new(config: &EngineConfig) -> Result<Self, EngineError> {
-        let mut settings = settings(false)?;
+        let mut settings = settings(Compiling::OnOne)?;
         settings.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(config.instances)));
         let wasmtime = match wasmtime::Engine::new(&settings) {
             Ok(engine) => engine,
@@ -151,7 +161,7 @@ impl Engine {
                 wasmtime::Engine::new(&settings).map_err(EngineError::unsupported)?
             }
         };
-        Self::around(wasmtime, config, track::RELEASED)
+        Self::around(wasmtime, config, Compiling::OnOne, track::RELEASED)
     }
 
     /// Makes an engine for [`compile`](super::compile) alone: without a pool, and on every processor.
@@ -160,8 +170,7 @@ impl Engine {
     ///
     /// As [`Self::new`].
     pub fn for_compiling() -> Result<Self, EngineError> {
-        let wasmtime = wasmtime::Engine::new(&settings(true)?).map_err(EngineError::unsupported)?;
-        Self::around(wasmtime, &EngineConfig::default(), track::RELEASED)
+        Self::poolless(Compiling::OnAll, track::RELEASED)
     }
 
     /// The same on one processor, for whoever compiles beside a server.
@@ -170,20 +179,24 @@ impl Engine {
     ///
     /// As [`Self::new`].
     pub fn for_compiling_aside() -> Result<Self, EngineError> {
-        let wasmtime = wasmtime::Engine::new(&settings(false)?).map_err(EngineError::unsupported)?;
-        Self::around(wasmtime, &EngineConfig::default(), track::RELEASED)
+        Self::poolless(Compiling::OnOne, track::RELEASED)
     }
 
     /// Makes an engine that speaks other versions of the contract than the released ones.
     #[cfg(test)]
     pub(super) fn speaking(tracks: &'static [Known]) -> Result<Self, EngineError> {
-        let wasmtime = wasmtime::Engine::new(&settings(true)?).map_err(EngineError::unsupported)?;
-        Self::around(wasmtime, &EngineConfig::default(), tracks)
+        Self::poolless(Compiling::OnAll, tracks)
+    }
+
+    fn poolless(compiling: Compiling, tracks: &'static [Known]) -> Result<Self, EngineError> {
+        let wasmtime = wasmtime::Engine::new(&settings(compiling)?).map_err(EngineError::unsupported)?;
+        Self::around(wasmtime, &EngineConfig::default(), compiling, tracks)
     }
 
     fn around(
         wasmtime: wasmtime::Engine,
         config: &EngineConfig,
+        compiling: Compiling,
         tracks: &'static [Known],
     ) -> Result<Self, EngineError> {
         let ticker = Ticker::start(wasmtime.weak()).map_err(EngineError::Thread)?;
@@ -196,7 +209,23 @@ impl Engine {
             load_slot: Mutex::new(()),
             aside: Semaphore::new(1),
             tracks,
+            compiling,
+            draft: OnceLock::new(),
         })))
+    }
+
+    /// The engine for code that runs a few times and is thrown away: it compiles in half the time, and what it makes runs
+    /// slower. Of the same bounds, for the same versions of the contract; this engine itself, if no other can be made.
+    pub(super) fn draft(&self) -> &Self {
+        let Inner { compiling, tracks, .. } = *self.0;
+        let make = || {
+            let mut settings = settings(compiling)?;
+            settings.cranelift_opt_level(OptLevel::None);
+            settings.cranelift_regalloc_algorithm(RegallocAlgorithm::SinglePass);
+            let wasmtime = wasmtime::Engine::new(&settings).map_err(EngineError::unsupported)?;
+            Self::around(wasmtime, &EngineConfig::default(), compiling, tracks)
+        };
+        self.0.draft.get_or_init(|| make().ok()).as_ref().unwrap_or(self)
     }
 
     pub(super) fn wasmtime(&self) -> &wasmtime::Engine {
@@ -324,9 +353,9 @@ impl EngineError {
     }
 }
 
-/// Everything but where instances live. Whatever changes the compiled code is the same for every engine of
+/// Everything but where instances live. Whatever changes what compiled code does is the same for every engine of
 /// this build.
-fn settings(parallel: bool) -> Result<wasmtime::Config, EngineError> {
+fn settings(compiling: Compiling) -> Result<wasmtime::Config, EngineError> {
     let mut settings = wasmtime::Config::new();
     settings.wasm_features(WasmFeatures::all(), false);
     settings.wasm_features(FEATURES, true);
@@ -340,7 +369,7 @@ fn settings(parallel: bool) -> Result<wasmtime::Config, EngineError> {
     settings.wasm_backtrace_max_frames(None::<NonZeroUsize>);
     settings.native_unwind_info(false);
     settings.generate_address_map(false);
-    settings.parallel_compilation(parallel);
+    settings.parallel_compilation(compiling == Compiling::OnAll);
     let version = ModuleVersionStrategy::Custom(VERSION.to_owned());
     settings.module_version(version).map_err(EngineError::unsupported)?;
     Ok(settings)

@@ -168,13 +168,13 @@ fn prepare(
     fits(schema.as_ref(), config)?;
     let settings = config.settings.to_string();
     let configured = source.configured(&settings);
-    let mut readable = None;
+    let mut unconfigured = None;
     let snapshot = match fetch(engine, configured, compiled) {
         Some(component) => Some(component),
         None if source.is_small() => {
             let taken = Instrumented::of(source).map(|it| it.take(engine, config, compiled, grants));
             let here = |taken: Taken| {
-                readable = Some(taken.readable);
+                unconfigured = Some((engine.draft(), taken.readable));
                 compile_here(engine, &taken.bytes, configured, compiled)
             };
             taken.transpose()?.flatten().map(here).transpose()?
@@ -185,7 +185,7 @@ fn prepare(
         Some(component) => (component, None),
         None => {
             let component = as_built(engine, source, compiled)?;
-            readable = Some(component.clone());
+            unconfigured = Some((engine, component.clone()));
             (component, Some(settings))
         }
     };
@@ -193,9 +193,10 @@ fn prepare(
     engine
         .with_load_slot(|slot| start(&mut slot.store(&config.limits), track.as_ref(), settings.as_deref()).map(drop))?;
     if let Some(cases) = cases {
-        let unconfigured = match readable.or_else(|| fetch(engine, source.in_form(Form::Readable), compiled)) {
-            Some(component) => component,
-            None => as_built(engine, source, compiled)?,
+        let readable = || Some((engine.draft(), fetch(engine.draft(), source.in_form(Form::Readable), compiled)?));
+        let (engine, unconfigured) = match unconfigured.or_else(readable) {
+            Some(found) => found,
+            None => (engine, as_built(engine, source, compiled)?),
         };
         let track = track::link(engine, &unconfigured, grants)?;
         examples::run(engine, config, track.as_ref(), schema.as_ref(), &cases.into_cases())?;

@@ -23,7 +23,7 @@ use super::{
 pub(super) struct Taken {
     /// The component that starts configured.
     pub(super) bytes: Vec<u8>,
-    /// The one that does not, compiled: it takes any settings.
+    /// The one that does not, compiled by the [draft](Engine::draft): it takes any settings.
     pub(super) readable: Component,
 }
 
@@ -57,15 +57,16 @@ impl<'a> Instrumented<'a> {
         grants: Grants,
     ) -> Result<Option<Taken>, LoadProblem> {
         let origin = self.source.in_form(Form::Readable);
-        let readable = match loader::fetch(engine, origin, compiled) {
+        let draft = engine.draft();
+        let readable = match loader::fetch(draft, origin, compiled) {
             Some(component) => component,
-            None => match loader::compile_here(engine, &self.bytes, origin, compiled) {
+            None => match loader::compile_here(draft, &self.bytes, origin, compiled) {
                 Ok(component) => component,
                 Err(_) => return Ok(None),
             },
         };
-        let track = track::link(engine, &readable, grants)?;
-        let taken = engine.with_load_slot(|slot| {
+        let track = track::link(draft, &readable, grants)?;
+        let taken = draft.with_load_slot(|slot| {
             let mut store = slot.store(&config.limits.of_configure());
             let instance = loader::start(&mut store, track.as_ref(), Some(&config.settings.to_string()))?;
             lift_bounds(&mut store);

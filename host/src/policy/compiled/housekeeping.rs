@@ -74,7 +74,8 @@ impl CompiledFolder {
     pub fn renew(&self, engine: &Engine, config: &Config) {
         let Ok(component) = digest_of(&config.component) else { return };
         let settings = config.settings.to_string();
-        for form in [Form::AsBuilt, Form::Readable, Form::Configured(&settings)] {
+        let forms = [(engine, Form::AsBuilt), (engine.draft(), Form::Readable), (engine, Form::Configured(&settings))];
+        for (engine, form) in forms {
             let path = self.file(name(engine, Origin { component, form }));
             // Most are not there: a policy is compiled in one or two forms.
             let _ = utimensat(CWD, &path, &needed_now(), AtFlags::SYMLINK_NOFOLLOW);
