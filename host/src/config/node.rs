@@ -114,7 +114,6 @@ fn options() -> serde_saphyr::Options {
         },
         // Told by whoever reads the map, so that a key given twice in one entry costs only that entry.
         duplicate_keys: serde_saphyr::DuplicateKeyPolicy::PassThrough,
-        emit_comments: false,
         reject_unsupported_tags: true,
         strict_booleans: true,
         with_snippet: false,
