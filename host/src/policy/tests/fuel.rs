@@ -47,7 +47,8 @@ fn the_same_decision_costs_the_same_fuel_in_any_run_on_any_machine() {
         let fixture = Fixture::new(&guest.component()).limited(PATIENT, SMALL, 10_000_000);
         let (_, folder) = fixture.compiled();
         let mut found: Vec<u64> = Vec::new();
-        for (engine, compiled) in [(&*ENGINE, None), (&poolless, Some(&folder)), (&*ENGINE, Some(&folder))] {
+        let engines = [(&*ENGINE, None), (ENGINE.draft(), None), (&poolless, Some(&folder)), (&*ENGINE, Some(&folder))];
+        for (engine, compiled) in engines {
             let policy = Policy::load(engine, &fixture.config, compiled).unwrap();
             found.extend((0..10).map(|_| run(policy.decide(&request(&caller("Admin")))).fuel));
             // Whoever is asked aside, or beside others, pays no other price.

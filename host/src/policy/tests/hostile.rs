@@ -90,7 +90,7 @@ fn attacks() -> Vec<Attack> {
         attack(
             "a table bomb to start with",
             &Guest::default().with("(table 100000000 funcref)"),
-            Unloadable("invalid_component"),
+            Unloadable("policy_memory"),
         ),
         attack("deep recursion", &Guest::deciding("(call $f (i64.const 1))").with(recursion), Fault("policy_trap")),
         // More than there is to read.
