@@ -59,6 +59,7 @@ mod repair;
 mod settings_at;
 mod sources;
 pub mod static_pod;
+pub mod together;
 mod yaml_error;
 
 use backend_mode::{BackendMode, Written};

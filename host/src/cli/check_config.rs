@@ -22,6 +22,7 @@ use crate::{
     config::{
         CheckedFile, Finding, Severity, live_manifest,
         lockout::{self, Administrators},
+        together,
     },
     server,
 };
@@ -187,8 +188,9 @@ impl Command {
             files.iter_mut().for_each(|file| file.try_policies(policy::shared));
         }
         files.iter_mut().for_each(|file| file.try_webhook(super::now(), |server| self.place(globals.name, server)));
-        let nobody = lockout::check(&files, &Administrators(self.admin_groups.clone()));
-        for (file, finding) in nobody {
+        let now = super::now();
+        let nobody = lockout::check(&files, &Administrators(self.admin_groups.clone()), now);
+        for (file, finding) in nobody.into_iter().chain(together::check(&files, now)) {
             files[file].findings.push(finding);
         }
         for file in &mut files {

@@ -114,7 +114,7 @@ impl Force {
             return Some(format!("it is not known who is let in ({unread})"));
         }
         let administrators = Administrators(self.admin_groups.clone());
-        let open = |map: &AuthMap| lockout::check(&[map.checked()], &administrators);
+        let open = |map: &AuthMap| lockout::check(&[map.checked()], &administrators, super::now());
         let is_empty = after.listed().0.iter().all(|row| row.list == ACCOUNTS);
         let (before, after) = (open(before), open(after));
         let had = |id| !before.iter().any(|(_, then)| then.id == id);

@@ -9,6 +9,7 @@ use super::{
     finding::{CheckId, Finding, Findings, Severity},
     manifest, read_text,
     remark::{Census, LeftOut},
+    together::Origin,
 };
 use crate::server::{self, certificate::trust};
 
@@ -27,6 +28,10 @@ pub struct Checked {
     pub(super) readable: bool,
     /// Entries that are left out for what they say.
     pub left_out: Vec<LeftOut>,
+    /// What its entries are.
+    pub(super) origin: Origin,
+    /// Where the texts stand that they are in, if lines are those of the texts.
+    pub(super) outside: Option<Position>,
 }
 
 /// A file of any kind, and everything there is to say about it.
@@ -131,6 +136,15 @@ impl Checked {
     pub(super) fn new(config: Config, findings: Findings, census: Census) -> Self {
         let refusal = findings.refusal().cloned();
         let (readable, left_out) = (refusal.is_none(), census.left_out);
-        Self { config, findings: findings.finish(), refusal, policies_at: Vec::new(), readable, left_out }
+        Self {
+            config,
+            findings: findings.finish(),
+            refusal,
+            policies_at: Vec::new(),
+            readable,
+            left_out,
+            origin: Origin::default(),
+            outside: None,
+        }
     }
 }

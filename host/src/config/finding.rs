@@ -85,6 +85,8 @@ macro_rules! checks {
 checks! {
     /// A value is not what its key asks for.
     InvalidValue = "invalid-value";
+    /// An entry has ended by its own `notAfter`.
+    Ended = "ended";
     /// An account id is 12 or 16 digits, written as text.
     AccountId = "account-id";
     /// A key is given twice.
@@ -129,7 +131,7 @@ checks! {
     SessionArn = "session-arn";
     /// All sessions of a role are administrators under one username.
     SharedAdministrator = "shared-administrator";
-    /// Part of what an entry names is named more exactly by another.
+    /// What an entry names, or part of it, is named by another that is asked first.
     Shadowed = "shadowed";
     /// A role of IAM Identity Center is named by its suffix, which changes.
     SsoRoleArn = "sso-role-arn";

@@ -1,7 +1,7 @@
 //! Lock-out: whether what is in force lets an administrator in, and nodes.
 //!
-//! Judged over all files of one check together, and not at all where one of them could not be read: who is not
-//! read may be in it. While Herald runs, [`Vital`] tells when a source has lost all of them at once.
+//! Judged over all files of one check [`together`](super::together), and not at all where one of them could not be
+//! read: who is not read may be in it. An entry counts that lets somebody in now. While Herald runs, [`Vital`] tells when a source has lost all of them at once.
 
 use std::time::SystemTime;
 
@@ -10,6 +10,7 @@ use super::{
     error::{Position, Problem},
     finding::{CheckId, Finding, Severity},
     remark::{MASTERS, NODE_NAME, NODES},
+    together::Together,
 };
 use crate::{
     mapping::rule::{Rule, Rules},
@@ -34,20 +35,21 @@ pub(super) const LOST: &str = "mappings_lost";
 
 /// What `files` leave open, each with the file that it is about.
 #[must_use]
-pub fn check(files: &[CheckedFile], administrators: &Administrators) -> Vec<(usize, Finding)> {
+pub fn check(files: &[CheckedFile], administrators: &Administrators, now: SystemTime) -> Vec<(usize, Finding)> {
     let all = || files.iter().flat_map(|file| &file.parts);
-    let maps = |part: &Checked| part.mappings().next().is_some() || !part.left_out.is_empty() || part.asks_policies();
+    let maps = |part: &Checked| part.has_entries() || !part.left_out.is_empty() || part.asks_policies();
     let manifests = files.iter().any(|file| file.is_manifest);
     if !(manifests || all().any(maps)) || !all().all(|part| part.readable) {
         return Vec::new();
     }
-    let standing = Standing { files, manifests };
+    let standing = Standing { files, together: Together::new(files, now), manifests };
     let nobody = standing.administrator(administrators);
     nobody.into_iter().chain(standing.nodes()).collect()
 }
 
 struct Standing<'a> {
     files: &'a [CheckedFile],
+    together: Together<'a>,
     manifests: bool,
 }
 
@@ -57,7 +59,7 @@ impl Standing<'_> {
     fn administrator(&self, Administrators(named): &Administrators) -> Option<(usize, Finding)> {
         let masters = [MASTERS.to_owned()];
         let groups = if named.is_empty() { &masters[..] } else { named };
-        if self.anybody(|rule| groups.iter().any(|group| rule.gives(group))) {
+        if self.together.anybody(|rule| groups.iter().any(|group| rule.gives(group))) {
             return None;
         }
         let words: Vec<String> = groups.iter().map(|group| format!("`{group}`")).collect();
@@ -91,7 +93,7 @@ impl Standing<'_> {
 
     /// Nodes: who lets them in otherwise (certificates, another source) has no object that maps people alone.
     fn nodes(&self) -> Option<(usize, Finding)> {
-        if self.anybody(|rule| Vital::Nodes.is_let_in_by(rule)) {
+        if self.together.anybody(|rule| Vital::Nodes.is_let_in_by(rule)) {
             return None;
         }
         if let Some((file, at)) = self.lost(&[NODES.to_owned()]) {
@@ -103,10 +105,6 @@ impl Standing<'_> {
         let mut finding = finding(CheckId::NoNodes, Severity::Warning, Position { line: 1, column: 1 }, what);
         finding.fix = Some(format!("map the nodes' role to `{NODE_NAME}{{{{EC2PrivateDNSName}}}}`"));
         Some((file, finding))
-    }
-
-    fn anybody(&self, is: impl Fn(&Rule) -> bool) -> bool {
-        self.files.iter().flat_map(|file| &file.parts).any(|part| part.mappings().any(&is))
     }
 
     /// The first entry that is left out and would have given one of `groups`.
@@ -153,11 +151,9 @@ fn finding(id: CheckId, severity: Severity, at: Position, what: String) -> Findi
 // === impl Checked ===
 
 impl Checked {
-    /// Every entry that is asked.
-    fn mappings(&self) -> impl Iterator<Item = &Rule> {
-        let Config { bootstrap_admins, rules, sources, backend_mode_file, .. } = &self.config;
-        let asked = sources.contains(&Source::MountedFile) || backend_mode_file.is_some();
-        bootstrap_admins.every().chain(asked.then(|| rules.every()).into_iter().flatten())
+    fn has_entries(&self) -> bool {
+        let Config { bootstrap_admins, rules, .. } = &self.config;
+        !bootstrap_admins.is_empty() || (self.asks_mounted_file() && !rules.is_empty())
     }
 
     /// Mappings stand elsewhere too.

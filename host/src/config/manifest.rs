@@ -7,13 +7,14 @@
 use std::{collections::BTreeSet, path::Path};
 
 use super::{
-    Checked, CheckedFile, Config,
+    Checked, CheckedFile, Config, Source,
     entry::{Entries, Place, Style, value},
     error::{Position, Problem},
     file,
     finding::{CheckId, Finding, Findings, Severity},
     node::{self, Key, Node, Section, Value},
     sources::{NAMESPACE, config_map, identity_mapping},
+    together::Origin,
 };
 use crate::caller::AccountId;
 
@@ -32,9 +33,9 @@ const MAX_DOCUMENTS: usize = 1_000;
 struct Objects<'a> {
     file: &'a Path,
     findings: Findings,
-    /// Texts inside documents, each with where it stands.
-    lists: Vec<(Section, Inner)>,
-    accounts: Vec<Inner>,
+    /// Texts inside documents, each with where it stands, by what reads them.
+    lists: Vec<(Origin, Section, Inner)>,
+    accounts: Vec<(Origin, Inner)>,
     /// Those of identity mappings.
     specs: Vec<Spec>,
     parts: Vec<Checked>,
@@ -180,8 +181,10 @@ impl<'a> Objects<'a> {
                     let problem = Problem::new(at, format!("is not read: it is not in the namespace `{NAMESPACE}`"));
                     self.findings
                         .remark(Severity::Warning, problem.id(CheckId::NoEffect).under("metadata.namespace", at));
+                    return self.auth_map(&Origin::Nowhere, data, source);
                 }
-                self.auth_map(data, source);
+                let source_of = if name == config_map::AWS_AUTH { Source::EksConfigMap } else { Source::AckConfigMap };
+                self.auth_map(&Origin::Live(source_of), data, source);
             }
             (_, Some(kind)) => match take("spec") {
                 Some(spec) => {
@@ -206,7 +209,7 @@ impl<'a> Objects<'a> {
         self.findings.remark(Severity::Note, Problem::new(at, what).id(CheckId::UnknownKind));
     }
 
-    fn auth_map(&mut self, data: Vec<(Key, Node)>, source: &str) {
+    fn auth_map(&mut self, origin: &Origin, data: Vec<(Key, Node)>, source: &str) {
         for (key, node) in data {
             let section = match &*key.text {
                 "mapRoles" => Some(Section::Roles),
@@ -227,8 +230,8 @@ impl<'a> Objects<'a> {
                 Ok(text) => {
                     let inner = Inner::new(&key, text, source);
                     match section {
-                        Some(section) => self.lists.push((section, inner)),
-                        None => self.accounts.push(inner),
+                        Some(section) => self.lists.push((origin.clone(), section, inner)),
+                        None => self.accounts.push((origin.clone(), inner)),
                     }
                 }
                 Err(_) if matches!(node.value, Value::Null) => {}
@@ -265,53 +268,66 @@ impl<'a> Objects<'a> {
         let mut readable = self.readable;
         let (lists, accounts, specs) =
             (std::mem::take(&mut self.lists), std::mem::take(&mut self.accounts), std::mem::take(&mut self.specs));
-        let mut entries = Entries::new("", STYLE);
-        for (section, inner) in &lists {
-            let section = *section;
-            entries.source = &inner.text;
-            let before = entries.findings.len();
-            match config_map::items(&inner.text) {
-                Ok(items) => {
-                    items.iter().enumerate().for_each(|(index, node)| entries.add(section, Place::Item(index), node));
+        for origin in [Origin::Live(Source::EksConfigMap), Origin::Live(Source::AckConfigMap), Origin::Nowhere] {
+            let mut entries = Entries::new("", STYLE);
+            for (_, section, inner) in lists.iter().filter(|(of, ..)| *of == origin) {
+                let section = *section;
+                entries.source = &inner.text;
+                let before = entries.findings.len();
+                match config_map::items(&inner.text) {
+                    Ok(items) => {
+                        items
+                            .iter()
+                            .enumerate()
+                            .for_each(|(index, node)| entries.add(section, Place::Item(index), node));
+                    }
+                    Err(problem) => {
+                        readable = false;
+                        let at = Position::default();
+                        entries.findings.whole_list(problem.under(section.key(), at).under(DATA, at));
+                    }
                 }
-                Err(problem) => {
-                    readable = false;
-                    let at = Position::default();
-                    entries.findings.whole_list(problem.under(section.key(), at).under(DATA, at));
+                entries.findings.place_from(before, inner.outside);
+            }
+            let mut map_accounts = BTreeSet::new();
+            for (_, inner) in accounts.iter().filter(|(of, _)| *of == origin) {
+                let before = entries.findings.len();
+                let list = config_map::account_list(&inner.text, &[DATA, config_map::ACCOUNTS]);
+                match config_map::items(&inner.text) {
+                    Ok(items) => map_accounts.extend(list.read(&items, &mut entries.findings)),
+                    Err(problem) => entries.findings.whole_list(list.placed(problem, Position::default())),
                 }
+                entries.findings.place_from(before, inner.outside);
             }
-            entries.findings.place_from(before, inner.outside);
+            let outside = lists.iter().filter(|(of, ..)| *of == origin).find_map(|(.., inner)| inner.outside);
+            self.part(origin, outside, entries, map_accounts, readable);
         }
-        let mut map_accounts = BTreeSet::new();
-        for inner in &accounts {
-            let before = entries.findings.len();
-            let list = config_map::account_list(&inner.text, &[DATA, config_map::ACCOUNTS]);
-            match config_map::items(&inner.text) {
-                Ok(items) => map_accounts.extend(list.read(&items, &mut entries.findings)),
-                Err(problem) => entries.findings.whole_list(list.placed(problem, Position::default())),
-            }
-            entries.findings.place_from(before, inner.outside);
-        }
-        self.part(entries, map_accounts, readable);
         // Other sources, and so nobody's duplicates.
-        for kind in IDENTITIES {
-            let globs = kind == identity_mapping::RAM_TARGET.kind;
+        for (kind, source) in IDENTITIES.into_iter().zip([Source::Crd, Source::RamIdentityMapping]) {
+            let globs = source == Source::RamIdentityMapping;
             let mut entries = Entries::new("", Style { globs, ..STYLE });
             for spec in specs.iter().filter(|spec| spec.kind == kind) {
                 entries.source = &documents[spec.document];
                 entries.add(Section::Identities, Place::Spec(spec.name.clone()), &spec.node);
             }
-            self.part(entries, BTreeSet::new(), self.readable);
+            self.part(Origin::Live(source), None, entries, BTreeSet::new(), self.readable);
         }
         (self.findings.finish(), self.parts, is_manifest)
     }
 
     /// What one source would have in force.
-    fn part(&mut self, entries: Entries<'_>, map_accounts: BTreeSet<AccountId>, readable: bool) {
+    fn part(
+        &mut self,
+        origin: Origin,
+        outside: Option<Position>,
+        entries: Entries<'_>,
+        map_accounts: BTreeSet<AccountId>,
+        readable: bool,
+    ) {
         let (rules, findings, census) = entries.finish();
         findings.finish().into_iter().for_each(|finding| self.findings.push(finding));
         let config = Config { rules: rules.into(), map_accounts, ..Config::default() };
-        self.parts.push(Checked { readable, ..Checked::new(config, Findings::default(), census) });
+        self.parts.push(Checked { readable, origin, outside, ..Checked::new(config, Findings::default(), census) });
     }
 }
 

@@ -216,6 +216,11 @@ impl Rules {
         arns.chain(sets).chain(ids).chain(globs)
     }
 
+    /// Whom each entry that counts at `now` is about, and the entry.
+    pub fn in_force(&self, now: SystemTime) -> impl Iterator<Item = (String, &Rule)> {
+        self.iter().filter_map(move |(who, rule)| Some((who, rule.in_force(now)?)))
+    }
+
     /// Whether no entry is in force.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -236,7 +236,14 @@ fn administrators_may_stand_elsewhere() {
     check(
         &format!("server: {{mapRoles: [{first}, {then}]}}"),
         &expect![[r#"
-        1 file: nothing to say
-    "#]],
+            warning[ended]: lets nobody in any more: it has ended at 2026-01-31T18:00:00Z
+              --> 1.yaml:1:1
+               |
+             1 | server: {mapRoles: [{rolearn: 'arn:aws:iam::123456789012:role/Dev', username: dev, notAfter: 2026-01-31T18:00:00Z}, {rolearn: 'arn:aws:iam::123456789012:role/De
+               | ^^^^^^
+               = fix: take it out
+
+            1 file: 1 warning
+        "#]],
     );
 }

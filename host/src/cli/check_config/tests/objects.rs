@@ -46,6 +46,13 @@ fn objects_of_every_kind() {
                 |          ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
                 = fix: keep one entry, with the groups of both
 
+            warning[ended]: lets nobody in any more: it has ended at 2026-01-31T18:00:00Z
+              --> 1.yaml:23:1
+                |
+             23 | spec: {arn: 'arn:aws:iam::123456789012:user/c', username: c, notAfter: '2026-01-31T18:00:00Z', team: x}
+                | ^^^^
+                = fix: take it out
+
             warning[no-effect]: the key `team` is none of ours and has no effect
               --> 1.yaml:23:96 (c.spec)
                 |
@@ -84,7 +91,7 @@ fn objects_of_every_kind() {
              48 | ---
                 | ^^^
 
-            1 file: 3 errors, 3 warnings, 2 notes
+            1 file: 3 errors, 4 warnings, 2 notes
         "#]],
     );
     let json = r#"{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "aws-auth"}, "data": {"MapRoles": "", "mapRoles": "- rolearn: x\n  username: a\n", "mapUsers": ["a"], "mapAccounts": "''"}}"#;

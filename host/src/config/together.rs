@@ -1,0 +1,227 @@
+//! Together: what the files of one check mean as one: which source is asked before which, which entries let anybody in,
+//! and which never do.
+//!
+//! Judged by the one configuration among them. Without one, or with several, nothing is known of order and of what is
+//! asked, and every entry counts.
+
+use std::{collections::HashMap, time::SystemTime};
+
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+
+use super::{
+    Checked, CheckedFile, Config, Source,
+    error::{Position, Problem},
+    finding::{CheckId, Finding, Severity},
+};
+use crate::{
+    caller::arn::ACS_PARTITION,
+    mapping::rule::{Rule, Rules},
+};
+
+/// What the entries of a part are.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(super) enum Origin {
+    /// Those of a configuration: bootstrap admins, and MountedFile.
+    #[default]
+    Configuration,
+    /// Nobody reads them where they stand.
+    Nowhere,
+    /// Those of a source that is followed.
+    Live(Source),
+}
+
+/// Entries of one source, in one file.
+struct Asked<'a> {
+    file: usize,
+    part: &'a Checked,
+    /// As [`Source::name`], or `bootstrapAdmins`.
+    name: String,
+    rules: &'a Rules,
+}
+
+/// All files of one check, at one time.
+pub(super) struct Together<'a> {
+    files: &'a [CheckedFile],
+    now: SystemTime,
+    /// The one configuration, if it says itself which sources are asked, and in which order.
+    config: Option<&'a Config>,
+    /// In the order in which they are asked, as far as that is known.
+    asked: Vec<Asked<'a>>,
+}
+
+const BOOTSTRAP_ADMINS: &str = "bootstrapAdmins";
+/// Most findings of each kind.
+const MAX_FINDINGS: usize = 100;
+
+/// Entries of `files` that let nobody in at `now` though nothing is wrong with them, each with the number of its file.
+#[must_use]
+pub fn check(files: &[CheckedFile], now: SystemTime) -> Vec<(usize, Finding)> {
+    let together = Together::new(files, now);
+    let mut findings = together.ended();
+    findings.extend(together.shadowed());
+    findings.extend(together.unasked());
+    findings
+}
+
+// === impl Together ===
+
+impl<'a> Together<'a> {
+    pub(super) fn new(files: &'a [CheckedFile], now: SystemTime) -> Self {
+        let mut configs = parts(files).filter(|(_, part)| part.origin == Origin::Configuration && part.readable);
+        let config = match (configs.next(), configs.next()) {
+            (Some((_, only)), None) if only.config.backend_mode_file.is_none() => Some(&only.config),
+            _ => None,
+        };
+        let mut asked = Vec::new();
+        for (file, part) in parts(files).filter(|(_, part)| part.origin == Origin::Configuration) {
+            let (name, rules) = (BOOTSTRAP_ADMINS.to_owned(), &*part.config.bootstrap_admins);
+            asked.push(Asked { file, part, name, rules });
+        }
+        // Its sources in their order, or else every part as it comes.
+        let order = config.map(|config| config.sources.as_slice());
+        let place = |source: &Source| order.map_or(Some(0), |order| order.iter().position(|other| other == source));
+        let mut sources: Vec<_> = parts(files)
+            .filter_map(|(file, part)| {
+                let source = match &part.origin {
+                    Origin::Configuration => Source::MountedFile,
+                    Origin::Live(source) => source.clone(),
+                    Origin::Nowhere => return None,
+                };
+                let is_asked = part.asks_mounted_file() || part.origin != Origin::Configuration;
+                let place = place(&source).filter(|_| is_asked)?;
+                Some((place, Asked { file, part, name: source.name(), rules: &part.config.rules }))
+            })
+            .collect();
+        sources.sort_by_key(|(place, _)| *place);
+        asked.extend(sources.into_iter().map(|(_, asked)| asked));
+        Self { files, now, config, asked }
+    }
+
+    /// Whether an entry of which `is` holds lets somebody in.
+    pub(super) fn anybody(&self, is: impl Fn(&Rule) -> bool) -> bool {
+        let mut first: HashMap<String, bool> = HashMap::new();
+        for asked in &self.asked {
+            for (who, rule) in asked.rules.in_force(self.now) {
+                let counts = is(rule) && self.may_count(&asked.name, &who, rule);
+                // Without an order nobody is before anybody.
+                let known = self.config.is_some().then(|| *first.entry(who).or_insert(counts));
+                if known.unwrap_or(counts) {
+                    return true;
+                }
+            }
+        }
+        false
+    }
+
+    /// Whether tokens of `who` are taken, and nothing forbids the name that the entry gives.
+    fn may_count(&self, source: &str, who: &str, rule: &Rule) -> bool {
+        let Some(config) = self.config else { return true };
+        let accepted = partition(who).is_none_or(|partition| config.accepted_partitions().contains(&partition));
+        let reserved = config.reserved_prefixes.get(source).map_or(&[][..], Vec::as_slice);
+        accepted && !reserved.iter().any(|prefix| rule.username.literal_head().starts_with(prefix.as_str()))
+    }
+
+    fn ended(&self) -> Vec<(usize, Finding)> {
+        let ended = |rule: &&Rule| rule.not_after().is_some_and(|end| end < self.now);
+        let mut found = Vec::new();
+        for (file, part) in parts(self.files) {
+            for rule in part.config.bootstrap_admins.every().chain(part.config.rules.every()).filter(ended) {
+                let end = rule.not_after().map(OffsetDateTime::from).and_then(|end| end.format(&Rfc3339).ok());
+                let what = format!("lets nobody in any more: it has ended at {}", end.unwrap_or_default());
+                found.push(self.finding((file, part), rule, CheckId::Ended, Severity::Warning, what, "take it out"));
+            }
+        }
+        bounded(found)
+    }
+
+    fn shadowed(&self) -> Vec<(usize, Finding)> {
+        let mut found = Vec::new();
+        if self.config.is_none() {
+            return found;
+        }
+        let mut first: HashMap<String, (&Asked<'_>, &Rule)> = HashMap::new();
+        for asked in &self.asked {
+            for (who, rule) in asked.rules.in_force(self.now) {
+                let Some((earlier, winner)) = first.get(&who) else {
+                    first.insert(who, (asked, rule));
+                    continue;
+                };
+                let what =
+                    format!("never counts: {}, which is asked first, maps {who} on line {}", earlier.name, winner.line);
+                let severity = if winner.is_same(rule) { Severity::Note } else { Severity::Warning };
+                found.push(self.finding(
+                    (asked.file, asked.part),
+                    rule,
+                    CheckId::Shadowed,
+                    severity,
+                    what,
+                    "keep one of the two",
+                ));
+            }
+        }
+        bounded(found)
+    }
+
+    /// Objects of a source that the configuration does not ask.
+    fn unasked(&self) -> Vec<(usize, Finding)> {
+        let Some(config) = self.config else { return Vec::new() };
+        let mut found = Vec::new();
+        for (file, part) in parts(self.files) {
+            let Origin::Live(source) = &part.origin else { continue };
+            let first = part.config.rules.every().min_by_key(|rule| rule.line);
+            if let (false, Some(rule)) = (config.sources.contains(source), first) {
+                let what = format!("nothing of this is in force: {} is not in `backendMode`", source.name());
+                let fix = "put it there, or take these entries over";
+                found.push(self.finding((file, part), rule, CheckId::NoEffect, Severity::Warning, what, fix));
+            }
+        }
+        found
+    }
+
+    /// About the entry `rule`, where its line begins.
+    fn finding(
+        &self,
+        (file, part): (usize, &Checked),
+        rule: &Rule,
+        id: CheckId,
+        severity: Severity,
+        what: String,
+        fix: &str,
+    ) -> (usize, Finding) {
+        let line = rule.line.max(1);
+        let text = self.files[file].text.lines().nth(line as usize - 1).unwrap_or_default();
+        let indent = text.chars().take_while(|char| matches!(char, ' ' | '-')).count();
+        let column = u32::try_from(indent + 1).unwrap_or(1);
+        let problem = Problem::new(Position { line, column }, what).id(id).fix(fix);
+        (file, Finding { severity, ..Finding::error(problem) }.placed(part.outside))
+    }
+}
+
+fn parts(files: &[CheckedFile]) -> impl Iterator<Item = (usize, &Checked)> {
+    files.iter().enumerate().flat_map(|(index, file)| file.parts.iter().map(move |part| (index, part)))
+}
+
+fn bounded(mut found: Vec<(usize, Finding)>) -> Vec<(usize, Finding)> {
+    found.sort_by_key(|(file, finding)| (*file, finding.at));
+    found.truncate(MAX_FINDINGS);
+    found
+}
+
+/// The partition of a principal as [`Rules::iter`] names it; `None` for a unique id, which has none.
+fn partition(who: &str) -> Option<&str> {
+    let mut words = who.split(':');
+    match words.next()? {
+        "arn" | "sso" => words.next(),
+        ACS_PARTITION => Some(ACS_PARTITION),
+        _ => None,
+    }
+}
+
+// === impl Checked ===
+
+impl Checked {
+    /// Whether the entries of a configuration's own lists are asked.
+    pub(super) fn asks_mounted_file(&self) -> bool {
+        self.config.sources.contains(&Source::MountedFile) || self.config.backend_mode_file.is_some()
+    }
+}
