@@ -278,6 +278,8 @@ fn locate(text: &str, form: Form, key: &Key, node: &Node) -> (Place, String) {
             let belongs = |text: &str| text.trim().is_empty() || indent_of(text) > key_indent;
             match lines(text, line + 1, belongs, |line| !line.trim().is_empty()) {
                 Some((place, list)) if list.trim_end() == value.trim_end() => (place, value),
+                // The last entry was taken away.
+                None if is_nothing => (Place::Empty { line }, value),
                 _ => (Place::Elsewhere, value),
             }
         }

@@ -49,7 +49,9 @@ fn an_earlier_source_wins() {
     let config =
         format!("clusterID: c\nserver:\n  backendMode: [MountedFile, EKSConfigMap]\n  mapRoles:\n  - {viewer}\n");
     let map = aws_auth(&format!("  mapRoles: |\n    - {ADMIN}\n"));
-    check_all(&[&config, &map], &expect![[r#"
+    check_all(
+        &[&config, &map],
+        &expect![[r#"
         error[no-administrator]: nobody gets `system:masters`
           --> 1.yaml:1:1
            |
@@ -71,10 +73,13 @@ fn an_earlier_source_wins() {
            = fix: keep one of the two
 
         2 files: 1 error, 2 warnings
-    "#]]);
+    "#]],
+    );
     // The other way round.
     let turned = config.replace("[MountedFile, EKSConfigMap]", "[EKSConfigMap, MountedFile]");
-    check_all(&[&turned, &map], &expect![[r#"
+    check_all(
+        &[&turned, &map],
+        &expect![[r#"
         warning[shadowed]: never counts: EKSConfigMap, which is asked first, maps arn:aws:iam::123456789012:role/admin on line 6
           --> 1.yaml:5:5
            |
@@ -90,10 +95,13 @@ fn an_earlier_source_wins() {
            = fix: map the nodes' role to `system:node:{{EC2PrivateDNSName}}`
 
         2 files: 2 warnings
-    "#]]);
+    "#]],
+    );
     // In a text that is not in its place.
     let quoted = aws_auth(&format!("  mapRoles: {:?}\n", format!("- {ADMIN}\n")));
-    check_all(&[&config, &quoted], &expect![[r#"
+    check_all(
+        &[&config, &quoted],
+        &expect![[r#"
         error[no-administrator]: nobody gets `system:masters`
           --> 1.yaml:1:1
            |
@@ -115,14 +123,17 @@ fn an_earlier_source_wins() {
            = fix: keep one of the two
 
         2 files: 1 error, 2 warnings
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn what_nobody_asks_is_not_in_force() {
     let config = "clusterID: c\nserver:\n  backendMode: [MountedFile]\n";
     let map = aws_auth(&format!("  mapRoles: |\n    - {ADMIN}\n"));
-    check_all(&[config, &map], &expect![[r#"
+    check_all(
+        &[config, &map],
+        &expect![[r#"
         error[no-administrator]: nobody gets `system:masters`
           --> 1.yaml:1:1
            |
@@ -144,8 +155,11 @@ fn what_nobody_asks_is_not_in_force() {
            = fix: put it there, or take these entries over
 
         2 files: 1 error, 2 warnings
-    "#]]);
-    check_all(&[&map.replace("kube-system", "default")], &expect![[r#"
+    "#]],
+    );
+    check_all(
+        &[&map.replace("kube-system", "default")],
+        &expect![[r#"
         error[no-administrator]: nobody gets `system:masters`
           --> 1.yaml:1:1
            |
@@ -166,5 +180,6 @@ fn what_nobody_asks_is_not_in_force() {
            |                                       ^^^^^^^
 
         1 file: 1 error, 2 warnings
-    "#]]);
+    "#]],
+    );
 }

@@ -38,6 +38,23 @@ fn check(text: &str, expected: &Expect) {
     }
 }
 
+/// A list whose last entry was taken away takes one again.
+#[test]
+fn a_list_that_was_emptied_takes_entries_again() {
+    let empty = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: aws-auth\ndata:\n  mapUsers: |\n    - {userarn: 'arn:aws:iam::123456789012:user/a', username: a}\n";
+    for text in [empty, &format!("{empty}  other: x\n"), &empty.replace(": |", ": |-")] {
+        let once = added(text).unwrap();
+        let gone = removed(&once).unwrap();
+        assert_eq!(added(&gone), Ok(once), "{gone}");
+    }
+    for text in ["mapRoles: |\n", "mapRoles: |-\n\n", "mapRoles: |\n  mapAccounts: ''\n"] {
+        let text = format!("apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: aws-auth\ndata:\n  {text}");
+        let once = added(&text).unwrap();
+        assert!(once.contains(ADMIN), "{once}");
+        assert_eq!(added(&removed(&once).unwrap()), Ok(once), "{text}");
+    }
+}
+
 /// Only the way there.
 #[track_caller]
 fn check_added(text: &str, expected: &Expect) {
