@@ -91,6 +91,7 @@ enum Command {
     CredentialPlugin(Late<ack::Command>),
     /// Say all that is wrong with configuration and mapping files, at once.
     CheckConfig(Late<check_config::Command>),
+    #[command(alias = "completion")]
     Completions(completions::Command),
     /// Commands of the AWS CLI that kubeconfigs run.
     #[command(subcommand)]

@@ -126,6 +126,10 @@ pub struct Config {
     /// This process answers the API server, and so may write what people look at. Set by `herald server` alone; default
     /// false.
     pub serving: bool,
+    /// Entries of this file that are left out for what they say.
+    pub left_out: usize,
+    /// What else there is to say about this file.
+    pub remarks: usize,
     /// `server.policies`. Default none.
     pub policies: Vec<policy::Config>,
     /// Where the settings of each of them stand in the file; fewer if that is not known.
@@ -230,11 +234,13 @@ impl Config {
     ///
     /// When it does not say what it should.
     pub fn parse(path: &Path, text: &str) -> Result<Loaded, ConfigError> {
-        let Checked { config, findings, refusal, .. } = Self::check(path, text);
+        let Checked { mut config, findings, refusal, .. } = Self::check(path, text);
         match refusal {
             Some(finding) => Err(ConfigError::refused(path, &finding)),
             None => {
-                let warnings = findings.into_iter().filter(Finding::is_warning).collect();
+                let warnings: Vec<Finding> = findings.into_iter().filter(Finding::is_warning).collect();
+                config.left_out = warnings.iter().filter(|finding| finding.severity == Severity::Error).count();
+                config.remarks = warnings.len() - config.left_out;
                 Ok(Loaded { config, warnings })
             }
         }
@@ -407,6 +413,8 @@ impl Default for Config {
             backend_mode_written: None,
             identity_mapping_status: true,
             serving: false,
+            left_out: 0,
+            remarks: 0,
             policies: Vec::new(),
             settings_at: Vec::new(),
             policy_engine: policy::EngineConfig::default(),
@@ -449,15 +457,21 @@ impl Source {
 // === impl Loaded ===
 
 impl Loaded {
-    /// Writes every warning to the process log, and how many mappings are in force.
+    /// Writes every warning to the process log.
     pub fn log(&self) {
         for warning in &self.warnings {
             let Finding { id, at, path, .. } = warning;
             let file = self.config.file.display();
             tracing::warn!(%file, line = at.line, key = path, check = %id, "{}", warning.text());
         }
-        let Config { generation, rules, policies, .. } = &self.config;
-        let (mappings, policies, warnings) = (rules.len(), policies.len(), self.warnings.len());
+    }
+}
+
+impl Config {
+    /// Tells the process log that this is in force now.
+    fn log(&self) {
+        let Self { generation, rules, policies, .. } = self;
+        let (mappings, policies, warnings) = (rules.len(), policies.len(), self.left_out + self.remarks);
         tracing::info!(generation, mappings, policies, warnings, "configuration loaded");
     }
 }

@@ -199,3 +199,25 @@ async fn a_new_component_goes_live() {
     assert_eq!(alice(&server).await, "one:alice");
     assert_eq!(refusals(&server), [""; 0]);
 }
+
+/// As of every other source: who maps to what now, how many there are, and since when that is known.
+#[tokio::test]
+async fn a_change_of_the_file_itself_is_told_entry_by_entry() {
+    let sts = sts().await;
+    let server = setup(&sts, &config("")).start().await.expect("a server");
+    let metric = async |name: &str| {
+        let series = format!("herald_source_{name}{{source=\"MountedFile\"}}");
+        server.metric(&series).await.expect("metrics")
+    };
+    let before = metric("entries").await.expect("the size of the file's own mappings");
+    assert!(metric("last_sync_timestamp_seconds").await.is_some_and(|time| time > 0.0));
+    server.configure(&config("").replace(":role/Developers", ":role/Engineers")).expect("a file");
+    for said in ["mapping added", "mapping removed", "mappings changed"] {
+        until(async || {
+            let log = server.stderr.text();
+            log.lines().any(|line| line.contains(said) && line.contains("source=MountedFile") && line.contains("hash="))
+        })
+        .await;
+    }
+    assert_eq!(metric("entries").await, Some(before));
+}

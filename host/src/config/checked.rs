@@ -115,7 +115,7 @@ impl CheckedFile {
     /// what the server's command line says. Blocks.
     pub fn try_webhook(&mut self, now: SystemTime, place: impl Fn(&mut server::Config)) {
         let [part] = self.parts.as_slice() else { return };
-        if self.is_manifest || part.refusal.is_some() {
+        if self.is_manifest || part.origin != Origin::Configuration || part.refusal.is_some() {
             return;
         }
         let mut server = part.config.server.clone();

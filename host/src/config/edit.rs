@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use super::{
-    entry::{Entries, Place, Style},
+    entry::{Entries, Place, Style, UserIds},
     error::{Position, Problem},
     finding::{Finding, Severity},
     node::{Node, Section},
@@ -92,7 +92,7 @@ pub enum EditError {
     Unsafe(&'static str),
 }
 
-const STYLE: Style = Style { under: "", shared: true, by_user_id: false, globs: false };
+const STYLE: Style = Style { under: "", shared: true, user_ids: UserIds::Idle, globs: false };
 /// What findings about entries that are not in force start with; here they never come in force.
 const LEFT_OUT: &str = "left out: ";
 /// The username of an entry that is only looked for.

@@ -42,10 +42,21 @@ pub(super) struct Style {
     /// Documents that other programs write too: a key that is like none of ours is passed over. One that is may
     /// be a slip that changes what the entry means, so it still costs the entry.
     pub(super) shared: bool,
-    /// Entries match by `userid`, the unique id of a principal.
-    pub(super) by_user_id: bool,
+    pub(super) user_ids: UserIds,
     /// An `arn` may have wildcards.
     pub(super) globs: bool,
+}
+
+/// What `userid`, the unique id of a principal, is for.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(super) enum UserIds {
+    /// Nothing: entries match by ARN.
+    #[default]
+    Idle,
+    /// Entries match by it.
+    Match,
+    /// One or the other, as a configuration says that is not at hand.
+    Unknown,
 }
 
 /// Where an entry stands.
@@ -173,7 +184,7 @@ impl<'a> Entries<'a> {
             Some(end) => rule.ending(end),
         };
         let user_id = entries.iter().map(|(key, _)| key).find(|key| key.text.eq_ignore_ascii_case("userid"));
-        let idle = user_id.filter(|_| !self.style.by_user_id);
+        let idle = user_id.filter(|_| self.style.user_ids == UserIds::Idle);
         let idle = idle.map(|key| (key, "`userid` has no effect here: entries match by ARN".to_owned()));
         let passed = passed.map(|key| (key, format!("the key `{}` is none of ours and has no effect", key.text)));
         for (key, what) in idle.into_iter().chain(passed) {

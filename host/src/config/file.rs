@@ -12,7 +12,7 @@ use super::{
     backend_mode::BackendMode,
     check,
     de::{fields_of, twice, unknown},
-    entry::{Entries, Place, Style, value},
+    entry::{Entries, Place, Style, UserIds, value},
     error::{Position, Problem},
     finding::{CheckId, Findings, Severity},
     node::{self, Key, Node, Value},
@@ -91,7 +91,7 @@ pub(super) struct Places {
 const TOP: [&str; 2] = ["clusterID", "server"];
 const SERVER: &str = "server";
 /// How entries of this file are read and named.
-const STYLE: Style = Style { under: SERVER, shared: false, by_user_id: false, globs: false };
+const STYLE: Style = Style { under: SERVER, shared: false, user_ids: UserIds::Idle, globs: false };
 /// Keys of existing files that are understood and do nothing, with what to know about them.
 const IDLE_TOP: [(&str, &str); 4] = [
     ("feature-gates", "nothing here is behind a gate"),

@@ -8,12 +8,12 @@ use std::{collections::BTreeSet, path::Path};
 
 use super::{
     Checked, CheckedFile, Config, Source,
-    entry::{Entries, Place, Style, value},
+    entry::{Entries, Place, Style, UserIds, value},
     error::{Position, Problem},
     file,
     finding::{CheckId, Finding, Findings, Severity},
     node::{self, Key, Node, Section, Value},
-    sources::{NAMESPACE, config_map, identity_mapping},
+    sources::{NAMESPACE, config_map, dynamic_file, identity_mapping},
     together::Origin,
 };
 use crate::caller::AccountId;
@@ -25,7 +25,7 @@ const AUTH_MAPS: [&str; 2] = [config_map::AWS_AUTH, config_map::ALIBABACLOUD_AUT
 /// The key of a ConfigMap that its documents stand under.
 const DATA: &str = "data";
 /// How entries are read and named: as the sources do that follow these objects.
-const STYLE: Style = Style { under: DATA, shared: true, by_user_id: false, globs: false };
+const STYLE: Style = Style { under: DATA, shared: true, user_ids: UserIds::Idle, globs: false };
 /// Most documents in a file.
 const MAX_DOCUMENTS: usize = 1_000;
 
@@ -68,7 +68,9 @@ pub(super) fn check(file: &Path, text: String) -> CheckedFile {
     let documents = documents(&text);
     let roots: Vec<_> = documents.iter().map(|document| node::read(document, &mut |_, _, _| ())).collect();
     if !roots.iter().any(|root| root.as_ref().is_ok_and(is_object)) {
-        let checked = file::parse(file, &text);
+        let dynamic = |root: &Node| !is_configuration(root) && dynamic_file::is_dynamic_file(root);
+        let is_dynamic = matches!(&roots[..], [Ok(root)] if dynamic(root));
+        let checked = if is_dynamic { dynamic_file::check(&text) } else { file::parse(file, &text) };
         return CheckedFile { findings: checked.findings.clone(), parts: vec![checked], is_manifest: false, text };
     }
     let mut objects = Objects::new(file);

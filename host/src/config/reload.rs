@@ -5,6 +5,7 @@
 //! a reload never answers a login with "not ready".
 
 use std::{
+    collections::BTreeSet,
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
@@ -18,12 +19,16 @@ use tokio::{
 };
 
 use super::{
-    Config, ConfigError, Loaded, Shared,
+    Config, ConfigError, Loaded, Shared, Source,
     files::{Stamp, Watcher},
     lockout::{LOST, Vital},
+    sources::keeper,
 };
 use crate::{
-    authenticator::Authenticator, mapping::mounted_file::NAME as MOUNTED_FILE, observe::Metrics, policy::RENEW_EVERY,
+    authenticator::Authenticator,
+    mapping::{bootstrap_admins::NAME as BOOTSTRAP_ADMINS, live, mounted_file::NAME as MOUNTED_FILE},
+    observe::Metrics,
+    policy::RENEW_EVERY,
 };
 
 /// Keeps an authenticator in step with its configuration file, until it is dropped.
@@ -72,6 +77,8 @@ impl Reloader {
         clock: fn() -> SystemTime,
     ) -> Self {
         shared.metrics().config_loaded(&config.generation, clock());
+        config.log();
+        tell_standing(&config, shared.metrics(), clock());
         let current = Arc::new(ArcSwap::from_pointee(first));
         let last_error = Arc::new(ArcSwapOption::empty());
         let wake = Arc::new(Notify::new());
@@ -136,6 +143,9 @@ impl Worker {
             } else {
                 has_changed = Stamp::of(self.config.files()) != self.seen || self.last_error.load().is_some();
             }
+            if !has_changed {
+                tell_standing(&self.config, self.metrics(), (self.clock)());
+            }
             if !has_changed && self.kept_house.elapsed() < RENEW_EVERY {
                 continue;
             }
@@ -183,6 +193,7 @@ impl Worker {
         if loaded.config.generation == self.config.generation {
             // A bad file may have been put back as it was: what is in the files is in force again.
             self.metrics().config_loaded(&self.config.generation, (self.clock)());
+            tell_standing(&self.config, self.metrics(), (self.clock)());
             return Ok(());
         }
         self.put_in_force(loaded)
@@ -196,8 +207,10 @@ impl Worker {
             Handle::current().block_on(shared.read_once(Some(&self.shared), FIRST_READ))?;
         }
         loaded.log();
+        loaded.config.log();
         self.warn_of_restart(&loaded.config);
         self.warn_of_loss(&loaded.config);
+        self.tell_changes(&loaded.config);
         self.current.store(Arc::new(next));
         if let Some(written) = loaded.config.backend_mode_written
             && self.config.backend_mode_written != Some(written)
@@ -208,7 +221,27 @@ impl Worker {
         self.config = loaded.config;
         self.watcher.follow(self.config.files());
         self.metrics().config_loaded(&self.config.generation, (self.clock)());
+        tell_standing(&self.config, self.metrics(), (self.clock)());
         Ok(())
+    }
+
+    /// As of a source that is followed: who maps to what now.
+    fn tell_changes(&self, next: &Config) {
+        let none = BTreeSet::new();
+        let (admins, next_admins) = (&*self.config.bootstrap_admins, &*next.bootstrap_admins);
+        let changed = live::changes((admins, &none), (next_admins, &none));
+        if !changed.is_empty() {
+            keeper::tell_changes(BOOTSTRAP_ADMINS, next_admins.len(), &changed, None, &next.generation);
+        }
+        let Config { rules, map_accounts, .. } = next;
+        let changed = live::changes((&self.config.rules, &self.config.map_accounts), (rules, map_accounts));
+        if !changed.is_empty() {
+            let mappings = rules.len() + map_accounts.len();
+            keeper::tell_changes(MOUNTED_FILE, mappings, &changed, None, &next.generation);
+        }
+        if self.config.sources.contains(&Source::MountedFile) && !next.sources.contains(&Source::MountedFile) {
+            self.metrics().source_gone(MOUNTED_FILE);
+        }
     }
 
     /// Settings of the listener are read once.
@@ -232,6 +265,18 @@ impl Worker {
 
     fn metrics(&self) -> &Metrics {
         self.shared.metrics()
+    }
+}
+
+/// Size and age of what stands in the file itself, as of every other source.
+fn tell_standing(config: &Config, metrics: &Metrics, now: SystemTime) {
+    if !config.sources.contains(&Source::MountedFile) {
+        return;
+    }
+    metrics.source_loaded(MOUNTED_FILE, config.rules.len() + config.map_accounts.len(), config.left_out);
+    metrics.source_in_step(MOUNTED_FILE, now);
+    for vital in Vital::ALL {
+        metrics.source_vital(MOUNTED_FILE, vital.word(), vital.count(&config.rules, now));
     }
 }
 

@@ -26,9 +26,9 @@ use crate::{
 };
 
 pub(super) mod config_map;
-mod dynamic_file;
+pub(super) mod dynamic_file;
 pub(super) mod identity_mapping;
-mod keeper;
+pub(super) mod keeper;
 mod status;
 mod table;
 

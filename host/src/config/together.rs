@@ -15,7 +15,10 @@ use super::{
 };
 use crate::{
     caller::arn::ACS_PARTITION,
-    mapping::rule::{Rule, Rules},
+    mapping::{
+        bootstrap_admins::NAME as BOOTSTRAP_ADMINS,
+        rule::{Rule, Rules},
+    },
 };
 
 /// What the entries of a part are.
@@ -49,7 +52,6 @@ pub(super) struct Together<'a> {
     asked: Vec<Asked<'a>>,
 }
 
-const BOOTSTRAP_ADMINS: &str = "bootstrapAdmins";
 /// Most findings of each kind.
 const MAX_FINDINGS: usize = 100;
 

@@ -144,25 +144,33 @@ impl Mappings {
     /// What is other than in `before`, sorted by kind and by whom it is about.
     #[must_use]
     pub fn changes_since(&self, before: &Self) -> Vec<Change> {
-        let change = |who: &str, kind, rule: &Rule| Change { who: who.to_owned(), kind, gives: rule.to_string() };
-        let (was, is): (BTreeMap<_, _>, BTreeMap<_, _>) = (before.rules.iter().collect(), self.rules.iter().collect());
-        let mut changes = Vec::new();
-        for (who, rule) in &is {
-            match was.get(who) {
-                None => changes.push(change(who, ChangeKind::Added, rule)),
-                Some(old) if !old.is_same(rule) => changes.push(change(who, ChangeKind::Changed, rule)),
-                Some(_) => {}
-            }
-        }
-        let gone = was.iter().filter(|(who, _)| !is.contains_key(*who));
-        changes.extend(gone.map(|(who, rule)| change(who, ChangeKind::Removed, rule)));
-        let account = |id: &AccountId, kind| Change { who: id.to_string(), kind, gives: "its own ARN".to_owned() };
-        let (old, new) = (&before.accounts, &self.accounts);
-        changes.extend(new.difference(old).map(|id| account(id, ChangeKind::Added)));
-        changes.extend(old.difference(new).map(|id| account(id, ChangeKind::Removed)));
-        changes.sort_by(|left, right| (left.kind, &left.who).cmp(&(right.kind, &right.who)));
-        changes
+        changes((&before.rules, &before.accounts), (&self.rules, &self.accounts))
     }
+}
+
+/// What is other in the second of two sets of rules and accounts, sorted by kind and by whom it is about.
+#[must_use]
+pub fn changes(
+    (old_rules, old): (&Rules, &BTreeSet<AccountId>),
+    (new_rules, new): (&Rules, &BTreeSet<AccountId>),
+) -> Vec<Change> {
+    let change = |who: &str, kind, rule: &Rule| Change { who: who.to_owned(), kind, gives: rule.to_string() };
+    let (was, is): (BTreeMap<_, _>, BTreeMap<_, _>) = (old_rules.iter().collect(), new_rules.iter().collect());
+    let mut changes = Vec::new();
+    for (who, rule) in &is {
+        match was.get(who) {
+            None => changes.push(change(who, ChangeKind::Added, rule)),
+            Some(old) if !old.is_same(rule) => changes.push(change(who, ChangeKind::Changed, rule)),
+            Some(_) => {}
+        }
+    }
+    let gone = was.iter().filter(|(who, _)| !is.contains_key(*who));
+    changes.extend(gone.map(|(who, rule)| change(who, ChangeKind::Removed, rule)));
+    let account = |id: &AccountId, kind| Change { who: id.to_string(), kind, gives: "its own ARN".to_owned() };
+    changes.extend(new.difference(old).map(|id| account(id, ChangeKind::Added)));
+    changes.extend(old.difference(new).map(|id| account(id, ChangeKind::Removed)));
+    changes.sort_by(|left, right| (left.kind, &left.who).cmp(&(right.kind, &right.who)));
+    changes
 }
 
 // === impl ChangeKind ===

@@ -291,27 +291,27 @@ impl Metrics {
         own.register_with_unit("policy_duration", "Time in a policy", Unit::Seconds, self.policy_seconds.clone());
         own.register("policy_shadows", "Logins compared with policies in shadow mode", self.policy_shadows.clone());
         own.register("rejected_requests", "Requests that never became a decision", self.rejections.clone());
-        own.register("source_entries", "Mappings and accounts in force, of a live source", self.source_entries.clone());
+        own.register("source_entries", "Mappings and accounts in force, of one source", self.source_entries.clone());
         own.register("source_failures", "Failed attempts to read a live source", self.source_failures.clone());
         own.register_with_unit(
             "source_last_sync_timestamp",
-            "When a live source was last known to be as it is in force",
+            "When a source was last known to be as it is in force",
             Unit::Seconds,
             self.source_last_sync_time.clone(),
         );
         own.register(
             "source_left_out",
-            "Entries and documents of a live source that are wrong and so not in force",
+            "Entries and documents of one source that are wrong and so not in force",
             self.source_left_out.clone(),
         );
         own.register(
             "source_losses",
-            "Changes of a live source that left none of its administrators, or none of its nodes",
+            "Changes of a source that left none of its administrators, or none of its nodes",
             self.source_losses.clone(),
         );
         own.register(
             "source_vital_entries",
-            "Entries of a live source that let administrators in, or nodes",
+            "Entries of one source that let administrators in, or nodes",
             self.source_vital_entries.clone(),
         );
         own.register("status_writes", "Statuses of mappings written, or not", self.status_writes.clone());
@@ -454,7 +454,7 @@ impl Metrics {
         self.config_last_reload_success.set(0);
     }
 
-    /// A live source is in force with so many entries, and so many left out.
+    /// A source is in force with so many entries, and so many left out.
     pub fn source_loaded(&self, source: &str, entries: usize, left_out: usize) {
         let gauge = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
         let source = Source::of(source);
@@ -462,13 +462,13 @@ impl Metrics {
         self.source_left_out.get_or_create(&source).set(gauge(left_out));
     }
 
-    /// So many entries of a live source let in `administrators`, or `nodes`.
+    /// So many entries of a source let in `administrators`, or `nodes`.
     pub fn source_vital(&self, source: &str, whom: &'static str, entries: usize) {
         let entries = i64::try_from(entries).unwrap_or(i64::MAX);
         self.source_vital_entries.get_or_create(&Vital::of(source, whom)).set(entries);
     }
 
-    /// A live source had some of them, and has none now.
+    /// A source had some of them, and has none now.
     pub fn source_lost(&self, source: &str, whom: &'static str) {
         self.source_losses.get_or_create(&Vital::of(source, whom)).inc();
     }
@@ -479,13 +479,13 @@ impl Metrics {
         self.status_writes.get_or_create(&StatusWrite { source, result }).inc();
     }
 
-    /// A live source was seen at `now`, and what was seen is in force.
+    /// A source was seen at `now`, and what was seen is in force.
     pub fn source_in_step(&self, source: &str, now: SystemTime) {
         let since = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         self.source_last_sync_time.get_or_create(&Source::of(source)).set(since.as_secs_f64());
     }
 
-    /// A live source is not asked any more: nobody is to be alarmed about its age.
+    /// A source is not asked any more: nobody is to be alarmed about its age.
     pub fn source_gone(&self, source: &str) {
         for whom in ["administrators", "nodes"] {
             self.source_vital_entries.remove(&Vital::of(source, whom));

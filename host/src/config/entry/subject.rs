@@ -7,7 +7,7 @@ use super::{
         finding::CheckId,
         node::{Key, Node, Section, Value},
     },
-    Entries, check_keys, value,
+    Entries, UserIds, check_keys, value,
 };
 use crate::{
     caller::{
@@ -34,7 +34,7 @@ impl Entries<'_> {
         let key = section.arn_key();
         let read = |node: &Node| self.arn(node).map_err(|problem| problem.under(key, node.at));
         let named = value(entries, key);
-        if self.style.by_user_id {
+        if self.style.user_ids == UserIds::Match {
             let id = PrincipalId::new(self.required(entries, "userid", at)?);
             let named_at = value(entries, "userid").map_or(at, |node| node.at);
             return Ok((Subject::Principal(id, named.map(read).transpose()?), named_at));

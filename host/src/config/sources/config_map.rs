@@ -10,7 +10,7 @@ use super::keeper::{self, Read};
 use crate::{
     config::{
         accounts::{Accounts, Numbers},
-        entry::{Entries, Place, Style},
+        entry::{Entries, Place, Style, UserIds},
         error::Problem,
         finding::Findings,
         node::{self, Node, Section, Value},
@@ -35,7 +35,7 @@ pub(in crate::config) const ACCOUNTS: &str = "mapAccounts";
 pub(in crate::config) const LISTS: [Section; 2] = [Section::Roles, Section::Users];
 /// Values that stand for nothing, as tools leave them behind.
 const NOTHING: [&str; 4] = ["", "``", "\"\"", "''"];
-const STYLE: Style = Style { under: "", shared: true, by_user_id: false, globs: false };
+const STYLE: Style = Style { under: "", shared: true, user_ids: UserIds::Idle, globs: false };
 
 // === impl ConfigMap ===
 

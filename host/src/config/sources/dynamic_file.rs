@@ -7,7 +7,7 @@ use std::{
     fs,
     io::{self, ErrorKind, Read as _},
     path::{Path, PathBuf},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use tokio::{
@@ -18,13 +18,16 @@ use tokio::{
 use super::keeper::{self, Keeper, Read};
 use crate::{
     config::{
+        Checked, Config, Source,
         accounts::{self, Accounts, Numbers},
         backend_mode,
-        entry::{Entries, Place, Style, value},
+        entry::{Entries, Place, Style, UserIds, value},
         error::Problem,
         files::{Stamp, Watcher},
         finding::Findings,
-        node::{self, Value},
+        node::{self, Node, Value},
+        remark::Census,
+        together::Origin,
     },
     mapping::Mappings,
 };
@@ -39,6 +42,16 @@ const WATCH_ANEW: u64 = 30;
 const LISTS: [&str; 2] = ["mapRoles", "mapUsers"];
 const ACCOUNTS: &str = "mapAccounts";
 const LAST_UPDATED: &str = "LastUpdatedDateTime";
+const STYLE: Style = Style { under: "", shared: true, user_ids: UserIds::Idle, globs: false };
+
+/// What a file says.
+struct Parsed {
+    mappings: Mappings,
+    findings: Findings,
+    census: Census,
+    /// When it was written, by its own word.
+    written: Option<SystemTime>,
+}
 
 /// Keeps `keeper` in step with the file at `path`, for ever.
 pub(super) async fn follow(path: PathBuf, by_user_id: bool, mut keeper: Keeper) {
@@ -107,7 +120,36 @@ fn read_text(path: &Path) -> io::Result<String> {
 }
 
 fn parse(text: &str, by_user_id: bool) -> Result<Read, Problem> {
-    let mut entries = Entries::new(text, Style { under: "", shared: true, by_user_id, globs: false });
+    let user_ids = if by_user_id { UserIds::Match } else { UserIds::Idle };
+    let Parsed { mappings, findings, written, .. } = entries(text, Style { user_ids, ..STYLE })?;
+    let hash = keeper::hash([text.as_bytes()].into_iter());
+    Ok(Read { mappings, warnings: findings.warnings(), refused: Vec::new(), hash, written })
+}
+
+/// Whether `root` is such a file, by what only it has on top.
+pub(in crate::config) fn is_dynamic_file(root: &Node) -> bool {
+    let Value::Map(keys) = &root.value else { return false };
+    [LAST_UPDATED, LISTS[0], LISTS[1], ACCOUNTS].iter().any(|key| value(keys, key).is_some())
+}
+
+/// The file as `herald check-config` sees it. Whether its entries match by `userid` is the configuration's to say.
+pub(in crate::config) fn check(text: &str) -> Checked {
+    let origin = Origin::Live(Source::DynamicFile);
+    match entries(text, Style { user_ids: UserIds::Unknown, ..STYLE }) {
+        Ok(Parsed { mappings: Mappings { rules, accounts }, findings, census, .. }) => {
+            let config = Config { rules: rules.into(), map_accounts: accounts, ..Config::default() };
+            Checked { origin, ..Checked::new(config, findings, census) }
+        }
+        Err(problem) => {
+            let mut findings = Findings::default();
+            findings.refuse(problem);
+            Checked { origin, ..Checked::new(Config::default(), findings, Census::default()) }
+        }
+    }
+}
+
+fn entries(text: &str, style: Style) -> Result<Parsed, Problem> {
+    let mut entries = Entries::new(text, style);
     let root = node::read_mappings(text, &mut |section, index, node| {
         entries.add(section, Place::Item(index), &node);
     })?;
@@ -122,11 +164,9 @@ fn parse(text: &str, by_user_id: bool) -> Result<Read, Problem> {
     let items = value(keys, ACCOUNTS).map(accounts::items).transpose()?.unwrap_or_default();
     let list = Accounts { source: text, path: &[ACCOUNTS], numbers: Numbers::AsWritten, wrong: Findings::left_out };
     let accounts = list.read(items, &mut entries.findings);
-    let (rules, findings, _) = entries.finish();
-    let hash = keeper::hash([text.as_bytes()].into_iter());
-    let written = value(keys, LAST_UPDATED).and_then(node::Node::plain).and_then(backend_mode::moment);
-    let mappings = Mappings { rules, accounts };
-    Ok(Read { mappings, warnings: findings.warnings(), refused: Vec::new(), hash, written })
+    let (rules, findings, census) = entries.finish();
+    let written = value(keys, LAST_UPDATED).and_then(Node::plain).and_then(backend_mode::moment);
+    Ok(Parsed { mappings: Mappings { rules, accounts }, findings, census, written })
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     caller::Arn,
     config::{
-        entry::{Entries, Place, Style},
+        entry::{Entries, Place, Style, UserIds},
         error::Position,
         node::{self, Section},
     },
@@ -42,7 +42,7 @@ pub(in crate::config) static RAM_TARGET: Target = Target {
 /// The Lease of whoever writes the statuses of a kind.
 const LEASE: &str = "herald-identity-mapping-status";
 const RAM_LEASE: &str = "herald-ram-identity-mapping-status";
-const STYLE: Style = Style { under: "", shared: true, by_user_id: false, globs: false };
+const STYLE: Style = Style { under: "", shared: true, user_ids: UserIds::Idle, globs: false };
 
 /// The Lease that whoever writes the statuses of `target` holds.
 pub(super) fn lease(target: &Target) -> &'static str {

@@ -9,7 +9,10 @@ use crate::{
         Finding, Severity,
         lockout::{LOST, Vital},
     },
-    mapping::{Live, Mappings, live::ChangeKind},
+    mapping::{
+        Live, Mappings,
+        live::{Change, ChangeKind},
+    },
     observe::Metrics,
 };
 
@@ -82,15 +85,7 @@ impl Keeper {
             tracing::info!(source, mappings, resource_version, hash, "mappings loaded");
             return;
         };
-        let changes = next.changes_since(&before);
-        for change in changes.iter().take(MAX_LINES) {
-            let (who, gives) = (&change.who, &change.gives);
-            tracing::info!(source, resource_version, hash, who, gives, "mapping {}", change.kind.word());
-        }
-        let count = |kind| changes.iter().filter(|change| change.kind == kind).count();
-        let (added, changed, removed) =
-            (count(ChangeKind::Added), count(ChangeKind::Changed), count(ChangeKind::Removed));
-        tracing::info!(source, mappings, added, changed, removed, resource_version, hash, "mappings changed");
+        tell_changes(source, mappings, &next.changes_since(&before), resource_version, hash);
     }
 
     /// Another tool may have written the source anew and left out whom the cluster needs. What is written counts all the
@@ -144,6 +139,23 @@ impl Keeper {
         tracing::error!(source = self.name, reason, "cannot be read, {stays}: {why}");
         self.trouble = Some(why.to_owned());
     }
+}
+
+/// Logs who maps to what now, in a source that has so many `mappings`.
+pub(in crate::config) fn tell_changes(
+    source: &str,
+    mappings: usize,
+    changes: &[Change],
+    resource_version: Option<&str>,
+    hash: &str,
+) {
+    for change in changes.iter().take(MAX_LINES) {
+        let (who, gives) = (&change.who, &change.gives);
+        tracing::info!(source, resource_version, hash, who, gives, "mapping {}", change.kind.word());
+    }
+    let count = |kind| changes.iter().filter(|change| change.kind == kind).count();
+    let (added, changed, removed) = (count(ChangeKind::Added), count(ChangeKind::Changed), count(ChangeKind::Removed));
+    tracing::info!(source, mappings, added, changed, removed, resource_version, hash, "mappings changed");
 }
 
 /// Digest of `parts`, each told from the next by its length.

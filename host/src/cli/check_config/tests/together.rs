@@ -183,3 +183,54 @@ fn what_nobody_asks_is_not_in_force() {
     "#]],
     );
 }
+
+/// The file that another program writes, in the form that a server follows.
+#[test]
+fn a_dynamic_file_is_checked_as_one() {
+    let file = r#"{"LastUpdatedDateTime": "1700000000", "Version": "7", "mapRoles": [{"rolearn": "arn:aws:iam::123456789012:role/Admin", "username": "a", "groups": ["system:masters"], "userid": "AROAEXAMPLE"}], "mapAccounts": []}"#;
+    check_all(
+        &[file],
+        &expect![[r#"
+        note[shared-administrator]: all sessions are administrators under one username, and the cluster's audit log tells them apart by `extra` alone
+          --> 1.yaml:1:68 (mapRoles[0])
+           |
+         1 | {"LastUpdatedDateTime": "1700000000", "Version": "7", "mapRoles": [{"rolearn": "arn:aws:iam::123456789012:role/Admin", "username": "a", "groups": ["system:maste
+           |                                                                    ^^^^^^^^^^
+           = fix: put {{SessionName}} into the username
+
+        1 file: 1 note
+    "#]],
+    );
+    let asked = "clusterID: c\nserver: {backendMode: [DynamicFile], dynamicFilePath: /etc/dynamic.json}\n";
+    check_all(
+        &[asked, file],
+        &expect![[r#"
+        note[shared-administrator]: all sessions are administrators under one username, and the cluster's audit log tells them apart by `extra` alone
+          --> 2.yaml:1:68 (mapRoles[0])
+           |
+         1 | {"LastUpdatedDateTime": "1700000000", "Version": "7", "mapRoles": [{"rolearn": "arn:aws:iam::123456789012:role/Admin", "username": "a", "groups": ["system:maste
+           |                                                                    ^^^^^^^^^^
+           = fix: put {{SessionName}} into the username
+
+        2 files: 1 note
+    "#]],
+    );
+    check_all(
+        &["clusterID: c\nserver: {}\n", &file.replace("role/Admin", "rule/Admin")],
+        &expect![[r#"
+        error[invalid-arn]: left out: not the ARN of a principal: bad resource
+          --> 2.yaml:1:80 (mapRoles[0].roleARN)
+           |
+         1 | {"LastUpdatedDateTime": "1700000000", "Version": "7", "mapRoles": [{"rolearn": "arn:aws:iam::123456789012:rule/Admin", "username": "a", "groups": ["system:maste
+           |                                                                                ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+
+        error[no-administrator]: nobody gets `system:masters`: the entry that gives it is left out
+          --> 2.yaml:1:80
+           |
+         1 | {"LastUpdatedDateTime": "1700000000", "Version": "7", "mapRoles": [{"rolearn": "arn:aws:iam::123456789012:rule/Admin", "username": "a", "groups": ["system:maste
+           |                                                                                ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+
+        2 files: 2 errors
+    "#]],
+    );
+}
