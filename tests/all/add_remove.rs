@@ -222,6 +222,31 @@ async fn under_the_old_name_it_asks_first() {
     assert_eq!(kubernetes.writes().len(), 1);
 }
 
+/// An administrator whose time is over is none.
+#[tokio::test]
+async fn the_last_administrator_who_can_log_in_stays() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("aws-auth.yaml");
+    let head =
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: aws-auth, namespace: kube-system}\ndata:\n  mapRoles: |\n";
+    let entry = |name: &str, end: &str| {
+        format!(
+            "    - {{rolearn: 'arn:aws:iam::123456789012:role/{name}', username: a, groups: [system:masters]{end}}}\n"
+        )
+    };
+    for (end, stays) in
+        [("", false), (", notAfter: 2999-01-01T00:00:00Z", false), (", notAfter: 2020-01-01T00:00:00Z", true)]
+    {
+        std::fs::write(&file, format!("{head}{}{}", entry("Admin", ""), entry("Other", end))).expect("written");
+        let path = file.to_str().expect("UTF-8");
+        let removed =
+            herald::run(&["remove", "role", "--rolearn", ADMIN, "--file", path], NONE).await.expect("herald runs");
+        assert_eq!(removed.code, Some(i32::from(stays)), "{end}: {removed:?}");
+        let after = std::fs::read_to_string(&file).expect("a file");
+        assert_eq!(after.contains("role/Admin"), stays, "{after}");
+    }
+}
+
 #[tokio::test]
 async fn a_file_is_changed_as_a_cluster_is() {
     let folder = tempfile::tempdir().expect("a folder");

@@ -21,6 +21,8 @@ async fn check(setup: &Setup, expected: &Expect) {
     assert_eq!(finished.code, Some(BAD_CONFIGURATION), "{}", finished.stderr);
     assert_eq!(finished.stdout, "");
     let folder = setup.folder().to_str().expect("UTF-8");
+    // No line says that something else went well.
+    assert!(!finished.stderr.contains("configuration loaded"), "{}", finished.stderr);
     expected.assert_eq(&finished.complaint().expect("one line").replace(folder, "…"));
 }
 
