@@ -106,6 +106,8 @@ pub struct Config {
     pub sts_hosts: Vec<aws::ExtraHost>,
     /// `server.backendMode`: who is asked, in order. Default `MountedFile` alone.
     pub sources: Vec<Source>,
+    /// Whether the file names them; if not, a command line may.
+    pub names_sources: bool,
     /// `server.ec2` and the keys of existing files that go with it: how nodes are looked up.
     pub ec2: aws::ec2::Settings,
     /// `server.bootstrapAdmins`: asked before all of `sources`. Default none.
@@ -413,6 +415,7 @@ impl Default for Config {
             backend_mode_written: None,
             identity_mapping_status: true,
             serving: false,
+            names_sources: false,
             left_out: 0,
             remarks: 0,
             policies: Vec::new(),

@@ -1,8 +1,8 @@
 //! What scenarios need of the machine: programs of others that they run as they are, each installed by a script in
 //! `tests/tools` when it is first asked for, and mounts.
 //!
-//! Where that fails, the scenario says so and holds for nothing, unless `HERALD_REQUIRE_TOOLS` is set, as it is in CI. What
-//! takes long is said before it begins, on stderr itself: what tests print is kept back until they fail.
+//! Where that fails, the scenario says so and holds for nothing, unless `HERALD_REQUIRE_TOOLS` is set, as it is in CI. Both that
+//! and what takes long, before it begins, are said on stderr itself: what tests print is kept back until they fail.
 
 use std::{
     fs,
@@ -11,6 +11,7 @@ use std::{
     path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::OnceLock,
+    thread,
 };
 
 use crate::herald::repository;
@@ -129,8 +130,14 @@ fn installed(name: &str, once: &Installed) -> bool {
 fn is_there(what: &str, found: &Result<(), String>) -> bool {
     let Err(why) = found else { return true };
     assert!(std::env::var_os("HERALD_REQUIRE_TOOLS").is_none(), "{what} failed: {why}");
-    eprintln!("skipped: {what} failed here: {why}");
+    // Not by a macro, whose words the harness keeps back from whoever's test passes.
+    let _ = writeln!(io::stderr(), "{}", skipped(thread::current().name(), what, why));
     false
+}
+
+/// That the test of this name has proved nothing, and why. The harness calls a test's thread as the test.
+fn skipped(test: Option<&str>, what: &str, why: &str) -> String {
+    format!("skipped: {}: {what} failed here: {why}", test.unwrap_or("a test"))
 }
 
 fn run(name: &str) -> Result<(), String> {
@@ -162,6 +169,14 @@ const STEP: &str = "tests/tools/";
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_is_skipped_is_told_with_the_reason() {
+        let name = thread::current().name().map(str::to_owned);
+        assert_eq!(name.as_deref(), Some("tools::tests::who_is_skipped_is_told_with_the_reason"));
+        let expected = "skipped: a::b: tests/tools/go failed here: go is not on PATH";
+        assert_eq!(skipped(Some("a::b"), "tests/tools/go", "go is not on PATH"), expected);
+    }
 
     #[test]
     fn steps_are_told_at_once_and_the_rest_if_it_fails() {

@@ -188,7 +188,13 @@ impl FromStr for FeatureGate {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let (name, on) = text.split_once('=').ok_or(InvalidFeatureGate)?;
         let name = GATES.into_iter().find(|gate| *gate == name.trim()).ok_or(InvalidFeatureGate)?;
-        Ok(Self { name, on: on.trim().to_ascii_lowercase().parse().map_err(|_| InvalidFeatureGate)? })
+        // The words for it that Go takes (package `strconv`, "ParseBool").
+        let on = match on.trim() {
+            "1" | "t" | "T" | "true" | "True" | "TRUE" => true,
+            "0" | "f" | "F" | "false" | "False" | "FALSE" => false,
+            _ => return Err(InvalidFeatureGate),
+        };
+        Ok(Self { name, on })
     }
 }
 
@@ -301,7 +307,10 @@ mod tests {
         check(&["SSORoleMatch=true"], Some(false));
         check(&["RAMIdentityMappingCRD=true"], Some(false));
         check(&["SSORoleMatch"], None);
+        check(&["SSORoleMatch=T"], Some(false));
+        check(&["SSORoleMatch=1"], Some(false));
         check(&["SSORoleMatch=maybe"], None);
+        check(&["SSORoleMatch=tRUE"], None);
         check(&["Typo=true"], None);
     }
 

@@ -277,6 +277,7 @@ impl Reader<'_> {
             partition,
             sts_hosts,
             sources,
+            names_sources: backend_mode.is_some(),
             ec2,
             bootstrap_admins,
             kubernetes,

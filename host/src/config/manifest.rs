@@ -9,7 +9,7 @@ use std::{collections::BTreeSet, path::Path};
 use super::{
     Checked, CheckedFile, Config, Source,
     entry::{Entries, Place, Style, UserIds, value},
-    error::{Position, Problem},
+    error::{Position, Problem, did_you_mean},
     file,
     finding::{CheckId, Finding, Findings, Severity},
     node::{self, Key, Node, Section, Value},
@@ -218,8 +218,7 @@ impl<'a> Objects<'a> {
                 "mapUsers" => Some(Section::Users),
                 "mapAccounts" => None,
                 _ => {
-                    let meant = config_map::DOCUMENTS.into_iter().find(|known| known.eq_ignore_ascii_case(&key.text));
-                    let hint = meant.map(|known| format!("write `{known}`"));
+                    let hint = did_you_mean(&key.text, config_map::DOCUMENTS);
                     let problem = Problem::new(key.at, format!("the key `{}` has no effect", key.text));
                     let problem = problem.id(CheckId::NoEffect).maybe(hint).under(&key.text, key.at);
                     self.findings.remark(Severity::Warning, problem.under(DATA, key.at));

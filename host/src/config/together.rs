@@ -1,10 +1,13 @@
 //! Together: what the files of one check mean as one: which source is asked before which, which entries let anybody in,
 //! and which never do.
 //!
-//! Judged by the one configuration among them. Without one, or with several, nothing is known of order and of what is
-//! asked, and every entry counts.
+//! Judged by the one configuration among them, if it names its sources. Without one, with several, or where a command
+//! line may name them, nothing is known of order and of what is asked, and every entry counts.
 
-use std::{collections::HashMap, time::SystemTime};
+use std::{
+    collections::{HashMap, HashSet},
+    time::SystemTime,
+};
 
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
@@ -46,8 +49,10 @@ struct Asked<'a> {
 pub(super) struct Together<'a> {
     files: &'a [CheckedFile],
     now: SystemTime,
-    /// The one configuration, if it says itself which sources are asked, and in which order.
+    /// The one configuration.
     config: Option<&'a Config>,
+    /// The sources that it names, in their order.
+    order: Option<&'a [Source]>,
     /// In the order in which they are asked, as far as that is known.
     asked: Vec<Asked<'a>>,
 }
@@ -71,7 +76,7 @@ impl<'a> Together<'a> {
     pub(super) fn new(files: &'a [CheckedFile], now: SystemTime) -> Self {
         let mut configs = parts(files).filter(|(_, part)| part.origin == Origin::Configuration && part.readable);
         let config = match (configs.next(), configs.next()) {
-            (Some((_, only)), None) if only.config.backend_mode_file.is_none() => Some(&only.config),
+            (Some((_, only)), None) => Some(&only.config),
             _ => None,
         };
         let mut asked = Vec::new();
@@ -80,7 +85,8 @@ impl<'a> Together<'a> {
             asked.push(Asked { file, part, name, rules });
         }
         // Its sources in their order, or else every part as it comes.
-        let order = config.map(|config| config.sources.as_slice());
+        let named = |config: &&Config| config.names_sources && config.backend_mode_file.is_none();
+        let order = config.filter(named).map(|config| config.sources.as_slice());
         let place = |source: &Source| order.map_or(Some(0), |order| order.iter().position(|other| other == source));
         let mut sources: Vec<_> = parts(files)
             .filter_map(|(file, part)| {
@@ -96,18 +102,18 @@ impl<'a> Together<'a> {
             .collect();
         sources.sort_by_key(|(place, _)| *place);
         asked.extend(sources.into_iter().map(|(_, asked)| asked));
-        Self { files, now, config, asked }
+        Self { files, now, config, order, asked }
     }
 
     /// Whether an entry of which `is` holds lets somebody in.
     pub(super) fn anybody(&self, is: impl Fn(&Rule) -> bool) -> bool {
-        let mut first: HashMap<String, bool> = HashMap::new();
+        let mut named: HashSet<String> = HashSet::new();
         for asked in &self.asked {
             for (who, rule) in asked.rules.in_force(self.now) {
                 let counts = is(rule) && self.may_count(&asked.name, &who, rule);
                 // Without an order nobody is before anybody.
-                let known = self.config.is_some().then(|| *first.entry(who).or_insert(counts));
-                if known.unwrap_or(counts) {
+                let is_first = named.insert(who) || self.order.is_none();
+                if is_first && counts {
                     return true;
                 }
             }
@@ -145,7 +151,10 @@ impl<'a> Together<'a> {
         for asked in &self.asked {
             for (who, rule) in asked.rules.in_force(self.now) {
                 let Some((earlier, winner)) = first.get(&who) else {
-                    first.insert(who, (asked, rule));
+                    // Bootstrap admins are before everybody, whatever the order of the rest.
+                    if self.order.is_some() || asked.name == BOOTSTRAP_ADMINS {
+                        first.insert(who, (asked, rule));
+                    }
                     continue;
                 };
                 let what =
@@ -166,12 +175,12 @@ impl<'a> Together<'a> {
 
     /// Objects of a source that the configuration does not ask.
     fn unasked(&self) -> Vec<(usize, Finding)> {
-        let Some(config) = self.config else { return Vec::new() };
+        let Some(order) = self.order else { return Vec::new() };
         let mut found = Vec::new();
         for (file, part) in parts(self.files) {
             let Origin::Live(source) = &part.origin else { continue };
             let first = part.config.rules.every().min_by_key(|rule| rule.line);
-            if let (false, Some(rule)) = (config.sources.contains(source), first) {
+            if let (false, Some(rule)) = (order.contains(source), first) {
                 let what = format!("nothing of this is in force: {} is not in `backendMode`", source.name());
                 let fix = "put it there, or take these entries over";
                 found.push(self.finding((file, part), rule, CheckId::NoEffect, Severity::Warning, what, fix));

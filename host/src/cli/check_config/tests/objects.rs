@@ -117,7 +117,7 @@ fn objects_of_every_kind() {
                |
              1 | {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "aws-auth"}, "data": {"MapRoles": "", "mapRoles": "- rolearn: x\n  username: a\n", "mapUsers": ["
                |                                                                                      ^^^^^^^^^^
-               = fix: write `mapRoles`
+               = fix: did you mean `mapRoles`?
 
             error[invalid-arn]: line 1 of this text: left out: not the ARN of a principal: bad prefix
               --> 1.yaml:1:102 (data.mapRoles[0].roleARN)

@@ -157,6 +157,10 @@ fn what_nobody_asks_is_not_in_force() {
         2 files: 1 error, 2 warnings
     "#]],
     );
+    // The server's command line may name sources that the file does not.
+    let silent = config.replace("  backendMode: [MountedFile]", "  port: 21362");
+    let (out, good) = run(&Command { admin_groups: vec!["system:masters".to_owned()], ..command() }, &[&silent, &map]);
+    assert!(good && !out.contains("no-effect") && !out.contains("no-administrator"), "{out}");
     check_all(
         &[&map.replace("kube-system", "default")],
         &expect![[r#"
