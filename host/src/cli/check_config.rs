@@ -188,8 +188,8 @@ impl Command {
         if !self.no_policies {
             files.iter_mut().for_each(|file| file.try_policies(policy::shared));
         }
-        files.iter_mut().for_each(|file| file.try_webhook(super::now(), |server| self.place(globals.name, server)));
         let now = super::now();
+        files.iter_mut().for_each(|file| file.try_webhook(now, |server| self.place(globals.name, server)));
         let nobody = lockout::check(&files, &Administrators(self.admin_groups.clone()), now);
         for (file, finding) in nobody.into_iter().chain(together::check(&files, now)) {
             files[file].findings.push(finding);

@@ -266,42 +266,10 @@ impl<'a> Objects<'a> {
     fn finish(mut self, documents: &[String]) -> (Vec<Finding>, Vec<Checked>, bool) {
         let is_auth_map = !(self.lists.is_empty() && self.accounts.is_empty());
         let is_manifest = is_auth_map || self.is_aws_auth || !self.specs.is_empty();
-        let mut readable = self.readable;
         let (lists, accounts, specs) =
             (std::mem::take(&mut self.lists), std::mem::take(&mut self.accounts), std::mem::take(&mut self.specs));
         for origin in [Origin::Live(Source::EksConfigMap), Origin::Live(Source::AckConfigMap), Origin::Nowhere] {
-            let mut entries = Entries::new("", STYLE);
-            for (_, section, inner) in lists.iter().filter(|(of, ..)| *of == origin) {
-                let section = *section;
-                entries.source = &inner.text;
-                let before = entries.findings.len();
-                match config_map::items(&inner.text) {
-                    Ok(items) => {
-                        items
-                            .iter()
-                            .enumerate()
-                            .for_each(|(index, node)| entries.add(section, Place::Item(index), node));
-                    }
-                    Err(problem) => {
-                        readable = false;
-                        let at = Position::default();
-                        entries.findings.whole_list(problem.under(section.key(), at).under(DATA, at));
-                    }
-                }
-                entries.findings.place_from(before, inner.outside);
-            }
-            let mut map_accounts = BTreeSet::new();
-            for (_, inner) in accounts.iter().filter(|(of, _)| *of == origin) {
-                let before = entries.findings.len();
-                let list = config_map::account_list(&inner.text, &[DATA, config_map::ACCOUNTS]);
-                match config_map::items(&inner.text) {
-                    Ok(items) => map_accounts.extend(list.read(&items, &mut entries.findings)),
-                    Err(problem) => entries.findings.whole_list(list.placed(problem, Position::default())),
-                }
-                entries.findings.place_from(before, inner.outside);
-            }
-            let outside = lists.iter().filter(|(of, ..)| *of == origin).find_map(|(.., inner)| inner.outside);
-            self.part(origin, outside, entries, map_accounts, readable);
+            self.auth_maps(origin, &lists, &accounts);
         }
         // Other sources, and so nobody's duplicates.
         for (kind, source) in IDENTITIES.into_iter().zip([Source::Crd, Source::RamIdentityMapping]) {
@@ -314,6 +282,41 @@ impl<'a> Objects<'a> {
             self.part(Origin::Live(source), None, entries, BTreeSet::new(), self.readable);
         }
         (self.findings.finish(), self.parts, is_manifest)
+    }
+
+    /// What the ConfigMaps of one `origin` say.
+    fn auth_maps(&mut self, origin: Origin, lists: &[(Origin, Section, Inner)], accounts: &[(Origin, Inner)]) {
+        let mut readable = self.readable;
+        let mut outside = None;
+        let mut entries = Entries::new("", STYLE);
+        for (_, section, inner) in lists.iter().filter(|(of, ..)| *of == origin) {
+            let section = *section;
+            entries.source = &inner.text;
+            let before = entries.findings.len();
+            match config_map::items(&inner.text) {
+                Ok(items) => {
+                    items.iter().enumerate().for_each(|(index, node)| entries.add(section, Place::Item(index), node));
+                }
+                Err(problem) => {
+                    readable = false;
+                    let at = Position::default();
+                    entries.findings.whole_list(problem.under(section.key(), at).under(DATA, at));
+                }
+            }
+            entries.findings.place_from(before, inner.outside);
+            outside = outside.or(inner.outside);
+        }
+        let mut map_accounts = BTreeSet::new();
+        for (_, inner) in accounts.iter().filter(|(of, _)| *of == origin) {
+            let before = entries.findings.len();
+            let list = config_map::account_list(&inner.text, &[DATA, config_map::ACCOUNTS]);
+            match config_map::items(&inner.text) {
+                Ok(items) => map_accounts.extend(list.read(&items, &mut entries.findings)),
+                Err(problem) => entries.findings.whole_list(list.placed(problem, Position::default())),
+            }
+            entries.findings.place_from(before, inner.outside);
+        }
+        self.part(origin, outside, entries, map_accounts, readable);
     }
 
     /// What one source would have in force.

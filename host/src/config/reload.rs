@@ -76,9 +76,8 @@ impl Reloader {
         overrides: Overrides,
         clock: fn() -> SystemTime,
     ) -> Self {
-        shared.metrics().config_loaded(&config.generation, clock());
         config.log();
-        tell_standing(&config, shared.metrics(), clock());
+        tell_in_force(&config, shared.metrics(), clock());
         let current = Arc::new(ArcSwap::from_pointee(first));
         let last_error = Arc::new(ArcSwapOption::empty());
         let wake = Arc::new(Notify::new());
@@ -192,8 +191,7 @@ impl Worker {
         let loaded = Config::load(&self.config.file)?;
         if loaded.config.generation == self.config.generation {
             // A bad file may have been put back as it was: what is in the files is in force again.
-            self.metrics().config_loaded(&self.config.generation, (self.clock)());
-            tell_standing(&self.config, self.metrics(), (self.clock)());
+            tell_in_force(&self.config, self.metrics(), (self.clock)());
             return Ok(());
         }
         self.put_in_force(loaded)
@@ -220,8 +218,7 @@ impl Worker {
         shared.replace(&mut self.shared);
         self.config = loaded.config;
         self.watcher.follow(self.config.files());
-        self.metrics().config_loaded(&self.config.generation, (self.clock)());
-        tell_standing(&self.config, self.metrics(), (self.clock)());
+        tell_in_force(&self.config, self.metrics(), (self.clock)());
         Ok(())
     }
 
@@ -238,9 +235,6 @@ impl Worker {
         if !changed.is_empty() {
             let mappings = rules.len() + map_accounts.len();
             keeper::tell_changes(MOUNTED_FILE, mappings, &changed, None, &next.generation);
-        }
-        if self.config.sources.contains(&Source::MountedFile) && !next.sources.contains(&Source::MountedFile) {
-            self.metrics().source_gone(MOUNTED_FILE);
         }
     }
 
@@ -268,10 +262,16 @@ impl Worker {
     }
 }
 
-/// Size and age of what stands in the file itself, as of every other source.
+/// That what stands in the files is `config`, which is in force.
+fn tell_in_force(config: &Config, metrics: &Metrics, now: SystemTime) {
+    metrics.config_loaded(&config.generation, now);
+    tell_standing(config, metrics, now);
+}
+
+/// Size and age of what stands in the file itself, as of every other source; none if it is not asked.
 fn tell_standing(config: &Config, metrics: &Metrics, now: SystemTime) {
     if !config.sources.contains(&Source::MountedFile) {
-        return;
+        return metrics.source_gone(MOUNTED_FILE);
     }
     metrics.source_loaded(MOUNTED_FILE, config.rules.len() + config.map_accounts.len(), config.left_out);
     metrics.source_in_step(MOUNTED_FILE, now);
