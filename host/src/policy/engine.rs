@@ -10,6 +10,7 @@ use std::{
         Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicUsize, Ordering::SeqCst},
     },
+    thread,
     time::{Duration, Instant},
 };
 
@@ -126,6 +127,14 @@ const FEATURES: WasmFeatures = WasmFeatures::MUTABLE_GLOBAL
 const STARVED: u32 = 10;
 const MAX_WASM_STACK: usize = 512 << 10;
 const FIBER_STACK: usize = 1 << 20;
+/// The library shares a pool of so many places out among the threads, so that each finds its own again, in its processor's
+/// caches: with fewer, processors that decide by turns hand each other everything that a decision touches. What is
+/// not used is address space and nothing more.
+const SHARED_OUT: u32 = 128;
+/// Among so many threads at most.
+const MOST_SHARES: usize = 16;
+/// Places of each thread's that stay as a policy left them, ready for the same one: more than a chain has policies.
+const WARM_EACH: usize = 16;
 /// Memory that a pool slot keeps between two decisions instead of giving it back to the kernel, which would have
 /// to fault every page in again. All of it is reset to what the component starts with.
 const KEEP_RESIDENT: usize = 512 << 10;
@@ -380,22 +389,24 @@ fn pool(instances: NonZeroU8) -> PoolingAllocationConfig {
     let slots = u32::from(instances.get()) + 2;
     let tells_written_pages = PoolingAllocationConfig::is_pagemap_scan_available();
     let keep = if tells_written_pages { KEEP_RESIDENT } else { KEEP_RESIDENT_BLINDLY };
+    let threads = thread::available_parallelism().map_or(1, NonZeroUsize::get).min(MOST_SHARES);
+    let warm = u32::try_from(WARM_EACH * threads).expect("a small number").max(slots);
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(slots)
         .total_core_instances(limits::MAX_CORE_INSTANCES * slots)
         .max_core_instances_per_component(limits::MAX_CORE_INSTANCES)
-        .total_memories(limits::MAX_MEMORIES * slots)
+        .total_memories((limits::MAX_MEMORIES * slots).max(SHARED_OUT))
         .max_memories_per_component(limits::MAX_MEMORIES)
         .max_memories_per_module(limits::MAX_MEMORIES)
-        .total_tables(limits::MAX_TABLES * slots)
+        .total_tables((limits::MAX_TABLES * slots).max(SHARED_OUT))
         .max_tables_per_component(limits::MAX_TABLES)
         .max_tables_per_module(limits::MAX_TABLES)
         .table_elements(limits::MAX_TABLE_ELEMENTS)
-        .total_stacks(slots)
+        .total_stacks(slots.max(SHARED_OUT))
         .max_memory_size(usize::try_from(Limits::MAX_MEMORY.bytes()).expect("64 MiB fits every address space"))
         .pagemap_scan(Enabled::Auto)
         .linear_memory_keep_resident(keep)
         .table_keep_resident(keep)
-        .max_unused_warm_slots(slots);
+        .max_unused_warm_slots(warm);
     pool
 }

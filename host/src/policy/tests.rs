@@ -587,3 +587,17 @@ fn a_decision_given_up_gives_its_instance_back() {
         std::thread::sleep(Duration::from_millis(5));
     }
 }
+
+#[test]
+fn logins_at_once_decide_together_and_then_answer_together() {
+    let said = std::sync::Mutex::new(Vec::new());
+    let say = |what| said.lock().unwrap().push(what);
+    let login = async || {
+        say("arrives");
+        in_line(async { say("decides") }).await;
+        say("answers");
+    };
+    let logins = futures_util::future::join_all([(), (), ()].map(|()| login()));
+    run(logins);
+    assert_eq!(said.into_inner().unwrap(), ["arrives", "decides", "answers"].map(|what| [what; 3]).concat());
+}
