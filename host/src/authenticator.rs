@@ -385,8 +385,6 @@ mod tests {
         mapping::rule::tests::caller,
     };
 
-    mod properties;
-
     /// The uid and the extra keys that a login of account 123456789012 gives.
     #[track_caller]
     fn check(scrubbed: &[&str], uid: Option<&str>, expected: (&str, &[&str])) {

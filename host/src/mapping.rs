@@ -8,10 +8,7 @@ use std::fmt;
 use futures_util::future::BoxFuture;
 use serde::Serialize;
 
-use crate::{
-    caller::AccountId,
-    policy::{Fault, LogLine, Request, Verdict},
-};
+use crate::policy::{Fault, LogLine, Request, Verdict};
 
 pub mod bootstrap_admins;
 pub mod chain;
@@ -46,11 +43,6 @@ pub trait Stage: Send + Sync {
     /// Answers one request. Bounded in time by the stage itself.
     fn decide<'a>(&'a self, request: &'a Request<'a>) -> BoxFuture<'a, Answer>;
 
-    /// Whether callers of `account` are let in under their own ARN when no stage of the chain maps them.
-    fn lists(&self, _account: &AccountId) -> bool {
-        false
-    }
-
     /// Why it cannot answer yet; `None` if it can.
     fn missing(&self) -> Option<String> {
         None
@@ -70,6 +62,9 @@ pub struct Answer {
     pub waiting: Option<Rule>,
     /// The private DNS name of the caller's instance, if the stage was granted to know it.
     pub node: Option<String>,
+    /// Whether callers of this account are let in under their own ARN when no stage of the chain maps them. Found by the
+    /// same look as the verdict: a source may change before the last stage is asked.
+    pub lists_account: bool,
 }
 
 /// Why a stage gave no verdict. Every one of them refuses the login.
@@ -152,7 +147,7 @@ impl Answer {
     /// A verdict that cost nothing worth recording: a static source's.
     #[must_use]
     pub fn plain(verdict: Result<Verdict, StageError>) -> Self {
-        Self { verdict, log: Vec::new(), fuel: None, waiting: None, node: None }
+        Self { verdict, log: Vec::new(), fuel: None, waiting: None, node: None, lists_account: false }
     }
 
     /// An entry that names the caller and needs the name of the node that he is. Refuses, unless somebody finds it.

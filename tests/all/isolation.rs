@@ -12,27 +12,48 @@ use std::{
 use serde_json::Value;
 use tests::{
     herald::{Answer, Server, Version},
+    kubernetes::Kubernetes,
     policies,
-    sts::{ALICE, BOB, EVE},
-    tokens::Draft,
+    sts::{
+        ALICE, BOB, EVE,
+        alibaba::{LIN, MEI, ZOE},
+    },
+    tokens::{Draft, alibaba},
 };
 use tokio::task::JoinSet;
 
-use crate::support::{config, draft, fresh, setup, start, sts, until};
+use crate::support::{CLUSTER, config, draft, fresh, setup, start, sts, until};
 
-const POLICY: &str = "  backendMode: [MountedFile, Policy/sessions]\n  policies:\n  - {name: sessions, kind: map, component: \
-                      sessions.wasm, settings: {rules: [{match: {accounts: ['123456789012']}, username: \
-                      'by-policy:{{SessionName}}', groups: ['account:{{AccountID}}']}]}}\n";
+/// Callers of both clouds, who are named by a bootstrap admin's entry, by aws-auth, by the file, by a policy, or by nobody.
+const MORE: &str = "  providers: [aws, alibaba]
+  alibaba: {region: cn-hangzhou}
+  bootstrapAdmins: ['acs:ram::1234567890123456:user/lin']
+  backendMode: [EKSConfigMap, MountedFile, Policy/sessions]
+  policies:
+  - name: sessions
+    kind: map
+    component: session-groups.wasm
+    settings: {rules: [{match: {accounts: ['123456789012']}, username: 'by-policy:{{SessionName}}', groups: ['account:{{AccountID}}']}]}
+  - {name: fewer, kind: guard, component: guard.wasm, settings: {maxGroups: 1, tooMany: drop}}
+  - {name: none, kind: guard, mode: shadow, component: guard.wasm, settings: {maxGroups: 0}}
+";
+const AWS_AUTH: &str =
+    "- {rolearn: 'acs:ram::1234567890123456:role/Developers', username: 'mei:{{SessionName}}', groups: [a, b]}\n";
 
-async fn server(cache: &str) -> (tests::sts::Running, Arc<Server>) {
-    let sts = sts().await;
-    // Alice is the policy's, bob the file's, and nobody knows eve.
+async fn server(cache: &str) -> (tests::sts::Running, Kubernetes, Arc<Server>) {
+    let (sts, kubernetes) = (sts().await, Kubernetes::start().await.expect("a fake"));
+    kubernetes.put_aws_auth(AWS_AUTH, "");
+    // Alice is the policy's, bob the file's.
     let text =
-        config(&format!("{POLICY}  sts: {{verifiedCache: {{ttl: {cache}}}}}")).replace(":role/Developers", ":role/X");
-    let server = setup(&sts, &text);
-    std::fs::copy(policies::build("session-groups").expect("a policy"), server.folder().join("sessions.wasm"))
-        .expect("copied");
-    (sts, Arc::new(server.start().await.expect("a server")))
+        config(&format!("{MORE}  sts: {{verifiedCache: {{ttl: {cache}}}}}")).replace(":role/Developers", ":role/X");
+    let server = setup(&sts, &text).argument("--master").argument(&kubernetes.url());
+    for policy in ["guard", "session-groups"] {
+        let component = policies::build(policy).expect("a policy");
+        std::fs::copy(component, server.folder().join(policy).with_extension("wasm")).expect("copied");
+    }
+    let server = server.start().await.expect("a server");
+    until(async || server.get("/readyz").await.expect("an answer").status == 200).await;
+    (sts, kubernetes, Arc::new(server))
 }
 
 /// An answer without what is another one each time, the id of the decision, and without the name of the configuration.
@@ -57,21 +78,24 @@ async fn answers_are_the_same_alone_and_beside_others_anew_and_from_memory() {
             "k8s-aws-v1.bm9uc2Vuc2U".to_owned(),
             "somebody-elses".to_owned(),
         ];
-        let bad = bad.map(|token| (Version::V1, token));
-        [&ALICE, &BOB, &EVE].into_iter().flat_map(good).chain(bad).collect()
+        let of_alibaba = [&LIN, &MEI, &ZOE].map(|person| alibaba::Draft::new(person, CLUSTER, tests::now()).token());
+        let others = bad.into_iter().chain(of_alibaba).map(|token| (Version::V1, token));
+        [&ALICE, &BOB, &EVE].into_iter().flat_map(good).chain(others).collect()
     };
     // Alone: one after another, each at a server that remembers nothing.
-    let (_sts, alone) = server("0s").await;
+    let (_sts, _kubernetes, alone) = server("0s").await;
     let mut expected = BTreeMap::new();
     for (version, token) in &reviews {
         let answer = alone.review_as(*version, token).await.expect("an answer");
         expected.insert((version.name(), token.clone()), said(&answer));
     }
     let names: Vec<String> = expected.values().map(|(_, text)| text.clone()).collect();
-    assert!(["by-policy:alice", "\"bob\"", "not_mapped"].iter().all(|word| names.iter().any(|it| it.contains(word))));
+    for word in ["by-policy:alice", "\"bob\"", "[\"operators\"]", "bootstrap-admin", "mei:mei", "not_mapped"] {
+        assert!(names.iter().any(|text| text.contains(word)), "{word}: {names:?}");
+    }
 
     for cache in ["0s", "60s"] {
-        let (_sts, server) = server(cache).await;
+        let (_sts, _kubernetes, server) = server(cache).await;
         let mut asked = JoinSet::new();
         // Each of them many times, in an order that mixes all.
         for nth in 0..400_usize {

@@ -291,4 +291,4 @@ async fn follow_identities(
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

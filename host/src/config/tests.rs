@@ -11,6 +11,7 @@ mod entries;
 mod guides;
 mod keys;
 mod places;
+pub(super) mod worlds;
 
 const FILE: &str = "config.yaml";
 

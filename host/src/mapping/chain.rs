@@ -73,6 +73,8 @@ struct Walk<'a> {
     stages: Vec<StageRecord>,
     shadows: &'a [Arc<Shadow>],
     questions: Vec<Question>,
+    /// Whether a stage that was asked lists the caller's account.
+    account_listed: bool,
 }
 
 // === impl Chain ===
@@ -88,6 +90,7 @@ impl Chain {
             stages: Vec::new(),
             shadows: &self.shadows,
             questions: Vec::new(),
+            account_listed: false,
         };
         let outcome = self.walk(&mut walk).await;
         Trace { outcome, trail: walk.trail, stages: walk.stages, questions: walk.questions }
@@ -122,12 +125,11 @@ impl Chain {
             }
         }
         walk.note(Place::Map(self.map.len()), None);
-        let caller = walk.request.caller;
-        if !self.map.iter().any(|link| link.stage.lists(&caller.account_id)) {
+        if !walk.account_listed {
             return Err(Refusal::NotMapped);
         }
         walk.trail.push(MAP_ACCOUNTS.to_owned());
-        Ok(Mapping { username: caller.canonical_arn.clone(), ..Mapping::default() })
+        Ok(Mapping { username: walk.request.caller.canonical_arn.clone(), ..Mapping::default() })
     }
 
     /// The stages that cannot answer yet, and why.
@@ -203,7 +205,9 @@ impl Walk<'_> {
     ) -> Result<Option<Mapping>, Refusal> {
         let started = Instant::now();
         let request = Request { current, trail, ..self.request };
-        let Answer { mut verdict, log, fuel, waiting, node: own_node } = link.stage.decide(&request).await;
+        let Answer { mut verdict, log, fuel, waiting, node: own_node, lists_account } =
+            link.stage.decide(&request).await;
+        self.account_listed |= lists_account;
         let mut node = None;
         if let (Some(rule), Some(nodes)) = (waiting, self.nodes) {
             let (rendered, record) = self.with_node(&rule, nodes).await;

@@ -1,6 +1,6 @@
 //! Live: a source whose mappings change while Herald runs, as a stage.
 //!
-//! Whoever reads the source puts whole sets in; a login sees one of them from its first to its last look. A
+//! Whoever reads the source puts whole sets in; a login sees one of them, for it looks once. A
 //! source that has never been read refuses, and is told by `/readyz`; one that has been keeps the last good set
 //! through every outage.
 
@@ -106,13 +106,12 @@ impl Stage for Live {
     fn decide<'a>(&'a self, request: &'a Request<'a>) -> BoxFuture<'a, Answer> {
         let answer = match &*self.0.mappings.load() {
             None => Answer::plain(Err(StageError::NotReady)),
-            Some(mappings) => mappings.rules.answer(request),
+            Some(mappings) => {
+                let lists_account = mappings.accounts.contains(&request.caller.account_id);
+                Answer { lists_account, ..mappings.rules.answer(request) }
+            }
         };
         Box::pin(ready(answer))
-    }
-
-    fn lists(&self, account: &AccountId) -> bool {
-        self.0.mappings.load().as_ref().is_some_and(|mappings| mappings.accounts.contains(account))
     }
 
     fn missing(&self) -> Option<String> {

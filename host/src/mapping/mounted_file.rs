@@ -32,11 +32,8 @@ impl Stage for MountedFile {
     }
 
     fn decide<'a>(&'a self, request: &'a Request<'a>) -> BoxFuture<'a, Answer> {
-        Box::pin(ready(self.rules.answer(request)))
-    }
-
-    fn lists(&self, account: &AccountId) -> bool {
-        self.accounts.contains(account)
+        let lists_account = self.accounts.contains(&request.caller.account_id);
+        Box::pin(ready(Answer { lists_account, ..self.rules.answer(request) }))
     }
 }
 

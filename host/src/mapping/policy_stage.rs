@@ -45,6 +45,7 @@ impl Stage for PolicyStage {
             fuel: Some(evaluation.fuel),
             waiting: None,
             node: evaluation.node,
+            lists_account: false,
         });
         Box::pin(answer)
     }

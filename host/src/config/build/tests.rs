@@ -13,6 +13,8 @@ use crate::{
     },
 };
 
+mod properties;
+
 /// An answer of a policy, and what becomes of the login with each kind of policy that gives it.
 struct Row {
     answer: &'static str,
@@ -24,6 +26,13 @@ struct Row {
     augment: [String; 4],
     /// Enforced, and as a shadow.
     guard: [String; 2],
+}
+
+impl Shared {
+    /// The sources of whoever is to be told of them by hand.
+    pub(in crate::config) fn sources(&self) -> &Sources {
+        &self.sources
+    }
 }
 
 const PATIENT: &str = "timeout: 5s";

@@ -1,18 +1,23 @@
 //! Reload with real files: what is in force is the newest configuration that is good, whole.
 
 use std::{
-    collections::BTreeSet,
     fs::{self, rename},
     os::unix::fs::symlink,
-    path::Path,
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
     time::Instant,
 };
 
-use proptest::prelude::*;
+use futures_util::future::join_all;
+use proptest::{collection::vec, prelude::*};
 use tempfile::TempDir;
+use tokio::task::yield_now;
 
 use super::*;
-use crate::sts::Executor;
+use crate::{
+    config::tests::worlds::{Place, hold, question, read, said, world},
+    sts::Executor,
+};
 
 /// A reloader over a folder, started on a good file.
 struct Rig {
@@ -65,10 +70,10 @@ fn reloader(file: &Path) -> Reloader {
     Reloader::start(config, shared, first, Arc::new(|_: &mut Config| Ok(())), || SystemTime::UNIX_EPOCH)
 }
 
-/// A worker that is told nothing.
-fn unwatched(file: &Path) -> Worker {
+/// A worker that is told nothing, and keeps machine code in `compiled`.
+fn unwatched(file: &Path, compiled: Option<PathBuf>) -> Worker {
     let config = Config::load(file).expect("good").config;
-    let shared = Shared::new(&config, Arc::default(), None, || SystemTime::UNIX_EPOCH).expect("made");
+    let shared = Shared::new(&config, Arc::default(), compiled, || SystemTime::UNIX_EPOCH).expect("made");
     let first = config.build(&shared).expect("built");
     Worker {
         current: Arc::new(ArcSwap::from_pointee(first)),
@@ -141,7 +146,7 @@ async fn the_swap_of_a_mounted_configmap_is_seen() {
 async fn a_signal_reads_again() {
     let folder = tempfile::tempdir().expect("a folder");
     write(folder.path(), GOOD);
-    let worker = unwatched(&folder.path().join("config.yaml"));
+    let worker = unwatched(&folder.path().join("config.yaml"), None);
     let (current, last_error) = (Arc::clone(&worker.current), Arc::clone(&worker.last_error));
     let wake = Arc::new(Notify::new());
     let (_changed, changes) = mpsc::channel(1);
@@ -200,36 +205,73 @@ async fn what_sts_said_lives_as_long_as_the_question_stays_the_same() {
     }
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
-
-    /// Whatever sequence of files is written, what is in force is the last good one, all of it.
-    #[test]
-    fn reload_is_atomic(files in proptest::collection::vec(any::<bool>(), 1..8)) {
+/// Whatever is written into the file, and whoever asks meanwhile: what decides is the last good one, or the one that
+/// takes its place, all of it.
+#[test]
+fn reload_is_atomic() {
+    let place = Place::new();
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
+    let _inside = runtime.enter();
+    let (steps, questions) = (vec(0..5_usize, 3..8), vec(question(), 2..5));
+    hold(8, &(world(read()), world(read()), steps, questions), |(first, second, steps, questions)| {
         let folder = tempfile::tempdir().expect("a folder");
-        write(folder.path(), GOOD);
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        let _inside = runtime.enter();
-        let mut worker = unwatched(&folder.path().join("config.yaml"));
-        let mut good = ("first".to_owned(), BTreeSet::new());
-        for (index, is_good) in files.iter().enumerate() {
-            let account = format!("{:012}", index);
-            let bad = if *is_good { "" } else { "  port: none\n" };
+        let good = [first.text(&place), second.text(&place)];
+        write(folder.path(), &good[1]);
+        let mut worker = unwatched(&folder.path().join("config.yaml"), Some(place.compiled()));
+        // What stands in the cluster is the same for both.
+        let _feeds = first.tell(worker.shared.sources());
+        let current = Arc::clone(&worker.current);
+        let mut alone = Vec::new();
+        for text in &good {
+            write(folder.path(), text);
+            worker.reload();
+            prop_assert_eq!(worker.last_error.load_full(), None);
+            let engine = current.load_full();
+            let answers = join_all(questions.iter().map(|question| said(&engine, *question)));
+            alone.push((engine.generation.clone(), runtime.block_on(answers)));
+        }
+        let (stop, asked) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+        let ask = |_| {
+            let (stop, asked, current) = (Arc::clone(&stop), Arc::clone(&asked), Arc::clone(&current));
+            let (questions, alone) = (questions.clone(), alone.clone());
+            runtime.spawn(async move {
+                while !stop.load(Relaxed) {
+                    for (nth, question) in questions.iter().enumerate() {
+                        let said = said(&current.load_full(), *question).await;
+                        assert!(alone.iter().any(|(_, all)| all[nth] == said), "{said} is of neither");
+                    }
+                    asked.fetch_add(1, Relaxed);
+                    yield_now().await;
+                }
+            })
+        };
+        let askers: Vec<_> = (0..2).map(ask).collect();
+        let mut last_good = 1;
+        for step in steps {
             write(
                 folder.path(),
-                &format!("clusterID: c{index}\nserver:\n  mapAccounts: ['{account}']\n{bad}"),
+                &match step {
+                    good_one @ 0..2 => good[good_one].clone(),
+                    2 => format!("{}  nonsense: 1\n", good[0]),
+                    3 => good[0].replacen(".wasm", ".none", 1),
+                    _ => format!("{}}}", good[0]),
+                },
             );
             worker.reload();
-            if *is_good {
-                good = (format!("c{index}"), BTreeSet::from([account.parse().expect("12 digits")]));
+            last_good = if step < good.len() { step } else { last_good };
+            prop_assert_eq!(worker.last_error.load().is_none(), step < good.len());
+            prop_assert_eq!(&current.load().generation, &alone[last_good].0);
+            prop_assert_eq!(&worker.config.generation, &alone[last_good].0);
+            let before = asked.load(Relaxed);
+            while asked.load(Relaxed) < before + 4 && !askers.iter().any(JoinHandle::is_finished) {
+                std::thread::sleep(Duration::from_millis(1));
             }
-            let current = worker.current.load();
-            prop_assert_eq!(&current.cluster_id, &good.0);
-            prop_assert_eq!(&worker.config.map_accounts, &good.1);
-            let stage = &current.chain.map[0].stage;
-            prop_assert!(good.1.iter().all(|account| stage.lists(account)));
-            prop_assert_eq!(&current.generation, &worker.config.generation);
-            prop_assert_eq!(worker.last_error.load().is_none(), *is_good);
         }
-    }
+        stop.store(true, Relaxed);
+        for ended in runtime.block_on(join_all(askers)) {
+            prop_assert!(ended.is_ok(), "{ended:?}");
+        }
+        Ok(())
+    });
 }

@@ -93,21 +93,24 @@ pub(super) async fn follow(path: PathBuf, by_user_id: bool, mut keeper: Keeper) 
 fn load(path: &Path, by_user_id: bool) -> Result<Read, String> {
     let text = match read_text(path) {
         Ok(text) => text,
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            return Ok(Read {
-                mappings: Mappings::default(),
-                warnings: Vec::new(),
-                refused: Vec::new(),
-                hash: keeper::hash(std::iter::empty()),
-                written: None,
-            });
-        }
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(nothing()),
         Err(error) => return Err(format!("{}: {error}", path.display())),
     };
     parse(&text, by_user_id).map_err(|problem| {
         let at = problem.at.unwrap_or_default();
         format!("{}:{at}: {problem}", path.display())
     })
+}
+
+/// What a file that is not there says.
+pub(super) fn nothing() -> Read {
+    Read {
+        mappings: Mappings::default(),
+        warnings: Vec::new(),
+        refused: Vec::new(),
+        hash: keeper::hash(std::iter::empty()),
+        written: None,
+    }
 }
 
 fn read_text(path: &Path) -> io::Result<String> {
@@ -119,7 +122,7 @@ fn read_text(path: &Path) -> io::Result<String> {
     Ok(text)
 }
 
-fn parse(text: &str, by_user_id: bool) -> Result<Read, Problem> {
+pub(super) fn parse(text: &str, by_user_id: bool) -> Result<Read, Problem> {
     let user_ids = if by_user_id { UserIds::Match } else { UserIds::Idle };
     let Parsed { mappings, findings, written, .. } = entries(text, Style { user_ids, ..STYLE })?;
     let hash = keeper::hash([text.as_bytes()].into_iter());

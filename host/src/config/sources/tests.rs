@@ -4,6 +4,8 @@ use std::fs;
 
 use super::*;
 
+pub(in crate::config) mod feed;
+
 fn config(path: &std::path::Path, strict: bool) -> Config {
     Config {
         sources: vec![Source::MountedFile, Source::DynamicFile],

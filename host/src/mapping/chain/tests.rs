@@ -11,7 +11,7 @@ use futures_util::future::BoxFuture;
 use super::*;
 use crate::{
     caller::{Caller, PrincipalId, PrincipalKind},
-    mapping::{MountedFile, NodeName, Rules, node::Found, rule::Subject, template::Template},
+    mapping::{Live, Mappings, MountedFile, NodeName, Rules, node::Found, rule::Subject, template::Template},
 };
 
 mod properties;
@@ -177,6 +177,38 @@ fn account_rules_come_after_every_explicit_mapping() {
     assert_eq!(words(&decide(&with(vec![NO, BOB]))), "bob [] by bob");
     assert_eq!(words(&decide(&with(vec![DENY]))), "policy_denied");
     assert_eq!(words(&decide(&with(vec![LATER]))), "source_not_ready");
+}
+
+/// Knows nobody, and while it is asked, somebody writes another source.
+struct Rewrites(Live, Arc<Mappings>);
+
+impl Stage for Rewrites {
+    fn name(&self) -> &str {
+        "rewrites"
+    }
+
+    fn decide<'a>(&'a self, _: &'a Request<'a>) -> BoxFuture<'a, Answer> {
+        self.0.replace(Arc::clone(&self.1));
+        Box::pin(async { Answer::plain(Ok(Verdict::Abstain)) })
+    }
+}
+
+#[test]
+fn a_source_that_changes_meanwhile_is_looked_at_once() {
+    #[track_caller]
+    fn check(before: &[&str], after: &[&str], expected: &str) {
+        let listing = |ids: &[&str]| {
+            let accounts = ids.iter().map(|id| id.parse().expect("12 digits")).collect();
+            Arc::new(Mappings { accounts, ..Mappings::default() })
+        };
+        let live = Live::new("live");
+        live.replace(listing(before));
+        let stages: [Box<dyn Stage>; 2] = [Box::new(live.clone()), Box::new(Rewrites(live, listing(after)))];
+        let map = stages.map(|stage| Link { stage, ceiling: None, skip_on_fault: false }).into();
+        assert_eq!(words(&decide(&Chain { map, ..Chain::default() })), expected);
+    }
+    check(&["123456789012"], &[], "arn:aws:iam::123456789012:role/Admin [] by mapAccounts");
+    check(&[], &["123456789012"], "not_mapped");
 }
 
 #[test]

@@ -21,26 +21,29 @@ fn mappings(roles: &[(&str, &str)], accounts: &[&str]) -> Mappings {
     Mappings { rules, accounts: accounts.iter().map(|id| id.parse().expect("digits")).collect() }
 }
 
-fn says(live: &Live) -> &'static str {
+/// The verdict, and whether the account is listed.
+fn says(live: &Live) -> (&'static str, bool) {
     let caller = caller("arn:aws:sts::123456789012:assumed-role/Admin/alice");
     let request = Request { caller: &caller, cluster_id: "c", now: SystemTime::UNIX_EPOCH, current: None, trail: &[] };
     let answer = live.decide(&request).now_or_never().expect("a source answers at once");
-    answer.verdict.as_ref().map_or_else(StageError::reason, crate::policy::Verdict::label)
+    (answer.verdict.as_ref().map_or_else(StageError::reason, crate::policy::Verdict::label), answer.lists_account)
 }
 
 #[test]
 fn a_source_answers_once_it_has_been_read() {
     let live = Live::new(EKS_CONFIG_MAP);
-    let account = "123456789012".parse().expect("digits");
-    assert_eq!((says(&live), live.missing().as_deref()), ("source_not_ready", Some("not read yet")));
+    let now = |live: &Live| (says(live), live.missing());
+    assert_eq!(now(&live), (("source_not_ready", false), Some("not read yet".to_owned())));
     live.failed("connection refused".to_owned());
-    assert_eq!((live.missing().as_deref(), live.lists(&account)), (Some("connection refused"), false));
+    assert_eq!(now(&live), (("source_not_ready", false), Some("connection refused".to_owned())));
     live.replace(Arc::new(mappings(&[("Admin", "admin")], &["123456789012"])));
-    assert_eq!((says(&live), live.missing(), live.lists(&account)), ("allow", None, true));
+    assert_eq!(now(&live), (("allow", true), None));
     live.failed("connection refused".to_owned());
-    assert_eq!((says(&live), live.missing()), ("allow", None), "an outage takes nothing away");
+    assert_eq!(now(&live), (("allow", true), None), "an outage takes nothing away");
+    live.replace(Arc::new(mappings(&[], &["123456789012"])));
+    assert_eq!(now(&live), (("abstain", true), None));
     live.replace(Arc::default());
-    assert_eq!((says(&live), live.missing(), live.lists(&account)), ("abstain", None, false));
+    assert_eq!(now(&live), (("abstain", false), None));
 }
 
 #[test]

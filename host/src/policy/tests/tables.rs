@@ -2,15 +2,6 @@
 
 use super::{guest::GET, *};
 
-/// Is whoever the table says.
-fn naming() -> Guest {
-    Guest::reading(&format!(
-        "{GET} (if (i32.load8_u (i32.const 2064)) (then unreachable)) (if (i32.eqz (i32.load8_u (i32.const 2068))) (then unreachable))
-         (i32.store (i32.const 24) (i32.load (i32.const 2072))) (i32.store (i32.const 28) (i32.load (i32.const 2076))) {}",
-        answer(&[(0, 0), (4, 1), (16, 0), (28, 0), (32, 0)])
-    ))
-}
-
 fn with_table(guest: &Guest, text: &str) -> Fixture {
     let mut fixture = Fixture::new(&guest.component());
     let path = fixture.folder.path().join("rota.json");
@@ -22,14 +13,14 @@ fn with_table(guest: &Guest, text: &str) -> Fixture {
 #[test]
 fn a_table_that_is_attached_is_read() {
     let bob = Mapping { username: "bob".into(), ..Mapping::default() };
-    assert_eq!(run(evaluate(&with_table(&naming(), r#"{"k": "bob"}"#))).verdict, Ok(Verdict::Allow(bob)));
-    let missing = run(evaluate(&with_table(&naming(), "{}"))).verdict;
+    assert_eq!(run(evaluate(&with_table(&Guest::naming(), r#"{"k": "bob"}"#))).verdict, Ok(Verdict::Allow(bob)));
+    let missing = run(evaluate(&with_table(&Guest::naming(), "{}"))).verdict;
     assert!(matches!(missing, Err(Fault::Trap(_))), "{missing:?}");
 }
 
 #[test]
 fn who_reads_without_a_table_does_not_load() {
-    let error = Fixture::new(&naming().component()).load().unwrap_err();
+    let error = Fixture::new(&Guest::naming().component()).load().unwrap_err();
     assert_eq!(error.reason(), "ungranted_import");
     assert!(
         error.to_string().contains("herald:policy/data@0.1.0, which it is not granted: attach the tables"),
@@ -39,14 +30,14 @@ fn who_reads_without_a_table_does_not_load() {
 
 #[test]
 fn a_table_that_cannot_be_read_keeps_the_policy_out() {
-    let error = with_table(&naming(), "[]").load().unwrap_err();
+    let error = with_table(&Guest::naming(), "[]").load().unwrap_err();
     assert_eq!(error.reason(), "table");
     assert!(error.to_string().contains("table rota: "), "{error}");
 }
 
 #[test]
 fn nobody_reads_a_table_before_there_is_a_login() {
-    let mut guest = naming();
+    let mut guest = Guest::naming();
     guest.configure = format!("{GET} (if (i32.eqz (i32.load8_u (i32.const 2064))) (then unreachable)) i32.const 0");
     assert!(matches!(run(evaluate(&with_table(&guest, r#"{"k": "bob"}"#))).verdict, Ok(Verdict::Allow(_))));
 }
