@@ -13,7 +13,7 @@ use tokio::time::{sleep, timeout};
 use crate::{
     load::{Protocol, client},
     output, procfs,
-    target::Running,
+    target::{Running, Target},
     tls,
     world::{self, Site, World},
 };
@@ -43,7 +43,7 @@ pub(crate) struct Arguments {
 
 /// Runs the subcommand.
 pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let world = World::new(&arguments.world).await?;
+    let world = World::new(&arguments.world, &Target::PAIR).await?;
     let mut all = BTreeMap::new();
     for site in world.sites() {
         let running = site.target.start(&site.place).await?;

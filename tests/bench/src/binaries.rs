@@ -2,6 +2,7 @@
 //! everything and nothing stale is measured.
 
 use std::{
+    fs,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -21,6 +22,8 @@ pub(crate) struct Binaries {
     pub(crate) floor: PathBuf,
     /// The least an exec plugin can cost.
     pub(crate) floor_token: PathBuf,
+    /// Where they were found, if they were not built.
+    folder: Option<PathBuf>,
 }
 
 /// The part of cargo's JSON messages that names an executable
@@ -47,7 +50,8 @@ impl Binaries {
     pub(crate) fn find_or_build(folder: Option<&Path>) -> anyhow::Result<Self> {
         if let Some(folder) = folder {
             let file = |name| folder.join(name);
-            return Ok(Self { herald: file("herald"), floor: file("floor"), floor_token: file("floor-token") });
+            let (herald, floor, floor_token) = (file("herald"), file("floor"), file("floor-token"));
+            return Ok(Self { herald, floor, floor_token, folder: Some(folder.to_owned()) });
         }
         // No package is named, so that features are those of the whole workspace, as in `cargo figures` itself.
         let built = release_build(&["--bins"])?;
@@ -55,15 +59,21 @@ impl Binaries {
             let found = built.iter().find(|(built, _)| built == name);
             found.map(|(_, path)| path.clone()).with_context(|| format!("cargo built no binary named {name}"))
         };
-        Ok(Self { herald: find("herald")?, floor: find("floor")?, floor_token: find("floor-token")? })
+        Ok(Self { herald: find("herald")?, floor: find("floor")?, floor_token: find("floor-token")?, folder: None })
     }
 
-    /// Builds the policy in `folder` of the repository, or elsewhere, into `output`.
+    /// Builds the policy in `folder` of the repository, or elsewhere, into `output`, unless a file of that name is beside
+    /// binaries that were found.
     ///
     /// # Errors
     ///
-    /// When `herald policy build` fails.
+    /// When `herald policy build` fails, or the file cannot be copied.
     pub(crate) fn build_policy(&self, folder: impl AsRef<Path>, output: &Path) -> anyhow::Result<()> {
+        let beside = self.folder.as_deref().zip(output.file_name()).map(|(folder, name)| folder.join(name));
+        if let Some(made) = beside.filter(|file| file.exists()) {
+            fs::copy(&made, output).with_context(|| format!("cannot copy {}", made.display()))?;
+            return Ok(());
+        }
         let folder = folder.as_ref();
         output::progress(format_args!("building {}", folder.display()));
         let mut command = Command::new(&self.herald);

@@ -48,7 +48,8 @@ pub(crate) struct Arguments {
     /// Write the table, the machine and the date as Markdown to this file.
     #[arg(long)]
     markdown: Option<PathBuf>,
-    /// Measure `herald`, `floor` and `floor-token` in this folder instead of building them.
+    /// Measure `herald`, `floor` and `floor-token` in this folder instead of building them, with the policies `session-groups.wasm`
+    /// and `hostile.wasm` if they are there too.
     #[arg(long)]
     binaries: Option<PathBuf>,
     /// Write every repeat's figures as JSON to this file.

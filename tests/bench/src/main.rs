@@ -43,7 +43,7 @@ struct Arguments {
 enum Command {
     /// Every row of the table of goals: measure, floor, Herald, ratio, goal, met or missed.
     Figures(figures::Arguments),
-    /// Throughput, latency, CPU time and memory over STS latency, protocol, connections and rate.
+    /// Throughput, latency, CPU time, memory and STS calls over connections, protocol, tokens, policy and STS latency.
     Matrix(matrix::Arguments),
     /// Start-up time and memory at rest.
     Startup(startup::Arguments),

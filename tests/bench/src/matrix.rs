@@ -1,5 +1,5 @@
-//! `bench matrix`: goes through the cells of STS latency × protocol × connections × rate, all targets in
-//! turn within each repeat, and prints medians and ratios to the first target.
+//! `bench matrix`: goes through the cells of connections × protocol × tokens × STS latency × rate, all targets in turn
+//! within each repeat, and prints medians, those of Herald as ratios to the echo and to the floor as well.
 
 use std::{
     fs,
@@ -28,14 +28,19 @@ mod table;
 pub(crate) struct Arguments {
     #[command(flatten)]
     world: world::Arguments,
+    /// One short repeat instead of three, and nothing twice that comes out the same: repeated tokens at the first STS latency alone,
+    /// since none of them asks STS; the echo, which neither asks STS nor looks at tokens, once for each way of sending. Five minutes
+    /// instead of an hour.
+    #[arg(long)]
+    quick: bool,
     /// Time the dev STS spends on each answer, in milliseconds.
-    #[arg(long, value_delimiter = ',', default_value = "0")]
+    #[arg(long, value_delimiter = ',', default_value = "0,5,20,50")]
     latency_ms: Vec<u64>,
     /// Connections.
-    #[arg(long, value_delimiter = ',', default_value = "8")]
+    #[arg(long, value_delimiter = ',', default_value = "1,8,32,128")]
     connections: Vec<usize>,
     /// How requests are carried.
-    #[arg(long, value_delimiter = ',', value_enum, default_value = "h1")]
+    #[arg(long, value_delimiter = ',', value_enum, default_value = "h1,h2")]
     protocol: Vec<Protocol>,
     /// Requests at a time on each HTTP/2 connection.
     #[arg(long, default_value_t = 1)]
@@ -43,21 +48,22 @@ pub(crate) struct Arguments {
     /// Open loop: requests a second.
     #[arg(long, value_delimiter = ',')]
     rate: Vec<f64>,
-    /// How often each cell is run.
-    #[arg(long, default_value_t = 3)]
-    repeat: usize,
-    /// Uncounted time at first, in milliseconds.
-    #[arg(long, default_value_t = 700)]
-    warm_up_ms: u64,
-    /// Counted time, in milliseconds.
-    #[arg(long, default_value_t = 2500)]
-    duration_ms: u64,
+    /// How often each cell is run, each time by servers that are started anew. Default 3, or 1 with `--quick`.
+    #[arg(long)]
+    repeat: Option<usize>,
+    /// Uncounted time at first, in milliseconds. Default 700, or 500 with `--quick`.
+    #[arg(long)]
+    warm_up_ms: Option<u64>,
+    /// Counted time, in milliseconds. Default 2500, or 1000 with `--quick`.
+    #[arg(long)]
+    duration_ms: Option<u64>,
     /// Longest wait for one answer, in milliseconds.
     #[arg(long, default_value_t = 15_000)]
     timeout_ms: u64,
-    /// Distinct tokens in each run, which then come round again; 0: none comes twice.
-    #[arg(long, default_value_t = 0)]
-    tokens: usize,
+    /// Tokens in each run, which then come round again; 0: none comes twice. Ten are few enough that one connection has shown them
+    /// all before the counted time.
+    #[arg(long, value_delimiter = ',', default_value = "0,10")]
+    tokens: Vec<usize>,
     /// What is wrong with the tokens, if anything.
     #[arg(long, value_enum, default_value = "good")]
     kind: Kind,
@@ -81,16 +87,25 @@ pub(crate) struct Arguments {
     #[arg(long, value_enum, default_value = "junk")]
     beside_kind: Kind,
     /// Start no run after this many seconds.
-    #[arg(long, default_value_t = 540)]
-    budget_s: u64,
+    #[arg(long)]
+    budget_s: Option<u64>,
 }
 
 /// What distinguishes one group of runs from another.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 struct Cell {
+    #[serde(flatten)]
+    way: Way,
+    /// As in the arguments: 0: none comes twice.
+    tokens: usize,
     latency_ms: u64,
-    protocol: Protocol,
+}
+
+/// How requests are sent.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+struct Way {
     connections: usize,
+    protocol: Protocol,
     rate: Option<f64>,
 }
 
@@ -105,34 +120,41 @@ struct Row {
 
 /// Runs the subcommand.
 pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let world = World::new(&arguments.world).await?;
-    let running = world.start_all().await?;
-    let rows = all_runs(arguments, &world, &running).await?;
-    for target in running {
-        target.stop().await;
-    }
-    table::print(&rows, &arguments.world.targets);
+    let world = World::new(&arguments.world, &TARGETS).await?;
+    let rows = all_runs(arguments, &world).await?;
+    output::line(table::of(&rows));
     if let Some(file) = &arguments.world.json {
         fs::write(file, serde_json::to_string_pretty(&rows)?)?;
     }
     Ok(())
 }
 
-async fn all_runs(arguments: &Arguments, world: &World, running: &[Running]) -> anyhow::Result<Vec<Row>> {
-    let (began, budget) = (Instant::now(), Duration::from_secs(arguments.budget_s));
-    let mut rows = Vec::new();
-    for repeat in 0..arguments.repeat {
-        for cell in arguments.cells() {
-            output::progress(format_args!("repeat {repeat}: {cell:?}"));
+async fn all_runs(arguments: &Arguments, world: &World) -> anyhow::Result<Vec<Row>> {
+    let (began, budget) = (Instant::now(), arguments.budget_s.map(Duration::from_secs));
+    let (repeats, cells) = (arguments.repeat.unwrap_or(if arguments.quick { 1 } else { 3 }), arguments.cells());
+    let mut rows: Vec<Row> = Vec::new();
+    for repeat in 0..repeats {
+        let running = world.start_all().await?;
+        for (nth, &cell) in cells.iter().enumerate() {
+            output::progress(format_args!("repeat {repeat}, cell {} of {}: {cell:?}", nth + 1, cells.len()));
             for turn in 0..running.len() {
-                if began.elapsed() > budget {
+                let server = &running[(turn + repeat) % running.len()];
+                let is_known =
+                    |row: &Row| row.repeat == repeat && row.target == server.target && row.cell.way == cell.way;
+                let again = arguments.quick && server.target == Target::FloorEcho && rows.iter().any(is_known);
+                if again || !cell.suits(server.target) {
+                    continue;
+                }
+                if budget.is_some_and(|budget| began.elapsed() > budget) {
                     output::progress("the time is up; the rest is left out");
                     return Ok(rows);
                 }
-                let server = &running[(turn + repeat) % running.len()];
                 let found = one_run(arguments, world, server, cell).await?;
                 rows.push(Row { cell, target: server.target, repeat, found });
             }
+        }
+        for server in running {
+            server.stop().await;
         }
     }
     Ok(rows)
@@ -162,38 +184,57 @@ async fn one_run(arguments: &Arguments, world: &World, server: &Running, cell: C
     Ok(found)
 }
 
+// === impl Cell ===
+
+impl Cell {
+    /// Whether `target` has a part in it: there is a floor for tokens that come once, and one for those that come again.
+    fn suits(self, target: Target) -> bool {
+        match target {
+            Target::FloorCached => self.tokens > 0,
+            Target::FloorSts => self.tokens == 0,
+            _ => true,
+        }
+    }
+}
+
 // === impl Arguments ===
 
 impl Arguments {
+    /// Few connections first, so that what a server needs for many is not in the figures of few.
     fn cells(&self) -> Vec<Cell> {
         let rates: Vec<Option<f64>> =
             if self.rate.is_empty() { vec![None] } else { self.rate.iter().copied().map(Some).collect() };
         let mut cells = Vec::new();
-        for &latency_ms in &self.latency_ms {
+        for &connections in &self.connections {
             for &protocol in &self.protocol {
-                for &connections in &self.connections {
-                    cells.extend(rates.iter().map(|&rate| Cell { latency_ms, protocol, connections, rate }));
+                for way in rates.iter().map(|&rate| Way { connections, protocol, rate }) {
+                    for &tokens in &self.tokens {
+                        let count = if self.quick && tokens > 0 { 1 } else { self.latency_ms.len() };
+                        let latencies = self.latency_ms.iter().take(count);
+                        cells.extend(latencies.map(|&latency_ms| Cell { way, tokens, latency_ms }));
+                    }
                 }
             }
         }
         cells
     }
 
-    fn plan(&self, cell: Cell) -> Plan {
+    fn plan(&self, Cell { way, tokens, latency_ms }: Cell) -> Plan {
+        let (warm_up_ms, duration_ms) = if self.quick { (500, 1000) } else { (700, 2500) };
         Plan {
             sts: StsPlan {
-                latency: Duration::from_millis(cell.latency_ms),
+                latency: Duration::from_millis(latency_ms),
                 fault: self.fault,
                 fault_percent: self.fault_percent,
                 rate_limit: self.sts_rate_limit,
             },
-            protocol: cell.protocol,
-            connections: cell.connections,
+            protocol: way.protocol,
+            connections: way.connections,
             streams: self.streams,
-            rate: cell.rate,
-            tokens: Tokens { kind: self.kind, distinct: (self.tokens > 0).then_some(self.tokens), order: self.order },
-            warm_up: Duration::from_millis(self.warm_up_ms),
-            duration: Duration::from_millis(self.duration_ms),
+            rate: way.rate,
+            tokens: Tokens { kind: self.kind, distinct: (tokens > 0).then_some(tokens), order: self.order },
+            warm_up: Duration::from_millis(self.warm_up_ms.unwrap_or(warm_up_ms)),
+            duration: Duration::from_millis(self.duration_ms.unwrap_or(duration_ms)),
             timeout: Duration::from_millis(self.timeout_ms),
         }
     }
@@ -204,5 +245,8 @@ fn fault(name: &str) -> Result<Fault, Error> {
     Fault::deserialize(name.into_deserializer())
 }
 
+/// The echo, both floors, and Herald without and with a policy.
+const TARGETS: [Target; 5] =
+    [Target::FloorEcho, Target::FloorSts, Target::FloorCached, Target::Herald, Target::HeraldPolicy];
 /// Connections of the other traffic.
 const BESIDE_CONNECTIONS: usize = 32;

@@ -36,7 +36,7 @@ pub(crate) struct Starts {
 
 /// Runs the subcommand.
 pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let world = World::new(&arguments.world).await?;
+    let world = World::new(&arguments.world, &Target::PAIR).await?;
     let all = time(&world, arguments.repeat).await?;
     output::line("| target | first ready ms | later ready ms | CPU ms | RSS MiB | anonymous MiB | threads |");
     output::line("|---|---|---|---|---|---|---|");

@@ -98,6 +98,9 @@ pub(crate) struct Start {
 // === impl Target ===
 
 impl Target {
+    /// The floor and Herald, each as a login needs it.
+    pub(crate) const PAIR: [Self; 2] = [Self::FloorSts, Self::Herald];
+
     /// The name in tables.
     pub(crate) fn name(self) -> &'static str {
         match self {

@@ -19,8 +19,8 @@ use crate::{
 #[derive(clap::Args, Clone, Debug)]
 #[group(id = "world")]
 pub(crate) struct Arguments {
-    /// Targets, in turn within each repeat; the first is what the others are compared with.
-    #[arg(long, value_enum, value_delimiter = ',', default_value = "floor-sts,herald")]
+    /// Targets, in turn within each repeat; none: those that the subcommand is about.
+    #[arg(long, value_enum, value_delimiter = ',')]
     pub(crate) targets: Vec<Target>,
     /// Entries of the mapping table.
     #[arg(long, default_value_t = 10)]
@@ -40,7 +40,8 @@ pub(crate) struct Arguments {
     /// The dev STS checks signatures for real; that costs CPU time of its own beside the target's.
     #[arg(long)]
     pub(crate) verify: bool,
-    /// Measure `herald`, `floor` and `floor-token` in this folder instead of building them.
+    /// Measure `herald`, `floor` and `floor-token` in this folder instead of building them, with the policies `session-groups.wasm`
+    /// and `hostile.wasm` if they are there too.
     #[arg(long)]
     pub(crate) binaries: Option<PathBuf>,
     /// Write all results as JSON to this file.
@@ -70,13 +71,16 @@ pub(crate) struct Site {
 // === impl World ===
 
 impl World {
-    /// Builds the binaries, makes the scratch folder and starts a dev STS for each target.
+    /// Builds the binaries, makes the scratch folder and starts a dev STS for each target; `otherwise` are the targets if
+    /// `arguments` name none.
     ///
     /// # Errors
     ///
     /// When something cannot be built, written or bound.
-    pub(crate) async fn new(arguments: &Arguments) -> anyhow::Result<Self> {
-        Self::with_binaries(arguments, &Binaries::find_or_build(arguments.binaries.as_deref())?).await
+    pub(crate) async fn new(arguments: &Arguments, otherwise: &[Target]) -> anyhow::Result<Self> {
+        let binaries = Binaries::find_or_build(arguments.binaries.as_deref())?;
+        let targets = if arguments.targets.is_empty() { otherwise } else { &arguments.targets };
+        Self::with_binaries(&Arguments { targets: targets.to_vec(), ..arguments.clone() }, &binaries).await
     }
 
     /// As [`World::new`], with binaries that are there already.

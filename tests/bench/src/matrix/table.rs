@@ -1,71 +1,193 @@
-//! The table of a matrix: medians over repeats, and ratios to the first target's.
+//! The tables of a matrix: medians over repeats, those of Herald with their ratios to the echo's and to the floor's.
 
-use super::{Cell, Row};
-use crate::{output, statistics::median, target::Target};
+use std::fmt::Write as _;
 
-/// Prints one line for each cell and target.
-pub(super) fn print(rows: &[Row], targets: &[Target]) {
-    output::line(HEAD);
-    output::line("|---".repeat(COLUMNS) + "|");
-    let mut cells: Vec<Cell> = Vec::new();
-    for row in rows {
-        if !cells.contains(&row.cell) {
-            cells.push(row.cell);
-        }
-    }
-    for cell in cells {
-        let mut base = None;
-        for &target in targets {
-            let runs: Vec<&Row> = rows.iter().filter(|row| row.cell == cell && row.target == target).collect();
-            if !runs.is_empty() {
-                output::line(line(cell, target, &runs, &mut base));
-            }
-        }
-    }
+use super::{Cell, Row, Way};
+use crate::{run::Found, statistics::median, target::Target};
+
+/// One column: its name, its figure, and with how many decimals it is shown.
+type Column = (&'static str, fn(&Found) -> f64, usize);
+
+/// All runs of one target in one cell.
+struct Line<'a> {
+    cell: Cell,
+    target: Target,
+    runs: Vec<&'a Found>,
 }
 
-/// Figures of the first target in a cell, which the others are compared with.
+/// What Herald's figures are compared with.
 #[derive(Clone, Copy)]
-struct Base {
-    per_second: f64,
-    cpu_us: f64,
+struct Bases<'a> {
+    echo: Option<&'a Line<'a>>,
+    floor: Option<&'a Line<'a>>,
 }
 
-fn line(cell: Cell, target: Target, runs: &[&Row], base: &mut Option<Base>) -> String {
-    let middle = |figure: &dyn Fn(&Row) -> f64| median(runs.iter().map(|row| figure(row))).unwrap_or(f64::NAN);
-    let sum = |figure: &dyn Fn(&Row) -> u64| runs.iter().map(|row| figure(row)).sum::<u64>();
-    let per_second = middle(&|row| row.found.report.per_second);
-    let cpu_us = middle(&|row| row.found.report.server.cpu_us);
-    let base = *base.get_or_insert(Base { per_second, cpu_us });
-    let Cell { latency_ms, protocol, connections, rate } = cell;
-    let columns: [String; COLUMNS] = [
-        latency_ms.to_string(),
-        format!("{protocol:?}"),
-        connections.to_string(),
-        rate.map_or_else(|| "–".to_owned(), |rate| rate.to_string()),
-        target.name().to_owned(),
-        runs.len().to_string(),
-        format!("{per_second:.0}"),
-        format!("{:.2}", middle(&|row| f64::from(row.found.report.p50_us)) / 1000.0),
-        format!("{:.2}", middle(&|row| f64::from(row.found.report.p90_us)) / 1000.0),
-        format!("{:.2}", middle(&|row| f64::from(row.found.report.p99_us)) / 1000.0),
-        format!("{:.1}", middle(&|row| f64::from(row.found.report.max_us)) / 1000.0),
-        format!("{cpu_us:.0}"),
-        format!("{:.1}", middle(&|row| row.found.report.server.peak_mib)),
-        format!("{:.3}", middle(&|row| row.found.calls_per_login())),
-        format!("{:.1}", middle(&|row| row.found.connections_per_thousand())),
-        sum(&|row| row.found.report.verdicts.refused).to_string(),
-        sum(&|row| row.found.report.verdicts.errors()).to_string(),
-        sum(&|row| row.found.report.verdicts.wrong()).to_string(),
-        format!("{:.0} %", middle(&|row| row.found.report.others_cpu_share) * 100.0),
-        format!("{:.2}", per_second / base.per_second),
-        format!("{:.2}", cpu_us / base.cpu_us),
-    ];
-    format!("| {} |", columns.join(" | "))
+/// Herald's lines, one a cell and target, then those of the floors.
+pub(super) fn of(rows: &[Row]) -> String {
+    let lines = lines(rows);
+    let (herald, floors): (Vec<_>, Vec<_>) = lines.iter().partition(|line| line.target.is_herald());
+    let mut text = String::new();
+    if !herald.is_empty() {
+        text.push_str("Herald (ratio to the echo · ratio to the floor):\n\n");
+        text.push_str(&head());
+        for line in herald {
+            text.push_str(&line.text(Some(line.bases(&lines))));
+        }
+        text.push('\n');
+    }
+    if !floors.is_empty() {
+        text.push_str("Floors:\n\n");
+        text.push_str(&head());
+        floors.into_iter().for_each(|line| text.push_str(&line.text(None)));
+    }
+    text
 }
 
-const HEAD: &str = "| STS ms | protocol | connections | rate | target | runs | req/s | p50 ms | p90 ms | p99 ms | max ms \
-| CPU µs/req | peak MiB | STS calls/req | STS connections/1,000 req | refused | errors | wrong | others' CPU \
-| ratio req/s | ratio CPU |";
+/// Cells and targets in the order in which they were first run.
+fn lines(rows: &[Row]) -> Vec<Line<'_>> {
+    let mut lines: Vec<Line<'_>> = Vec::new();
+    for row in rows {
+        let known = lines.iter_mut().find(|line| line.cell == row.cell && line.target == row.target);
+        match known {
+            Some(line) => line.runs.push(&row.found),
+            None => lines.push(Line { cell: row.cell, target: row.target, runs: vec![&row.found] }),
+        }
+    }
+    lines
+}
 
-const COLUMNS: usize = 21;
+fn head() -> String {
+    let names: Vec<&str> = FIGURES.iter().map(|(name, _, _)| *name).collect();
+    let columns = WHERE.len() + FIGURES.len() + BESIDES.len();
+    let names = [&WHERE[..], &names, &BESIDES].concat().join(" | ");
+    format!("| {names} |\n{}|\n", "|---".repeat(columns))
+}
+
+// === impl Line ===
+
+impl<'a> Line<'a> {
+    /// The echo of the same way of sending, of the same cell if it was run there; and the floor of the same cell.
+    fn bases(&self, lines: &'a [Line<'a>]) -> Bases<'a> {
+        let find = |is: &dyn Fn(&Line<'_>) -> bool| lines.iter().find(|line| is(line));
+        let is_echo = |line: &Line<'_>| line.target == Target::FloorEcho;
+        let same_cell = find(&|line| is_echo(line) && line.cell == self.cell);
+        let is_floor = |target| matches!(target, Target::FloorCached | Target::FloorSts);
+        Bases {
+            echo: same_cell.or_else(|| find(&|line| is_echo(line) && line.cell.way == self.cell.way)),
+            floor: find(&|line| is_floor(line.target) && line.cell == self.cell),
+        }
+    }
+
+    fn text(&self, bases: Option<Bases<'_>>) -> String {
+        let mut text = format!("| {} |", self.place().join(" | "));
+        for (_, figure, decimals) in FIGURES {
+            let own = self.middle(figure);
+            let _ = write!(text, " {own:.decimals$}");
+            if let Some(Bases { echo, floor }) = bases {
+                let [echo, floor] = [echo, floor].map(|base| ratio(own, base.map(|line| line.middle(figure))));
+                let _ = write!(text, " ({echo} · {floor})");
+            }
+            text.push_str(" |");
+        }
+        let sum = |count: &dyn Fn(&Found) -> u64| self.runs.iter().map(|run| count(run)).sum::<u64>();
+        let others = self.middle(|found| found.report.others_cpu_share) * 100.0;
+        let refused = sum(&|found| found.report.verdicts.refused);
+        let _ = writeln!(text, " {refused} | {} | {others:.0} % |", sum(&|found| self.mistakes(found)));
+        text
+    }
+
+    fn place(&self) -> [String; WHERE.len()] {
+        let Cell { way: Way { connections, protocol, rate }, tokens, latency_ms } = self.cell;
+        let rate = rate.map(|rate| format!(", {rate}/s")).unwrap_or_default();
+        [
+            format!("{connections} {protocol:?}{rate}"),
+            if tokens == 0 { "distinct".to_owned() } else { format!("{tokens} repeated") },
+            latency_ms.to_string(),
+            self.target.name().to_owned(),
+        ]
+    }
+
+    /// Answers that were not what the token's caller deserves, and requests without one. The echo has one answer for all.
+    fn mistakes(&self, found: &Found) -> u64 {
+        let verdicts = &found.report.verdicts;
+        verdicts.errors() + if self.target == Target::FloorEcho { 0 } else { verdicts.wrong() }
+    }
+
+    fn middle(&self, figure: impl Fn(&Found) -> f64) -> f64 {
+        median(self.runs.iter().map(|run| figure(run))).unwrap_or(f64::NAN)
+    }
+}
+
+fn ratio(own: f64, base: Option<f64>) -> String {
+    match base.filter(|base| *base > 0.0).map(|base| own / base) {
+        None => "–".to_owned(),
+        Some(ratio) if ratio >= 10.0 => format!("{ratio:.0}"),
+        Some(ratio) => format!("{ratio:.2}"),
+    }
+}
+
+/// What a line is about.
+const WHERE: [&str; 4] = ["connections", "tokens", "STS ms", "target"];
+
+const FIGURES: [Column; 7] = [
+    ("logins/s", |found| found.report.per_second, 0),
+    ("p50 ms", |found| f64::from(found.report.p50_us) / 1000.0, 2),
+    ("p99 ms", |found| f64::from(found.report.p99_us) / 1000.0, 2),
+    ("p99.9 ms", |found| f64::from(found.report.p999_us) / 1000.0, 2),
+    ("CPU µs/login", |found| found.report.server.cpu_us, 1),
+    ("RSS MiB", |found| found.report.server.peak_mib, 1),
+    ("STS calls/login", Found::calls_per_login, 2),
+];
+
+/// What says whether a line is to be trusted.
+const BESIDES: [&str; 3] = ["refused", "mistakes", "others' CPU"];
+
+#[cfg(test)]
+mod tests {
+    use ::tests::sts::Stats;
+    use expect_test::expect;
+
+    use super::*;
+    use crate::load::{Protocol, Report};
+
+    fn row(target: Target, tokens: usize, latency_ms: u64, per_second: f64) -> Row {
+        let way = Way { connections: 8, protocol: Protocol::H1, rate: None };
+        let (cell, done) = (Cell { way, tokens, latency_ms }, 100);
+        let mut report = Report { per_second, done, p50_us: 1500, p999_us: 22_500, ..Report::default() };
+        report.verdicts.wrong_identity = 7;
+        let sts = Stats { requests: if tokens == 0 { 100 } else { 0 }, ..Stats::default() };
+        Row { cell, target, repeat: 0, found: Found { report, sts } }
+    }
+
+    #[test]
+    fn herald_is_compared_with_the_echo_and_with_the_floor_of_its_cell() {
+        let rows = [
+            row(Target::FloorEcho, 0, 0, 1000.0),
+            row(Target::FloorSts, 0, 0, 200.0),
+            row(Target::Herald, 0, 0, 100.0),
+            row(Target::Herald, 0, 0, 140.0),
+            row(Target::Herald, 0, 0, 20_000.0),
+            row(Target::FloorSts, 0, 5, 100.0),
+            row(Target::HeraldPolicy, 0, 5, 50.0),
+            row(Target::Herald, 200, 0, 300.0),
+        ];
+        expect![[r#"
+            Herald (ratio to the echo · ratio to the floor):
+
+            | connections | tokens | STS ms | target | logins/s | p50 ms | p99 ms | p99.9 ms | CPU µs/login | RSS MiB | STS calls/login | refused | mistakes | others' CPU |
+            |---|---|---|---|---|---|---|---|---|---|---|---|---|---|
+            | 8 H1 | distinct | 0 | herald | 140 (0.14 · 0.70) | 1.50 (1.00 · 1.00) | 0.00 (– · –) | 22.50 (1.00 · 1.00) | 0.0 (– · –) | 0.0 (– · –) | 1.00 (1.00 · 1.00) | 0 | 21 | 0 % |
+            | 8 H1 | distinct | 5 | herald-policy | 50 (0.05 · 0.50) | 1.50 (1.00 · 1.00) | 0.00 (– · –) | 22.50 (1.00 · 1.00) | 0.0 (– · –) | 0.0 (– · –) | 1.00 (1.00 · 1.00) | 0 | 7 | 0 % |
+            | 8 H1 | 200 repeated | 0 | herald | 300 (0.30 · –) | 1.50 (1.00 · –) | 0.00 (– · –) | 22.50 (1.00 · –) | 0.0 (– · –) | 0.0 (– · –) | 0.00 (0.00 · –) | 0 | 7 | 0 % |
+
+            Floors:
+
+            | connections | tokens | STS ms | target | logins/s | p50 ms | p99 ms | p99.9 ms | CPU µs/login | RSS MiB | STS calls/login | refused | mistakes | others' CPU |
+            |---|---|---|---|---|---|---|---|---|---|---|---|---|---|
+            | 8 H1 | distinct | 0 | floor-echo | 1000 | 1.50 | 0.00 | 22.50 | 0.0 | 0.0 | 1.00 | 0 | 0 | 0 % |
+            | 8 H1 | distinct | 0 | floor-sts | 200 | 1.50 | 0.00 | 22.50 | 0.0 | 0.0 | 1.00 | 0 | 7 | 0 % |
+            | 8 H1 | distinct | 5 | floor-sts | 100 | 1.50 | 0.00 | 22.50 | 0.0 | 0.0 | 1.00 | 0 | 7 | 0 % |
+        "#]].assert_eq(&of(&rows));
+        assert_eq!(of(&[]), "");
+    }
+}
