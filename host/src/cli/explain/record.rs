@@ -28,11 +28,16 @@ pub(super) fn find(log: &Path, id: Uuid) -> anyhow::Result<Value> {
             continue;
         }
         match serde_json::from_str::<Value>(text) {
-            Ok(record) if record["decisionId"] == id.as_str() => return Ok(record),
+            Ok(record) if record["decisionId"] == id.as_str() && is_decided(&record) => return Ok(record),
             _ => {}
         }
     }
     bail!("{} has no decision {id}: it may be in an older file, or another server's", log.display())
+}
+
+/// Whether it says how it was decided. What does not is another program's, and lets nobody in.
+fn is_decided(record: &Value) -> bool {
+    record["outcome"] == "allowed" || record["outcome"] == "denied"
 }
 
 /// A record without what only a token can tell.

@@ -474,6 +474,27 @@ fn a_decision_from_the_audit_log() {
     assert!(code.expect_err("no such decision").to_string().contains("has no decision"));
 }
 
+/// A log may be anybody's: what is no decision lets nobody in, and nothing in one moves a terminal's cursor.
+#[test]
+fn lines_of_an_audit_log_that_are_odd() {
+    let id = "019b7600-0000-7000-8000-000000000000";
+    for outcome in ["null", "\"\"", "\"Allowed\"", "[]"] {
+        let (code, _) =
+            run_with(&["--decision", id], CONFIG, &format!("{{\"decisionId\": \"{id}\", \"outcome\": {outcome}}}"));
+        assert!(code.expect_err("no decision").to_string().contains("has no decision"), "{outcome}");
+    }
+    let odd = "\u{1b}[2J";
+    let log = serde_json::json!({
+        "decisionId": id, "outcome": "denied", "reason": odd, "message": odd, "generation": odd, "time": odd,
+        "stages": [{"stage": odd, "verdict": odd, "node": {"name": odd, "source": odd}, "log": [{"level": odd, "message": odd}]}],
+        "shadows": [{"stage": odd, "verdict": odd, "username": odd}],
+        "caller": {"arn": odd, "sessionName": odd},
+    });
+    let (code, out) = run_with(&["--decision", id], CONFIG, &log.to_string());
+    assert_eq!(code.expect("it runs"), ExitCode::FAILURE);
+    assert!(out.chars().all(|letter| letter == '\n' || !letter.is_control()), "{out:?}");
+}
+
 #[test]
 fn the_command_line_asks_about_one_thing() {
     let bad = |words: &[&str]| Cli::try_parse_from([&["explain"], words].concat()).is_err();

@@ -88,15 +88,15 @@ fn record(explanation: &Explanation, record: &Value, out: &mut impl Write) -> io
         let of_the_file = OF_THE_FILE.contains(&word("stage")) && word("verdict") != "abstain";
         let entry = explanation.entry.filter(|_| of_the_file);
         let line = entry.map_or_else(String::new, |line| format!(" by the entry on line {line}"));
-        writeln!(out, "  {:<14} {}{line}", Plain(word("stage")).to_string(), word("verdict"))?;
+        writeln!(out, "  {:<14} {}{line}", Plain(word("stage")).to_string(), Plain(word("verdict")))?;
         if let Some(node) = stage["node"].as_object() {
             let part = |key: &str| node.get(key).and_then(Value::as_str).unwrap_or_default();
             let name = Some(part("name")).filter(|name| !name.is_empty()).unwrap_or("not found");
-            writeln!(out, "    node: {} (source: {})", Plain(name), part("source"))?;
+            writeln!(out, "    node: {} (source: {})", Plain(name), Plain(part("source")))?;
         }
         for line in stage["log"].as_array().into_iter().flatten() {
             let part = |key: &str| line[key].as_str().unwrap_or_default();
-            writeln!(out, "    {}: {}", part("level"), Plain(part("message")))?;
+            writeln!(out, "    {}: {}", Plain(part("level")), Plain(part("message")))?;
         }
     }
     shadows(record, out)?;
@@ -115,7 +115,7 @@ fn shadows(record: &Value, out: &mut impl Write) -> io::Result<()> {
         writeln!(
             out,
             "  {name:<14} {}{}",
-            word("verdict"),
+            Plain(word("verdict")),
             if shadow["same"] == true { ", nothing changes" } else { "" }
         )?;
         for (key, name) in CHANGES {
