@@ -47,6 +47,8 @@ pub mod token;
 pub mod verify;
 pub mod version;
 
+pub use aws_auth::Sso;
+
 /// Tells Kubernetes who is calling, from a presigned cloud request.
 #[derive(Debug, Parser)]
 #[command(name = "herald", version, about, after_help = EXAMPLES, propagate_version = true)]

@@ -73,7 +73,7 @@ pub use finding::{CheckId, Finding, Severity};
 pub use reload::Reloader;
 pub use remark::LeftOut;
 pub use settings_at::SettingsAt;
-pub use sources::Stopping;
+pub use sources::{Stopping, dynamic_file::read_dynamic_file};
 pub(crate) use yaml_error::read_document;
 
 /// One configuration: what the file says, what it leaves out filled in with defaults.

@@ -52,7 +52,7 @@ pub(super) struct Target {
 
 /// A permission set as `permissionSetName=NAME,accountID=ID[,partition=NAME]`.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) struct Sso(pub(super) Principal);
+pub struct Sso(pub Principal);
 
 /// What is to be done.
 pub(super) enum Plan {

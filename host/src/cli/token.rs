@@ -26,7 +26,7 @@ use crate::{
 };
 
 mod alibaba;
-mod cache;
+pub mod cache;
 mod terminal;
 
 pub(super) use alibaba::{Wanted as WantedOfAlibaba, role as role_of_alibaba};

@@ -47,7 +47,7 @@ pub struct Table {
 
 /// Why there is nothing to read.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Unread {
+pub enum Unread {
     /// No table of that name is attached.
     NotGranted,
     /// Attached, but not read yet, or not there any more.
@@ -69,7 +69,7 @@ pub struct TableError {
 /// Largest file of a table, in bytes.
 const MAX_FILE: u64 = 8 << 20;
 /// Most keys that one call returns.
-pub(super) const MAX_KEYS: usize = 4096;
+pub const MAX_KEYS: usize = 4096;
 
 // === impl Tables ===
 
@@ -119,19 +119,33 @@ impl Tables {
         })
     }
 
-    pub(super) fn get(&self, table: &str, key: &str) -> Result<Option<String>, Unread> {
+    /// The value of `key`; `None` if the table has no such key.
+    ///
+    /// # Errors
+    ///
+    /// [`Unread`].
+    pub fn get(&self, table: &str, key: &str) -> Result<Option<String>, Unread> {
         self.table(table).map(|table| table.entries.get(key).cloned())
     }
 
     /// The keys that start with `prefix`, sorted, at most `limit` and [`MAX_KEYS`].
-    pub(super) fn keys(&self, table: &str, prefix: &str, limit: u32) -> Result<Vec<String>, Unread> {
+    ///
+    /// # Errors
+    ///
+    /// [`Unread`].
+    pub fn keys(&self, table: &str, prefix: &str, limit: u32) -> Result<Vec<String>, Unread> {
         let most = usize::try_from(limit).unwrap_or(MAX_KEYS).min(MAX_KEYS);
         let table = self.table(table)?;
         let from = table.entries.range::<str, _>((Included(prefix), Unbounded));
         Ok(from.map(|(key, _)| key).take_while(|key| key.starts_with(prefix)).take(most).cloned().collect())
     }
 
-    pub(super) fn version(&self, table: &str) -> Result<String, Unread> {
+    /// SHA-256 of the table's content, in hexadecimal.
+    ///
+    /// # Errors
+    ///
+    /// [`Unread`].
+    pub fn version(&self, table: &str) -> Result<String, Unread> {
         self.table(table).map(|table| table.version.clone())
     }
 

@@ -41,6 +41,7 @@ use super::{Config, rejection::Rejection};
 mod frames;
 mod watched;
 
+pub use frames::Frames;
 use watched::Watched;
 
 /// The reason of a connection whose peer does not trust our certificate.

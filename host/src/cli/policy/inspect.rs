@@ -23,10 +23,10 @@ use crate::{
 pub struct Command {
     /// The policy's component. With --config, also what the entries that use it let it do.
     #[arg(value_name = "POLICY.wasm")]
-    component: PathBuf,
+    pub component: PathBuf,
     /// Print JSON.
     #[arg(long)]
-    json: bool,
+    pub json: bool,
 }
 
 /// Check a component as a server would before it loads: its imports, schema, metadata and own examples.

@@ -32,7 +32,7 @@ mod alibaba;
 mod aws;
 
 /// The files of one caller.
-pub(super) struct Cache {
+pub struct Cache {
     folder: PathBuf,
     /// Digest of everything that says who asks.
     caller: Sha256,
@@ -130,7 +130,8 @@ impl Cache {
     }
 
     /// A token for `cluster_id` that kubectl can use for a while.
-    pub(super) fn token(&self, cluster_id: &ClusterId, now: SystemTime) -> Option<Token> {
+    #[must_use]
+    pub fn token(&self, cluster_id: &ClusterId, now: SystemTime) -> Option<Token> {
         if !self.all {
             return None;
         }

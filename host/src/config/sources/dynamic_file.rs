@@ -96,10 +96,7 @@ fn load(path: &Path, by_user_id: bool) -> Result<Read, String> {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(nothing()),
         Err(error) => return Err(format!("{}: {error}", path.display())),
     };
-    parse(&text, by_user_id).map_err(|problem| {
-        let at = problem.at.unwrap_or_default();
-        format!("{}:{at}: {problem}", path.display())
-    })
+    parse(&text, by_user_id).map_err(|problem| format!("{}:{}", path.display(), located(&problem)))
 }
 
 /// What a file that is not there says.
@@ -120,6 +117,19 @@ fn read_text(path: &Path) -> io::Result<String> {
         return Err(io::Error::new(ErrorKind::FileTooLarge, format!("larger than {} MiB", node::MAX_BYTES >> 20)));
     }
     Ok(text)
+}
+
+/// Whom the file `text` maps; its entries match by unique id if `by_user_id`.
+///
+/// # Errors
+///
+/// What keeps it from being read, and where.
+pub fn read_dynamic_file(text: &str, by_user_id: bool) -> Result<Mappings, String> {
+    parse(text, by_user_id).map(|read| read.mappings).map_err(|problem| located(&problem))
+}
+
+fn located(problem: &Problem) -> String {
+    format!("{}: {problem}", problem.at.unwrap_or_default())
 }
 
 pub(super) fn parse(text: &str, by_user_id: bool) -> Result<Read, Problem> {

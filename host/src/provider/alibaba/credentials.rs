@@ -14,12 +14,12 @@ use std::{
 
 use crate::{caller::Arn, provider::SecretText};
 
-mod aliyun;
-mod answer;
+pub mod aliyun;
+pub mod answer;
 mod environment;
 pub(in crate::provider::alibaba) mod fetch;
-mod ini;
-mod process;
+pub mod ini;
+pub mod process;
 
 pub use environment::Environment;
 
@@ -74,19 +74,41 @@ pub struct Role {
 
 /// Where credentials come from.
 #[derive(Clone, Debug)]
-enum Source {
+pub enum Source {
+    /// They are written there.
     Keys(Credentials),
-    Assume { base: Box<Self>, role: Role },
-    Oidc { provider_arn: String, token_file: PathBuf, role: Role },
+    /// The session of a role.
+    Assume {
+        /// Who assumes it.
+        base: Box<Self>,
+        /// The role.
+        role: Role,
+    },
+    /// The session of a role for the holder of a token of OpenID Connect.
+    Oidc {
+        /// ARN of the provider that has made the token.
+        provider_arn: String,
+        /// The file with the token.
+        token_file: PathBuf,
+        /// The role.
+        role: Role,
+    },
+    /// The URL that answers with them.
     Uri(String),
-    Metadata { role: Option<String> },
+    /// The instance's metadata.
+    Metadata {
+        /// The instance's role. Default: the one that metadata names.
+        role: Option<String>,
+    },
+    /// The command that prints them.
     Process(String),
+    /// Of a person who has signed in with a browser.
     SignedIn(Session),
 }
 
 /// What Alibaba Cloud's CLI keeps of a person who has signed in with a browser. It alone can renew it.
 #[derive(Clone, Debug)]
-struct Session {
+pub struct Session {
     keys: Credentials,
     profile: String,
 }
@@ -265,7 +287,11 @@ impl Role {
 
 impl Session {
     /// The keys, if they are good at `now`.
-    fn at(self, now: SystemTime) -> Result<Credentials, LoadError> {
+    ///
+    /// # Errors
+    ///
+    /// [`LoadError::SignedOut`].
+    pub fn at(self, now: SystemTime) -> Result<Credentials, LoadError> {
         let good = self.keys.expires_at.is_some_and(|end| end > now);
         if good { Ok(self.keys) } else { Err(LoadError::SignedOut { profile: self.profile }) }
     }

@@ -75,14 +75,20 @@ pub fn fetch(
     let request = request.map_err(|error| failed(error.into()))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let sent = runtime.map_err(KubeconfigError::Runtime)?.block_on(Client::new().send(request, LIMIT));
-    match sent.map_err(|error| failed(error.into()))? {
-        (200, body) => {
-            let answer = serde_json::from_slice::<Answer>(&body);
-            answer.map(|answer| answer.config).map_err(|_| KubeconfigError::Answer(host.clone()))
-        }
-        (status, body) => {
-            let code = error_code(&body).unwrap_or_else(|| format!("HTTP {status}"));
-            Err(KubeconfigError::Refused { host: host.clone(), code })
-        }
+    let (status, body) = sent.map_err(|error| failed(error.into()))?;
+    read(host, status, &body)
+}
+
+/// The kubeconfig in what `host` answered.
+///
+/// # Errors
+///
+/// [`KubeconfigError`].
+pub fn read(host: &Host, status: u16, body: &[u8]) -> Result<String, KubeconfigError> {
+    if status == 200 {
+        let answer = serde_json::from_slice::<Answer>(body);
+        return answer.map(|answer| answer.config).map_err(|_| KubeconfigError::Answer(host.clone()));
     }
+    let code = error_code(body).unwrap_or_else(|| format!("HTTP {status}"));
+    Err(KubeconfigError::Refused { host: host.clone(), code })
 }

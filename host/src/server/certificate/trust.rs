@@ -64,7 +64,18 @@ pub(super) fn judge(path: &Path, chain: &[CertificateDer<'static>], now: SystemT
         }
         Err(_) => return None,
     };
-    match read(&text, path.parent().unwrap_or_else(|| Path::new("."))) {
+    judge_text(&text, path.parent().unwrap_or_else(|| Path::new(".")), chain, now)
+}
+
+/// The same by the text of a kubeconfig that stands in `folder`.
+#[must_use]
+pub fn judge_text(
+    text: &str,
+    folder: &Path,
+    chain: &[CertificateDer<'static>],
+    now: SystemTime,
+) -> Option<Result<(), Distrust>> {
+    match read(text, folder) {
         Ok(Webhook { roots: None, .. }) => None,
         Ok(Webhook { name, roots: Some(roots) }) => Some(trusts(&roots, chain, &name, now)),
         Err(error) => Some(Err(error)),

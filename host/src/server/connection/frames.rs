@@ -15,7 +15,7 @@ const PREFACE: usize = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".len();
 
 /// How far a peer has come in its stream of frames.
 #[derive(Debug)]
-pub(super) struct Frames {
+pub struct Frames {
     /// Bytes that are still to come of the preface or of a payload.
     left: usize,
     /// The first `known` bytes of the next frame.
@@ -29,17 +29,19 @@ pub(super) struct Frames {
 
 impl Frames {
     /// Before the preface.
-    pub(super) fn new() -> Self {
+    #[must_use]
+    pub fn new() -> Self {
         Self { left: PREFACE, head: [0; FRAME_HEAD], known: 0, block: false }
     }
 
     /// Whether the last byte ended a frame that stands for itself, or the last one of a block.
-    pub(super) fn is_between(&self) -> bool {
+    #[must_use]
+    pub fn is_between(&self) -> bool {
         self.left == 0 && self.known == 0 && !self.block
     }
 
     /// Follows `bytes`; says whether such an end is in them.
-    pub(super) fn follow(&mut self, mut bytes: &[u8]) -> bool {
+    pub fn follow(&mut self, mut bytes: &[u8]) -> bool {
         let mut ended = false;
         while !bytes.is_empty() {
             let wanted = if self.left > 0 { self.left } else { FRAME_HEAD - self.known };

@@ -48,7 +48,9 @@ impl Cache {
         Self::for_alibaba(env::vars_os().collect(), request)
     }
 
-    pub(super) fn for_alibaba(variables: Vec<(OsString, OsString)>, request: &Request) -> Option<Self> {
+    /// The same among these variables of the environment, turned on.
+    #[must_use]
+    pub fn for_alibaba(variables: Vec<(OsString, OsString)>, request: &Request) -> Option<Self> {
         let file = request.profile_file.as_ref().map(|file| fs::read_to_string(file).unwrap_or_default());
         // What is asked for holds no secret.
         let options = vec![Some("alibaba".to_owned()), Some(format!("{request:?}")), file];
@@ -56,20 +58,15 @@ impl Cache {
     }
 
     /// Temporary credentials that are good for a while.
-    pub(in crate::cli::token) fn alibaba_session(&self, now: SystemTime) -> Option<Credentials> {
+    #[must_use]
+    pub fn alibaba_session(&self, now: SystemTime) -> Option<Credentials> {
         let KeptSession { access_key_id, access_key_secret, security_token, expires_at } = self.kept(now)?;
         let credentials = Credentials::new(&access_key_id, &access_key_secret, Some(&security_token));
         Some(Credentials { expires_at: moment(expires_at), ..credentials })
     }
 
     /// Keeps the token, and the credentials if they are temporary.
-    pub(in crate::cli::token) fn keep_alibaba(
-        &self,
-        cluster_id: &ClusterId,
-        credentials: &Credentials,
-        token: &Token,
-        now: SystemTime,
-    ) {
+    pub fn keep_alibaba(&self, cluster_id: &ClusterId, credentials: &Credentials, token: &Token, now: SystemTime) {
         self.store(cluster_id, KeptSession::of(credentials).as_ref(), token, now);
     }
 }

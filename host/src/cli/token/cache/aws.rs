@@ -47,7 +47,10 @@ impl Cache {
         Self::of(env::vars_os().collect(), request, switch == Some(true))
     }
 
-    pub(super) fn of(variables: Vec<(OsString, OsString)>, request: &Request, all: bool) -> Option<Self> {
+    /// The cache for `request` among these variables of the environment; with `all`, of everything, else of sessions that a
+    /// person was asked for. `None` when there is no home for it.
+    #[must_use]
+    pub fn of(variables: Vec<(OsString, OsString)>, request: &Request, all: bool) -> Option<Self> {
         let options = vec![
             request.profile.clone(),
             request.role.as_ref().map(|role| format!("{role:?}")),
@@ -58,7 +61,8 @@ impl Cache {
     }
 
     /// Temporary credentials that are good for a while.
-    pub(in crate::cli::token) fn session(&self, now: SystemTime) -> Option<Session> {
+    #[must_use]
+    pub fn session(&self, now: SystemTime) -> Option<Session> {
         let kept: KeptSession = self.kept(now)?;
         let end = moment(kept.expires_at)?;
         let KeptSession { access_key_id, secret_access_key, session_token, .. } = kept;
@@ -72,13 +76,7 @@ impl Cache {
     }
 
     /// Keeps the token, and the session if it is one.
-    pub(in crate::cli::token) fn keep(
-        &self,
-        cluster_id: &ClusterId,
-        session: &Session,
-        token: &Token,
-        now: SystemTime,
-    ) {
+    pub fn keep(&self, cluster_id: &ClusterId, session: &Session, token: &Token, now: SystemTime) {
         self.store(cluster_id, KeptSession::of(session).as_ref(), token, now);
     }
 }

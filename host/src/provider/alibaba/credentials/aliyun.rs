@@ -50,12 +50,20 @@ const MAX_CHAIN: usize = 8;
 /// The source of the profile `name`, or of the current one; `None` if the file or the current profile is not there.
 pub(super) fn read(file: &Path, name: Option<&str>) -> Result<Option<Source>, LoadError> {
     let Some(text) = read_file(file)?.map(Zeroizing::new) else { return Ok(None) };
-    let wrong = |what: String| LoadError::file(file, what);
-    let parsed: File = serde_json::from_str(&text).map_err(|error| wrong(described(&error)))?;
+    parse(&text, name).map_err(|what| LoadError::file(file, what))
+}
+
+/// The same by the text of the file.
+///
+/// # Errors
+///
+/// What is wrong with it, without anything secret.
+pub fn parse(text: &str, name: Option<&str>) -> Result<Option<Source>, String> {
+    let parsed: File = serde_json::from_str(text).map_err(|error| described(&error))?;
     let wanted = name.unwrap_or(&parsed.current);
     match parsed.find(wanted) {
-        Some(profile) => parsed.source(profile, MAX_CHAIN).map(Some).map_err(wrong),
-        None if name.is_some() => Err(wrong(format!("has no profile {wanted:?}"))),
+        Some(profile) => parsed.source(profile, MAX_CHAIN).map(Some),
+        None if name.is_some() => Err(format!("has no profile {wanted:?}")),
         None => Ok(None),
     }
 }

@@ -38,7 +38,11 @@ struct Acs {
 }
 
 /// Reads what metadata or a URI answered.
-pub(super) fn plain(source_name: &'static str, body: &[u8]) -> Result<Credentials, LoadError> {
+///
+/// # Errors
+///
+/// [`LoadError::Answer`].
+pub fn plain(source_name: &'static str, body: &[u8]) -> Result<Credentials, LoadError> {
     match serde_json::from_slice::<Answer>(body) {
         Ok(answer) => answer.credentials(source_name),
         Err(error) => Err(bad(source_name, &error)),
@@ -46,7 +50,11 @@ pub(super) fn plain(source_name: &'static str, body: &[u8]) -> Result<Credential
 }
 
 /// Reads what STS answered to a role's assumption.
-pub(super) fn of_sts(body: &[u8]) -> Result<Credentials, LoadError> {
+///
+/// # Errors
+///
+/// [`LoadError::Answer`].
+pub fn of_sts(body: &[u8]) -> Result<Credentials, LoadError> {
     const SOURCE: &str = "STS";
     match serde_json::from_slice::<OfSts>(body) {
         Ok(answer) => answer.credentials.credentials(SOURCE),
@@ -57,13 +65,22 @@ pub(super) fn of_sts(body: &[u8]) -> Result<Credentials, LoadError> {
 /// Reads the file of the oldest clients.
 pub(super) fn file(file: &Path) -> Result<Option<Source>, LoadError> {
     let Some(text) = read_file(file)?.map(Zeroizing::new) else { return Ok(None) };
+    parse(&text).map(Some).map_err(|what| LoadError::file(file, what))
+}
+
+/// The same by the text of the file.
+///
+/// # Errors
+///
+/// What is wrong with it, without anything secret.
+pub fn parse(text: &str) -> Result<Source, String> {
     let Acs { acs_access_key_id: id, acs_access_key_secret: secret, acs_access_security_token: token } =
-        serde_json::from_str(&text).map_err(|error| LoadError::file(file, described(&error)))?;
+        serde_json::from_str(text).map_err(|error| described(&error))?;
     if id.is_empty() || secret.expose().is_empty() {
-        return Err(LoadError::file(file, "AcsAccessKeyId or AcsAccessKeySecret is empty"));
+        return Err("AcsAccessKeyId or AcsAccessKeySecret is empty".to_owned());
     }
     let token = token.as_ref().map(SecretText::expose).filter(|token| !token.is_empty());
-    Ok(Some(Source::Keys(Credentials::new(&id, secret.expose(), token))))
+    Ok(Source::Keys(Credentials::new(&id, secret.expose(), token)))
 }
 
 /// What is wrong with a JSON text, without what stands in it.

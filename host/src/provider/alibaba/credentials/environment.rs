@@ -58,7 +58,8 @@ impl Environment {
     }
 
     /// The credentials that variables name.
-    pub(super) fn source(&self) -> Option<Source> {
+    #[must_use]
+    pub fn source(&self) -> Option<Source> {
         let keys = self.find(KEY_ID).zip(self.find(SECRET));
         let keys = keys.map(|(id, secret)| Credentials::new(&id, &secret, self.find(SECURITY_TOKEN).as_deref()));
         let role = self.find(ROLE_ARN).map(|arn| Role { session_name: self.find(SESSION_NAME), ..Role::of(arn) });

@@ -20,10 +20,19 @@ const DEFAULT: &str = "default";
 /// The source of the section `name`; `None` if the file or the default section is not there.
 pub(super) fn read(file: &Path, name: Option<&str>) -> Result<Option<Source>, LoadError> {
     let Some(text) = read_file(file)?.map(Zeroizing::new) else { return Ok(None) };
+    parse(&text, name).map_err(|what| LoadError::file(file, what))
+}
+
+/// The same by the text of the file.
+///
+/// # Errors
+///
+/// What is wrong with it, without anything secret.
+pub fn parse(text: &str, name: Option<&str>) -> Result<Option<Source>, String> {
     let wanted = name.unwrap_or(DEFAULT);
-    match section(&text, wanted) {
-        Some(pairs) => source(&pairs).map(Some).map_err(|what| LoadError::file(file, what)),
-        None if name.is_some() => Err(LoadError::file(file, format!("has no section [{wanted}]"))),
+    match section(text, wanted) {
+        Some(pairs) => source(&pairs).map(Some),
+        None if name.is_some() => Err(format!("has no section [{wanted}]")),
         None => Ok(None),
     }
 }

@@ -18,10 +18,18 @@ const NAME: &str = "the credential program";
 /// Runs `command` and reads the source that it prints.
 pub(super) fn run(command: &str) -> Result<Source, LoadError> {
     let output = Zeroizing::new(output(command).map_err(LoadError::Process)?);
-    let wrong = |what| LoadError::Answer { source_name: NAME, what };
-    let profile: Profile = serde_json::from_slice(&output).map_err(|error| wrong(described(&error)))?;
-    match profile.source().map_err(wrong)? {
-        Source::Process(_) => Err(wrong("it names another program".to_owned())),
+    parse(&output).map_err(|what| LoadError::Answer { source_name: NAME, what })
+}
+
+/// The source that a program printed.
+///
+/// # Errors
+///
+/// What is wrong with it, without anything secret.
+pub fn parse(output: &[u8]) -> Result<Source, String> {
+    let profile: Profile = serde_json::from_slice(output).map_err(|error| described(&error))?;
+    match profile.source()? {
+        Source::Process(_) => Err("it names another program".to_owned()),
         source => Ok(source),
     }
 }
