@@ -240,6 +240,28 @@ fn there_is_one_way_to_name_a_module() {
     none("foo.rs and foo/, never mod.rs", &found);
 }
 
+/// A target that is not in the manifest is never run, and one without seeds finds little in ten seconds.
+#[test]
+fn fuzz_targets_have_seeds_and_are_run() {
+    let fuzz = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz");
+    let read = |path: &Path| fs::read_to_string(path).expect("a readable file");
+    let (manifest, list) = (read(&fuzz.join("Cargo.toml")), read(&fuzz.join("../../tests/README.md")));
+    let mut targets = Vec::new();
+    walk(&fuzz.join("fuzz_targets"), &mut targets);
+    let names = targets.iter().filter_map(|path| path.file_stem()).map(|name| name.to_string_lossy().into_owned());
+    let mut broken = Vec::new();
+    for name in names {
+        let is_run = manifest.contains(&format!("name = \"{name}\"\npath = \"fuzz_targets/{name}.rs\""));
+        let has_seeds = fs::read_dir(fuzz.join("seeds").join(&name)).is_ok_and(|mut entries| entries.next().is_some());
+        let rows = list.lines().filter_map(|line| line.strip_prefix('|')?.split('|').next());
+        let is_listed = rows.into_iter().any(|row| row.contains(&format!("`{name}`")));
+        if !(is_run && has_seeds && is_listed) {
+            broken.push(format!("{name}: in Cargo.toml {is_run}, seeds {has_seeds}, in tests/README.md {is_listed}"));
+        }
+    }
+    none("a fuzz target is half there", &broken);
+}
+
 #[test]
 fn this_test_reads_use_lists() {
     let named = rooms_named("use crate::{a::{b, c}, d_e::F, g};\nfn f(x: crate::h::I) {}\n// crate::no\n");

@@ -1,7 +1,12 @@
-//! What several fuzz targets have in common: a provider of each cloud for one cluster, a call and an answer to it, and a
-//! second reader of queries that knows nothing of ours.
+//! What several fuzz targets have in common: a provider of each cloud for one cluster, a call and an answer to it, a
+//! second reader of queries that knows nothing of ours, and a folder.
 
-use std::time::{Duration, SystemTime};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::LazyLock,
+    time::{Duration, SystemTime},
+};
 
 use herald::provider::{
     SecretText, StsCall, StsReply,
@@ -75,4 +80,16 @@ pub fn pairs(query: &str) -> Vec<(String, Vec<u8>)> {
     let mut pairs: Vec<_> = query.split('&').map(pair).collect();
     pairs.sort();
     pairs
+}
+
+static SCRATCH: LazyLock<PathBuf> = LazyLock::new(|| {
+    let folder = std::env::temp_dir().join(format!("herald-fuzz-{}", std::process::id()));
+    fs::create_dir_all(&folder).expect("a folder for temporary files");
+    folder
+});
+
+/// The folder for files of this process.
+#[must_use]
+pub fn scratch() -> &'static Path {
+    &SCRATCH
 }
