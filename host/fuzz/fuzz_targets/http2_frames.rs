@@ -17,7 +17,7 @@ const END_HEADERS: u8 = 4;
 
 fuzz_target!(|bytes: &[u8]| {
     let Some((size, stream)) = bytes.split_first() else { return };
-    let (ends, mut frames, mut read) = (ends(stream), Frames::new(), 0);
+    let (ends, mut frames, mut read) = (ends(stream), Frames::default(), 0);
     assert!(!frames.is_between());
     for piece in stream.chunks(usize::from(*size).max(1)) {
         let ended = frames.follow(piece);

@@ -27,13 +27,14 @@ pub struct Frames {
 
 // === impl Frames ===
 
-impl Frames {
+impl Default for Frames {
     /// Before the preface.
-    #[must_use]
-    pub fn new() -> Self {
+    fn default() -> Self {
         Self { left: PREFACE, head: [0; FRAME_HEAD], known: 0, block: false }
     }
+}
 
+impl Frames {
     /// Whether the last byte ended a frame that stands for itself, or the last one of a block.
     #[must_use]
     pub fn is_between(&self) -> bool {
@@ -95,7 +96,7 @@ mod tests {
     fn check(frames: &[(u8, u8, usize)], missing: usize, between: bool) {
         let all = bytes(frames);
         for size in [1, 2, 7, 9, 10, 64, all.len()] {
-            let mut state = Frames::new();
+            let mut state = Frames::default();
             let mut ended = false;
             for piece in all[..all.len() - missing].chunks(size) {
                 ended |= state.follow(piece);
@@ -130,7 +131,7 @@ mod tests {
     #[test]
     fn an_end_in_the_middle_is_told() {
         let all = bytes(&[(HEADERS, END_HEADERS, 4), (DATA, 1, 4)]);
-        let mut state = Frames::new();
+        let mut state = Frames::default();
         assert!(state.follow(&all[..all.len() - 1]) && !state.is_between());
         assert!(state.follow(&all[all.len() - 1..]) && state.is_between());
         assert!(!state.follow(&[0]) && !state.is_between());

@@ -41,7 +41,7 @@ struct Closing {
 
 impl Watched {
     pub(super) fn new(stream: TlsStream<TcpStream>, connection: Arc<Connection>, h2: bool) -> Self {
-        Self { stream, connection, frames: h2.then(Frames::new), closing: None }
+        Self { stream, connection, frames: h2.then(Frames::default), closing: None }
     }
 
     fn arrived(&mut self, bytes: &[u8]) {

@@ -67,7 +67,7 @@ fn head() -> String {
 
 impl<'a> Line<'a> {
     /// The echo of the same way of sending, of the same cell if it was run there; and the floor of the same cell.
-    fn bases(&self, lines: &'a [Line<'a>]) -> Bases<'a> {
+    fn bases(&self, lines: &'a [Self]) -> Bases<'a> {
         let find = |is: &dyn Fn(&Line<'_>) -> bool| lines.iter().find(|line| is(line));
         let is_echo = |line: &Line<'_>| line.target == Target::FloorEcho;
         let same_cell = find(&|line| is_echo(line) && line.cell == self.cell);
