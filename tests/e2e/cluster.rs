@@ -70,6 +70,10 @@ impl Cluster {
         self.log.text()
     }
 
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Where it serves.
     pub(crate) fn url(&self) -> String {
         format!("https://127.0.0.1:{}", self.port)

@@ -65,6 +65,32 @@ async fn fifty_at_once_share_one_token() {
     assert_eq!((asked(&world, "AssumeRole"), asked(&world, "GetCallerIdentity")), (1, 1));
 }
 
+/// The cache has no locks, so each of those that find nothing asks for itself; none is in another one's way, and what is
+/// left is whole.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fifty_at_once_before_anything_is_kept_all_log_in() {
+    let role = format!("  mapRoles:\n  - {{roleARN: '{}', username: deployer}}", keys::DEPLOYER_ROLE);
+    let Some(world) = World::start(&role).await else { return };
+    let bob = person(&world.cluster, &BOB.key(), &["--role-arn", keys::DEPLOYER_ROLE, "--cache"]).await;
+    let bob = world.at_sts(bob);
+    let mut all: JoinSet<Option<String>> = (0..50)
+        .map(|_| {
+            let bob = bob.clone();
+            async move { bob.name().await }
+        })
+        .collect();
+    while let Some(name) = all.join_next().await {
+        assert_eq!(name.expect("kubectl runs").as_deref(), Some("deployer"));
+    }
+    assert_eq!(runs(&bob), 50);
+    let calls = || (asked(&world, "AssumeRole"), asked(&world, "GetCallerIdentity"));
+    let (sessions, tokens) = calls();
+    assert!((1..=50).contains(&sessions) && (1..=50).contains(&tokens), "{sessions} sessions, {tokens} tokens");
+    assert_eq!(bob.name().await.as_deref(), Some("deployer"));
+    assert_eq!(calls().0, sessions, "what was kept last is good");
+    assert!(calls().1 <= tokens + 1);
+}
+
 /// client-go runs the plugin again on each 401. What is refused costs STS one call all the same.
 #[tokio::test]
 async fn whoever_is_refused_asks_a_few_times() {

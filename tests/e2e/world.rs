@@ -119,11 +119,24 @@ pub(crate) fn setup(sts: &Running, cluster: &Cluster, server: &str) -> Setup {
 
 /// The same as another service account.
 pub(crate) fn setup_as(account: &str, sts: &Running, cluster: &Cluster, server: &str) -> Setup {
-    let setup = Setup::new(&format!("clusterID: {CLUSTER}\nserver:\n{server}\n")).expect("a folder").with_sts(sts);
-    let kubeconfig = cluster.file(&format!("{account}.kubeconfig")).display().to_string();
+    setup_by(&cluster.file(&format!("{account}.kubeconfig")), sts, server)
+}
+
+/// The same by a kubeconfig of one's own.
+pub(crate) fn setup_by(kubeconfig: &Path, sts: &Running, server: &str) -> Setup {
+    let setup = without_a_cluster(sts, server);
     // The way to STS is a proxy here; the one to the API server is not.
     let setup = setup.env("NO_PROXY", "127.0.0.1").env("no_proxy", "127.0.0.1");
-    setup.argument("--kubeconfig").argument(&kubeconfig)
+    setup.argument("--kubeconfig").argument(&kubeconfig.display().to_string())
+}
+
+/// Herald that asks no API server for anything.
+pub(crate) async fn alone(sts: &Running, server: &str) -> Server {
+    without_a_cluster(sts, server).start().await.expect("a server")
+}
+
+fn without_a_cluster(sts: &Running, server: &str) -> Setup {
+    Setup::new(&format!("clusterID: {CLUSTER}\nserver:\n{server}\n")).expect("a folder").with_sts(sts)
 }
 
 /// Somebody with a key at a terminal: the kubeconfig is that of `herald kubeconfig` with `more`, and `herald` on PATH
@@ -208,7 +221,12 @@ pub(crate) fn mapping(name: &str, arn: &str, username: &str, groups: &[&str]) ->
 
 /// Waits for `done`, at most [`SOON`].
 pub(crate) async fn until(done: impl AsyncFn() -> bool) {
-    let waited = tokio::time::timeout(SOON, async {
+    until_within(SOON, done).await;
+}
+
+/// Waits for `done`, at most `limit`.
+pub(crate) async fn until_within(limit: Duration, done: impl AsyncFn() -> bool) {
+    let waited = tokio::time::timeout(limit, async {
         while !done().await {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }

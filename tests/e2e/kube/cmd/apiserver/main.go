@@ -14,7 +14,6 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
-	"time"
 
 	"k8s.io/klog/v2"
 
@@ -29,9 +28,7 @@ func main() {
 	var o apiserver.Options
 	flag.StringVar(&o.Dir, "dir", "", "folder for certificates, kubeconfigs and data; a later run goes on where this one stopped")
 	flag.IntVar(&o.Port, "port", 0, "port on 127.0.0.1; 0 lets the kernel pick")
-	flag.StringVar(&o.Webhook.ConfigFile, "authentication-token-webhook-config-file", "", "webhook kubeconfig; without one no bearer token is accepted")
-	flag.StringVar(&o.Webhook.Version, "authentication-token-webhook-version", "v1beta1", "version of TokenReview: v1beta1 or v1")
-	flag.DurationVar(&o.Webhook.CacheTTL, "authentication-token-webhook-cache-ttl", 2*time.Minute, "how long answers of the webhook are kept")
+	o.Webhook.AddFlags(flag.CommandLine)
 	prepare := flag.Bool("prepare", false, "only make certificates and kubeconfigs for -port")
 	audiences := flag.String("api-audiences", "https://kubernetes.default.svc.cluster.local", "with commas between them")
 	flag.Parse()

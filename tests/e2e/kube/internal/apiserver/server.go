@@ -43,13 +43,15 @@ import (
 	"k8s.io/apiserver/pkg/util/webhook"
 	"k8s.io/client-go/kubernetes"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+
+	"herald.dev/tests/e2e/kube/internal/tokenwebhook"
 )
 
 // Options says what to serve and where.
 type Options struct {
 	Dir       string // certificates, kubeconfigs and data; what an earlier run left there is taken up
 	Port      int    // on 127.0.0.1; 0 lets the kernel pick
-	Webhook   Webhook
+	Webhook   tokenwebhook.Options
 	Audiences []string
 	Ready     func(url string)
 }
@@ -117,7 +119,7 @@ func (o Options) build(p *pki, etcdURL string, listener net.Listener) (runner, e
 	}
 	config.SecureServing.ClientCA = clientCA
 
-	token, err := o.Webhook.authenticator(o.Audiences)
+	token, err := o.Webhook.Authenticator(o.Audiences, nil)
 	if err != nil {
 		return nil, fmt.Errorf("token webhook: %w", err)
 	}
