@@ -62,6 +62,17 @@ pub fn kubernetes() -> Option<PathBuf> {
     installed("kubernetes", &INSTALLED).then(|| repository().join("target/e2e"))
 }
 
+/// A library that steps the wall clock of a process that it is loaded into, see `tests/tools/clock.c`.
+///
+/// # Panics
+///
+/// When it cannot be had where it must be.
+#[must_use]
+pub fn clock() -> Option<PathBuf> {
+    static INSTALLED: Installed = OnceLock::new();
+    installed("clock", &INSTALLED).then(|| repository().join("target/tools/clock.so"))
+}
+
 /// Whether a process may have mounts of its own (unshare(1), mount(8)).
 ///
 /// # Panics

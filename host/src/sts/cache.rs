@@ -32,6 +32,7 @@ struct Bounded<V> {
 #[derive(Clone)]
 struct Entry<V> {
     value: V,
+    since: SystemTime,
     until: SystemTime,
 }
 
@@ -41,6 +42,10 @@ struct Refusal {
     status: u16,
     code: Arc<str>,
 }
+
+/// How far apart logins that run beside each other may have read the clock. An entry of a later moment than that is one
+/// from before the clock was set back, and nobody knows how old.
+const APART: Duration = Duration::from_secs(2);
 
 // === impl Memory ===
 
@@ -90,7 +95,7 @@ impl<V: Clone> Bounded<V> {
 
     fn fresh(&self, digest: &TokenDigest, now: SystemTime) -> Option<V> {
         let entry = self.cache.get(digest)?;
-        if now < entry.until {
+        if entry.since <= now + APART && now < entry.until {
             return Some(entry.value);
         }
         self.cache.remove(digest);
@@ -101,7 +106,7 @@ impl<V: Clone> Bounded<V> {
         let Some(until) = now.checked_add(self.ttl) else { return };
         let until = end.map_or(until, |end| end.min(until));
         if now < until {
-            self.cache.insert(digest, Entry { value, until });
+            self.cache.insert(digest, Entry { value, since: now, until });
         }
     }
 }

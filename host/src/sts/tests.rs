@@ -401,12 +401,27 @@ async fn verified_callers_are_remembered_within_their_dates() {
     let later = |seconds| now() + Duration::from_secs(seconds);
     assert_eq!(login(&executor, "fake.ok.1").await, Ok(Source::Sts));
     assert_eq!(login_at(&executor, "fake.ok.1", later(599)).await, Ok(Source::Cache));
-    assert_eq!(login_at(&executor, "fake.ok.1", now() - Duration::from_secs(300)).await, Ok(Source::Cache));
-    assert_eq!(login_at(&executor, "fake.ok.1", now() - Duration::from_secs(301)).await, Ok(Source::Sts));
     assert_eq!(login_at(&executor, "fake.ok.1", later(600)).await, Ok(Source::Sts), "its time is over");
     assert_eq!(login_at(&executor, "fake.ok.1", later(899)).await, Ok(Source::Cache));
     assert_eq!(login_at(&executor, "fake.ok.1", later(900)).await, failed("expired"), "the token has ended");
     assert_eq!(login(&executor, "fake.ok.2").await, Ok(Source::Sts), "another token");
+}
+
+/// Else an answer for a minute would count for that minute and as long as the clock was set back.
+#[tokio::test]
+async fn a_clock_that_is_set_back_ends_what_was_remembered() {
+    let server = Server::start(&["http/1.1"]).await;
+    let executor = server.executor(|_| {});
+    let earlier = |seconds| now() - Duration::from_secs(seconds);
+    assert_eq!(login(&executor, "fake.ok.1").await, Ok(Source::Sts));
+    assert_eq!(login_at(&executor, "fake.ok.1", earlier(2)).await, Ok(Source::Cache), "a login that began before");
+    assert_eq!(login_at(&executor, "fake.ok.1", earlier(3)).await, Ok(Source::Sts));
+    assert_eq!(login_at(&executor, "fake.ok.1", earlier(300)).await, Ok(Source::Sts));
+    assert_eq!(login_at(&executor, "fake.ok.1", earlier(301)).await, Ok(Source::Sts), "by its own dates");
+    assert_eq!(login(&executor, "fake.refused.1").await, failed("sts_refused"));
+    let requests = server.requests();
+    assert_eq!(login_at(&executor, "fake.refused.1", earlier(300)).await, failed("sts_refused"));
+    assert_eq!(server.requests(), requests + 1);
 }
 
 #[tokio::test]
