@@ -516,7 +516,8 @@ impl Metrics {
     }
 
     /// A connection ended before its peer closed it in order: `broken` (by the peer or its protocol),
-    /// `handshake`, `head_timeout`, `idle`, `shutdown`, `untrusted` (our certificate, by the peer).
+    /// `client_certificate`, `handshake`, `head_timeout`, `idle`, `shutdown`, `slow_body`, `slow_reader`, `untrusted` (our
+    /// certificate, by the peer).
     pub fn connection_cut(&self, reason: &'static str) {
         self.connections_closed.get_or_create(&Reason { reason }).inc();
     }

@@ -3,6 +3,8 @@
 //! HTTP's own timers do not tell a slow head from a connection kept for later, so the bytes that
 //! arrive are watched here: a head, and in HTTP/2 any frame, has `headTimeout` from its first byte, a first request
 //! `headTimeout` from the handshake, and between requests there is `idleTimeout`, or where places are scarce `headTimeout`.
+//! A head that has begun while a request was under way has its time from when that is answered. An answer that its peer
+//! does not take has `headTimeout`, and whoever was too slow with a body over HTTP/2 does not keep the connection.
 
 use std::{
     future::{Future as _, poll_fn},
@@ -39,10 +41,13 @@ use tower::Service as _;
 use super::{Config, rejection::Rejection};
 
 mod frames;
+mod heads;
+mod turn;
 mod watched;
 
 pub use frames::Frames;
-use watched::Watched;
+use turn::Turn;
+use watched::{LINGER, Watched};
 
 /// The reason of a connection whose peer does not trust our certificate.
 pub(super) const UNTRUSTED: &str = "untrusted";
@@ -80,6 +85,7 @@ pub(super) enum Phase {
 #[derive(Debug)]
 pub(super) struct Connection {
     peer: SocketAddr,
+    h2: bool,
     head_timeout: Duration,
     idle_timeout: Duration,
     /// Room for connections, and how much of it may be left before those without a request give way soon.
@@ -92,20 +98,32 @@ pub(super) struct Connection {
 
 #[derive(Debug)]
 struct Activity {
-    /// Requests under way.
+    /// Requests that are not answered yet.
     requests: usize,
+    /// Answers that the peer has not taken whole.
+    answers: usize,
     /// When to end the connection, if nothing has begun to arrive by then.
     due: Instant,
     /// The name of that end.
     reason: &'static str,
     /// When what has begun to arrive, a head or a frame of HTTP/2, has to be whole; counts while no request is under way.
     head: Option<Instant>,
+    /// Over HTTP/1.1: the last byte that arrived did not end a message.
+    amid: bool,
     /// No request has arrived yet.
     fresh: bool,
+    leaving: Leaving,
 }
 
-/// A request under way on a connection.
-struct Turn(Arc<Connection>);
+/// Whether the server wants to be rid of an HTTP/2 connection.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Leaving {
+    No,
+    /// The peer is to be told.
+    Wanted,
+    /// It has been told.
+    Told,
+}
 
 /// Serves one accepted connection to its end: `Err` tells why the server ended it.
 pub(super) async fn serve(
@@ -125,17 +143,14 @@ pub(super) async fn serve(
         _ = phase.wait_for(|phase| *phase != Phase::Open) => return Err("shutdown"),
     };
     let h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-    let connection = Arc::new(Connection::new(peer, config, places));
+    let connection = Arc::new(Connection::new(peer, h2, config, places));
     let io = TokioIo::new(Watched::new(stream, Arc::clone(&connection), h2));
     let turns = Arc::clone(&connection);
     let service = service_fn(move |mut request: Request<Incoming>| {
-        let turn = Turn::begin(&turns, h2);
+        let turn = Turn::begin(&turns);
         request.extensions_mut().insert(Arc::clone(&turns));
         let answer = router.clone().call(request);
-        async move {
-            let _turn = turn;
-            answer.await
-        }
+        async move { answer.await.map(|answer| turn.answered(answer)) }
     });
     if h2 {
         drive(http2().serve_connection(io, service), &connection, phase).await
@@ -191,7 +206,11 @@ async fn drive<C: GracefulConnection>(
             loop {
                 // An earlier end than the armed one is rare (a head that does not come whole), a
                 // later one is found when the timer fires: so no request touches the timer.
-                let end = connection.lock().end();
+                let (end, leaves) = connection.lock().ends();
+                if leaves {
+                    http.as_mut().graceful_shutdown();
+                    cx.waker().wake_by_ref();
+                }
                 if let Some((end, _)) = end.filter(|(end, _)| *end < timer.deadline()) {
                     timer.as_mut().reset(end);
                 }
@@ -221,17 +240,27 @@ async fn drive<C: GracefulConnection>(
 // === impl Connection ===
 
 impl Connection {
-    fn new(peer: SocketAddr, config: &Config, places: Arc<Semaphore>) -> Self {
+    fn new(peer: SocketAddr, h2: bool, config: &Config, places: Arc<Semaphore>) -> Self {
         let due = Instant::now() + config.head_timeout;
         Self {
             peer,
+            h2,
             head_timeout: config.head_timeout,
             idle_timeout: config.idle_timeout,
             places,
             scarce: config.max_connections / 4,
             linger: AtomicBool::new(false),
             bodies: Semaphore::new(MAX_BODIES),
-            activity: Mutex::new(Activity { requests: 0, due, reason: "head_timeout", head: None, fresh: true }),
+            activity: Mutex::new(Activity {
+                requests: 0,
+                answers: 0,
+                due,
+                reason: "head_timeout",
+                head: None,
+                amid: false,
+                fresh: true,
+                leaving: Leaving::No,
+            }),
         }
     }
 
@@ -256,9 +285,20 @@ impl Connection {
         self.linger.load(Ordering::Relaxed)
     }
 
-    /// Bytes came in over HTTP/1.1: between requests they belong to a head.
-    fn arrived(&self) {
+    /// Over HTTP/2 the connection ends soon: nothing more is begun, and what is under way is finished. Over HTTP/1.1 it ends
+    /// with this answer in any case.
+    pub(super) fn leave(&self) {
         let mut activity = self.lock();
+        if self.h2 && activity.leaving == Leaving::No {
+            activity.leaving = Leaving::Wanted;
+        }
+    }
+
+    /// Bytes came in over HTTP/1.1, of which the last one ended a message or (`amid`) did not: between requests they
+    /// belong to a head.
+    fn arrived(&self, amid: bool) {
+        let mut activity = self.lock();
+        activity.amid = amid;
         if activity.requests == 0 && activity.head.is_none() {
             activity.head = Some(Instant::now() + self.head_timeout);
         }
@@ -274,6 +314,21 @@ impl Connection {
     fn patience(&self) -> Duration {
         let is_scarce = self.places.available_permits() < self.scarce;
         if is_scarce { self.head_timeout.min(self.idle_timeout) } else { self.idle_timeout }
+    }
+
+    /// A request was answered, or its answer taken: the clock starts for what is to come next.
+    fn rests(&self, activity: &mut Activity) {
+        let now = Instant::now();
+        if activity.amid && activity.requests == 0 && activity.head.is_none() {
+            activity.head = Some(now + self.head_timeout);
+        }
+        (activity.due, activity.reason) = if activity.answers > 0 {
+            (now + self.head_timeout, "slow_reader")
+        } else if activity.leaving == Leaving::No {
+            (now + self.patience(), "idle")
+        } else {
+            (now + LINGER, "slow_body")
+        };
     }
 
     /// The end has come (`Err`), or when to look again (`Ok`).
@@ -302,27 +357,13 @@ impl Activity {
         };
         (self.requests == 0).then_some(end)
     }
-}
 
-// === impl Turn ===
-
-impl Turn {
-    fn begin(connection: &Arc<Connection>, h2: bool) -> Self {
-        let mut activity = connection.lock();
-        activity.requests += 1;
-        // In HTTP/2 more may be on its way already.
-        activity.head = activity.head.filter(|_| h2);
-        activity.fresh = false;
-        drop(activity);
-        Self(Arc::clone(connection))
-    }
-}
-
-impl Drop for Turn {
-    fn drop(&mut self) {
-        let mut activity = self.0.lock();
-        activity.requests -= 1;
-        activity.due = Instant::now() + self.0.patience();
-        activity.reason = "idle";
+    /// The same, and whether the peer is to be told that the connection ends, which is said once.
+    fn ends(&mut self) -> (Option<(Instant, &'static str)>, bool) {
+        let leaves = self.leaving == Leaving::Wanted;
+        if leaves {
+            self.leaving = Leaving::Told;
+        }
+        (self.end(), leaves)
     }
 }

@@ -272,6 +272,9 @@ impl Room {
     fn reject(&self, connection: &Connection, rejection: Rejection) -> Response {
         self.services.metrics.rejected(rejection.reason());
         connection.linger();
+        if rejection == Rejection::SlowBody {
+            connection.leave();
+        }
         tracing::debug!(client = %connection.peer(), reason = rejection.reason(), "request rejected");
         rejection.into_response()
     }

@@ -23,6 +23,8 @@ use super::{
 };
 use crate::observe::audit::Output;
 
+mod slow;
+
 /// Longer than any of these tests should wait for anything.
 const LONG: Duration = Duration::from_secs(10);
 /// A limit that a test waits for.

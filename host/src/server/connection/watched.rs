@@ -15,10 +15,10 @@ use tokio::{
 };
 use tokio_rustls::server::TlsStream;
 
-use super::{Connection, frames::Frames};
+use super::{Connection, frames::Frames, heads::Heads};
 
 /// Longest time that is spent on what a rejected peer still sends.
-const LINGER: Duration = Duration::from_secs(1);
+pub(super) const LINGER: Duration = Duration::from_secs(1);
 /// Most bytes of it that are read.
 const LINGER_BYTES: usize = 1024 * 1024;
 
@@ -26,9 +26,14 @@ const LINGER_BYTES: usize = 1024 * 1024;
 pub(super) struct Watched {
     stream: TlsStream<TcpStream>,
     connection: Arc<Connection>,
-    /// Of HTTP/2.
-    frames: Option<Frames>,
+    messages: Messages,
     closing: Option<Closing>,
+}
+
+/// How far the peer has come in what it sends.
+enum Messages {
+    Http1(Heads),
+    Http2(Frames),
 }
 
 /// Our side is shut; what the peer still sends is thrown away.
@@ -41,17 +46,25 @@ struct Closing {
 
 impl Watched {
     pub(super) fn new(stream: TlsStream<TcpStream>, connection: Arc<Connection>, h2: bool) -> Self {
-        Self { stream, connection, frames: h2.then(Frames::default), closing: None }
+        let messages = if h2 { Messages::Http2(Frames::default()) } else { Messages::Http1(Heads::new()) };
+        Self { stream, connection, messages, closing: None }
     }
 
     fn arrived(&mut self, bytes: &[u8]) {
-        let Some(frames) = &mut self.frames else { return self.connection.arrived() };
-        let was_amid = !frames.is_between();
-        let ended = frames.follow(bytes);
-        let is_amid = !frames.is_between();
-        // Requests mostly come whole, and then there is nothing to tell.
-        if is_amid != was_amid || (is_amid && ended) {
-            self.connection.is_amid(is_amid);
+        match &mut self.messages {
+            Messages::Http1(heads) => {
+                heads.follow(bytes);
+                self.connection.arrived(!heads.is_between());
+            }
+            Messages::Http2(frames) => {
+                let was_amid = !frames.is_between();
+                let ended = frames.follow(bytes);
+                let is_amid = !frames.is_between();
+                // Requests mostly come whole, and then there is nothing to tell.
+                if is_amid != was_amid || (is_amid && ended) {
+                    self.connection.is_amid(is_amid);
+                }
+            }
         }
     }
 

@@ -1,0 +1,172 @@
+//! Peers that stop in the middle of what they send, or do not take what they asked for.
+
+use super::*;
+
+/// Types and flags of frames (RFC 9113, section 6).
+const DATA: u8 = 0;
+const HEADERS: u8 = 1;
+const SETTINGS: u8 = 4;
+const WINDOW_UPDATE: u8 = 8;
+const END_STREAM: u8 = 1;
+const END_HEADERS: u8 = 4;
+
+/// `GET /healthz` to `a.b` over https, and the same with POST to `/authenticate` and JSON (RFC 7541, appendix A).
+const GET_HEALTHZ: &[u8] = b"\x82\x87\x04\x08/healthz\x41\x03a.b";
+const POST_AUTHENTICATE: &[u8] = b"\x83\x87\x04\x0d/authenticate\x41\x03a.b\x0f\x10\x10application/json";
+
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+    [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
+}
+
+/// A client's first bytes; it takes so many bytes of each answer before it says more.
+fn preface(window: u32) -> Vec<u8> {
+    // SETTINGS_INITIAL_WINDOW_SIZE.
+    let settings = [&[0, 4][..], &window.to_be_bytes()].concat();
+    [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(), frame(SETTINGS, 0, 0, &settings)].concat()
+}
+
+/// A server whose every limit is short but the one for idle connections.
+async fn impatient() -> Running {
+    Running::start(|config| {
+        config.head_timeout = SHORT;
+        config.body_timeout = SHORT;
+    })
+    .await
+}
+
+/// Sends `bytes` over `alpn`, then nothing more, and checks that the server ends the connection, when it does and why.
+async fn check_ended(server: &Running, alpn: &str, bytes: &[u8], reason: &str) -> Vec<u8> {
+    let mut stream = server.connect_as("localhost", &[alpn]).await;
+    stream.write_all(bytes).await.unwrap();
+    let mut all = Vec::new();
+    let _ = timeout(LONG, stream.read_to_end(&mut all)).await.expect("the server ends it");
+    let line = format!("herald_connections_closed_total{{reason=\"{reason}\"}} ");
+    let count = || server.services.metrics.text().contains(&line);
+    let told = timeout(LONG, async {
+        while !count() {
+            sleep(Duration::from_millis(5)).await;
+        }
+    });
+    assert!(told.await.is_ok(), "{reason}: {}", server.services.metrics.text());
+    all
+}
+
+#[tokio::test]
+async fn a_body_may_not_be_slow_over_http_2_either() {
+    let head = frame(HEADERS, END_HEADERS, 1, POST_AUTHENTICATE);
+    for (what, rest) in [
+        ("nothing of the body", Vec::new()),
+        ("a piece of it", frame(DATA, 0, 1, b"{\"spec\":")),
+        ("a frame that is told and half sent", frame(DATA, 0, 1, b"{\"spec\":")[..12].to_vec()),
+        ("a second one", [frame(DATA, 0, 1, b"{"), frame(HEADERS, END_HEADERS, 3, POST_AUTHENTICATE)].concat()),
+    ] {
+        let server = impatient().await;
+        let sent = [preface(65_535), head.clone(), rest].concat();
+        let all = timeout(LONG, async {
+            let mut stream = server.connect_as("localhost", &["h2"]).await;
+            stream.write_all(&sent).await.unwrap();
+            let mut all = Vec::new();
+            let _ = stream.read_to_end(&mut all).await;
+            all
+        });
+        let all = all.await.unwrap_or_else(|_| panic!("{what}: the server ends it"));
+        let has = |words: &[u8]| all.windows(words.len()).any(|window| window == words);
+        assert!(has(b"took too long"), "{what}: it is told why");
+        let text = server.services.metrics.text();
+        assert!(!text.contains("{reason=\"idle\"}"), "{what}: {text}");
+    }
+}
+
+/// Whoever was slow with one body keeps what else is under way.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_slow_body_ends_no_other_request_of_its_connection() {
+    let server = impatient().await;
+    let stream = server.connect_as("localhost", &["h2"]).await;
+    let (mut sender, http) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+    let connection = tokio::spawn(http);
+    let post = || Request::post("https://localhost/authenticate").header("content-type", "application/json");
+    let slow = Body::from_stream(futures_util::stream::pending::<Result<bytes::Bytes, std::convert::Infallible>>());
+    let busy = tokio::spawn(sender.send_request(post().body(Body::from(review("k8s-fake-v1.slow"))).unwrap()));
+    server.gate.held().await;
+    let rejected = sender.send_request(post().body(slow).unwrap()).await.unwrap();
+    assert_eq!(rejected.status(), StatusCode::REQUEST_TIMEOUT);
+    sleep(2 * SHORT).await;
+    assert!(!busy.is_finished());
+    server.gate.open();
+    let answer = timeout(LONG, busy).await.unwrap().unwrap().unwrap();
+    assert_eq!(answer.into_body().collect().await.unwrap().to_bytes(), REFUSED);
+    timeout(LONG, connection).await.expect("then it ends").unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn an_answer_has_to_be_taken() {
+    let ask = frame(HEADERS, END_HEADERS | END_STREAM, 1, GET_HEALTHZ);
+    for window in [0, 1] {
+        let server = impatient().await;
+        let sent = [preface(window), ask.clone()].concat();
+        check_ended(&server, "h2", &sent, "slow_reader").await;
+    }
+    // Whoever takes it in time keeps the connection as others do.
+    let server = Running::start(|config| {
+        config.head_timeout = 2 * SHORT;
+        config.idle_timeout = 6 * SHORT;
+    })
+    .await;
+    let mut stream = server.connect_as("localhost", &["h2"]).await;
+    stream.write_all(&[preface(0), ask].concat()).await.unwrap();
+    sleep(SHORT).await;
+    stream.write_all(&frame(WINDOW_UPDATE, 0, 1, &2_u32.to_be_bytes())).await.unwrap();
+    let mut all = Vec::new();
+    let _ = timeout(LONG, stream.read_to_end(&mut all)).await.expect("the server ends it");
+    assert!(all.windows(11).any(|window| window == frame(DATA, END_STREAM, 1, b"ok")), "{all:?}");
+    let text = server.services.metrics.text();
+    assert!(text.contains("herald_connections_closed_total{reason=\"idle\"} 1"), "{text}");
+}
+
+/// The second head has its time from when it is its turn, whether it came with the first request or while that was decided.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_half_sent_head_behind_another_request_has_its_time_as_well() {
+    let half = "POST /authen";
+    let server = impatient().await;
+    let sent = post(&review("foreign"), "keep-alive") + half;
+    let all = check_ended(&server, "http/1.1", sent.as_bytes(), "head_timeout").await;
+    check(std::str::from_utf8(&all).unwrap(), 200, &[REFUSED]);
+
+    let server = impatient().await;
+    let mut stream = server.connect().await;
+    stream.write_all(post(&review("k8s-fake-v1.slow"), "keep-alive").as_bytes()).await.unwrap();
+    server.gate.held().await;
+    stream.write_all(half.as_bytes()).await.unwrap();
+    sleep(2 * SHORT).await;
+    server.gate.open();
+    check(&answer(&mut stream).await, 200, &[REFUSED]);
+    assert_eq!(rest(&mut stream).await, "");
+    assert!(server.services.metrics.text().contains("herald_connections_closed_total{reason=\"head_timeout\"} 1"));
+
+    // A whole one is answered as ever.
+    let server = impatient().await;
+    let mut stream = server.connect().await;
+    stream.write_all(post(&review("foreign"), "keep-alive").repeat(2).as_bytes()).await.unwrap();
+    for _ in 0..2 {
+        check(&answer(&mut stream).await, 200, &[REFUSED]);
+    }
+    sleep(3 * SHORT).await;
+    stream.write_all(post(&review("foreign"), "close").as_bytes()).await.unwrap();
+    check(&rest(&mut stream).await, 200, &[REFUSED]);
+}
+
+/// Where its body ends is for hyper to know, so a head behind it cannot be told from none.
+#[tokio::test]
+async fn a_body_of_untold_length_is_not_followed_by_an_idle_time() {
+    let server = impatient().await;
+    let body = review("foreign");
+    let chunked = format!(
+        "POST /authenticate HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
+         transfer-encoding: chunked\r\n\r\n{:x}\r\n{body}\r\n0\r\n\r\n",
+        body.len()
+    );
+    let all = check_ended(&server, "http/1.1", chunked.as_bytes(), "head_timeout").await;
+    check(std::str::from_utf8(&all).unwrap(), 200, &[REFUSED]);
+}
