@@ -15,7 +15,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
 use super::Metrics;
 
@@ -28,6 +28,9 @@ use writer::Writer;
 /// Longest line, in bytes; a longer one gives way to its short form.
 pub const MAX_LINE_BYTES: usize = 16 * 1024;
 
+/// Longest time for which lines are gathered.
+const MAX_GATHER: Duration = Duration::from_millis(500);
+
 /// Most bytes that wait to be written.
 const MAX_BYTES: usize = 16 * 1024 * 1024;
 
@@ -36,13 +39,18 @@ thread_local! {
     static LINE: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Where audit lines go.
-#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq)]
+/// Where audit lines go, and when.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
 #[serde(deny_unknown_fields, default, rename_all = "camelCase")]
 pub struct Config {
     /// `stderr`, `stdout`, or the absolute path of a file that is appended to (made with mode 0600)
     /// and opened anew on SIGHUP. Default `stderr`.
     pub output: Output,
+    /// How long lines are gathered before one write: a wake-up and a system call for each line would cost more than the
+    /// line. A process that is killed loses those of its last such while. Default 10 ms, at most 500 ms; `0s` writes
+    /// each at once.
+    #[serde(deserialize_with = "gather")]
+    pub gather: Duration,
 }
 
 /// A place for audit lines.
@@ -87,6 +95,19 @@ pub struct AuditLog {
     thread: Option<JoinHandle<()>>,
 }
 
+// === impl Config ===
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { output: Output::default(), gather: Duration::from_millis(10) }
+    }
+}
+
+fn gather<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    let gather = crate::config::duration::deserialize(deserializer)?;
+    if gather <= MAX_GATHER { Ok(gather) } else { Err(D::Error::custom("must be at most 500ms")) }
+}
+
 // === impl AuditLog ===
 
 impl AuditLog {
@@ -97,12 +118,12 @@ impl AuditLog {
     /// When the configured file cannot be opened for appending.
     pub fn start(config: &Config, metrics: Arc<Metrics>) -> Result<Self, OpenError> {
         let sink = Sink::open(&config.output)?;
-        Ok(Self::with_sink(sink, metrics, MAX_BYTES))
+        Ok(Self::with_sink(sink, config.gather, metrics, MAX_BYTES))
     }
 
-    fn with_sink(sink: Sink, metrics: Arc<Metrics>, max_bytes: usize) -> Self {
+    fn with_sink(sink: Sink, gather: Duration, metrics: Arc<Metrics>, max_bytes: usize) -> Self {
         let queue = Arc::new(Queue::new(max_bytes));
-        let writer = Writer::new(sink, Arc::clone(&queue), metrics);
+        let writer = Writer::new(sink, gather, Arc::clone(&queue), metrics);
         let thread = std::thread::Builder::new().name("audit".to_owned()).spawn(move || writer.run());
         Self { queue, thread: Some(thread.expect("a process that just started can have a thread")) }
     }
@@ -111,7 +132,7 @@ impl AuditLog {
     #[cfg(test)]
     pub(crate) fn stuck_for_test(bytes: usize, metrics: Arc<Metrics>) -> Self {
         let sink = Sink::open(&Output::File("/dev/full".into())).expect("Linux has this device");
-        Self::with_sink(sink, metrics, bytes)
+        Self::with_sink(sink, Config::default().gather, metrics, bytes)
     }
 
     /// Queues `entry` as one line, or `short()` if that line would be longer than [`MAX_LINE_BYTES`].

@@ -114,10 +114,10 @@ pub(super) fn services_with(output: audit::Output, gate: Arc<Gate>) -> Services 
         deny_root: false,
         metrics: Arc::clone(&metrics),
     };
-    let audit = AuditLog::start(&audit::Config { output }, Arc::clone(&metrics)).expect("the output can be opened");
+    let audit = AuditLog::start(&audit::Config { output, ..audit::Config::default() }, Arc::clone(&metrics));
     Services {
         authenticator: Arc::new(ArcSwap::from_pointee(authenticator)),
-        audit: Arc::new(audit),
+        audit: Arc::new(audit.expect("the output can be opened")),
         metrics,
         readiness: Arc::default(),
         reload_error: Arc::default(),

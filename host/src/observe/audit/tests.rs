@@ -35,8 +35,12 @@ impl Write for Tap {
 
 impl Tap {
     fn log(&self, bytes: usize) -> AuditLog {
+        self.log_gathering(Config::default().gather, bytes)
+    }
+
+    fn log_gathering(&self, gather: Duration, bytes: usize) -> AuditLog {
         let sink = Sink { path: None, out: Box::new(self.clone()) };
-        AuditLog::with_sink(sink, Arc::default(), bytes)
+        AuditLog::with_sink(sink, gather, Arc::default(), bytes)
     }
 
     fn lines(&self) -> Vec<String> {
@@ -56,6 +60,26 @@ fn every_line_is_written_once_in_order_and_in_batches() {
     assert_eq!(tap.lines(), expected);
     let writes = tap.0.lock().unwrap().writes;
     assert!(writes < 500, "{writes} writes");
+}
+
+#[test]
+fn lines_are_gathered_as_long_as_is_said() {
+    let tap = Tap::default();
+    let log = tap.log_gathering(Duration::from_millis(400), MAX_BYTES);
+    for number in 0..50 {
+        log.record(&number, || 0).unwrap();
+    }
+    assert_eq!(tap.lines().len(), 0);
+    log.flush(Duration::from_secs(5));
+    assert_eq!((tap.lines().len(), tap.0.lock().unwrap().writes), (50, 1));
+
+    let tap = Tap::default();
+    let log = tap.log_gathering(Duration::ZERO, MAX_BYTES);
+    for number in 1..=20 {
+        log.record(&number, || 0).unwrap();
+        log.flush(Duration::from_secs(5));
+        assert_eq!((tap.lines().len(), tap.0.lock().unwrap().writes), (number, number));
+    }
 }
 
 #[test]
@@ -100,7 +124,7 @@ fn queued_bytes_are_bounded() {
 fn a_file_is_private_appended_to_and_opened_anew() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("audit.log");
-    let config = Config { output: Output::File(path.clone()) };
+    let config = Config { output: Output::File(path.clone()), ..Config::default() };
     let log = AuditLog::start(&config, Arc::default()).unwrap();
     assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     log.record(&1, || 0).unwrap();
@@ -122,7 +146,15 @@ fn outputs() {
     assert_eq!(read("/var/log/herald.log").unwrap().output, Output::File("/var/log/herald.log".into()));
     let error = read("audit.log").unwrap_err().to_string();
     assert!(error.contains("absolute path"), "{error}");
-    let missing = Config { output: Output::File("/dev/null/audit.log".into()) };
+    let missing = Config { output: Output::File("/dev/null/audit.log".into()), ..Config::default() };
     let error = AuditLog::start(&missing, Arc::default()).unwrap_err();
     assert_eq!(error.to_string(), "cannot open the audit log /dev/null/audit.log");
+}
+
+#[test]
+fn gathering_is_bounded() {
+    let read = |text: &str| serde_json::from_value::<Config>(serde_json::json!({ "gather": text }));
+    assert_eq!(read("0s").unwrap().gather, Duration::ZERO);
+    assert_eq!(read("500ms").unwrap().gather, Duration::from_millis(500));
+    assert_eq!(read("501ms").unwrap_err().to_string(), "must be at most 500ms");
 }

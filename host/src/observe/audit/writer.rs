@@ -12,10 +12,6 @@ use super::{
 };
 use crate::observe::Metrics;
 
-/// How long lines are gathered before one write: a wake-up and a system call for each line would
-/// cost more than the line.
-const GATHER: Duration = Duration::from_millis(10);
-
 /// A buffer that a busy moment made larger than this is not kept.
 const KEPT_BYTES: usize = 256 * 1024;
 
@@ -28,6 +24,7 @@ const LAST_TRIES: Duration = Duration::from_secs(1);
 /// Owns the output and the queue's far end.
 pub(super) struct Writer {
     sink: Sink,
+    gather: Duration,
     queue: Arc<Queue>,
     metrics: Arc<Metrics>,
     batch: Vec<u8>,
@@ -38,15 +35,15 @@ pub(super) struct Writer {
 // === impl Writer ===
 
 impl Writer {
-    pub(super) fn new(sink: Sink, queue: Arc<Queue>, metrics: Arc<Metrics>) -> Self {
-        Self { sink, queue, metrics, batch: Vec::new(), last_try: None }
+    pub(super) fn new(sink: Sink, gather: Duration, queue: Arc<Queue>, metrics: Arc<Metrics>) -> Self {
+        Self { sink, gather, queue, metrics, batch: Vec::new(), last_try: None }
     }
 
     /// Ends when the log is closed and the queue is empty.
     pub(super) fn run(mut self) {
         while self.queue.wait() == Work::Some {
-            if !self.queue.is_closing() {
-                thread::sleep(GATHER);
+            if !self.gather.is_zero() && !self.queue.is_closing() {
+                thread::sleep(self.gather);
             }
             if self.queue.take(&mut self.batch) {
                 self.reopen();
