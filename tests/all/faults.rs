@@ -24,6 +24,7 @@ use tokio_rustls::{TlsConnector, client::TlsStream};
 use crate::support::{CLUSTER, fresh, start, until};
 
 mod clients;
+mod clock;
 mod crash;
 mod disk;
 mod machine;
@@ -141,6 +142,7 @@ async fn no_fault_of_sts_lets_a_stranger_in_or_outlasts_itself() {
     let (sts, server) = start(IMPATIENT).await;
     let server = Arc::new(server);
     is_well(&server).await;
+    let before = server.resident_kib().expect("it runs");
     let faults = [
         Fault::AccountMismatch,
         Fault::BadArn,
@@ -174,42 +176,52 @@ async fn no_fault_of_sts_lets_a_stranger_in_or_outlasts_itself() {
         sts.sts.set(Fault::None);
         all_recorded(&server, &ids).await;
         is_well(&server).await;
+        let after = server.resident_kib().expect("it runs");
+        assert!(after < before + 16 * 1024, "{fault:?}: {before} KiB before the first, {after} KiB after this one");
     }
 }
+
+/// As many flaps as three minutes have at the pace of `cargo figures`.
+const FLAPS: usize = 128;
+/// How long a good or a bad moment lasts, in milliseconds, if not this one: with 700, the scenario takes three minutes.
+const FLAP_MS: (&str, u64) = ("HERALD_FLAP_MS", 30);
 
 /// A share of answers is spoilt, now by this and now by that, while people log in.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn while_sts_flaps_answers_are_right_or_come_later() {
     let (sts, server) = start(IMPATIENT).await;
     let server = Arc::new(server);
+    is_well(&server).await;
+    let before = server.resident_kib().expect("it runs");
     let stop = Arc::new(AtomicBool::new(false));
     let mut tasks = JoinSet::new();
     for _ in 0..4 {
-        let (server, stop, tokens) = (Arc::clone(&server), Arc::clone(&stop), made(Kind::Good, 2_000));
+        let (server, stop) = (Arc::clone(&server), Arc::clone(&stop));
         tasks.spawn(async move {
             let (mut allowed, mut later, mut ids) = (0, 0, BTreeSet::new());
-            for (token, name) in tokens {
-                if stop.load(Relaxed) {
-                    break;
+            while !stop.load(Relaxed) {
+                for (token, name) in made(Kind::Good, 50) {
+                    let answer = server.review(&token).await.expect("an answer");
+                    match verdict(&answer, name.as_deref()) {
+                        Verdict::Allowed => allowed += 1,
+                        Verdict::Later => later += 1,
+                        Verdict::Refused => panic!("a good token is refused for good: {}", answer.text),
+                    }
+                    ids.extend(decision_id(&answer));
+                    tokio::time::sleep(Duration::from_millis(4)).await;
                 }
-                let answer = server.review(&token).await.expect("an answer");
-                match verdict(&answer, name.as_deref()) {
-                    Verdict::Allowed => allowed += 1,
-                    Verdict::Later => later += 1,
-                    Verdict::Refused => panic!("a good token is refused for good: {}", answer.text),
-                }
-                ids.extend(decision_id(&answer));
-                tokio::time::sleep(Duration::from_millis(2)).await;
             }
             (allowed, later, ids)
         });
     }
+    let given = std::env::var(FLAP_MS.0).ok().map(|text| text.parse().expect("milliseconds"));
+    let moment = Duration::from_millis(given.unwrap_or(FLAP_MS.1));
     let flaps = [Fault::Reset, Fault::E503, Fault::Xml, Fault::Hang, Fault::AccountMismatch, Fault::Throttle429];
-    for fault in flaps.into_iter().cycle().take(24) {
+    for fault in flaps.into_iter().cycle().take(FLAPS) {
         sts.sts.set(Behaviour { fault_pct: 60.0, ..fault.into() });
-        tokio::time::sleep(Duration::from_millis(60)).await;
+        tokio::time::sleep(moment).await;
         sts.sts.set(Fault::None);
-        tokio::time::sleep(Duration::from_millis(60)).await;
+        tokio::time::sleep(moment).await;
     }
     stop.store(true, Relaxed);
     let found = tasks.join_all().await;
@@ -217,6 +229,8 @@ async fn while_sts_flaps_answers_are_right_or_come_later() {
     let ids = found.into_iter().flat_map(|(.., ids)| ids).collect();
     all_recorded(&server, &ids).await;
     is_well(&server).await;
+    let after = server.resident_kib().expect("it runs");
+    assert!(after < before + 24 * 1024, "{before} KiB before, {after} KiB after");
 }
 
 /// The clock of STS runs an hour ahead, then behind, then right again: what it refuses meanwhile is refused, and no more.

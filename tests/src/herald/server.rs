@@ -275,8 +275,30 @@ impl Server {
     ///
     /// When the process is gone.
     pub fn resident_kib(&self) -> anyhow::Result<u64> {
+        self.status_kib("VmRSS:")
+    }
+
+    /// Most of it since the last [`Self::reset_peak`], in KiB (proc(5)).
+    ///
+    /// # Errors
+    ///
+    /// When the process is gone.
+    pub fn peak_kib(&self) -> anyhow::Result<u64> {
+        self.status_kib("VmHWM:")
+    }
+
+    /// From now on the most counts from what is resident now.
+    ///
+    /// # Errors
+    ///
+    /// When the process is gone.
+    pub fn reset_peak(&self) -> anyhow::Result<()> {
+        Ok(fs::write(format!("/proc/{}/clear_refs", self.pid), "5")?)
+    }
+
+    fn status_kib(&self, field: &str) -> anyhow::Result<u64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("it has ended")?;
+        let line = status.lines().find_map(|line| line.strip_prefix(field)).context("it has ended")?;
         Ok(line.trim().trim_end_matches(" kB").parse()?)
     }
 
