@@ -352,7 +352,8 @@ impl Activity {
     /// When to end the connection, and the name of that end; never while a request is under way.
     fn end(&self) -> Option<(Instant, &'static str)> {
         let end = match self.head {
-            Some(head) if head < self.due => (head, "head_timeout"),
+            // Not before an answer is on its way.
+            Some(head) if head < self.due && self.answers == 0 => (head, "head_timeout"),
             _ => (self.due, self.reason),
         };
         (self.requests == 0).then_some(end)
