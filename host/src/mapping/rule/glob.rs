@@ -82,7 +82,7 @@ impl ArnGlob {
 
     /// Whether it names callers of this one's kind and name.
     pub(in crate::mapping) fn fits_resource(&self, caller: &Caller) -> bool {
-        let resource = caller.canonical_arn.rsplit(':').next().unwrap_or_default().to_ascii_lowercase();
+        let resource = caller.canonical_arn.splitn(5, ':').nth(4).unwrap_or_default().to_ascii_lowercase();
         caller.partition == ACS_PARTITION && is_match(self.resource.as_bytes(), resource.as_bytes())
     }
 
@@ -153,6 +153,8 @@ mod tests {
         check(dev, "acs:ram::1234567890123456:assumed-role/dev-eu/alice", true);
         check(dev, "acs:ram::1234567890123456:assumed-role/DEV-EU/alice", true);
         check(dev, "acs:ram::1234567890123456:assumed-role/dev-/alice", true);
+        check(dev, "acs:ram::1234567890123456:assumed-role/dev-a:b/alice", true);
+        check(dev, "acs:ram::1234567890123456:assumed-role/x:role/dev-eu/alice", false);
         check(dev, "acs:ram::1234567890123456:assumed-role/dev/alice", false);
         check(dev, "acs:ram::1234567890123456:assumed-role/devx/alice", false);
         check(dev, "acs:ram::1234567890123456:assumed-role/other-dev-eu/alice", false);
