@@ -38,7 +38,7 @@ mod tls;
 
 pub use certificate::{CertificateError, Keeper, Pair, Rotated, Served};
 pub use client_auth::{ClientAuth, ClientAuthError};
-pub use connection::Frames;
+pub use connection::{Frames, Heads};
 pub use hostname::{Hostname, InvalidHostname};
 pub use listen::Drained;
 pub use plain::{Health, MetricsListener};

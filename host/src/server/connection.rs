@@ -46,6 +46,7 @@ mod turn;
 mod watched;
 
 pub use frames::Frames;
+pub use heads::Heads;
 use turn::Turn;
 use watched::{LINGER, Watched};
 

@@ -7,7 +7,7 @@
 
 /// How far a peer has come in its stream of messages.
 #[derive(Debug)]
-pub(super) struct Heads {
+pub struct Heads {
     state: State,
     /// The first bytes of the line that is arriving, without its end.
     line: [u8; LINE],
@@ -32,19 +32,22 @@ const LINE: usize = 64;
 
 // === impl Heads ===
 
-impl Heads {
+impl Default for Heads {
     /// Before the first message.
-    pub(super) fn new() -> Self {
+    fn default() -> Self {
         Self { state: State::Between, line: [0; LINE], length: 0 }
     }
+}
 
+impl Heads {
     /// Whether the last byte ended a message, or none has begun.
-    pub(super) fn is_between(&self) -> bool {
+    #[must_use]
+    pub fn is_between(&self) -> bool {
         self.state == State::Between && self.length == 0
     }
 
     /// Follows `bytes`.
-    pub(super) fn follow(&mut self, mut bytes: &[u8]) {
+    pub fn follow(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             bytes = match &mut self.state {
                 State::Untold => return,
@@ -112,7 +115,7 @@ mod tests {
     #[track_caller]
     fn check(text: &str, between: bool) {
         for size in [1, 2, 3, 7, 64, 65, text.len().max(1)] {
-            let mut heads = Heads::new();
+            let mut heads = Heads::default();
             text.as_bytes().chunks(size).for_each(|piece| heads.follow(piece));
             assert_eq!(heads.is_between(), between, "{text:?} in pieces of {size}");
         }

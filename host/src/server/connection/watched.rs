@@ -46,7 +46,7 @@ struct Closing {
 
 impl Watched {
     pub(super) fn new(stream: TlsStream<TcpStream>, connection: Arc<Connection>, h2: bool) -> Self {
-        let messages = if h2 { Messages::Http2(Frames::default()) } else { Messages::Http1(Heads::new()) };
+        let messages = if h2 { Messages::Http2(Frames::default()) } else { Messages::Http1(Heads::default()) };
         Self { stream, connection, messages, closing: None }
     }
 
