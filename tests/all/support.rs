@@ -77,7 +77,7 @@ pub(crate) fn fresh(person: &Person) -> String {
 
 /// A good token of `person` before it is signed; every call gives another one. Seconds are counted back from a moment
 /// that moves on by as many as are counted: from the present, two calls a second apart would give the same token, and
-/// from one moment for all tests, the last of them would have old tokens.
+/// from one moment for all tests, the last of them would have old tokens. Who has been round once has another `X-Amz-Expires`.
 pub(crate) fn draft(person: &Person) -> Draft {
     const COUNTED: u64 = 300;
     static FIRST: OnceLock<SystemTime> = OnceLock::new();
@@ -85,7 +85,9 @@ pub(crate) fn draft(person: &Person) -> Draft {
     let first = *FIRST.get_or_init(now);
     let since = now().duration_since(first).unwrap_or_default().as_secs();
     let moment = first + Duration::from_secs(since / COUNTED * COUNTED);
-    Draft::new(person, CLUSTER, moment - Duration::from_secs(EARLIER.fetch_add(1, Relaxed) % COUNTED))
+    let earlier = EARLIER.fetch_add(1, Relaxed);
+    let expires = Some((60 + earlier / COUNTED % COUNTED).to_string());
+    Draft { expires, ..Draft::new(person, CLUSTER, moment - Duration::from_secs(earlier % COUNTED)) }
 }
 
 /// Turns the knobs of `sts` for one login of `person`, then turns them back.
