@@ -7,7 +7,7 @@ use tests::{
 use tokio::{process::Command, task::JoinSet};
 
 use crate::{
-    kubectl::is_unauthorized,
+    kubectl::{Kubectl, is_unauthorized},
     world::{CLUSTER, World, person, runs},
 };
 
@@ -45,13 +45,17 @@ async fn as_a_kubelet_runs_it() {
     assert_eq!(asked(&world, "AssumeRoleWithWebIdentity"), 1);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn fifty_at_once_share_one_token() {
+/// Bob, who logs in by a role, with a cache.
+async fn deployer() -> Option<(World, Kubectl)> {
     let role = format!("  mapRoles:\n  - {{roleARN: '{}', username: deployer}}", keys::DEPLOYER_ROLE);
-    let Some(world) = World::start(&role).await else { return };
+    let world = World::start(&role).await?;
     let bob = person(&world.cluster, &BOB.key(), &["--role-arn", keys::DEPLOYER_ROLE, "--cache"]).await;
     let bob = world.at_sts(bob);
-    assert_eq!(bob.name().await.as_deref(), Some("deployer"));
+    Some((world, bob))
+}
+
+/// All of them log in.
+async fn fifty_at_once(bob: &Kubectl) {
     let mut all: JoinSet<Option<String>> = (0..50)
         .map(|_| {
             let bob = bob.clone();
@@ -61,6 +65,13 @@ async fn fifty_at_once_share_one_token() {
     while let Some(name) = all.join_next().await {
         assert_eq!(name.expect("kubectl runs").as_deref(), Some("deployer"));
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fifty_at_once_share_one_token() {
+    let Some((world, bob)) = deployer().await else { return };
+    assert_eq!(bob.name().await.as_deref(), Some("deployer"));
+    fifty_at_once(&bob).await;
     assert_eq!(runs(&bob), 51);
     assert_eq!((asked(&world, "AssumeRole"), asked(&world, "GetCallerIdentity")), (1, 1));
 }
@@ -69,19 +80,8 @@ async fn fifty_at_once_share_one_token() {
 /// left is whole.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn fifty_at_once_before_anything_is_kept_all_log_in() {
-    let role = format!("  mapRoles:\n  - {{roleARN: '{}', username: deployer}}", keys::DEPLOYER_ROLE);
-    let Some(world) = World::start(&role).await else { return };
-    let bob = person(&world.cluster, &BOB.key(), &["--role-arn", keys::DEPLOYER_ROLE, "--cache"]).await;
-    let bob = world.at_sts(bob);
-    let mut all: JoinSet<Option<String>> = (0..50)
-        .map(|_| {
-            let bob = bob.clone();
-            async move { bob.name().await }
-        })
-        .collect();
-    while let Some(name) = all.join_next().await {
-        assert_eq!(name.expect("kubectl runs").as_deref(), Some("deployer"));
-    }
+    let Some((world, bob)) = deployer().await else { return };
+    fifty_at_once(&bob).await;
     assert_eq!(runs(&bob), 50);
     let calls = || (asked(&world, "AssumeRole"), asked(&world, "GetCallerIdentity"));
     let (sessions, tokens) = calls();
