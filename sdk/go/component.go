@@ -141,10 +141,9 @@ func writeExtra(write *abi.Writer, extra Extra) {
 }
 
 func writeFault(write *abi.Writer, err error) {
-	var fault *Fault
 	write.Byte(1)
 	write.Align(4)
-	if errors.As(err, &fault) && fault.unavailable {
+	if isUnavailable(err) {
 		write.Byte(0)
 	} else {
 		write.Byte(1)

@@ -5,7 +5,7 @@ import "herald.dev/policy/internal/host"
 // ErrNotGranted says that no table of that name is attached to this policy.
 var ErrNotGranted = host.ErrNotGranted
 
-// ErrNotReady says that a table is attached, but was never loaded yet: return Unavailable.
+// ErrNotReady says that a table is attached, but was never loaded yet. Returned from Decide, it counts as Unavailable.
 var ErrNotReady = host.ErrNotReady
 
 // Get is the value of one key of a table that the operator attaches; false if the key is not there.

@@ -80,6 +80,15 @@ func Broken(why string) *Fault { return &Fault{why, false} }
 // Error is the text for the audit log.
 func (f *Fault) Error() string { return f.why }
 
+// isUnavailable tells an error that another try may mend from all others. A Fault says so itself, whatever it was made of.
+func isUnavailable(err error) bool {
+	var fault *Fault
+	if errors.As(err, &fault) {
+		return fault.unavailable
+	}
+	return errors.Is(err, ErrNotReady) || errors.Is(err, ErrForbidden) || errors.Is(err, ErrLookUpFailed)
+}
+
 var exported func(settings []byte) (Policy, error)
 
 // Export makes a component's policy of a function that takes the settings. Call it once, in an init function.

@@ -119,6 +119,21 @@ func TestFaultsAreFoundInWrappedErrors(t *testing.T) {
 	}
 }
 
+func TestTablesThatCannotBeRead(t *testing.T) {
+	policytest.SetNotReady("later")
+	policytest.SetTable("empty", nil)
+	for table, want := range map[string]error{"later": policy.ErrNotReady, "never": policy.ErrNotGranted, "empty": nil} {
+		_, _, get := policy.Get(table, "a")
+		_, keys := policy.Keys(table, "", 1)
+		_, version := policy.Version(table)
+		for _, err := range []error{get, keys, version} {
+			if !errors.Is(err, want) {
+				t.Errorf("%s: %v", table, err)
+			}
+		}
+	}
+}
+
 func TestLogAndTables(t *testing.T) {
 	policy.Warnf("odd: %d\xff", 7)
 	if lines := policytest.Logged(); !reflect.DeepEqual(lines, []string{"warn: odd: 7\uFFFD"}) {
@@ -136,6 +151,52 @@ func TestLogAndTables(t *testing.T) {
 	}
 	if _, err := policy.Version("other"); !errors.Is(err, policy.ErrNotGranted) {
 		t.Error(err)
+	}
+}
+
+func TestTheMachineOfATest(t *testing.T) {
+	if _, err := policy.CallerInstance(); !errors.Is(err, policy.ErrLookUpNotGranted) {
+		t.Error(err)
+	}
+	policytest.SetInstance(&policy.Instance{ID: "i-1", Tags: []policy.Tag{{Key: "team", Value: "db"}}}, nil)
+	instance, err := policy.CallerInstance()
+	if err != nil || instance.ID != "i-1" {
+		t.Fatal(instance, err)
+	}
+	if team, found := instance.Tag("team"); team != "db" || !found {
+		t.Errorf("%q, %v", team, found)
+	}
+	if none, found := instance.Tag("none"); found {
+		t.Errorf("%q", none)
+	}
+	policytest.SetInstance(nil, nil)
+	if instance, err := policy.CallerInstance(); instance != nil || err != nil {
+		t.Error(instance, err)
+	}
+	policytest.SetInstance(nil, policy.ErrForbidden)
+	if _, err := policy.CallerInstance(); !errors.Is(err, policy.ErrForbidden) {
+		t.Error(err)
+	}
+}
+
+func TestTheTagsOfATest(t *testing.T) {
+	if _, found, err := policy.CallerTags(); found || !errors.Is(err, policy.ErrLookUpNotGranted) {
+		t.Error(found, err)
+	}
+	team := []policy.Tag{{Key: "team", Value: "db"}}
+	for _, set := range [][]policy.Tag{team, {}} {
+		policytest.SetTags(set, nil)
+		if tags, found, err := policy.CallerTags(); !reflect.DeepEqual(tags, set) || !found || err != nil {
+			t.Error(tags, found, err)
+		}
+	}
+	policytest.SetTags(nil, nil)
+	if tags, found, err := policy.CallerTags(); len(tags) != 0 || found || err != nil {
+		t.Error(tags, found, err)
+	}
+	policytest.SetTags(nil, policy.ErrLookUpFailed)
+	if _, found, err := policy.CallerTags(); found || !errors.Is(err, policy.ErrLookUpFailed) {
+		t.Error(found, err)
 	}
 }
 

@@ -109,9 +109,43 @@ export const data: {
   version(table: string): string;
 };
 
-/** Why a table could not be read. */
+/** Why a table could not be read. Not caught, it is the fault that it is: `not-ready` is unavailable, `not-granted` broken. */
 export class DataError extends Error {
   readonly code: 'not-granted' | 'not-ready';
+}
+
+/** A virtual machine. */
+export interface Instance {
+  /** `i-…`. */
+  readonly id: string;
+  /** Empty if it has none. */
+  readonly privateDnsName: string;
+  /** Its primary private address. */
+  readonly privateIp: string;
+  /** The zone it runs in. */
+  readonly zone: string;
+  /** The image it was started from. */
+  readonly imageId: string;
+  readonly tags: ReadonlyMap<string, string>;
+}
+
+/** Facts about the caller, looked up with the host's cloud credentials, for `decide` alone, where the operator grants them. */
+export const cloud: {
+  /** The machine that the caller's session name stands for, of the caller's own account; `undefined` if he is no machine. */
+  callerInstance(): Instance | undefined;
+  /**
+   * The tags of the role or user behind the caller; `undefined` if he is neither, or it is not there any more. Those of his session are
+   * not among them.
+   */
+  callerTags(): ReadonlyMap<string, string> | undefined;
+};
+
+/**
+ * Why something could not be looked up about the caller. Not caught, it is the fault that it is: `not-granted` is broken, the others are
+ * unavailable.
+ */
+export class LookUpError extends Error {
+  readonly code: 'forbidden' | 'not-granted' | 'unavailable';
 }
 
 /** A pattern for a whole string: `*` is any run of characters, `?` any one character. */

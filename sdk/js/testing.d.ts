@@ -1,6 +1,6 @@
 // For a policy's own unit tests under `node --test`.
 
-import type { Caller, Policy, Request } from './index.js';
+import type { Caller, Instance, LookUpError, Policy, Request } from './index.js';
 
 /** A request whose fields may be changed. */
 export interface Draft extends Request {
@@ -19,3 +19,9 @@ export function user(accountId: string, name: string): Draft;
 export function logged(): [level: string, message: string][];
 /** Attaches a table, in place of one of that name. */
 export function setTable(name: string, entries: Record<string, string>): void;
+/** Attaches a table that is not loaded yet, in place of one of that name. */
+export function setNotReady(name: string): void;
+/** What `cloud.callerInstance` finds from now on: a machine of which this is known, none, or why it cannot be looked up. */
+export function setInstance(instance: Partial<Instance> | LookUpError['code'] | undefined): void;
+/** What `cloud.callerTags` finds from now on: tags, none, or why they cannot be looked up. */
+export function setTags(tags: Record<string, string> | LookUpError['code'] | undefined): void;

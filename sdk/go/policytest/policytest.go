@@ -71,4 +71,18 @@ func Logged() []string {
 }
 
 // SetTable attaches a table, in place of one of that name.
-func SetTable(name string, entries map[string]string) { host.Tables[name] = entries }
+func SetTable(name string, entries map[string]string) {
+	if entries == nil {
+		entries = map[string]string{}
+	}
+	host.Tables[name] = entries
+}
+
+// SetNotReady attaches a table that is not loaded yet, in place of one of that name.
+func SetNotReady(name string) { host.Tables[name] = nil }
+
+// SetInstance says which machine the caller is, nil for none, or why that cannot be looked up.
+func SetInstance(instance *policy.Instance, err error) { host.Found, host.NotFound = instance, err }
+
+// SetTags says which tags the caller's role or user has, nil if there is no such role or user, or why they cannot be looked up.
+func SetTags(tags []policy.Tag, err error) { host.Tags, host.NoTags = tags, err }

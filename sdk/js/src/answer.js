@@ -35,3 +35,33 @@ export function broken(why) {
 export function unavailable(why) {
   return new Fault('unavailable', why);
 }
+
+const LOOK_UP = {
+  forbidden: 'the host may not look that up about the caller',
+  'not-granted': 'this policy is not granted to know that about the caller: see `cloud`',
+  unavailable: 'that cannot be looked up about the caller now',
+};
+
+/**
+ * Why something could not be looked up about the caller: `code` is `forbidden`, `not-granted` or `unavailable`. Not caught, it is the
+ * fault that it is. It stands here, where nothing asks for facts.
+ */
+export class LookUpError extends Error {
+  constructor(code) {
+    super(LOOK_UP[code]);
+    this.name = 'LookUpError';
+    this.code = code;
+  }
+}
+
+/**
+ * Why a table could not be read: `code` is `not-granted` or `not-ready`. Not caught, it is the fault that it is. It stands
+ * here, where nothing asks for tables.
+ */
+export class DataError extends Error {
+  constructor(table, code) {
+    super(`the table ${table} is ${code === 'not-ready' ? 'not loaded yet' : 'not attached to this policy'}`);
+    this.name = 'DataError';
+    this.code = code;
+  }
+}

@@ -3,14 +3,9 @@
 
 import { get, keys, version } from '#tables';
 
-/** Why a table could not be read: `code` is `not-granted` or `not-ready`. */
-export class DataError extends Error {
-  constructor(table, code) {
-    super(`the table ${table} is ${code === 'not-ready' ? 'not loaded yet' : 'not attached to this policy'}`);
-    this.name = 'DataError';
-    this.code = code;
-  }
-}
+import { DataError } from './answer.js';
+
+export { DataError };
 
 function read(table, ask) {
   try {

@@ -1,6 +1,6 @@
 // The way from the component's values to what a policy sees, and back.
 
-import { Fault } from './answer.js';
+import { DataError, Fault, LookUpError } from './answer.js';
 
 /** Lists of pairs become maps; everything else stays as it is. */
 export function requestOf({ caller, clusterId, now, current, trail }) {
@@ -27,8 +27,14 @@ export function decisionOf(said) {
   }
 }
 
-/** What the policy threw, in the component's words; `undefined` if it was not a fault. */
+/** What the policy threw, in the component's words; `undefined` if it was neither a fault nor what the host refused. */
 export function faultOf(error) {
+  if (error instanceof DataError) {
+    return { tag: error.code === 'not-ready' ? 'unavailable' : 'broken', val: error.message };
+  }
+  if (error instanceof LookUpError) {
+    return { tag: error.code === 'not-granted' ? 'broken' : 'unavailable', val: error.message };
+  }
   return error instanceof Fault ? { tag: error.kind, val: error.message } : undefined;
 }
 

@@ -1,5 +1,6 @@
 // For a policy's own unit tests under `node --test`: callers made by hand, and what the policy logged.
 
+import { found } from './native/cloud.js';
 import { logged as lines } from './native/log.js';
 import { tables } from './native/tables.js';
 
@@ -60,4 +61,20 @@ export function logged() {
 /** Attaches a table, in place of one of that name. */
 export function setTable(name, entries) {
   tables.set(name, new Map(Object.entries(entries)));
+}
+
+/** Attaches a table that is not loaded yet, in place of one of that name. */
+export function setNotReady(name) {
+  tables.set(name, undefined);
+}
+
+/** What `cloud.callerInstance` finds from now on: a machine of which this is known, none, or why it cannot be looked up. */
+export function setInstance(instance) {
+  const known = { id: '', privateDnsName: '', privateIp: '', zone: '', imageId: '', ...instance };
+  found.instance = typeof instance === 'object' ? { ...known, tags: [...(known.tags ?? [])] } : (instance ?? 'not-found');
+}
+
+/** What `cloud.callerTags` finds from now on: tags, none, or why they cannot be looked up. */
+export function setTags(tags) {
+  found.tags = typeof tags === 'object' ? Object.entries(tags) : (tags ?? 'not-found');
 }

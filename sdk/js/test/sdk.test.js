@@ -3,8 +3,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { abstain, allow, broken, data, DataError, deny, Glob, log, Template, unavailable } from 'herald-policy';
-import { configure, logged, session, setTable, user } from 'herald-policy/testing';
+import {
+  abstain, allow, broken, cloud, data, DataError, deny, Glob, log, LookUpError, Template, unavailable,
+} from 'herald-policy';
+import { configure, logged, session, setInstance, setNotReady, setTable, setTags, user } from 'herald-policy/testing';
 
 import { decisionOf, faultOf, requestOf } from '../src/request.js';
 
@@ -78,6 +80,18 @@ test('an answer has the shape of the contract, or is a mistake', () => {
 test('faults are told from mistakes', () => {
   assert.deepEqual(faultOf(unavailable('later')), { tag: 'unavailable', val: 'later' });
   assert.deepEqual(faultOf(broken('bad')), { tag: 'broken', val: 'bad' });
+  setNotReady('later');
+  const thrown = (ask) => {
+    try {
+      return ask();
+    } catch (error) {
+      return error;
+    }
+  };
+  const notReady = { tag: 'unavailable', val: 'the table later is not loaded yet' };
+  assert.deepEqual(faultOf(thrown(() => data.get('later', 'a'))), notReady);
+  const notGranted = { tag: 'broken', val: 'the table other is not attached to this policy' };
+  assert.deepEqual(faultOf(thrown(() => data.keys('other'))), notGranted);
   assert.equal(faultOf(new Error('mistake')), undefined);
   assert.equal(faultOf(undefined), undefined);
 });
@@ -109,4 +123,39 @@ test('settings come as they would from JSON', () => {
     }
   }
   assert.deepEqual(configure(Policy, { a: undefined, b: [1] }).settings, { b: [1] });
+});
+
+test('tests say which machine the caller is, and what cannot be looked up is a fault', () => {
+  const thrown = () => {
+    try {
+      return cloud.callerInstance();
+    } catch (error) {
+      assert.ok(error instanceof LookUpError);
+      return faultOf(error).tag;
+    }
+  };
+  assert.equal(thrown(), 'broken', 'nothing is granted at first');
+  setInstance({ id: 'i-1', tags: new Map([['team', 'db']]) });
+  const { id, zone, tags } = cloud.callerInstance();
+  assert.deepEqual([id, zone, tags.get('team'), tags.get('none')], ['i-1', '', 'db', undefined]);
+  setInstance(undefined);
+  assert.equal(cloud.callerInstance(), undefined);
+  for (const code of ['forbidden', 'unavailable']) {
+    setInstance(code);
+    assert.equal(thrown(), 'unavailable', code);
+  }
+});
+
+test('tests say which tags the role or user of the caller has', () => {
+  assert.throws(() => cloud.callerTags(), (error) => error instanceof LookUpError && error.code === 'not-granted');
+  setTags({ team: 'db' });
+  assert.deepEqual([...cloud.callerTags()], [['team', 'db']]);
+  setTags({});
+  assert.equal(cloud.callerTags().size, 0, 'without tags is not the same as not there');
+  setTags(undefined);
+  assert.equal(cloud.callerTags(), undefined);
+  for (const code of ['forbidden', 'unavailable']) {
+    setTags(code);
+    assert.throws(() => cloud.callerTags(), (error) => error instanceof LookUpError && faultOf(error).tag === 'unavailable');
+  }
 });

@@ -1,6 +1,6 @@
-"""What a policy is made of: requests, decisions, faults, templates, patterns, tables and the log."""
+"""What a policy is made of: requests, decisions, faults, templates, patterns, tables, facts and the log."""
 
-from . import data, log
+from . import cloud, data, log
 from .answer import Abstain, Allow, Decision, Deny, Fault
 from .glob import Glob
 from .policy import Policy
@@ -21,6 +21,7 @@ __all__ = [
     "Request",
     "Template",
     "Unfit",
+    "cloud",
     "data",
     "log",
 ]

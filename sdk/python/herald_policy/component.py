@@ -10,6 +10,8 @@ from wit_world.imports import types
 
 from . import log
 from .answer import Abstain, Allow, Decision, Deny, Fault
+from .cloud import LookUpError
+from .data import DataError
 from .policy import Policy
 from .request import Caller, Mapping, PrincipalKind, Request
 
@@ -36,6 +38,13 @@ def mapper_of(policy_class: type[Policy]) -> type:
             except Fault as fault:
                 why = str(fault)
                 raise Err(types.Fault_Unavailable(why) if fault.unavailable else types.Fault_Broken(why)) from fault
+            except DataError as error:
+                why = str(error)
+                raise Err(types.Fault_Broken(why) if error.ready else types.Fault_Unavailable(why)) from error
+            except LookUpError as error:
+                why = str(error)
+                is_broken = error.code == "not-granted"
+                raise Err(types.Fault_Broken(why) if is_broken else types.Fault_Unavailable(why)) from error
             except Exception as error:
                 # A mistake of the policy's own: the component ends here, and this line says where.
                 log.error(f"{type(error).__name__}: {error} at {_where(error)}")

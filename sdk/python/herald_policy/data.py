@@ -10,12 +10,15 @@ try:
 except ImportError:
     _host = None
 
-_tables: dict[str, dict[str, str]] = {}
-"""What unit tests see instead of the host's tables."""
+_tables: dict[str, dict[str, str] | None] = {}
+"""What unit tests see instead of the host's tables; `None`: attached, and not loaded yet."""
 
 
 class DataError(Exception):
-    """Why a table could not be read. `ready` is false if it is attached, but was never loaded yet."""
+    """Why a table could not be read. `ready` is false if it is attached, but was never loaded yet.
+
+    Not caught, it is the `Fault` that it is: `unavailable` without `ready`, else broken.
+    """
 
     def __init__(self, table: str, *, ready: bool = True) -> None:
         super().__init__(f"the table {table} is {'not attached to this policy' if ready else 'not loaded yet'}")
@@ -42,7 +45,10 @@ def version(table: str) -> str:
 def _table(name: str) -> dict[str, str]:
     if name not in _tables:
         raise DataError(name)
-    return _tables[name]
+    entries = _tables[name]
+    if entries is None:
+        raise DataError(name, ready=False)
+    return entries
 
 
 def _ask(table: str, function: Any, *arguments: Any) -> Any:

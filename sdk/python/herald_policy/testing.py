@@ -1,6 +1,8 @@
 """For a policy's own unit tests: callers made by hand, and what the policy logged."""
 
-from . import data, log
+from collections.abc import Mapping
+
+from . import cloud, data, log
 from .request import Caller, PrincipalKind, Request
 
 NOW = 1_767_225_600
@@ -52,3 +54,18 @@ def logged() -> list[tuple[str, str]]:
 def set_table(name: str, entries: dict[str, str]) -> None:
     """Attaches a table, in place of one of that name."""
     data._tables[name] = dict(entries)
+
+
+def set_not_ready(name: str) -> None:
+    """Attaches a table that is not loaded yet, in place of one of that name."""
+    data._tables[name] = None
+
+
+def set_instance(found: cloud.Instance | str | None) -> None:
+    """What `cloud.caller_instance` finds from now on: a machine, none, or the code of a `LookUpError`."""
+    cloud._instance = found
+
+
+def set_tags(found: Mapping[str, str] | str | None) -> None:
+    """What `cloud.caller_tags` finds from now on: tags, none, or the code of a `LookUpError`."""
+    cloud._tags = found

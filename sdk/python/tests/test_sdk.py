@@ -2,8 +2,8 @@
 
 import unittest
 
-from herald_policy import Allow, Glob, Template, Unfit, data, log
-from herald_policy.testing import logged, session, set_table, user
+from herald_policy import Allow, Glob, Template, Unfit, cloud, data, log
+from herald_policy.testing import logged, session, set_instance, set_not_ready, set_table, set_tags, user
 
 
 class Templates(unittest.TestCase):
@@ -91,8 +91,39 @@ class Around(unittest.TestCase):
         self.assertEqual(data.get("rota", "a"), "1")
         self.assertIsNone(data.get("rota", "z"))
         self.assertEqual(data.keys("rota", limit=2), ["a", "b"])
-        with self.assertRaisesRegex(data.DataError, "the table other is not attached to this policy"):
+        with self.assertRaisesRegex(data.DataError, "the table other is not attached to this policy") as raised:
             data.get("other", "a")
+        self.assertTrue(raised.exception.ready)
+        set_not_ready("later")
+        with self.assertRaisesRegex(data.DataError, "the table later is not loaded yet") as raised:
+            data.keys("later")
+        self.assertFalse(raised.exception.ready)
+
+    def test_tests_say_which_machine_the_caller_is(self) -> None:
+        with self.assertRaisesRegex(cloud.LookUpError, "not granted"):
+            cloud.caller_instance()
+        set_instance(cloud.Instance("i-1", tags={"team": "db"}))
+        found = cloud.caller_instance()
+        self.assertEqual(found and (found.id, found.zone, found.tags), ("i-1", "", {"team": "db"}))
+        set_instance(None)
+        self.assertIsNone(cloud.caller_instance())
+        for code in ("forbidden", "unavailable"):
+            set_instance(code)
+            with self.assertRaises(cloud.LookUpError) as raised:
+                cloud.caller_instance()
+            self.assertEqual(raised.exception.code, code)
+
+    def test_tests_say_which_tags_the_role_or_user_has(self) -> None:
+        with self.assertRaisesRegex(cloud.LookUpError, "not granted"):
+            cloud.caller_tags()
+        for tags in ({"team": "db"}, {}, None):
+            set_tags(tags)
+            self.assertEqual(cloud.caller_tags(), tags)
+        for code in ("forbidden", "unavailable"):
+            set_tags(code)
+            with self.assertRaises(cloud.LookUpError) as raised:
+                cloud.caller_tags()
+            self.assertEqual(raised.exception.code, code)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 //!
 //! A policy that uses them imports `herald:policy/data`, and loads only where its entry has `tables`. They are there
 //! for [`decide`](crate::Policy::decide), not for [`configure`](crate::Policy::configure). In a native build they are
-//! those of [`testing::set_table`](crate::testing::set_table).
+//! those of [`testing::set_table`](crate::testing::set_table) and [`testing::set_not_ready`](crate::testing::set_not_ready).
 
 use crate::Fault;
 
@@ -100,7 +100,7 @@ mod host {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::set_table;
+    use crate::testing::{set_not_ready, set_table};
 
     #[test]
     fn tables_of_a_test() {
@@ -109,6 +109,9 @@ mod tests {
         assert_eq!((get("rota", "a"), get("rota", "x")), (Ok(Some("alice".to_owned())), Ok(None)));
         assert_eq!(keys("rota", "", 2), Ok(vec!["a".to_owned(), "b".to_owned()]));
         assert_eq!(version("rota"), Ok("3 entries".to_owned()));
+        set_not_ready("later");
+        assert_eq!((get("later", "a"), keys("later", "", 2)), (Err(DataError::NotReady), Err(DataError::NotReady)));
         assert!(matches!(Fault::from(DataError::NotReady), Fault::Unavailable(_)));
+        assert!(matches!(Fault::from(DataError::NotGranted), Fault::Broken(_)));
     }
 }

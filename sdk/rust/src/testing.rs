@@ -12,8 +12,10 @@ use crate::{
 pub const NOW: u64 = 1_767_225_600;
 
 thread_local! {
-    static TABLES: RefCell<BTreeMap<String, BTreeMap<String, String>>> = const { RefCell::new(BTreeMap::new()) };
+    static TABLES: RefCell<BTreeMap<String, Option<BTreeMap<String, String>>>> = const { RefCell::new(BTreeMap::new()) };
     static INSTANCE: RefCell<Result<Option<Instance>, LookUpError>> = const { RefCell::new(Err(LookUpError::NotGranted)) };
+    static TAGS: RefCell<Result<Option<BTreeMap<String, String>>, LookUpError>> =
+        const { RefCell::new(Err(LookUpError::NotGranted)) };
     static LOGGED: RefCell<Vec<(&'static str, String)>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -54,7 +56,12 @@ pub fn logged() -> Vec<(&'static str, String)> {
 /// Attaches a table for this thread's policies, in place of one of that name.
 pub fn set_table<'a>(name: &str, entries: impl IntoIterator<Item = (&'a str, &'a str)>) {
     let entries = entries.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
-    TABLES.with_borrow_mut(|tables| tables.insert(name.to_owned(), entries));
+    TABLES.with_borrow_mut(|tables| tables.insert(name.to_owned(), Some(entries)));
+}
+
+/// Attaches a table that is not loaded yet for this thread's policies, in place of one of that name.
+pub fn set_not_ready(name: &str) {
+    TABLES.with_borrow_mut(|tables| tables.insert(name.to_owned(), None));
 }
 
 /// What [`cloud::caller_instance`](crate::cloud::caller_instance) says from now on, on this thread.
@@ -62,12 +69,24 @@ pub fn set_instance(instance: Result<Option<Instance>, LookUpError>) {
     INSTANCE.set(instance);
 }
 
+/// What [`cloud::caller_tags`](crate::cloud::caller_tags) says from now on, on this thread.
+pub fn set_tags(tags: Result<Option<BTreeMap<String, String>>, LookUpError>) {
+    TAGS.set(tags);
+}
+
+pub(crate) fn tags() -> Result<Option<BTreeMap<String, String>>, LookUpError> {
+    TAGS.with_borrow(Clone::clone)
+}
+
 pub(crate) fn instance() -> Result<Option<Instance>, LookUpError> {
     INSTANCE.with_borrow(Clone::clone)
 }
 
 pub(crate) fn with_table<T>(name: &str, read: impl FnOnce(&BTreeMap<String, String>) -> T) -> Result<T, DataError> {
-    TABLES.with_borrow(|tables| tables.get(name).map(read).ok_or(DataError::NotGranted))
+    TABLES.with_borrow(|tables| {
+        let table = tables.get(name).ok_or(DataError::NotGranted)?;
+        table.as_ref().map(read).ok_or(DataError::NotReady)
+    })
 }
 
 pub(crate) fn record(level: &'static str, message: &str) {

@@ -11,8 +11,27 @@ import (
 // Logged is what policies have logged, as level and text.
 var Logged []Line
 
-// Tables are the tables that a test has attached.
+// Tables are the tables that a test has attached; nil: attached, and not loaded yet.
 var Tables = map[string]map[string]string{}
+
+// Found is the machine that a test says the caller is, and NotFound why there is none.
+var (
+	Found    *Instance
+	NotFound = ErrLookUpNotGranted
+)
+
+// CallerInstance is what the test has set.
+func CallerInstance() (*Instance, error) { return Found, NotFound }
+
+// Tags are those that a test says the caller's role or user has; nil, with NoTags nil too: there is none. NoTags is why they cannot be
+// looked up.
+var (
+	Tags   []Tag
+	NoTags = ErrLookUpNotGranted
+)
+
+// CallerTags is what the test has set.
+func CallerTags() ([]Tag, bool, error) { return Tags, Tags != nil && NoTags == nil, NoTags }
 
 // Line is one line of the log.
 type Line struct {
@@ -25,9 +44,9 @@ func Log(level Level, message string) { Logged = append(Logged, Line{level, mess
 
 // Get is the value of one key.
 func Get(table, key string) (string, bool, error) {
-	entries, there := Tables[table]
-	if !there {
-		return "", false, ErrNotGranted
+	entries, err := entriesOf(table)
+	if err != nil {
+		return "", false, err
 	}
 	value, found := entries[key]
 	return value, found, nil
@@ -35,9 +54,9 @@ func Get(table, key string) (string, bool, error) {
 
 // Keys are the keys that start with prefix, sorted.
 func Keys(table, prefix string, limit uint32) ([]string, error) {
-	entries, there := Tables[table]
-	if !there {
-		return nil, ErrNotGranted
+	entries, err := entriesOf(table)
+	if err != nil {
+		return nil, err
 	}
 	var keys []string
 	for key := range entries {
@@ -51,9 +70,21 @@ func Keys(table, prefix string, limit uint32) ([]string, error) {
 
 // Version is no digest here, but it is one word for one content's size.
 func Version(table string) (string, error) {
-	entries, there := Tables[table]
-	if !there {
-		return "", ErrNotGranted
+	entries, err := entriesOf(table)
+	if err != nil {
+		return "", err
 	}
 	return fmt.Sprintf("test-%d", len(entries)), nil
+}
+
+func entriesOf(table string) (map[string]string, error) {
+	entries, there := Tables[table]
+	switch {
+	case !there:
+		return nil, ErrNotGranted
+	case entries == nil:
+		return nil, ErrNotReady
+	default:
+		return entries, nil
+	}
 }

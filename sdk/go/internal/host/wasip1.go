@@ -20,6 +20,57 @@ func keys(table unsafe.Pointer, tableLength uint32, prefix unsafe.Pointer, prefi
 //go:wasmimport herald:policy/data@0.1.0 version
 func version(table unsafe.Pointer, tableLength uint32, answer unsafe.Pointer)
 
+//go:wasmimport herald:policy/cloud@0.1.0 caller-instance
+func callerInstance(answer unsafe.Pointer)
+
+//go:wasmimport herald:policy/cloud@0.1.0 caller-tags
+func callerTags(answer unsafe.Pointer)
+
+// CallerInstance is the machine that the caller is.
+func CallerInstance() (*Instance, error) {
+	// result<instance, lookup-error>: five texts and a list of pairs.
+	answer := abi.NewArea(52)
+	callerInstance(answer)
+	read := abi.Reader{Base: answer}
+	if found, err := lookedUp(&read); !found {
+		return nil, err
+	}
+	// Calls in a literal happen from left to right.
+	return &Instance{
+		ID:             read.Text(),
+		PrivateDNSName: read.Text(),
+		PrivateIP:      read.Text(),
+		Zone:           read.Text(),
+		ImageID:        read.Text(),
+		Tags:           abi.List(&read, 16, readTag),
+	}, nil
+}
+
+// CallerTags are the tags of the role or user behind the caller.
+func CallerTags() ([]Tag, bool, error) {
+	// result<list<tuple<string, string>>, lookup-error>
+	answer := abi.NewArea(12)
+	callerTags(answer)
+	read := abi.Reader{Base: answer}
+	if found, err := lookedUp(&read); !found {
+		return nil, false, err
+	}
+	return abi.List(&read, 16, readTag), true, nil
+}
+
+// lookedUp reads the head of the result of a look-up, whose payload is aligned to 4 bytes: whether something was found, or why not.
+func lookedUp(read *abi.Reader) (bool, error) {
+	failed := read.Byte() != 0
+	read.Align(4)
+	if failed {
+		// In the order of the contract.
+		return false, [...]error{nil, ErrForbidden, ErrLookUpFailed, ErrLookUpNotGranted}[read.Byte()]
+	}
+	return true, nil
+}
+
+func readTag(read *abi.Reader) Tag { return Tag{read.Text(), read.Text()} }
+
 // Log writes one line.
 func Log(level Level, message string) {
 	log(uint32(level), bytes(message), uint32(len(message)))

@@ -1,6 +1,6 @@
 // The host's tables as unit tests see them: what the test has set.
 
-/** The tables, by name. */
+/** The tables, by name; `undefined`: attached, and not loaded yet. */
 export const tables = new Map();
 
 export function get(table, key) {
@@ -16,7 +16,8 @@ export function version(table) {
 }
 
 function entries(table) {
+  if (!tables.has(table)) throw 'not-granted';
   const found = tables.get(table);
-  if (found === undefined) throw 'not-granted';
+  if (found === undefined) throw 'not-ready';
   return found;
 }

@@ -69,12 +69,17 @@ func (c conformance) Decide(request *policy.Request) (policy.Decision, error) {
 		return policy.Deny("denied: ≠ 許可 😀"), nil
 	case "full":
 		return policy.Allow(c.full()), nil
+	case "instance":
+		return c.instance()
 	case "keep":
 		if request.Current != nil {
 			kept := *request.Current
 			kept.Groups = append(kept.Groups, c.name("kept"))
 			return policy.Allow(kept), nil
 		}
+	case "later":
+		_, _, err := policy.Get("later", "a")
+		return policy.Abstain(), err
 	case "log":
 		policy.Debugf("debug é")
 		policy.Infof("info %s", "許可")
@@ -82,8 +87,13 @@ func (c conformance) Decide(request *policy.Request) (policy.Decision, error) {
 		policy.Errorf("error !")
 	case "missing":
 		return missing(), nil
+	case "tags":
+		return c.tags()
 	case "tell":
 		return policy.Allow(c.tell(request)), nil
+	case "ungranted":
+		_, err := policy.Keys("other", "", 1)
+		return policy.Abstain(), err
 	case "unavailable":
 		return policy.Abstain(), fmt.Errorf("wrapped: %w", policy.Unavailable("unavailable ≠"))
 	}
@@ -98,6 +108,39 @@ func (c conformance) many(count string) (policy.Decision, error) {
 	mapping := policy.Mapping{Username: c.name("many")}
 	for i := range number {
 		mapping.Groups = append(mapping.Groups, c.name(strconv.Itoa(i)))
+	}
+	return policy.Allow(mapping), nil
+}
+
+func (c conformance) instance() (policy.Decision, error) {
+	instance, err := policy.CallerInstance()
+	if err != nil {
+		return policy.Abstain(), err
+	}
+	if instance == nil {
+		return policy.Deny("no machine"), nil
+	}
+	mapping := policy.Mapping{Username: c.name(instance.PrivateDNSName)}
+	for _, fact := range []string{instance.ID, instance.PrivateIP, instance.Zone, instance.ImageID} {
+		mapping.Groups = append(mapping.Groups, c.name(fact))
+	}
+	for _, tag := range instance.Tags {
+		mapping.Extra = append(mapping.Extra, policy.Extra{Key: tag.Key, Values: []string{tag.Value}})
+	}
+	return policy.Allow(mapping), nil
+}
+
+func (c conformance) tags() (policy.Decision, error) {
+	tags, found, err := policy.CallerTags()
+	if err != nil {
+		return policy.Abstain(), err
+	}
+	if !found {
+		return policy.Deny("no role or user"), nil
+	}
+	mapping := policy.Mapping{Username: c.name("tags")}
+	for _, tag := range tags {
+		mapping.Extra = append(mapping.Extra, policy.Extra{Key: tag.Key, Values: []string{tag.Value}})
 	}
 	return policy.Allow(mapping), nil
 }

@@ -1,6 +1,6 @@
 // The policy beside this one in Rust, in TypeScript.
 
-import { abstain, allow, broken, data, DataError, deny, Glob, log, Template, unavailable, Unfit } from 'herald-policy';
+import { abstain, allow, broken, cloud, data, DataError, deny, Glob, log, Template, unavailable, Unfit } from 'herald-policy';
 import type { Answer, Decision, Request } from 'herald-policy';
 
 export default class Conformance {
@@ -41,8 +41,13 @@ export default class Conformance {
         return deny('denied: ≠ 許可 😀');
       case 'full':
         return allow(this.full());
+      case 'instance':
+        return this.instance();
       case 'keep':
         return current ? allow({ ...current, groups: [...current.groups, this.name('kept')] }) : abstain();
+      case 'later':
+        data.get('later', 'a');
+        return abstain();
       case 'log':
         log.debug('debug é');
         log.info('info 許可');
@@ -51,8 +56,13 @@ export default class Conformance {
         return abstain();
       case 'missing':
         return this.missing();
+      case 'tags':
+        return this.tags();
       case 'tell':
         return allow(this.tell(request));
+      case 'ungranted':
+        data.keys('other');
+        return abstain();
       case 'unavailable':
         throw unavailable('unavailable ≠');
       default:
@@ -71,6 +81,23 @@ export default class Conformance {
       groups: ['équipe', '日本', '😀'].map((group) => this.name(group)),
       extra: { 'test/two': ['1', '2'], 'test/none': [], 'test/ü': ['é'] },
     };
+  }
+
+  instance(): Decision {
+    const instance = cloud.callerInstance();
+    if (instance === undefined) return deny('no machine');
+    const { id, privateDnsName, privateIp, zone, imageId, tags } = instance;
+    return allow({
+      username: this.name(privateDnsName),
+      groups: [id, privateIp, zone, imageId].map((fact) => this.name(fact)),
+      extra: new Map([...tags].map(([key, value]) => [key, [value]])),
+    });
+  }
+
+  tags(): Decision {
+    const tags = cloud.callerTags();
+    if (tags === undefined) return deny('no role or user');
+    return allow({ username: this.name('tags'), extra: new Map([...tags].map(([key, value]) => [key, [value]])) });
   }
 
   lookUp(key: string): Decision {

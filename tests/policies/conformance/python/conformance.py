@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 import herald_policy
-from herald_policy import Abstain, Allow, Decision, Deny, Fault, Glob, Request, Template, Unfit, data, log
+from herald_policy import Abstain, Allow, Decision, Deny, Fault, Glob, Request, Template, Unfit, cloud, data, log
 
 
 class Policy(herald_policy.Policy):
@@ -40,10 +40,14 @@ class Policy(herald_policy.Policy):
                 return Deny("denied: ≠ 許可 😀")
             case "full":
                 return self.full()
+            case "instance":
+                return self.instance()
             case "keep" if request.current is not None:
                 before = request.current
                 groups = [*before.groups, self.name("kept")]
                 return Allow(before.username, before.uid, groups, before.extra)
+            case "later":
+                data.get("later", "a")
             case "log":
                 log.debug("debug é")
                 log.info("info 許可")
@@ -51,8 +55,12 @@ class Policy(herald_policy.Policy):
                 log.error("error !")
             case "missing":
                 return self.missing()
+            case "tags":
+                return self.tags()
             case "tell":
                 return self.tell(request)
+            case "ungranted":
+                data.keys("other")
             case "unavailable":
                 raise Fault("unavailable ≠", unavailable=True)
         return Abstain()
@@ -65,6 +73,20 @@ class Policy(herald_policy.Policy):
         return Allow(
             self.name("full"), "uid-ü", groups, {"test/two": ["1", "2"], "test/none": [], "test/ü": ["é"]}
         )
+
+    def instance(self) -> Decision:
+        found = cloud.caller_instance()
+        if found is None:
+            return Deny("no machine")
+        facts = (found.id, found.private_ip, found.zone, found.image_id)
+        tags = {key: [value] for key, value in found.tags.items()}
+        return Allow(self.name(found.private_dns_name), groups=[self.name(fact) for fact in facts], extra=tags)
+
+    def tags(self) -> Decision:
+        found = cloud.caller_tags()
+        if found is None:
+            return Deny("no role or user")
+        return Allow(self.name("tags"), extra={key: [value] for key, value in found.items()})
 
     def look_up(self, key: str) -> Decision:
         like = data.keys("rota", key, 2)

@@ -1,7 +1,9 @@
 //! Does everything that the contract allows, on demand: the caller's session name says what. The same policy stands
 //! beside this one in every other language.
 
-use herald_policy::{Caller, Decision, Fault, Glob, Mapping, Policy, PrincipalKind, Request, Template, data, log};
+use herald_policy::{
+    Caller, Decision, Fault, Glob, Mapping, Policy, PrincipalKind, Request, Template, cloud, data, log,
+};
 use serde::Deserialize;
 
 /// What the operator sets.
@@ -68,6 +70,8 @@ impl Policy for Conformance {
                 .current
                 .clone()
                 .map_or(Decision::Abstain, |current| current.with_group(self.name("kept")).into())),
+            "instance" => self.instance(),
+            "later" => data::get("later", "a").map(|_| Decision::Abstain).map_err(Fault::from),
             "log" => {
                 log::debug("debug é");
                 log::info("info 許可");
@@ -76,7 +80,9 @@ impl Policy for Conformance {
                 Ok(Decision::Abstain)
             }
             "missing" => Ok(missing()),
+            "tags" => self.tags(),
             "tell" => Ok(self.tell(request).into()),
+            "ungranted" => data::keys("other", "", 1).map(|_| Decision::Abstain).map_err(Fault::from),
             "unavailable" => Err(Fault::unavailable("unavailable ≠")),
             _ => Ok(Decision::Abstain),
         }
@@ -95,6 +101,20 @@ impl Conformance {
             .with_extra("test/two", ["1", "2"])
             .with_extra("test/none", [""; 0])
             .with_extra("test/ü", ["é"])
+    }
+
+    fn instance(&self) -> Result<Decision, Fault> {
+        let Some(instance) = cloud::caller_instance()? else { return Ok(Decision::deny("no machine")) };
+        let cloud::Instance { id, private_dns_name, private_ip, zone, image_id, tags } = instance;
+        let mapping = Mapping::named(self.name(&private_dns_name));
+        let mapping = mapping.with_groups([id, private_ip, zone, image_id].map(|fact| self.name(&fact)));
+        Ok(tags.into_iter().fold(mapping, |mapping, (key, value)| mapping.with_extra(key, [value])).into())
+    }
+
+    fn tags(&self) -> Result<Decision, Fault> {
+        let Some(tags) = cloud::caller_tags()? else { return Ok(Decision::deny("no role or user")) };
+        let mapping = Mapping::named(self.name("tags"));
+        Ok(tags.into_iter().fold(mapping, |mapping, (key, value)| mapping.with_extra(key, [value])).into())
     }
 
     fn look_up(&self, key: &str) -> Result<Decision, Fault> {
