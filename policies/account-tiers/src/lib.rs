@@ -101,10 +101,11 @@ fn names(table: &str, entry: &str) -> Option<Vec<String>> {
     (names.len() <= MAX_GROUPS).then_some(names)
 }
 
-/// What is no text is handed over as JSON; ConfigMaps hold nothing but text, and may hold such JSON too.
+/// What is no text is handed over as JSON; ConfigMaps hold nothing but text, and may hold such JSON too. So a number, `true` and
+/// `null` are none of the words, wherever they come from.
 fn parsed(entry: &str) -> Value {
-    let structured = entry.trim_start().starts_with(['{', '[']);
-    structured.then(|| serde_json::from_str(entry).ok()).flatten().unwrap_or_else(|| Value::String(entry.to_owned()))
+    let text = || Value::String(entry.to_owned());
+    serde_json::from_str(entry).ok().filter(|value: &Value| !value.is_string()).unwrap_or_else(text)
 }
 
 /// Letters and digits first, then `.`, `_`, `/` and `-` too: never a `:`, so nobody can write a whole group's name.

@@ -1,5 +1,6 @@
 //! One grant: who may what, from when until when, and why.
 
+use crate::record::{LINE, cut, plain};
 use herald_policy::{Caller, Glob, PrincipalKind, Template, Unfit};
 use serde::{Deserialize, Deserializer, de::Error as _};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
@@ -43,6 +44,8 @@ pub(crate) enum State {
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 struct Moment(u64);
 
+/// Bytes of an alarm that are kept for the reason, if it has so many.
+const MIN_REASON: usize = 100;
 /// What a reason has, in characters.
 const REASON: std::ops::RangeInclusive<usize> = 10..=300;
 
@@ -93,13 +96,15 @@ impl Grant {
         &self.entry.groups
     }
 
-    /// The line that nobody is to miss.
-    pub(crate) fn alarm(&self, caller: &Caller, now: u64) -> String {
+    /// The line that nobody is to miss. Of the reason, as much as there is room for; `None`: there is none for the rest.
+    pub(crate) fn alarm(&self, caller: &Caller, now: u64) -> Option<String> {
         let minutes = self.entry.until.0.saturating_sub(now).div_ceil(60).to_string();
         let groups = self.entry.groups.join(", ");
         let words =
             ["BREAK GLASS: ", &caller.arn, " gets ", &groups, " for another ", &minutes, " minutes by ", &self.key];
-        [&words.concat(), ": ", &self.entry.reason].concat()
+        let words = plain(&words.concat());
+        let fits = words.len() + MIN_REASON <= LINE;
+        fits.then(|| cut([&words, ": ", &plain(self.entry.reason.trim())].concat(), LINE))
     }
 }
 

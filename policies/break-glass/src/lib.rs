@@ -6,9 +6,13 @@
 use herald_policy::{Decision, Fault, Mapping, Policy, Request, data, log};
 use serde::Deserialize;
 
-use self::grant::{Grant, State};
+use self::{
+    grant::{Grant, State},
+    record::{MOST, NO_ROOM, left_out, short},
+};
 
 mod grant;
+mod record;
 
 /// The policy, configured.
 #[derive(Debug, Deserialize)]
@@ -24,6 +28,10 @@ pub struct BreakGlass {
 
 /// Most grants that are looked at for one account.
 const MAX_GRANTS: u32 = 200;
+/// Most bytes of a key: what a ConfigMap's may have.
+const MAX_KEY: usize = 253;
+/// Most bytes of an entry: many times what a grant needs, and little enough to be read for every login of its account.
+const MAX_ENTRY: usize = 16 << 10;
 
 fn twelve() -> u64 {
     12
@@ -41,30 +49,30 @@ impl Policy for BreakGlass {
     }
 
     fn decide(&self, request: &Request) -> Result<Decision, Fault> {
-        let fitting = self.fitting(request)?;
-        let open: Vec<&Grant> = fitting.iter().filter(|grant| grant.state(request.now) == State::Open).collect();
-        let Some(first) = open.first() else {
-            tell_closed(&fitting, request.now);
-            return Ok(Decision::Abstain);
-        };
-        let mut user = match &request.current {
-            Some(current) => current.clone(),
-            None => match first.username(&request.caller) {
-                Ok(name) => Mapping::named(name),
-                Err(why) => return Ok(Decision::deny(why.to_string())),
-            },
-        };
-        // Before anything else is said: a record has room for so many lines.
-        for grant in open {
-            log::warn(&grant.alarm(&request.caller, request.now));
-            for group in grant.groups() {
-                if !user.groups.contains(group) {
-                    user.groups.push(group.clone());
+        let (fitting, mut problems) = self.fitting(request)?;
+        let (mut used, mut alarms) = (Vec::new(), Vec::new());
+        for grant in &fitting {
+            if grant.state(request.now) != State::Open {
+                continue;
+            }
+            match grant.alarm(&request.caller, request.now) {
+                Some(alarm) if used.len() < MOST => {
+                    used.push(grant);
+                    alarms.push(alarm);
                 }
+                _ => problems.push(left_out(grant.key(), NO_ROOM)),
             }
         }
+        let decision = given(&used, request);
+        // Before anything else is said.
+        if matches!(decision, Decision::Allow(_)) {
+            alarms.iter().for_each(|alarm| log::warn(alarm));
+        }
+        for problem in &problems {
+            log::error(&short(problem));
+        }
         tell_closed(&fitting, request.now);
-        Ok(user.into())
+        Ok(decision)
     }
 }
 
@@ -74,24 +82,57 @@ herald_policy::export!(BreakGlass);
 
 impl BreakGlass {
     /// The grants of this caller, open or not. One that is wrong is left out and told; its neighbours stay.
-    fn fitting(&self, request: &Request) -> Result<Vec<Grant>, Fault> {
+    fn fitting(&self, request: &Request) -> Result<(Vec<Grant>, Vec<String>), Fault> {
         let prefix = [&request.caller.account_id, "."].concat();
         let keys = data::keys(&self.table, &prefix, MAX_GRANTS + 1)?;
-        let mut fitting = Vec::new();
+        let (mut fitting, mut problems) = (Vec::new(), Vec::new());
         for (count, key) in (0..).zip(&keys) {
             if count == MAX_GRANTS {
-                log::error(&["more than 200 grants begin with ", &prefix, ": the others are left out"].concat());
+                let words = ["more than 200 grants begin with ", &prefix, ": others are left out"];
+                problems.push(words.concat());
                 break;
             }
-            let Some(entry) = data::get(&self.table, key)? else { continue };
-            match Grant::parse(key, &entry, self.max_hours) {
-                Ok(grant) if grant.fits(&request.caller) => fitting.push(grant),
+            match self.grant(key)? {
+                Ok(Some(grant)) if grant.fits(&request.caller) => fitting.push(grant),
                 Ok(_) => {}
-                Err(why) => log::error(&["break-glass grant ", key, " is left out: ", &why].concat()),
+                Err(why) => problems.push(left_out(key, &why)),
             }
         }
-        Ok(fitting)
+        Ok((fitting, problems))
     }
+
+    /// What stands at `key`, or what is wrong with it.
+    fn grant(&self, key: &str) -> Result<Result<Option<Grant>, String>, Fault> {
+        let too_long = || Ok(Err("its key or its entry is too long".to_owned()));
+        if key.len() > MAX_KEY {
+            return too_long();
+        }
+        let Some(entry) = data::get(&self.table, key)? else { return Ok(Ok(None)) };
+        if entry.len() > MAX_ENTRY {
+            return too_long();
+        }
+        Ok(Grant::parse(key, &entry, self.max_hours).map(Some))
+    }
+}
+
+/// What these grants give the caller.
+fn given(grants: &[&Grant], request: &Request) -> Decision {
+    let Some(first) = grants.first() else { return Decision::Abstain };
+    let mut user = match &request.current {
+        Some(current) => current.clone(),
+        None => match first.username(&request.caller) {
+            Ok(name) => Mapping::named(name),
+            Err(why) => return Decision::deny(why.to_string()),
+        },
+    };
+    for grant in grants {
+        for group in grant.groups() {
+            if !user.groups.contains(group) {
+                user.groups.push(group.clone());
+            }
+        }
+    }
+    user.into()
 }
 
 fn tell_closed(grants: &[Grant], now: u64) {
@@ -101,7 +142,7 @@ fn tell_closed(grants: &[Grant], now: u64) {
             State::Open => continue,
             State::Over => "is over",
         };
-        log::info(&["break-glass grant ", grant.key(), " ", when].concat());
+        log::info(&short(&["break-glass grant ", grant.key(), " ", when].concat()));
     }
 }
 

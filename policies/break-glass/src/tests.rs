@@ -50,6 +50,7 @@ fn what_is_wrong_with_a_grant_is_told() {
             &[("error", &format!("break-glass grant 111122223333.x is left out: {why}"))],
         );
     };
+    wrong(&"x".repeat(16385), "its key or its entry is too long");
     wrong("tonight", "expected ident at line 1 column 2");
     wrong("{}", "missing field `from` at line 1 column 2");
     wrong(&grant(NOW, NOW), "until must be later than from");
@@ -64,17 +65,78 @@ fn what_is_wrong_with_a_grant_is_told() {
     wrong(&with(r#"["a", "b"]"#, r#"["a", ""]"#), "groups: name at least one, and none without a name");
 }
 
+/// What of `lines` the host keeps: 32 of them, and 4096 bytes.
+fn kept(lines: &[(&'static str, String)]) -> usize {
+    let mut bytes = 0;
+    let fit = lines.iter().take(32).take_while(|(_, text)| {
+        bytes += text.len();
+        text.len() <= 1024 && bytes <= 4096
+    });
+    fit.count()
+}
+
+#[test]
+fn whoever_is_given_groups_has_alarms_that_are_kept() {
+    // How many entries of what kind there are beside the one grant that anybody reads about; and how many grants are given.
+    #[track_caller]
+    fn check(beside: &str, count: usize, given: usize) {
+        let (open, wrong) = (grant(NOW, "2026-01-01T01:00:00Z"), grant(NOW, "tomorrow"));
+        let entry = match beside {
+            "open" => open.clone(),
+            "long" => open.replace("is on fire", &format!("is {}", "火".repeat(280))),
+            "wide" => open.replace(r#""b""#, &format!("{:?}", "b".repeat(900))),
+            "huge" => wrong.replace("tomorrow", &"x".repeat(300 << 10)),
+            "hidden" => open.replace("is on fire", &format!("is {}", r"\u202e".repeat(280))),
+            "wrong" => wrong,
+            other => unreachable!("{other}"),
+        };
+        let key = |n: usize| format!("111122223333.{n:03}");
+        let entries: Vec<_> = (0..count).map(|n| (key(n), entry.clone())).chain([(key(999), open)]).collect();
+        testing::set_table("grants", entries.iter().map(|(key, entry)| (key.as_str(), entry.as_str())));
+        let policy: BreakGlass = testing::configure("{}").expect("good settings");
+        let decision = policy.decide(&testing::session("111122223333", "OnCall", "alice")).expect("no fault");
+        assert_eq!(matches!(decision, Decision::Allow(_)), given > 0);
+        let logged = testing::logged();
+        let alarms = logged.iter().filter(|(_, text)| text.contains(" gets a, b")).count();
+        let told = logged.iter().take_while(|(level, _)| *level == "warn").count();
+        assert_eq!((alarms, kept(&logged) >= told), (given, true), "{logged:#?}");
+        assert!(logged[told..].iter().all(|(_, text)| text.len() <= 200 && !text.contains("BREAK GLASS")));
+    }
+    check("wrong", 60, 1);
+    check("huge", 1, 1);
+    check("wide", 1, 1);
+    check("open", 1, 2);
+    check("open", 60, 3);
+    check("long", 1, 2);
+    check("long", 20, 3);
+    check("hidden", 20, 3);
+}
+
+#[test]
+fn each_grant_is_told_before_what_is_wrong_with_others() {
+    let open = grant(NOW, "2026-01-01T01:00:00Z");
+    let alarm = |key: &str| {
+        let caller = "arn:aws:sts::111122223333:assumed-role/OnCall/alice";
+        format!("BREAK GLASS: {caller} gets a, b for another 60 minutes by {key}: the database is on fire")
+    };
+    let (first, second) = (alarm("111122223333.x"), alarm("111122223333.y"));
+    check(
+        &[("111122223333.w", "tonight"), ("111122223333.x", &open), ("111122223333.y", &open)],
+        &[
+            ("warn", &first),
+            ("warn", &second),
+            ("error", "break-glass grant 111122223333.w is left out: expected ident at line 1 column 2"),
+        ],
+    );
+}
+
 #[test]
 fn more_grants_than_anybody_needs() {
-    let (open, keys): (_, Vec<String>) =
-        (grant(NOW, "2026-01-01T01:00:00Z"), (0..201).map(|n| format!("111122223333.{n:03}")).collect());
-    testing::set_table("grants", keys.iter().map(|key| (key.as_str(), open.as_str())));
+    let (wrong, keys): (_, Vec<String>) = ("tonight", (0..201).map(|n| format!("111122223333.{n:03}")).collect());
+    testing::set_table("grants", keys.iter().map(|key| (key.as_str(), wrong)));
     let policy: BreakGlass = testing::configure("{}").expect("good settings");
     policy.decide(&testing::session("111122223333", "OnCall", "alice")).expect("no fault");
     let logged = testing::logged();
-    assert_eq!(logged.iter().filter(|(level, _)| *level == "warn").count(), 200);
-    assert_eq!(
-        logged[0],
-        ("error", "more than 200 grants begin with 111122223333.: the others are left out".to_owned())
-    );
+    assert_eq!(logged.len(), 201);
+    assert_eq!(logged[200], ("error", "more than 200 grants begin with 111122223333.: others are left out".to_owned()));
 }
