@@ -76,9 +76,9 @@ fn lookups(criterion: &mut Criterion) {
         let loaded = Config::parse(Path::new("bench.yaml"), &document(roles, sets)).expect("it loads");
         assert!(loaded.warnings.is_empty());
         let stage = MountedFile::new(Arc::clone(&loaded.config.rules), std::collections::BTreeSet::new());
-        let caller = caller(&arn);
+        let caller = Arc::new(caller(&arn));
         let now = SystemTime::UNIX_EPOCH;
-        let request = Request { caller: &caller, cluster_id: "bench", now, current: None, trail: &[] };
+        let request = Request::new(&caller, "bench", now);
         group.bench_function(name, |bencher| {
             bencher.iter(|| black_box(stage.decide(black_box(&request)).now_or_never()));
         });

@@ -10,6 +10,7 @@ use std::{
     hint::black_box,
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
 
@@ -47,8 +48,8 @@ fn main() {
         bencher.iter(|| Policy::load(&engine, black_box(&allow), Some(&compiled)).expect("it loads"));
     });
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
-    let caller = caller();
-    let request = Request { caller: &caller, cluster_id: "c", now: SystemTime::UNIX_EPOCH, current: None, trail: &[] };
+    let caller = Arc::new(caller());
+    let request = Request::new(&caller, "c", SystemTime::UNIX_EPOCH);
     let mut decide = |config: &Config, title: &str, allows: bool| {
         let policy = Policy::load(&engine, config, Some(&compiled)).expect("it loads");
         let verdict = runtime.block_on(policy.decide(&request)).verdict.expect("no fault");

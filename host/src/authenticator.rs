@@ -28,6 +28,7 @@ use crate::{
     token::BearerToken,
 };
 
+pub mod facts;
 pub mod nodes;
 pub mod shadows;
 
@@ -141,24 +142,37 @@ const MAX_RETRY_AFTER: u64 = 60;
 // === impl Authenticator ===
 
 impl Authenticator {
-    /// Decides about one token. Never fails: an error is a denial with its reason.
+    /// Decides about one token. Never fails: an error is a denial with its reason. Who answers with it [counts](Self::count)
+    /// it.
     pub async fn decide(&self, token: &BearerToken, now: SystemTime) -> Decision {
         let started = Instant::now();
         let mut decision = self.blank(token.len(), now);
         decision.outcome = match self.verify(&mut decision, token, now).await {
-            Ok(caller) => {
-                let (outcome, job) = self.settle(&mut decision, caller, now).await;
-                if let Some(job) = job {
-                    self.shadows.later(job);
-                }
-                outcome
-            }
+            Ok(caller) => self.admit(&mut decision, caller, now).await,
             Err(error) => Outcome::Denied(error.into()),
         };
-        let took = started.elapsed();
-        decision.micros = micros(took);
-        self.count(&decision, took);
+        decision.micros = micros(started.elapsed());
         decision
+    }
+
+    /// Counts `decision` once it is known what became of it: a login that could not be written down was not answered, and let
+    /// nobody in.
+    pub fn count(&self, decision: &Decision, is_answered: bool) {
+        let took = Duration::from_micros(decision.micros);
+        let (outcome, reason) = match &decision.outcome {
+            _ if !is_answered => (Class::Unavailable.outcome(), "audit_unavailable"),
+            Outcome::Allowed { .. } => ("allowed", "ok"),
+            Outcome::Denied(denial) => (denial.class.outcome(), denial.reason),
+        };
+        self.metrics.decision(decision.provider, outcome, reason, took);
+        if is_answered {
+            self.metrics.old_login(old_result(decision), took);
+        }
+        for StageRecord { stage, verdict, micros, fuel, .. } in &decision.stages {
+            if let Some(fuel) = fuel {
+                self.metrics.policy(stage, verdict, Duration::from_micros(*micros), *fuel);
+            }
+        }
     }
 
     /// The sources that cannot answer yet, and why.
@@ -179,6 +193,15 @@ impl Authenticator {
             decision.shadows = job.ask().await;
         }
         decision
+    }
+
+    /// The outcome; what there is to ask beside it is left for later.
+    async fn admit(&self, decision: &mut Decision, caller: Arc<Caller>, now: SystemTime) -> Outcome {
+        let (outcome, job) = self.settle(decision, caller, now).await;
+        if let Some(job) = job {
+            self.shadows.later(job);
+        }
+        outcome
     }
 
     /// The outcome, and what there is to ask beside it.
@@ -234,11 +257,11 @@ impl Authenticator {
         Ok(verified.caller)
     }
 
-    async fn map(&self, decision: &mut Decision, caller: &Caller, now: SystemTime) -> (Outcome, Vec<Question>) {
+    async fn map(&self, decision: &mut Decision, caller: &Arc<Caller>, now: SystemTime) -> (Outcome, Vec<Question>) {
         if self.deny_root && caller.kind == PrincipalKind::Root {
             return (Outcome::Denied(Refusal::Root.into()), Vec::new());
         }
-        let request = Request { caller, cluster_id: &self.cluster_id, now, current: None, trail: &[] };
+        let request = Request::new(caller, &self.cluster_id, now);
         let trace = self.chain.decide(request).await;
         decision.stages = trace.stages;
         let outcome = match trace.outcome {
@@ -263,20 +286,6 @@ impl Authenticator {
             username: mapping.username,
             groups: mapping.groups,
             extra: Extra(extra),
-        }
-    }
-
-    fn count(&self, decision: &Decision, took: Duration) {
-        let (outcome, reason) = match &decision.outcome {
-            Outcome::Allowed { .. } => ("allowed", "ok"),
-            Outcome::Denied(denial) => (denial.class.outcome(), denial.reason),
-        };
-        self.metrics.decision(decision.provider, outcome, reason, took);
-        self.metrics.old_login(old_result(decision), took);
-        for StageRecord { stage, verdict, micros, fuel, .. } in &decision.stages {
-            if let Some(fuel) = fuel {
-                self.metrics.policy(stage, verdict, Duration::from_micros(*micros), *fuel);
-            }
         }
     }
 }
@@ -414,6 +423,29 @@ mod tests {
         check(&["123456789013"], None, ("aws-iam-authenticator:123456789012:AROAEXAMPLE", &all));
         check(&["123456789012"], None, ("aws-iam-authenticator:administrative:alice", &OURS));
         check(&["123456789012"], Some("1000"), ("1000", &OURS));
+    }
+
+    #[test]
+    fn a_login_that_was_not_answered_counts_as_none() {
+        #[track_caller]
+        fn check(is_answered: bool, expected: &str) {
+            let metrics = Arc::<Metrics>::default();
+            let config = Config { cluster_id: Some("c".parse().expect("an id")), ..Config::default() };
+            let shared = Shared::new(&config, Arc::clone(&metrics), None, || SystemTime::UNIX_EPOCH).expect("made");
+            let authenticator = config.build(&shared).expect("built");
+            let user = UserInfo { username: "alice".to_owned(), ..UserInfo::default() };
+            let decision = Decision {
+                provider: "aws",
+                outcome: Outcome::Allowed { user },
+                ..authenticator.blank(0, SystemTime::UNIX_EPOCH)
+            };
+            authenticator.count(&decision, is_answered);
+            let text = metrics.text();
+            let counted: Vec<&str> = text.lines().filter(|line| line.starts_with("herald_decisions_total{")).collect();
+            assert_eq!(counted, [expected]);
+        }
+        check(true, r#"herald_decisions_total{provider="aws",outcome="allowed",reason="ok"} 1"#);
+        check(false, r#"herald_decisions_total{provider="aws",outcome="unavailable",reason="audit_unavailable"} 1"#);
     }
 
     /// Whatever names it, of either cloud; and it alone.

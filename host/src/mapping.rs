@@ -8,7 +8,7 @@ use std::fmt;
 use futures_util::future::BoxFuture;
 use serde::Serialize;
 
-use crate::policy::{Fault, LogLine, Request, Verdict};
+use crate::policy::{Fault, LogLine, Request, Verdict, Versions};
 
 pub mod bootstrap_admins;
 pub mod chain;
@@ -42,6 +42,9 @@ pub trait Stage: Send + Sync {
 
     /// Answers one request. Bounded in time by the stage itself.
     fn decide<'a>(&'a self, request: &'a Request<'a>) -> BoxFuture<'a, Answer>;
+
+    /// Adds to `versions` those of the tables that it looks at, for all stages of one login to see the same.
+    fn hold_tables(&self, _versions: &mut Versions) {}
 
     /// Why it cannot answer yet; `None` if it can.
     fn missing(&self) -> Option<String> {

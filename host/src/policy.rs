@@ -14,15 +14,18 @@
 
 use std::{fmt, sync::Arc, time::SystemTime};
 
+use futures_util::future::{BoxFuture, join};
 use serde::{Deserialize, Serialize};
 
 use crate::caller::Caller;
+use cloud::{Fact, LookUpError};
 
 pub mod cases;
 pub mod ceiling;
 pub mod cloud;
 mod compiled;
 mod config;
+mod crew;
 mod engine;
 mod examples;
 mod limits;
@@ -49,9 +52,9 @@ pub use config::{
     OnFault,
 };
 pub use engine::{Engine, EngineConfig, EngineError};
-pub use loader::{check, compile, compile_configured, read};
+pub use loader::{check, compile, compile_configured, find_compiled, read};
 pub use problem::{LoadError, LoadProblem};
-pub use tables::{LiveTable, Table, TableSource, Tables};
+pub use tables::{LiveTable, Table, TableSource, Tables, Versions};
 
 /// A policy that is loaded: linked, and content with its settings.
 pub struct Policy {
@@ -61,9 +64,11 @@ pub struct Policy {
     digest: Digest,
     limits: Limits,
     tables: Tables,
-    /// Who knows facts about callers; `None` if it was granted none, or asks for none.
+    /// The facts about callers that the operator grants it.
+    granted: Vec<Fact>,
+    /// Who knows them.
     cloud: Option<Arc<dyn FactFinder>>,
-    prepared: Prepared,
+    prepared: Arc<Prepared>,
 }
 
 /// What every decision starts from.
@@ -71,15 +76,17 @@ struct Prepared {
     track: Box<dyn track::Track>,
     /// What each instance has to take in first; `None` if the component is a snapshot taken after that.
     settings: Option<String>,
-    /// Whether the component imports facts about callers.
-    asks_cloud: bool,
+    /// Whether taking its settings in has bounds of its own, and is no part of a decision.
+    configures_apart: bool,
+    /// The facts about callers that the component imports.
+    facts: Vec<Fact>,
 }
 
 /// One question: who is this caller in the cluster?
 #[derive(Clone, Copy, Debug)]
 pub struct Request<'a> {
     /// The verified caller.
-    pub caller: &'a Caller,
+    pub caller: &'a Arc<Caller>,
     /// This cluster's id.
     pub cluster_id: &'a str,
     /// The only clock there is: read once per login.
@@ -88,6 +95,8 @@ pub struct Request<'a> {
     pub current: Option<&'a Mapping>,
     /// Names of the stages that made or changed `current`, oldest first.
     pub trail: &'a [String],
+    /// The versions that this login sees of tables that are followed; `None`: those of the moment at which a policy is asked.
+    pub tables: Option<&'a Versions>,
 }
 
 /// A Kubernetes identity, as `TokenReview.status.user` carries it.
@@ -151,6 +160,10 @@ pub enum Fault {
     /// It computed more than its fuel allows.
     #[error("the policy ran out of fuel")]
     Fuel,
+    /// What it handed to the host, its answer among that, does not follow the canonical ABI (Component Model): a text or
+    /// a list beyond its memory, a text that is no UTF-8, a case that its type does not have.
+    #[error("what the policy handed over is malformed: {0}")]
+    Malformed(String),
     /// It took more memory than its limit.
     #[error("the policy asked for more memory than its limit")]
     Memory,
@@ -163,13 +176,20 @@ pub enum Fault {
     /// It asked the host more often than it may.
     #[error("the policy asked the host too often")]
     HostCalls,
+    /// Its calls went deeper than the engine's stack. A language that keeps a stack of its own in memory may reach the end
+    /// of that first, which is a trap.
+    #[error("the policy's calls went too deep")]
+    Stack,
+    /// It took more elements of tables than it may.
+    #[error("the policy asked for larger tables than it may have")]
+    Table,
     /// Its answer is larger than the limits allow.
     #[error("the policy's answer is too large")]
     TooLarge,
     /// It ran longer than its timeout.
     #[error("the policy ran out of time")]
     Timeout,
-    /// It trapped: a panic, an out-of-bounds access, a stack overflow.
+    /// It trapped: a panic, an out-of-bounds access, a division by zero.
     #[error("the policy trapped: {0}")]
     Trap(String),
     /// The policy said that something outside it is missing, or the system has no memory for it. Worth a retry.
@@ -177,14 +197,31 @@ pub enum Fault {
     Unavailable(String),
 }
 
-/// Lets all else that is ready go before `decision`, and before what follows it. Logins that are here at once so make
-/// their decisions one after another, and after that their answers: what each of these needs stays in the
-/// processor's caches meanwhile, which saves half of what a policy costs a busy server.
-async fn in_line<T>(decision: impl Future<Output = T>) -> T {
-    tokio::task::yield_now().await;
-    let decided = decision.await;
-    tokio::task::yield_now().await;
-    decided
+/// A policy with all that it may see in one decision, ready to be asked on whatever thread.
+struct Ready {
+    prepared: Arc<Prepared>,
+    limits: Limits,
+    tables: Tables,
+    facts: Facts,
+}
+
+/// A [`Request`] that goes to another thread, and has brought its tables already.
+struct Carried {
+    caller: Arc<Caller>,
+    cluster_id: String,
+    now: SystemTime,
+    current: Option<Mapping>,
+    trail: Vec<String>,
+}
+
+// === impl Request ===
+
+impl<'a> Request<'a> {
+    /// The question about `caller` before anybody has been asked.
+    #[must_use]
+    pub fn new(caller: &'a Arc<Caller>, cluster_id: &'a str, now: SystemTime) -> Self {
+        Self { caller, cluster_id, now, current: None, trail: &[], tables: None }
+    }
 }
 
 // === impl Policy ===
@@ -214,11 +251,12 @@ impl Policy {
         live: impl Fn(&TableSource) -> LiveTable,
     ) -> Result<Self, LoadError> {
         let read = || Ok(Tables::read(&config.tables, live)?);
-        let load = |tables| loader::load(engine, config, compiled, tables);
+        let load = |tables| loader::load(engine, config, compiled, tables, false);
         read().and_then(load).map_err(LoadError::about(&config.component))
     }
 
-    /// The same with these tables instead of those that `config` names. For cases.
+    /// The same with these tables instead of those that `config` names. For cases: taking settings in is no part of their
+    /// decisions, as it is none where a server has taken a snapshot.
     ///
     /// # Errors
     ///
@@ -229,62 +267,71 @@ impl Policy {
         compiled: Option<&CompiledFolder>,
         tables: &Tables,
     ) -> Result<Self, LoadError> {
-        loader::load(engine, config, compiled, tables.clone()).map_err(LoadError::about(&config.component))
+        loader::load(engine, config, compiled, tables.clone(), true).map_err(LoadError::about(&config.component))
     }
 
-    /// Lets it know what `cloud` knows, if its configuration grants that and its component asks for it.
+    /// Lets it know of what `cloud` knows the facts that its configuration grants and its component asks for.
     #[must_use]
     pub fn with_cloud(self, cloud: Arc<dyn FactFinder>) -> Self {
-        let cloud = self.prepared.asks_cloud.then_some(cloud);
-        Self { cloud, ..self }
+        Self { cloud: Some(cloud), ..self }
     }
 
     /// Asks one question of a fresh instance. Bounded in time by the policy's timeout and the wait for a free
     /// instance; long computations yield to other tasks. Needs a tokio runtime with its timer.
     pub async fn decide(&self, request: &Request<'_>) -> Evaluation {
-        let facts = self.facts(request).await;
-        let decision = async {
-            match self.engine.slot().await {
-                Ok(slot) => self.decide_in(&slot, request, facts).await,
-                Err(fault) => Evaluation { verdict: Err(fault), log: Vec::new(), fuel: 0, memory: 0, node: None },
-            }
-        };
-        in_line(decision).await
+        let ready = self.ready(request).await;
+        let place = self.engine.crew().line_up().await;
+        if let Some(crew) = place.crew() {
+            let carried = Carried::from(request);
+            let engine = self.engine.clone();
+            return crew::hand_over(crew, async move { ready.decide(&engine, &carried.request()).await }).await;
+        }
+        let decided = ready.decide(&self.engine, request).await;
+        // All that were in line decide before the first of them goes on.
+        tokio::task::yield_now().await;
+        decided
     }
 
     /// The same in the one instance that no login uses, however long it takes to be free.
     pub async fn decide_aside(&self, request: &Request<'_>) -> Evaluation {
-        let facts = self.facts(request).await;
-        self.decide_in(&self.engine.slot_aside().await, request, facts).await
+        let ready = self.ready(request).await;
+        let slot = self.engine.slot_aside().await;
+        ready.decide_in(&slot, request).await
     }
 
-    /// Looked up before there is an instance to hold.
-    async fn facts(&self, request: &Request<'_>) -> Facts {
+    /// Facts are looked up before there is an instance to hold, all at once.
+    async fn ready(&self, request: &Request<'_>) -> Ready {
+        let instance = self.fact(Fact::CallerInstance, |cloud| cloud.instance(request.caller));
+        let tags = self.fact(Fact::CallerTags, |cloud| cloud.tags(request.caller));
+        let (instance, tags) = join(instance, tags).await;
+        let facts = Facts { instance, tags };
+        let tables = self.tables.as_seen_by(request.tables);
+        Ready { prepared: Arc::clone(&self.prepared), limits: self.limits, tables, facts }
+    }
+
+    /// What `find` finds, if the policy may know `fact` and asks for it.
+    async fn fact<'a, T>(
+        &'a self,
+        fact: Fact,
+        find: impl FnOnce(&'a dyn FactFinder) -> BoxFuture<'a, Result<T, LookUpError>>,
+    ) -> Result<T, LookUpError> {
         match &self.cloud {
-            Some(cloud) => Facts { instance: cloud.instance(request.caller).await },
-            None => Facts::default(),
+            Some(cloud) if self.granted.contains(&fact) && self.prepared.facts.contains(&fact) => {
+                find(cloud.as_ref()).await
+            }
+            _ => Err(LookUpError::NotGranted),
         }
-    }
-
-    async fn decide_in(&self, slot: &engine::Slot<'_>, request: &Request<'_>, facts: Facts) -> Evaluation {
-        let node = facts.node().map(str::to_owned);
-        let mut store = slot.store(&self.limits);
-        store.data_mut().facts = facts;
-        store.data_mut().tables = self.tables.as_they_are();
-        let said = self.prepared.track.decide(&mut store, self.prepared.settings.as_deref(), request).await;
-        let verdict = match said {
-            Ok(said) => said.and_then(limits::bounded),
-            Err(error) => Err(limits::fault(&error)),
-        };
-        let fuel = self.limits.fuel() - store.get_fuel().unwrap_or_default();
-        let memory = store.data().room.used();
-        Evaluation { verdict, log: store.into_data().log.finish(), fuel, memory, node }
     }
 
     /// Why it cannot read one of its tables yet; `None` if it can read all of them.
     #[must_use]
     pub fn missing(&self) -> Option<String> {
         self.tables.missing()
+    }
+
+    /// Adds to `versions` those that its tables are of now, where they are followed and not there yet.
+    pub fn hold_tables(&self, versions: &mut Versions) {
+        self.tables.hold(versions);
     }
 
     /// Its name in the configuration.
@@ -318,6 +365,64 @@ impl fmt::Debug for Policy {
     }
 }
 
+// === impl Ready ===
+
+impl Ready {
+    async fn decide(self, engine: &Engine, request: &Request<'_>) -> Evaluation {
+        match engine.slot().await {
+            Ok(slot) => self.decide_in(&slot, request).await,
+            Err(fault) => Evaluation::failed(fault),
+        }
+    }
+
+    async fn decide_in(self, slot: &engine::Slot<'_>, request: &Request<'_>) -> Evaluation {
+        let Self { prepared, limits, tables, facts } = self;
+        let node = facts.node().map(str::to_owned);
+        let mut store = if prepared.configures_apart { slot.store_apart(&limits) } else { slot.store(&limits) };
+        store.data_mut().facts = facts;
+        store.data_mut().tables = tables;
+        let said = prepared.track.decide(&mut store, prepared.settings.as_deref(), request).await;
+        let verdict = match said {
+            Ok(said) => said.and_then(limits::bounded),
+            Err(error) => Err(limits::fault(&error)),
+        };
+        let fuel = limits.fuel().saturating_sub(store.get_fuel().unwrap_or_default());
+        let memory = store.data().room.used();
+        Evaluation { verdict, log: store.into_data().log.finish(), fuel, memory, node }
+    }
+}
+
+// === impl Carried ===
+
+impl Carried {
+    fn request(&self) -> Request<'_> {
+        let Self { caller, cluster_id, now, current, trail } = self;
+        Request { current: current.as_ref(), trail, ..Request::new(caller, cluster_id, *now) }
+    }
+}
+
+impl From<&Request<'_>> for Carried {
+    fn from(request: &Request<'_>) -> Self {
+        let Request { caller, cluster_id, now, current, trail, tables: _ } = *request;
+        Self {
+            caller: Arc::clone(caller),
+            cluster_id: cluster_id.to_owned(),
+            now,
+            current: current.cloned(),
+            trail: trail.to_vec(),
+        }
+    }
+}
+
+// === impl Evaluation ===
+
+impl Evaluation {
+    /// No instance was there to ask.
+    fn failed(fault: Fault) -> Self {
+        Self { verdict: Err(fault), log: Vec::new(), fuel: 0, memory: 0, node: None }
+    }
+}
+
 // === impl Verdict ===
 
 impl Verdict {
@@ -342,9 +447,12 @@ impl Fault {
             Self::Broken(_) => "policy_broken",
             Self::Fuel => "policy_fuel",
             Self::HostCalls => "policy_host_calls",
+            Self::Malformed(_) => "policy_malformed",
             Self::Memory => "policy_memory",
             Self::Overloaded => "policy_overloaded",
             Self::OutOfBounds(_) => "policy_out_of_bounds",
+            Self::Stack => "policy_stack",
+            Self::Table => "policy_table",
             Self::TooLarge => "policy_too_large",
             Self::Timeout => "policy_timeout",
             Self::Trap(_) => "policy_trap",

@@ -33,6 +33,8 @@ mod limits;
 mod tls;
 
 pub use config::{Breaker, Config, ConfigError, Endpoint, Limits, RefusedCache, VerifiedCache};
+pub use exchange::retry_after;
+pub use tls::trusted_in;
 
 use flight::Answer;
 
@@ -156,7 +158,7 @@ impl Executor {
     /// Prepares one call, if the breaker and the limits let it pass. It starts when it is first waited for.
     fn launch(&self, call: StsCall) -> Result<BoxFuture<'static, Arc<Answer>>, VerifyError> {
         let ticket = self.breakers.admit(&call.host, Instant::now())?;
-        let permit = self.limits.admit()?;
+        let permit = self.limits.admit(&call.host)?;
         let client = self.clients.of(&call.host).clone();
         let timeout = self.config.timeout;
         let flight = async move {

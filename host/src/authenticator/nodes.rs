@@ -11,8 +11,7 @@ use crate::{
         node::{Found, NoNode},
     },
     observe::Metrics,
-    policy::cloud::{FactFinder, Instance, LookUpError},
-    provider::aws::ec2::{self, Ec2, Ec2Error, Observer, Settings},
+    provider::aws::ec2::{self, Ec2, Ec2Error, LookUp, Observer, Settings},
 };
 
 /// Finds nodes by asking EC2 for the instance that a caller's session is named after.
@@ -40,6 +39,14 @@ impl Nodes {
         self.ec2.settings()
     }
 
+    /// The instance that `caller` is, for whoever wants more of it than its name.
+    pub(super) async fn instance(&self, caller: &Caller) -> LookUp {
+        let found = self.ec2.look_up(caller).await;
+        let result = found.instance.as_ref().map_or_else(Ec2Error::reason, |_| "ok");
+        self.metrics.ec2_look_up(found.source.label(ec2::NAME), result);
+        found
+    }
+
     async fn look_up(&self, caller: &Caller) -> Found {
         let found = self.ec2.look_up(caller).await;
         let name = found.instance.map_err(NoNode::from).and_then(|(_, instance)| {
@@ -49,7 +56,7 @@ impl Nodes {
                 is_retryable: false,
             })
         });
-        let source = found.source.label();
+        let source = found.source.label(ec2::NAME);
         self.metrics.ec2_look_up(source, name.as_ref().map_or_else(|none| none.reason, |_| "ok"));
         Found { name, source }
     }
@@ -58,29 +65,6 @@ impl Nodes {
 impl NodeNames for Nodes {
     fn find<'a>(&'a self, caller: &'a Caller) -> BoxFuture<'a, Found> {
         self.look_up(caller).boxed()
-    }
-}
-
-impl FactFinder for Nodes {
-    fn instance<'a>(&'a self, caller: &'a Caller) -> BoxFuture<'a, Result<Instance, LookUpError>> {
-        let found = self.ec2.look_up(caller).map(|found| {
-            let result = found.instance.as_ref().map_or_else(Ec2Error::reason, |_| "ok");
-            self.metrics.ec2_look_up(found.source.label(), result);
-            let (id, instance) = found.instance.map_err(|error| look_up_error(&error))?;
-            let ec2::Instance { private_dns_name, private_ip, zone, image_id, tags, owner: _ } = (*instance).clone();
-            let (id, tags) = (id.as_str().to_owned(), tags.into_iter().collect());
-            Ok(Instance { id, private_dns_name, private_ip, zone, image_id, tags })
-        });
-        found.boxed()
-    }
-}
-
-/// What a policy is told; the metrics have the rest.
-fn look_up_error(error: &Ec2Error) -> LookUpError {
-    match error {
-        Ec2Error::Credentials(_) | Ec2Error::Endpoint(_) | Ec2Error::Refused { .. } => LookUpError::Forbidden,
-        error if error.is_retryable() => LookUpError::Unavailable,
-        _ => LookUpError::NotFound,
     }
 }
 

@@ -144,12 +144,18 @@ impl fmt::Debug for Shadows {
 mod tests {
     use std::{
         path::Path,
-        sync::atomic::{AtomicUsize, Ordering::SeqCst},
-        time::Duration,
+        sync::{
+            Mutex,
+            atomic::{AtomicUsize, Ordering::SeqCst},
+        },
+        time::{Duration, Instant},
     };
+
+    use futures_util::FutureExt as _;
 
     use super::*;
     use crate::{
+        authenticator::Outcome,
         config::{Config, Shared},
         mapping::rule::tests::caller,
         policy::{
@@ -157,6 +163,43 @@ mod tests {
             tests::{Fixture, guest::Guest},
         },
     };
+
+    /// Told by the order of events alone: each login is answered in one go, without waiting for anything, while the shadow of the
+    /// first one computes on the same thread; and that one is compared when its time is over.
+    #[tokio::test]
+    async fn a_slow_shadow_delays_nobody() {
+        let fixture = Fixture::new(&Guest::deciding("(loop $l (br $l)) unreachable").component());
+        let text = format!(
+            "clusterID: c\nserver:\n  mapUsers: [{{userarn: 'arn:aws:iam::123456789012:user/alice', username: alice}}]\n  \
+             policies: [{{name: p, kind: augment, mode: shadow, component: {}, limits: {{timeout: 1s, fuel: 20000000000}}}}]\n",
+            fixture.path().display()
+        );
+        let config = Config::parse(Path::new("/herald.yaml"), &text).expect("good").config;
+        let shared = Shared::new(&config, Arc::default(), None, || SystemTime::UNIX_EPOCH).expect("made");
+        let authenticator = config.build(&shared).expect("built");
+        let caller = Arc::new(caller("arn:aws:iam::123456789012:user/alice"));
+        let events = Arc::new(Mutex::new(Vec::new()));
+        let told = Arc::clone(&events);
+        shared.shadows().report_to(Arc::new(move |report| {
+            told.lock().expect("no panic").push(report.record.verdict);
+            true
+        }));
+        let has_ended = || events.lock().expect("no panic").iter().any(|event| *event != "answered");
+        let limit = Instant::now() + Duration::from_secs(120);
+        while !has_ended() {
+            assert!(Instant::now() < limit, "the shadow is asked, and cut in the end");
+            let mut decision = authenticator.blank(0, SystemTime::UNIX_EPOCH);
+            let admitted = authenticator.admit(&mut decision, Arc::clone(&caller), SystemTime::UNIX_EPOCH);
+            let outcome = admitted.now_or_never().expect("it waits for nobody");
+            assert!(matches!(outcome, Outcome::Allowed { user } if user.username == "alice"));
+            events.lock().expect("no panic").push("answered");
+            tokio::task::yield_now().await;
+        }
+        let events = events.lock().expect("no panic");
+        let first = events.iter().position(|event| *event != "answered").expect("it has ended");
+        assert!(first > 1, "logins were answered before the first one's shadow had ended: {first}");
+        assert!(["policy_fuel", "policy_timeout"].contains(&events[first]), "{}", events[first]);
+    }
 
     /// Logins come faster than they can be compared: what does not fit is counted, and nobody waits.
     #[tokio::test]
@@ -173,7 +216,7 @@ mod tests {
         let authenticator = config.build(&shared).expect("built");
         let caller = Arc::new(caller("arn:aws:sts::123456789012:assumed-role/Admin/alice"));
         let now = SystemTime::UNIX_EPOCH;
-        let request = Request { caller: &caller, cluster_id: "c", now, current: None, trail: &[] };
+        let request = Request::new(&caller, "c", now);
         let told = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&told);
         shared.shadows().report_to(Arc::new(move |report| {

@@ -19,7 +19,7 @@ use super::{
     rule::Rule,
     shadow::{Place, Question, Shadow},
 };
-use crate::policy::{Fault, Mapping, Request, Verdict};
+use crate::policy::{Fault, Mapping, Request, Verdict, Versions};
 
 /// The name under which a source's `mapAccounts` stands in the trail.
 pub const MAP_ACCOUNTS: &str = "mapAccounts";
@@ -80,11 +80,12 @@ struct Walk<'a> {
 // === impl Chain ===
 
 impl Chain {
-    /// Asks every stage that has a say about `request.caller`. `request.current` and
-    /// `request.trail` are the chain's own to fill.
+    /// Asks every stage that has a say about `request.caller`. `request.current`, `request.trail` and
+    /// `request.tables` are the chain's own to fill.
     pub async fn decide(&self, request: Request<'_>) -> Trace {
+        let tables = self.versions();
         let mut walk = Walk {
-            request,
+            request: Request { tables: Some(&tables), ..request },
             nodes: self.nodes.as_deref(),
             trail: Vec::new(),
             stages: Vec::new(),
@@ -94,6 +95,15 @@ impl Chain {
         };
         let outcome = self.walk(&mut walk).await;
         Trace { outcome, trail: walk.trail, stages: walk.stages, questions: walk.questions }
+    }
+
+    /// What all its policies see of their tables in one login, those in shadow mode too.
+    fn versions(&self) -> Versions {
+        let mut versions = Versions::default();
+        let links = self.map.iter().chain(&self.augment).chain(&self.guards);
+        links.for_each(|link| link.stage.hold_tables(&mut versions));
+        self.shadows.iter().for_each(|shadow| shadow.hold_tables(&mut versions));
+        versions
     }
 
     async fn walk(&self, walk: &mut Walk<'_>) -> Result<Mapping, Refusal> {
@@ -168,7 +178,7 @@ impl Walk<'_> {
     /// Notes what the shadows at `place` would be asked.
     fn note(&mut self, place: Place, current: Option<&Mapping>) {
         let here = self.shadows.iter().filter(|shadow| shadow.place() == place);
-        self.questions.extend(here.map(|shadow| Question::new(shadow, current, &self.trail)));
+        self.questions.extend(here.map(|shadow| Question::new(shadow, current, &self.trail, self.request.tables)));
     }
 
     /// That the chain went on with `mapping` behind the shadows of some places.

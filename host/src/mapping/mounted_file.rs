@@ -62,9 +62,8 @@ mod tests {
             rules.insert(Subject::Arn(arn.parse().expect("an ARN")), rule.clone()).expect("written once");
         }
         let stage = MountedFile::new(Arc::new(rules), BTreeSet::new());
-        let caller = caller(arn);
-        let request =
-            Request { caller: &caller, cluster_id: "c", now: SystemTime::UNIX_EPOCH, current: None, trail: &[] };
+        let caller = Arc::new(caller(arn));
+        let request = Request::new(&caller, "c", SystemTime::UNIX_EPOCH);
         let answer = stage.decide(&request).now_or_never().expect("a static source answers at once");
         let words = match answer.verdict {
             Ok(Verdict::Allow(mapping)) => format!("{} {:?}", mapping.username, mapping.groups),

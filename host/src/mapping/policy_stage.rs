@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures_util::{FutureExt as _, future::BoxFuture};
 
 use super::{Answer, Stage, StageError};
-use crate::policy::{Policy, Request};
+use crate::policy::{Policy, Request, Versions};
 
 /// What precedes a policy's name in `server.backendMode`, in the trail, in logs and metrics.
 pub const PREFIX: &str = "Policy/";
@@ -48,6 +48,10 @@ impl Stage for PolicyStage {
             lists_account: false,
         });
         Box::pin(answer)
+    }
+
+    fn hold_tables(&self, versions: &mut Versions) {
+        self.policy.hold_tables(versions);
     }
 
     fn missing(&self) -> Option<String> {

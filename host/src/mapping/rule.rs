@@ -382,6 +382,12 @@ impl Rule {
         self.groups.iter().any(|group| group.literal() == Some(name))
     }
 
+    /// Whether it lets nobody in who has no session.
+    #[must_use]
+    pub fn needs_session(&self) -> bool {
+        self.username.needs_session() || self.groups.iter().any(Template::needs_session)
+    }
+
     /// Whether the name of a node has to be found for it.
     #[must_use]
     pub fn needs_node(&self) -> bool {

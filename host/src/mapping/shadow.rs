@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     caller::Caller,
-    policy::{Fault, Kind, LogLine, Mapping, Policy, Request, Verdict},
+    policy::{Fault, Kind, LogLine, Mapping, Policy, Request, Verdict, Versions},
 };
 
 /// A policy in shadow mode, and where in the chain it would stand.
@@ -50,6 +50,8 @@ pub struct Question {
     /// The mapping at its place.
     current: Option<Mapping>,
     trail: Vec<String>,
+    /// What the login saw of the tables.
+    tables: Versions,
     /// What the chain went on with behind its place; `None`: nobody mapped the caller.
     given: Option<Mapping>,
 }
@@ -58,7 +60,7 @@ pub struct Question {
 #[derive(Clone, Copy, Debug)]
 pub struct Login<'a> {
     /// The verified caller.
-    pub caller: &'a Caller,
+    pub caller: &'a Arc<Caller>,
     /// This cluster's id.
     pub cluster_id: &'a str,
     /// When the login was.
@@ -127,6 +129,10 @@ impl Shadow {
         self.place
     }
 
+    pub(super) fn hold_tables(&self, versions: &mut Versions) {
+        self.policy.hold_tables(versions);
+    }
+
     /// What the chain would have gone on with behind this policy, had it said `verdict`; `None`: nobody mapped.
     fn outcome(
         &self,
@@ -190,8 +196,19 @@ impl From<GuardError> for Refused {
 // === impl Question ===
 
 impl Question {
-    pub(super) fn new(shadow: &Arc<Shadow>, current: Option<&Mapping>, trail: &[String]) -> Self {
-        Self { shadow: Arc::clone(shadow), current: current.cloned(), trail: trail.to_vec(), given: current.cloned() }
+    pub(super) fn new(
+        shadow: &Arc<Shadow>,
+        current: Option<&Mapping>,
+        trail: &[String],
+        tables: Option<&Versions>,
+    ) -> Self {
+        Self {
+            shadow: Arc::clone(shadow),
+            current: current.cloned(),
+            trail: trail.to_vec(),
+            tables: tables.cloned().unwrap_or_default(),
+            given: current.cloned(),
+        }
     }
 
     pub(super) fn is_at(&self, place: impl Fn(Place) -> bool) -> bool {
@@ -214,7 +231,7 @@ impl Question {
         let started = Instant::now();
         let Login { caller, cluster_id, now } = login;
         let current = self.current.as_ref();
-        let request = Request { caller, cluster_id, now, current, trail: &self.trail };
+        let request = Request { caller, cluster_id, now, current, trail: &self.trail, tables: Some(&self.tables) };
         let evaluation = self.shadow.policy.decide_aside(&request).await;
         let (label, outcome) = match evaluation.verdict {
             Ok(verdict) => {

@@ -123,9 +123,15 @@ impl Template {
     /// Whether the operator lets the caller choose the rest of a `system:` name.
     #[must_use]
     pub fn opens_system_names(&self) -> bool {
+        is_system(self.literal_head()) && self.needs_session()
+    }
+
+    /// Whether it asks for the name of a session, which not every caller has.
+    #[must_use]
+    pub fn needs_session(&self) -> bool {
         let Form::Parts(parts) = &self.0 else { return false };
-        let chosen = |part: &Part| matches!(part, Part::Variable(Variable::SessionName | Variable::SessionNameRaw));
-        is_system(self.literal_head()) && parts.iter().any(chosen)
+        let asks = |part: &Part| matches!(part, Part::Variable(Variable::SessionName | Variable::SessionNameRaw));
+        parts.iter().any(asks)
     }
 
     /// Whether the name of a node has to be found before it can be rendered.

@@ -3,8 +3,9 @@
 //!
 //! ```yaml
 //! settings: {…}                     # for all cases; default {}
-//! tables: {rota: {key: value}}      # likewise
+//! tables: {rota: {key: value}}      # likewise; not-ready instead of the keys: attached, and not loaded yet
 //! instance: {id: i-…, tags: {…}}    # likewise; or not-found, forbidden, unavailable; default: not granted
+//! tags: {key: value}                # likewise, of the caller's role or user
 //! cases:
 //! - name: what this case shows
 //!   settings: {…}                   # instead of those above
@@ -21,13 +22,17 @@
 
 use std::{
     collections::BTreeMap,
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
 use serde::{Deserialize, Deserializer, de::Error as _};
 use serde_json::Value;
 
-use super::{Facts, Mapping, Request, Tables, cloud::MadeUp};
+use super::{
+    Facts, Mapping, Request, Tables,
+    cloud::{Instance, MadeUp},
+};
 use crate::caller::{Arn, Caller, PrincipalId, made_up};
 
 mod outcome;
@@ -45,7 +50,9 @@ pub struct Document {
     #[serde(default)]
     tables: Tables,
     /// The machine that callers are, where a case says nothing else. Default: the policy is not granted to know it.
-    instance: Option<MadeUp>,
+    instance: Option<MadeUp<Instance>>,
+    /// The tags of callers' roles and users, likewise.
+    tags: Option<MadeUp<BTreeMap<String, String>>>,
     /// At least one.
     cases: Vec<CaseEntry>,
 }
@@ -67,7 +74,7 @@ pub struct Case {
 #[derive(Clone, Debug)]
 pub struct OwnedRequest {
     /// See [`Request::caller`].
-    pub caller: Caller,
+    pub caller: Arc<Caller>,
     /// See [`Request::cluster_id`].
     pub cluster_id: String,
     /// See [`Request::now`].
@@ -78,8 +85,8 @@ pub struct OwnedRequest {
     pub trail: Vec<String>,
     /// What the policy may read.
     pub tables: Tables,
-    /// What it may know about the caller; `None`: it is granted nothing.
-    pub facts: Option<Facts>,
+    /// What it may know about the caller.
+    pub facts: Facts,
 }
 
 /// What a policy must answer.
@@ -124,7 +131,8 @@ struct CaseEntry {
     current: Option<StrictMapping>,
     #[serde(default)]
     trail: Vec<String>,
-    instance: Option<MadeUp>,
+    instance: Option<MadeUp<Instance>>,
+    tags: Option<MadeUp<BTreeMap<String, String>>>,
     expect: Expectation,
 }
 
@@ -168,24 +176,30 @@ impl Document {
     /// The cases in order.
     #[must_use]
     pub fn into_cases(self) -> Vec<Case> {
-        let Self { settings, tables, instance, cases } = self;
-        cases.into_iter().map(|case| case.complete(&settings, &tables, instance.as_ref())).collect()
+        let Self { settings, tables, instance, tags, cases } = self;
+        let complete = |mut case: CaseEntry| {
+            case.instance = case.instance.or_else(|| instance.clone());
+            case.tags = case.tags.or_else(|| tags.clone());
+            case.complete(&settings, &tables)
+        };
+        cases.into_iter().map(complete).collect()
     }
 }
 
 // === impl CaseEntry ===
 
 impl CaseEntry {
-    fn complete(self, default_settings: &Value, tables: &Tables, instance: Option<&MadeUp>) -> Case {
-        let Self { name, settings, caller, cluster_id, now: Moment(now), current, trail, instance: own, expect } = self;
+    fn complete(self, default_settings: &Value, tables: &Tables) -> Case {
+        let Self { name, settings, caller, cluster_id, now: Moment(now), current, trail, instance, tags, expect } =
+            self;
         let request = OwnedRequest {
-            caller: caller.complete(now),
+            caller: Arc::new(caller.complete(now)),
             cluster_id,
             now,
             current: current.map(Into::into),
             trail,
             tables: tables.clone(),
-            facts: own.or_else(|| instance.cloned()).map(Facts::from),
+            facts: Facts::made_up(instance, tags),
         };
         Case { name, settings: settings.unwrap_or_else(|| default_settings.clone()), request, expect }
     }
@@ -216,13 +230,13 @@ impl OwnedRequest {
     #[must_use]
     pub fn from(caller: Caller, now: SystemTime) -> Self {
         Self {
-            caller,
+            caller: Arc::new(caller),
             cluster_id: cluster_id(),
             now,
             current: None,
             trail: Vec::new(),
             tables: Tables::default(),
-            facts: None,
+            facts: Facts::default(),
         }
     }
 
@@ -235,6 +249,7 @@ impl OwnedRequest {
             now: self.now,
             current: self.current.as_ref(),
             trail: &self.trail,
+            tables: None,
         }
     }
 }

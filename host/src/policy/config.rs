@@ -179,6 +179,8 @@ impl Limits {
     pub const MAX_TIMEOUT: Duration = Duration::from_secs(5);
     /// Most memory any policy may have.
     pub const MAX_MEMORY: ByteSize = ByteSize::mebibytes(64);
+    /// A policy that gets too little of a processor may take this many times its time.
+    const STARVED: u32 = 10;
     /// Most fuel any policy may burn; about what [`Self::MAX_TIMEOUT`] of computing takes.
     pub const MAX_FUEL: u64 = 20_000_000_000;
 
@@ -210,6 +212,12 @@ impl Limits {
             memory: self.memory,
             fuel: self.fuel.saturating_mul(MORE.into()).min(Self::MAX_FUEL),
         }
+    }
+
+    /// Longest that a decision takes in all once it has an instance, however little of a processor it gets.
+    #[must_use]
+    pub fn longest(&self) -> Duration {
+        self.timeout * Self::STARVED
     }
 
     /// Longest time a decision may run. Waiting for a free instance is not counted, nor, up to ten times this time

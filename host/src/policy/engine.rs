@@ -23,6 +23,7 @@ use wasmtime::{
 
 use super::{
     Fault, Limits,
+    crew::Crew,
     limits::{self, Guest},
     ticker::{Awake, TICK, Ticker},
     track::{self, Known},
@@ -39,6 +40,10 @@ pub struct EngineConfig {
     /// Longest wait for a free instance. Default 250 ms.
     #[serde(with = "crate::config::duration")]
     pub queue_timeout: Duration,
+    /// Threads that decide while many logins wait for policies, beside those that answer logins. 0 to 255; 0: logins are
+    /// decided where they are. `None`: a configuration file's default, as many as `server.workers`, or 0 on one processor; for
+    /// an engine without a server 0.
+    pub workers: Option<u8>,
 }
 
 /// Runs policies. A clone is the same engine.
@@ -49,6 +54,7 @@ struct Inner {
     wasmtime: wasmtime::Engine,
     ticker: Ticker,
     slots: Semaphore,
+    crew: Crew,
     waiting: AtomicUsize,
     config: EngineConfig,
     /// The instance that loading uses, so that a reload neither waits for logins nor delays them.
@@ -90,6 +96,13 @@ pub(super) struct Slot<'a> {
     _permit: Option<SemaphorePermit<'a>>,
 }
 
+/// What an instance may use of a processor.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bounds {
+    limits: Limits,
+    pace: Pace,
+}
+
 /// The time that a policy still has.
 struct Time {
     /// Ticks, counted when the policy sees one.
@@ -99,7 +112,7 @@ struct Time {
 }
 
 /// What a policy does at each tick before its time is over.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 enum Pace {
     /// Lets other logins use the worker.
     Yields,
@@ -123,8 +136,6 @@ const FEATURES: WasmFeatures = WasmFeatures::MUTABLE_GLOBAL
     .union(WasmFeatures::EXTENDED_CONST)
     .union(WasmFeatures::FUNCTION_REFERENCES)
     .union(WasmFeatures::COMPONENT_MODEL);
-/// A policy that gets too little of a processor may take this many times its time.
-const STARVED: u32 = 10;
 const MAX_WASM_STACK: usize = 512 << 10;
 const FIBER_STACK: usize = 1 << 20;
 /// The library shares a pool of so many places out among the threads, so that each finds its own again, in its processor's
@@ -146,7 +157,7 @@ const KEEP_RESIDENT_BLINDLY: usize = 64 << 10;
 impl Default for EngineConfig {
     fn default() -> Self {
         let instances = const { NonZeroU8::new(8).expect("eight is not zero") };
-        Self { instances, queue: 1024, queue_timeout: Duration::from_millis(250) }
+        Self { instances, queue: 1024, queue_timeout: Duration::from_millis(250), workers: None }
     }
 }
 
@@ -213,6 +224,7 @@ impl Engine {
             wasmtime,
             ticker,
             slots: Semaphore::new(config.instances.get().into()),
+            crew: Crew::new(config.workers.unwrap_or(0).into()),
             waiting: AtomicUsize::new(0),
             config: config.clone(),
             load_slot: Mutex::new(()),
@@ -243,6 +255,10 @@ impl Engine {
 
     pub(super) fn tracks(&self) -> &'static [Known] {
         self.0.tracks
+    }
+
+    pub(super) fn crew(&self) -> &Crew {
+        &self.0.crew
     }
 
     /// Waits for a free instance, within bounds.
@@ -312,16 +328,33 @@ impl<'a> Slot<'a> {
     pub(super) fn store(&self, limits: &Limits) -> Store<Guest> {
         let mut store = Store::new(self.engine.wasmtime(), Guest::new(limits));
         store.limiter(|guest| &mut guest.room);
-        store.set_fuel(limits.fuel()).expect("this engine counts fuel");
         store.set_hostcall_fuel(limits::MAX_TRANSFER);
         store.set_max_component_handles(limits::MAX_HANDLES);
-        let mut time = Time::of(limits);
-        let pace = self.pace;
+        Bounds { limits: *limits, pace: self.pace }.begin(&mut store);
+        store
+    }
+
+    /// The same for an instance that takes its settings in under the bounds of a snapshot's, and has those of a decision, anew,
+    /// once it has: what a decision costs is then what it costs where the snapshot is there.
+    pub(super) fn store_apart(&self, limits: &Limits) -> Store<Guest> {
+        let mut store = self.store(&limits.of_configure());
+        store.data_mut().decision = Some(Bounds { limits: *limits, pace: self.pace });
+        store
+    }
+}
+
+// === impl Bounds ===
+
+impl Bounds {
+    /// From now on there is this much fuel and time.
+    pub(super) fn begin(self, store: &mut Store<Guest>) {
+        let Self { limits, pace } = self;
+        store.set_fuel(limits.fuel()).expect("this engine counts fuel");
+        let mut time = Time::of(&limits);
         store.epoch_deadline_callback(move |_| {
             Ok(if time.is_over() { UpdateDeadline::Interrupt } else { pace.go_on() })
         });
         store.set_epoch_deadline(1);
-        store
     }
 }
 
@@ -342,7 +375,7 @@ impl Time {
     fn of(limits: &Limits) -> Self {
         // The first tick may come at once.
         let ticks = limits.timeout().as_nanos().div_ceil(TICK.as_nanos()) + 1;
-        let end = Instant::now() + limits.timeout() * STARVED;
+        let end = Instant::now() + limits.longest();
         Self { ticks: u32::try_from(ticks).unwrap_or(u32::MAX), end }
     }
 

@@ -1,7 +1,7 @@
 //! Examples: the cases that a component carries, run before it goes live. One that fails keeps the policy out.
 //!
 //! Each runs as a login would, under the limits that the operator has set; only the clock is generous, so that a busy
-//! machine fails no example.
+//! machine fails no example. Where logins start from a snapshot, taking settings in is no part of an example's decision either.
 
 use std::{
     collections::HashMap,
@@ -27,7 +27,7 @@ const MAX_NAME: usize = 256;
 /// Most bytes kept of how an example differs.
 const MAX_DIFFERENCE: usize = 2048;
 
-/// Runs `cases` against the component behind `track`.
+/// Runs `cases` against the component behind `track`. `apart`: its settings are taken in under bounds of their own.
 ///
 /// # Errors
 ///
@@ -38,6 +38,7 @@ pub(super) fn run(
     track: &dyn Track,
     schema: Option<&Schema>,
     cases: &[Case],
+    apart: bool,
 ) -> Result<(), LoadProblem> {
     let patient = Limits::new(Limits::MAX_TIMEOUT, config.limits.memory(), config.limits.fuel());
     let limits = patient.expect("what is configured is within bounds, and so is the maximum");
@@ -53,12 +54,13 @@ pub(super) fn run(
         }
         let settings = case.settings.to_string();
         let refusal = refusals.entry(settings.clone()).or_insert_with(|| {
+            let limits = if apart { limits.of_configure() } else { limits };
             let refused = refusal(engine, &limits, track, schema, case);
             refused.map(|problem| problem.words())
         });
         let found = match refusal {
             Some(why) => Outcome::Unloadable(why.clone()),
-            None => ask(engine, &limits, track, &settings, case),
+            None => ask(engine, &limits, track, &settings, case, apart),
         };
         if let Some(difference) = difference(&case.expect, &found) {
             let lines: Vec<&str> = difference.lines().map(str::trim).collect();
@@ -82,12 +84,12 @@ fn refusal(
     engine.with_load_slot(|slot| start(&mut slot.store(limits), track, Some(&case.settings.to_string())).err())
 }
 
-fn ask(engine: &Engine, limits: &Limits, track: &dyn Track, settings: &str, case: &Case) -> Outcome {
+fn ask(engine: &Engine, limits: &Limits, track: &dyn Track, settings: &str, case: &Case, apart: bool) -> Outcome {
     let request = case.request.borrow();
     let said = engine.with_load_slot(|slot| {
-        let mut store = slot.store(limits);
+        let mut store = if apart { slot.store_apart(limits) } else { slot.store(limits) };
         store.data_mut().tables = case.request.tables.clone();
-        store.data_mut().facts = case.request.facts.clone().unwrap_or_default();
+        store.data_mut().facts = case.request.facts.clone();
         track.decide(&mut store, Some(settings), &request).now_or_never().expect("a load never yields")
     });
     let verdict = match said {

@@ -1,9 +1,9 @@
 //! The bounds around one instance, and which [`Fault`] each of them is.
 
 use rustix::io::Errno;
-use wasmtime::{PoolConcurrencyLimitError, ResourceLimiter, Trap};
+use wasmtime::{OutOfMemory, PoolConcurrencyLimitError, ResourceLimiter, Trap};
 
-use super::{Facts, Fault, Limits, Mapping, Tables, Verdict, log::LogBudget, text::tame};
+use super::{Facts, Fault, Limits, Mapping, Tables, Verdict, engine::Bounds, log::LogBudget, text::tame};
 
 /// Most bytes that one call may hand to the host.
 pub(super) const MAX_TRANSFER: usize = 256 << 10;
@@ -43,6 +43,8 @@ pub(super) struct Guest {
     pub(super) facts: Facts,
     /// Whether it has taken its settings: before that it may ask nothing.
     pub(super) asked: bool,
+    /// The bounds of its decision, where those of taking its settings are others.
+    pub(super) decision: Option<Bounds>,
     calls: u32,
 }
 
@@ -59,11 +61,15 @@ pub(super) struct Room {
 #[error("more calls than the limit")]
 struct NoCalls;
 
-/// The instance asked for more than its [`Room`]. Ends it on the spot, so that the operator reads about memory
-/// and not about whatever the guest does without it.
+/// The instance asked for more than its [`Room`]. Ends it on the spot, so that the operator reads about memory or tables
+/// and not about whatever the guest does without them.
 #[derive(Debug, thiserror::Error)]
-#[error("more memory than the limit")]
-struct NoRoom;
+enum NoRoom {
+    #[error("more memory than the limit")]
+    Memory,
+    #[error("more elements of tables than the limit")]
+    Table,
+}
 
 // === impl Guest ===
 
@@ -77,8 +83,19 @@ impl Guest {
             tables: Tables::default(),
             facts: Facts::default(),
             asked: false,
+            decision: None,
             calls: MAX_CALLS,
         }
+    }
+
+    /// It has taken its settings and is about to be asked; gives the bounds of that, if they begin anew.
+    pub(super) fn begin_decision(&mut self) -> Option<Bounds> {
+        self.asked = true;
+        let decision = self.decision.take();
+        if decision.is_some() {
+            self.calls = MAX_CALLS;
+        }
+        decision
     }
 
     /// Takes one of the calls that do work on the host's side.
@@ -99,11 +116,11 @@ impl Room {
 
 impl ResourceLimiter for Room {
     fn memory_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
-        take(&mut self.memory, current, desired, maximum)
+        Ok(take(&mut self.memory, current, desired, maximum).ok_or(NoRoom::Memory)?)
     }
 
     fn table_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
-        take(&mut self.table_elements, current, desired, maximum)
+        Ok(take(&mut self.table_elements, current, desired, maximum).ok_or(NoRoom::Table)?)
     }
 
     fn instances(&self) -> usize {
@@ -119,20 +136,23 @@ impl ResourceLimiter for Room {
     }
 }
 
-/// Takes a growth out of `left`. One that fails for its declared maximum costs nothing: it takes nothing.
-fn take(left: &mut usize, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
-    let rest = left.checked_sub(desired.saturating_sub(current)).ok_or(NoRoom)?;
+/// Takes a growth out of `left`, and gives whether it may be; `None`: there is not so much left. One that fails for its
+/// declared maximum costs nothing: it takes nothing.
+fn take(left: &mut usize, current: usize, desired: usize, maximum: Option<usize>) -> Option<bool> {
+    let rest = left.checked_sub(desired.saturating_sub(current))?;
     if maximum.is_some_and(|maximum| desired > maximum) {
-        return Ok(false);
+        return Some(false);
     }
     *left = rest;
-    Ok(true)
+    Some(true)
 }
 
 /// Which bound an instance broke when it ended with `error`.
 pub(super) fn fault(error: &wasmtime::Error) -> Fault {
-    if error.is::<NoRoom>() {
-        return Fault::Memory;
+    match error.downcast_ref() {
+        Some(NoRoom::Memory) => return Fault::Memory,
+        Some(NoRoom::Table) => return Fault::Table,
+        None => {}
     }
     if error.is::<NoCalls>() {
         return Fault::HostCalls;
@@ -143,18 +163,21 @@ pub(super) fn fault(error: &wasmtime::Error) -> Fault {
     match error.downcast_ref() {
         Some(Trap::OutOfFuel) => return Fault::Fuel,
         Some(Trap::Interrupt) => return Fault::Timeout,
+        Some(Trap::StackOverflow) => return Fault::Stack,
         _ => {}
     }
     let cause = error.root_cause().to_string();
-    // A call of the system's, for memory, has failed: this machine's fault and not the policy's.
-    if error.chain().any(|cause| cause.is::<Errno>()) {
+    // There was no memory, or a call of the system's for it has failed: this machine's fault and not the policy's.
+    if error.is::<OutOfMemory>() || error.chain().any(|cause| cause.is::<Errno>()) {
         return Fault::Unavailable(tame(&format!("{error:#}"), MAX_TRAP));
     }
     // The library's error for it is private; a test holds its words.
     if cause.contains("fuel allocated for hostcalls has been exhausted") {
         return Fault::TooLarge;
     }
-    Fault::Trap(tame(&cause, MAX_TRAP))
+    let cause = tame(&cause, MAX_TRAP);
+    // What the library says about values that it takes from a policy's memory is words alone; a test holds that.
+    if error.is::<Trap>() { Fault::Trap(cause) } else { Fault::Malformed(cause) }
 }
 
 /// Holds an answer's size to the limits and makes its words fit for the audit log. What a name may consist of
@@ -189,7 +212,16 @@ mod tests {
         let half = 8 << 20;
         assert!(room.memory_growing(0, half, None).is_ok());
         assert!(room.memory_growing(half, 2 * half, None).is_ok());
-        assert!(room.memory_growing(0, 1 << 16, None).unwrap_err().is::<NoRoom>());
+        assert_eq!(fault(&room.memory_growing(0, 1 << 16, None).unwrap_err()), Fault::Memory);
+    }
+
+    #[test]
+    fn elements_of_tables_are_summed_over_the_instance() {
+        let mut room = Guest::new(&Limits::default()).room;
+        assert!(room.table_growing(0, 15_000, None).is_ok());
+        assert!(room.table_growing(0, 5_000, None).is_ok());
+        assert_eq!(fault(&room.table_growing(0, 1, None).unwrap_err()), Fault::Table);
+        assert!(room.memory_growing(0, 1 << 16, None).is_ok(), "memory has a bound of its own");
     }
 
     #[test]
@@ -197,6 +229,8 @@ mod tests {
         let error = wasmtime::Error::new(Errno::NOMEM).context("mmap failed to reserve 0x8000000 bytes");
         let Fault::Unavailable(why) = fault(&error) else { panic!("{error:?}") };
         assert!(why.starts_with("mmap failed to reserve 0x8000000 bytes: "), "{why}");
+        let error = wasmtime::Error::from(OutOfMemory::new(8));
+        assert!(matches!(fault(&error), Fault::Unavailable(_)), "{error:?}");
     }
 
     #[test]

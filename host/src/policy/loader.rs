@@ -4,6 +4,7 @@ use std::{
     fs::File,
     io::{self, Read as _},
     path::Path,
+    sync::Arc,
 };
 
 use futures_util::FutureExt as _;
@@ -40,12 +41,14 @@ pub(super) struct Source {
     digest: Digest,
 }
 
-/// Reads, compiles or fetches, links and configures one policy.
+/// Reads, compiles or fetches, links and configures one policy. `for_cases`: as if there were a snapshot wherever there can be
+/// one.
 pub(super) fn load(
     engine: &Engine,
     config: &Config,
     compiled: Option<&CompiledFolder>,
     tables: Tables,
+    for_cases: bool,
 ) -> Result<Policy, LoadProblem> {
     if config.on_fault == OnFault::Skip && config.kind != Kind::Augment {
         return Err(LoadProblem::Skip);
@@ -57,6 +60,7 @@ pub(super) fn load(
         &source,
         compiled,
         Grants { data: !tables.is_empty(), cloud: !config.cloud.is_empty() },
+        for_cases,
     )?;
     let Config { name, kind, limits, .. } = config;
     Ok(Policy {
@@ -66,8 +70,9 @@ pub(super) fn load(
         digest: source.digest,
         limits: *limits,
         tables,
+        granted: config.cloud.clone(),
         cloud: None,
-        prepared,
+        prepared: Arc::new(prepared),
     })
 }
 
@@ -92,6 +97,16 @@ pub fn compile(engine: &Engine, path: &Path, folder: &CompiledFolder) -> Result<
     compile().map_err(LoadError::about(path))
 }
 
+/// What [`compile`] would find in `folder` and not compile again; `None` if there is no such code, or none that is ours and whole.
+///
+/// # Errors
+///
+/// [`LoadError`], naming the file and what is wrong with it.
+pub fn find_compiled(engine: &Engine, path: &Path, folder: &CompiledFolder) -> Result<Option<Compiled>, LoadError> {
+    let source = Source::read(path).map_err(LoadError::about(path))?;
+    Ok(folder.find(engine, source.in_form(Form::AsBuilt)))
+}
+
 /// Compiles the policy that `config` describes into `folder`, its settings taken in, unless that has been done: what
 /// `herald policy compile --config` does. A component that cannot be snapshotted is compiled as it is.
 ///
@@ -102,10 +117,15 @@ pub fn compile_configured(engine: &Engine, config: &Config, folder: &CompiledFol
     let compile = || {
         let (source, settings) = (Source::pinned(config)?, config.settings.to_string());
         let configured = source.configured(&settings);
-        if let Some(found) = folder.find(engine, configured) {
+        let sections = Sections::of(&source.bytes)?;
+        let is_whole =
+            || Ok::<_, LoadProblem>(sections.examples()?.is_none() || kept(engine, &source, Some(folder)).is_some());
+        if let Some(found) = folder.find(engine, configured)
+            && is_whole()?
+        {
             return Ok(found);
         }
-        fits(Sections::of(&source.bytes)?.schema()?.as_ref(), config)?;
+        fits(sections.schema()?.as_ref(), config)?;
         if let Some(instrumented) = Instrumented::of(&source) {
             folder.writable().map_err(LoadProblem::NotKept)?;
             let grants = Grants { data: !config.tables.is_empty(), cloud: !config.cloud.is_empty() };
@@ -143,7 +163,8 @@ pub fn check(engine: &Engine, config: &Config, folder: &CompiledFolder) -> Resul
         let component = as_built(engine, &source, Some(folder))?;
         let track = track::link(engine, &component, Grants { data: true, cloud: true })?;
         let cases = cases.map(Document::into_cases).unwrap_or_default();
-        examples::run(engine, config, track.as_ref(), schema.as_ref(), &cases)
+        let apart = Instrumented::of(&source).is_some();
+        examples::run(engine, config, track.as_ref(), schema.as_ref(), &cases, apart)
     };
     check().map_err(LoadError::about(&config.component))
 }
@@ -162,15 +183,18 @@ fn prepare(
     source: &Source,
     compiled: Option<&CompiledFolder>,
     grants: Grants,
+    for_cases: bool,
 ) -> Result<Prepared, LoadProblem> {
     let sections = Sections::of(&source.bytes)?;
     let (schema, cases) = (sections.schema()?, sections.examples()?);
     fits(schema.as_ref(), config)?;
     let settings = config.settings.to_string();
     let configured = source.configured(&settings);
-    let mut unconfigured = None;
-    let snapshot = match fetch(engine, configured, compiled) {
-        Some(component) => Some(component),
+    let snapshot = fetch(engine, configured, compiled);
+    let mut unconfigured = (snapshot.is_some() && cases.is_some()).then(|| kept(engine, source, compiled)).flatten();
+    let is_whole = source.is_small() || cases.is_none() || unconfigured.is_some();
+    let snapshot = match snapshot {
+        Some(component) if is_whole => Some(component),
         None if source.is_small() => {
             let taken = Instrumented::of(source).map(|it| it.take(engine, config, compiled, grants));
             let here = |taken: Taken| {
@@ -179,7 +203,7 @@ fn prepare(
             };
             taken.transpose()?.flatten().map(here).transpose()?
         }
-        None => made_elsewhere(engine, config, source, configured, compiled)?,
+        _ => made_elsewhere(engine, config, source, configured, compiled)?,
     };
     let (component, settings) = match snapshot {
         Some(component) => (component, None),
@@ -190,19 +214,20 @@ fn prepare(
         }
     };
     let track = track::link(engine, &component, grants)?;
-    engine
-        .with_load_slot(|slot| start(&mut slot.store(&config.limits), track.as_ref(), settings.as_deref()).map(drop))?;
+    let apart = settings.is_none() || (for_cases && !source.is_small() && Instrumented::of(source).is_some());
+    let configures_apart = apart && settings.is_some();
+    let limits = if configures_apart { config.limits.of_configure() } else { config.limits };
+    engine.with_load_slot(|slot| start(&mut slot.store(&limits), track.as_ref(), settings.as_deref()).map(drop))?;
     if let Some(cases) = cases {
-        let readable = || Some((engine.draft(), fetch(engine.draft(), source.in_form(Form::Readable), compiled)?));
-        let (engine, unconfigured) = match unconfigured.or_else(readable) {
+        let (engine, unconfigured) = match unconfigured.or_else(|| kept(engine, source, compiled)) {
             Some(found) => found,
             None => (engine, as_built(engine, source, compiled)?),
         };
         let track = track::link(engine, &unconfigured, grants)?;
-        examples::run(engine, config, track.as_ref(), schema.as_ref(), &cases.into_cases())?;
+        examples::run(engine, config, track.as_ref(), schema.as_ref(), &cases.into_cases(), apart)?;
     }
-    let asks_cloud = track::imports(engine, &component, track::CLOUD);
-    Ok(Prepared { track, settings, asks_cloud })
+    let facts = track::facts(engine, &component);
+    Ok(Prepared { track, settings, configures_apart, facts })
 }
 
 /// The snapshot of a large component, made where its compiling harms nobody. `None` if it cannot be had, but the component
@@ -233,6 +258,13 @@ fn as_built(engine: &Engine, source: &Source, compiled: Option<&CompiledFolder>)
         None if source.is_small() => compile_here(engine, &source.bytes, origin, compiled),
         None => Err(LoadProblem::NotCompiled { bytes: source.bytes.len() }),
     }
+}
+
+/// The code that takes any settings, if it is in the folder, and the engine that it is for. What the component's own examples
+/// run in.
+fn kept<'a>(engine: &'a Engine, source: &Source, compiled: Option<&CompiledFolder>) -> Option<(&'a Engine, Component)> {
+    let form = |engine: &'a Engine, form| Some((engine, fetch(engine, source.in_form(form), compiled)?));
+    form(engine.draft(), Form::Readable).or_else(|| form(engine, Form::AsBuilt))
 }
 
 /// Holds the settings of `config` to the schema, if there is one.

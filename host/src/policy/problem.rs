@@ -6,10 +6,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use wasmtime::Trap;
-
 use super::{
     Digest, Fault,
+    cloud::Fact,
     limits::{self, MAX_REASON},
     loader::{MAX_COMPILED_IN_PROCESS, MAX_COMPONENT},
     schema::Violation,
@@ -103,8 +102,13 @@ pub enum LoadProblem {
     #[error("larger than {} MiB", MAX_COMPONENT >> 20)]
     TooLarge,
     /// An import that no policy is granted.
-    #[error("imports {name}, which it is not granted{way}", name = .0, way = way_to_grant(.0))]
-    UngrantedImport(String),
+    #[error("imports {import}, which it is not granted{way}", way = way_to_grant(import, facts))]
+    UngrantedImport {
+        /// The interface.
+        import: String,
+        /// The facts about callers that it asks for by it.
+        facts: Vec<Fact>,
+    },
     /// A version of the contract that this host does not speak.
     #[error("made for version {found} of the policy contract; this host speaks {known}")]
     UnknownVersion {
@@ -115,12 +119,12 @@ pub enum LoadProblem {
     },
 }
 
-/// What an operator does who wants to grant `import`.
-fn way_to_grant(import: &str) -> &'static str {
+/// What an operator does who wants to grant `import`, by which it asks for `facts`.
+fn way_to_grant(import: &str, facts: &[Fact]) -> String {
     match import.split_once('@') {
-        Some((track::CLOUD, _)) => ": grant it with `cloud: [caller-instance]`",
-        Some((track::DATA, _)) => ": attach the tables that it reads with `tables`",
-        _ => "",
+        Some((track::CLOUD, _)) => format!(": grant it with `{}`", Fact::grant(facts)),
+        Some((track::DATA, _)) => ": attach the tables that it reads with `tables`".to_owned(),
+        _ => String::new(),
     }
 }
 
@@ -186,7 +190,7 @@ impl LoadProblem {
             Self::Skip => "skip_not_allowed",
             Self::Table(_) => "table",
             Self::TooLarge => "component_too_large",
-            Self::UngrantedImport(_) => "ungranted_import",
+            Self::UngrantedImport { .. } => "ungranted_import",
             Self::UnknownVersion { .. } => "unknown_version",
         }
     }
@@ -205,10 +209,11 @@ impl LoadProblem {
         Self::Invalid(tame(&format!("{error:#}"), MAX_REASON))
     }
 
-    /// The first start checks the types of the exports; what is neither a trap nor a bound is about them.
+    /// The first start checks the types of the exports; what is neither a trap nor a bound is about them, or about a value
+    /// that is none of its type.
     pub(super) fn at_start(error: &wasmtime::Error) -> Self {
         match limits::fault(error) {
-            Fault::Trap(_) if !error.is::<Trap>() => Self::mismatch(error),
+            Fault::Malformed(_) => Self::mismatch(error),
             fault => Self::Fault(fault),
         }
     }

@@ -68,7 +68,9 @@ impl Linked {
         if let Err(why) = configure(&policy, store, settings).await? {
             return Ok(Err(Fault::Broken(tame(&why, MAX_REASON))));
         }
-        store.data_mut().asked = true;
+        if let Some(bounds) = store.data_mut().begin_decision() {
+            bounds.begin(store);
+        }
         let said = policy.herald_policy_mapper().call_decide(store, &request.into()).await?;
         Ok(said.map(Verdict::from).map_err(Fault::from))
     }
@@ -155,10 +157,13 @@ impl cloud::Host for Guest {
         })
     }
 
-    /// No cloud is asked for these yet.
     fn caller_tags(&mut self) -> wasmtime::Result<Result<Vec<(String, String)>, cloud::LookupError>> {
         self.call()?;
-        Ok(Err(cloud::LookupError::NotGranted))
+        Ok(match &self.facts.tags {
+            _ if !self.asked => Err(cloud::LookupError::NotGranted),
+            Ok(tags) => Ok(tags.clone().into_iter().collect()),
+            Err(error) => Err((*error).into()),
+        })
     }
 }
 
@@ -173,7 +178,7 @@ impl Guest {
 impl From<&Request<'_>> for types::Request {
     fn from(request: &Request<'_>) -> Self {
         Self {
-            caller: request.caller.into(),
+            caller: request.caller.as_ref().into(),
             cluster_id: request.cluster_id.to_owned(),
             now: seconds(request.now),
             current: request.current.map(types::Mapping::from),

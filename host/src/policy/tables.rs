@@ -1,9 +1,9 @@
 //! Tables: read-only data that the operator attaches to a policy under names.
 //!
 //! A file is one object in JSON or YAML; each of its keys is one of the table's, and a value that is no text is handed over
-//! as JSON. It is read when its policy loads and belongs to that configuration: a change is a new configuration, and one
+//! as JSON. A key without a value is a mistake: nobody knows whether its entry is meant to be there. It is read when its policy loads and belongs to that configuration: a change is a new configuration, and one
 //! that cannot be read leaves the last good configuration in force. Objects in Kubernetes are followed instead
-//! ([`LiveTable`]). Either way a decision sees one version of each table from its first look to its last.
+//! ([`LiveTable`]). Either way a login sees one version of each table, whichever of its policies look at it ([`Versions`]).
 
 use std::{
     collections::BTreeMap,
@@ -15,7 +15,7 @@ use std::{
 
 use serde::{
     Deserialize, Deserializer,
-    de::{Error as _, MapAccess, Visitor},
+    de::{Error as _, MapAccess, Unexpected, Visitor, value::MapAccessDeserializer},
 };
 use serde_json::Value;
 
@@ -23,9 +23,11 @@ use super::{Digest, Name, loader::read_file};
 
 mod live;
 mod source;
+mod versions;
 
 pub use live::LiveTable;
 pub use source::TableSource;
+pub use versions::Versions;
 
 /// The tables of one policy. A clone is the same tables.
 #[derive(Clone, Debug, Default)]
@@ -102,13 +104,26 @@ impl Tables {
         self.0.is_empty()
     }
 
-    /// The same as they are now, whatever changes from here on.
-    pub(super) fn as_they_are(&self) -> Self {
+    /// The same as a login with these versions sees them, or as they are now, whatever changes from here on.
+    pub(super) fn as_seen_by(&self, login: Option<&Versions>) -> Self {
         if self.0.values().all(|attached| matches!(attached, Attached::Fixed(_))) {
             return self.clone();
         }
-        let fixed = self.0.iter().map(|(name, attached)| (name.clone(), Attached::Fixed(attached.now())));
+        let seen = |attached: &Attached| match (attached, login) {
+            (Attached::Live(live), Some(versions)) => versions.of(live),
+            (attached, _) => attached.now(),
+        };
+        let fixed = self.0.iter().map(|(name, attached)| (name.clone(), Attached::Fixed(seen(attached))));
         Self(Arc::new(fixed.collect()))
+    }
+
+    /// Adds to `versions` those of now, of the tables that are followed and not there yet.
+    pub(super) fn hold(&self, versions: &mut Versions) {
+        for attached in self.0.values() {
+            if let Attached::Live(live) = attached {
+                versions.hold(live);
+            }
+        }
     }
 
     /// Why the first that is followed has nothing to read; `None` if all have.
@@ -168,11 +183,36 @@ impl Attached {
 /// As a case writes them down: name → key → value.
 impl<'de> Deserialize<'de> for Tables {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let tables = BTreeMap::<Name, Entries>::deserialize(deserializer)?;
-        let table = |(name, Entries(entries)): (Name, Entries)| {
-            (name.as_str().to_owned(), Attached::Fixed(Some(Arc::new(Table::of(entries)))))
-        };
+        let tables = BTreeMap::<Name, InCase>::deserialize(deserializer)?;
+        let table =
+            |(name, InCase(table)): (Name, InCase)| (name.as_str().to_owned(), Attached::Fixed(table.map(Arc::new)));
         Ok(Self(Arc::new(tables.into_iter().map(table).collect())))
+    }
+}
+
+/// A case's table; `None`: the word that says it is not ready.
+struct InCase(Option<Table>);
+
+impl<'de> Deserialize<'de> for InCase {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct EntriesOrWord;
+        impl<'de> Visitor<'de> for EntriesOrWord {
+            type Value = InCase;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object with one key for each entry, or `not-ready`")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, word: &str) -> Result<InCase, E> {
+                if word == "not-ready" { Ok(InCase(None)) } else { Err(E::invalid_value(Unexpected::Str(word), &self)) }
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<InCase, A::Error> {
+                let Entries(entries) = Entries::deserialize(MapAccessDeserializer::new(map))?;
+                Ok(InCase(Some(Table::of(entries))))
+            }
+        }
+        deserializer.deserialize_any(EntriesOrWord)
     }
 }
 
@@ -255,6 +295,10 @@ impl<'de> Deserialize<'de> for Entries {
                 let mut entries = BTreeMap::new();
                 while let Some((key, value)) = map.next_entry::<String, Value>()? {
                     let text = match value {
+                        Value::Null => {
+                            let words = format_args!("the key {key:?} has no value: write one, or take the key away");
+                            return Err(A::Error::custom(words));
+                        }
                         Value::String(text) => text,
                         other => other.to_string(),
                     };
@@ -300,7 +344,7 @@ mod tests {
     }
 
     #[test]
-    fn a_decision_sees_one_version() {
+    fn a_login_sees_one_version() {
         let live = LiveTable::default();
         let named = BTreeMap::from([("rota".parse().expect("a name"), TableSource::Object { name: "rota".into() })]);
         let tables = Tables::read(&named, |_| live.clone()).expect("nothing to read");
@@ -308,13 +352,27 @@ mod tests {
         let put = |value: &str| live.replace(Table::from_json(&serde_json::json!({"a": value})).expect("an object"));
         assert_eq!((get(&tables), tables.missing()), (Err(Unread::NotReady), Some("table rota: not read yet".into())));
         put("one");
-        let decision = tables.as_they_are();
+        let mut login = Versions::default();
+        tables.hold(&mut login);
+        let decision = tables.as_seen_by(None);
         put("two");
+        tables.hold(&mut login);
+        assert_eq!(get(&tables.as_seen_by(Some(&login))), Ok("one".into()), "what is held stays");
         assert_eq!((get(&decision), get(&tables), tables.missing()), (Ok("one".into()), Ok("two".into()), None));
         live.failed("an outage".into());
         assert_eq!((get(&tables), tables.missing()), (Ok("two".into()), None), "an outage takes nothing away");
         live.gone("not there".into());
         assert_eq!((get(&decision), get(&tables)), (Ok("one".into()), Err(Unread::NotReady)));
+    }
+
+    #[test]
+    fn tables_of_cases() {
+        let of = |text: &str| crate::config::read_document::<Tables>(text);
+        let tables = of("rota: {a: alice}\nlater: not-ready\n").expect("tables");
+        assert_eq!(tables.get("rota", "a"), Ok(Some("alice".to_owned())));
+        assert_eq!((tables.get("later", "a"), tables.get("x", "a")), (Err(Unread::NotReady), Err(Unread::NotGranted)));
+        let error = of("later: ready\n").expect_err("another word");
+        assert!(error.contains("or `not-ready`"), "{error}");
     }
 
     #[test]
@@ -327,6 +385,9 @@ mod tests {
         check("{", "EOF");
         check("[]", "expected mapping start");
         check(r#"{"a": 1, "a": 2}"#, r#"the key "a" is there twice"#);
+        check(r#"{"a": 1, "b": null}"#, r#"the key "b" has no value: write one, or take the key away"#);
+        check("a: 1\nb:\n", r#"the key "b" has no value"#);
+        check("a: ~\n", r#"the key "a" has no value"#);
         check("a: 1\nb: 2\na: 3\n", "line 3");
         check("a: 1\n b: 2\n", "line 2");
         check("", "nothing is in it");

@@ -7,10 +7,10 @@
 use futures_util::future::BoxFuture;
 use wasmtime::{
     Store,
-    component::{Component, Instance},
+    component::{Component, Instance, types::ComponentItem},
 };
 
-use super::{Engine, Fault, LoadProblem, Request, Verdict, limits::Guest, since_v0_1};
+use super::{Engine, Fault, LoadProblem, Request, Verdict, cloud::Fact, limits::Guest, since_v0_1};
 
 /// A component linked to one version of the contract.
 pub(super) trait Track: Send + Sync {
@@ -31,7 +31,7 @@ pub(super) trait Track: Send + Sync {
     ) -> Call<'a, Result<Verdict, Fault>>;
 }
 
-/// A call into a component; its error is a broken bound or a trap.
+/// A call into a component; its error is a broken bound, a trap or a value that is none of its type.
 pub(super) type Call<'a, T> = BoxFuture<'a, wasmtime::Result<T>>;
 
 /// A version that an engine speaks.
@@ -63,11 +63,18 @@ pub(super) const DATA: &str = "herald:policy/data";
 /// The one that `cloud` grants.
 pub(super) const CLOUD: &str = "herald:policy/cloud";
 
-/// Whether `component` imports `interface`, of whatever version.
-pub(super) fn imports(engine: &Engine, component: &Component, interface: &str) -> bool {
-    let shape = component.component_type();
-    let mut names = shape.imports(engine.wasmtime()).map(|(name, _)| name);
-    names.any(|name| name.split_once('@').is_some_and(|(imported, _)| imported == interface))
+/// The facts about callers that `component` asks for: the functions of [`CLOUD`] that it imports, of whatever version.
+pub(super) fn facts(engine: &Engine, component: &Component) -> Vec<Fact> {
+    let (engine, shape) = (engine.wasmtime(), component.component_type());
+    let is_cloud = |name: &str| name.split_once('@').is_some_and(|(interface, _)| interface == CLOUD);
+    let interfaces = shape.imports(engine).filter(|(name, _)| is_cloud(name));
+    interfaces.flat_map(|(_, item)| facts_in(engine, &item.ty)).collect()
+}
+
+/// In the order of [`Fact::ALL`].
+fn facts_in(engine: &wasmtime::Engine, interface: &ComponentItem) -> Vec<Fact> {
+    let ComponentItem::ComponentInstance(interface) = interface else { return Vec::new() };
+    Fact::ALL.into_iter().filter(|fact| interface.exports(engine).any(|(name, _)| name == fact.word())).collect()
 }
 
 /// Links `component` to the version it was made for.
@@ -80,9 +87,11 @@ pub(super) fn link(engine: &Engine, component: &Component, grants: Grants) -> Re
     let known = versions.find_map(|version| tracks.iter().find(|known| known.speaks(version)));
     let known =
         known.ok_or_else(|| LoadProblem::UnknownVersion { found: version.to_owned(), known: listed(tracks) })?;
-    for (import, _) in shape.imports(engine.wasmtime()) {
+    for (import, item) in shape.imports(engine.wasmtime()) {
         if !known.grants(import, grants) {
-            return Err(LoadProblem::UngrantedImport(import.to_owned()));
+            let is_cloud = import.split_once('@').is_some_and(|(interface, _)| interface == CLOUD);
+            let facts = if is_cloud { facts_in(engine.wasmtime(), &item.ty) } else { Vec::new() };
+            return Err(LoadProblem::UngrantedImport { import: import.to_owned(), facts });
         }
     }
     (known.link)(engine, component).map_err(|error| LoadProblem::mismatch(&error))

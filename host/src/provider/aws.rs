@@ -22,9 +22,11 @@ use crate::{caller::Caller, token::BearerToken};
 pub mod credentials;
 pub mod ec2;
 pub mod hosts;
+pub mod iam;
 pub mod presign;
 pub mod reply;
 pub mod request;
+pub mod service;
 
 /// The name in configuration, logs, metrics and the policy contract.
 pub const NAME: &str = "aws";

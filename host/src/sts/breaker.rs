@@ -2,7 +2,8 @@
 //!
 //! Closed, every call passes. After a number of failures in a row it opens, and calls are refused at
 //! once. When its time is over, one call may probe the host; its success closes the breaker, its failure
-//! opens it anew. A call that was given up says nothing about the host.
+//! opens it anew. A call that was given up says nothing about the host, and neither does one that began before the
+//! breaker was opened or closed last: what it has to say is of a time that is over.
 
 use std::{
     collections::HashMap,
@@ -23,6 +24,7 @@ pub(super) struct Breakers {
 /// Leave to make one call; its outcome is owed to [`report`](Self::report).
 pub(super) struct Ticket {
     circuit: Option<Arc<Circuit>>,
+    generation: u64,
     is_probe: bool,
     failures: u32,
     open_for: Duration,
@@ -33,6 +35,8 @@ struct Circuit(Mutex<State>);
 
 #[derive(Default)]
 struct State {
+    /// Raised when it opens, and when it closes.
+    generation: u64,
     failures: u32,
     open_until: Option<Instant>,
     is_probing: bool,
@@ -52,11 +56,11 @@ impl Breakers {
     /// Lets a call to `host` pass, or refuses it because the host keeps failing.
     pub(super) fn admit(&self, host: &str, now: Instant) -> Result<Ticket, VerifyError> {
         let circuit = self.circuit(host);
-        let is_probe = match &circuit {
+        let (generation, is_probe) = match &circuit {
             Some(circuit) => circuit.admit(now).ok_or(VerifyError::Unavailable { cause: "breaker_open" })?,
-            None => false,
+            None => (0, false),
         };
-        Ok(Ticket { circuit, is_probe, failures: self.failures, open_for: self.open_for })
+        Ok(Ticket { circuit, generation, is_probe, failures: self.failures, open_for: self.open_for })
     }
 
     fn circuit(&self, host: &str) -> Option<Arc<Circuit>> {
@@ -74,15 +78,15 @@ impl Breakers {
 // === impl Circuit ===
 
 impl Circuit {
-    /// `None`: refused; else whether the call is the probe.
-    fn admit(&self, now: Instant) -> Option<bool> {
+    /// `None`: refused; else the generation that the call is of, and whether it is the probe.
+    fn admit(&self, now: Instant) -> Option<(u64, bool)> {
         let mut state = lock(&self.0);
-        let Some(until) = state.open_until else { return Some(false) };
+        let Some(until) = state.open_until else { return Some((state.generation, false)) };
         if now < until || state.is_probing {
             return None;
         }
         state.is_probing = true;
-        Some(true)
+        Some((state.generation, true))
     }
 }
 
@@ -92,25 +96,32 @@ impl Ticket {
     /// Tells how the call went: whether the host gave an answer that works.
     pub(super) fn report(mut self, works: bool, now: Instant) {
         let is_probe = std::mem::take(&mut self.is_probe);
-        let Some(circuit) = &self.circuit else { return };
-        let mut state = lock(&circuit.0);
+        let Some(mut state) = self.state() else { return };
+        let generation = state.generation + 1;
         if works {
-            *state = State::default();
+            *state = if is_probe { State { generation, ..State::default() } } else { State { failures: 0, ..*state } };
             return;
         }
-        state.failures = state.failures.saturating_add(1);
-        if is_probe || (state.open_until.is_none() && state.failures >= self.failures) {
-            state.open_until = Some(now + self.open_for);
-            state.is_probing = false;
-        }
+        let failures = state.failures.saturating_add(1);
+        *state = if is_probe || failures >= self.failures {
+            State { generation, failures, open_until: Some(now + self.open_for), is_probing: false }
+        } else {
+            State { failures, ..*state }
+        };
+    }
+
+    /// The state that the call is of, unless it is over.
+    fn state(&self) -> Option<MutexGuard<'_, State>> {
+        let state = lock(&self.circuit.as_ref()?.0);
+        (state.generation == self.generation).then_some(state)
     }
 }
 
 impl Drop for Ticket {
     /// A probe that was given up leaves its place to the next call.
     fn drop(&mut self) {
-        if let (true, Some(circuit)) = (self.is_probe, &self.circuit) {
-            lock(&circuit.0).is_probing = false;
+        if let (true, Some(mut state)) = (self.is_probe, self.state()) {
+            state.is_probing = false;
         }
     }
 }
@@ -122,29 +133,41 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::VecDeque;
+
     use super::*;
 
     /// One step: at this millisecond, a call meets this host.
     #[derive(Clone, Copy, Debug)]
     enum Call {
+        /// It takes long; the first to begin is the first to end.
+        Begins,
+        EndsBadly,
+        EndsGivenUp,
+        EndsWell,
         Fails,
         GivenUp,
         Refused,
         Works,
     }
-    use Call::{Fails, GivenUp, Refused, Works};
+    use Call::{Begins, EndsBadly, EndsGivenUp, EndsWell, Fails, GivenUp, Refused, Works};
 
     #[track_caller]
     fn check(steps: &[(u64, Call)]) {
         let breakers = Breakers::new(&config::Breaker { failures: 2, open_for: Duration::from_millis(100) });
         let start = Instant::now();
+        let mut slow = VecDeque::new();
         for (index, (at, call)) in steps.iter().enumerate() {
             let now = start + Duration::from_millis(*at);
-            let ticket = breakers.admit("sts.test", now);
+            let ends = matches!(call, EndsBadly | EndsGivenUp | EndsWell);
+            let ticket =
+                if ends { Ok(slow.pop_front().expect("one has begun")) } else { breakers.admit("sts.test", now) };
             match (ticket, call) {
+                (Ok(ticket), Begins) => slow.push_back(ticket),
                 (Err(VerifyError::Unavailable { cause: "breaker_open" }), Refused) => {}
-                (Ok(ticket), Works | Fails) => ticket.report(matches!(call, Works), now),
-                (Ok(ticket), GivenUp) => drop(ticket),
+                (Ok(ticket), Works | EndsWell) => ticket.report(true, now),
+                (Ok(ticket), Fails | EndsBadly) => ticket.report(false, now),
+                (Ok(ticket), GivenUp | EndsGivenUp) => drop(ticket),
                 (other, _) => panic!("step {index} {call:?}: admitted {}", other.is_ok()),
             }
         }
@@ -177,13 +200,23 @@ mod tests {
     }
 
     #[test]
-    fn a_late_failure_does_not_keep_it_open() {
-        let breakers = Breakers::new(&config::Breaker { failures: 1, open_for: Duration::from_millis(100) });
-        let start = Instant::now();
-        let slow = breakers.admit("sts.test", start).unwrap();
-        breakers.admit("sts.test", start).unwrap().report(false, start);
-        slow.report(false, start + Duration::from_millis(99));
-        assert!(breakers.admit("sts.test", start + Duration::from_millis(100)).is_ok());
+    fn what_began_before_it_opened_or_closed_says_nothing() {
+        let begun = [(0, Begins), (0, Begins), (0, Fails), (0, Fails)];
+        let check = |steps: &[(u64, Call)]| check(&[&begun, steps].concat());
+        // It neither closes it, nor keeps it open.
+        check(&[(50, EndsWell), (51, Refused), (99, EndsBadly), (100, Works), (101, Works)]);
+        check(&[(100, Begins), (101, EndsWell), (101, EndsBadly), (102, Refused), (103, EndsWell), (104, Works)]);
+        check(&[
+            (100, Begins),
+            (101, EndsGivenUp),
+            (101, EndsGivenUp),
+            (102, Refused),
+            (103, EndsGivenUp),
+            (104, Works),
+        ]);
+        // A host that is well again is not held to how it was.
+        check(&[(100, Works), (101, EndsBadly), (102, EndsBadly), (103, Works)]);
+        check(&[(100, Works), (101, Fails), (102, EndsWell), (103, Fails), (104, Refused)]);
     }
 
     #[test]

@@ -63,7 +63,7 @@ pub struct RefusedCache {
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
 #[serde(deny_unknown_fields, default, rename_all = "camelCase")]
 pub struct Limits {
-    /// Most calls under way at a time. Default 256, 1 to 65 536.
+    /// Most calls under way at a time, half of them to one host. Default 512, 1 to 65 536.
     pub in_flight: usize,
     /// Calls per second over time. Default 500, at most 1 000 000; `0` means no limit.
     pub per_second: u32,
@@ -229,7 +229,7 @@ impl Default for RefusedCache {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { in_flight: 256, per_second: 500, burst: 1000 }
+        Self { in_flight: 512, per_second: 500, burst: 1000 }
     }
 }
 

@@ -115,7 +115,8 @@ fn content_type(headers: &HeaderMap) -> Option<String> {
 }
 
 /// `Retry-After` in seconds (RFC 9110 §10.2.3); a date is left out, since believing it takes a clock.
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+#[must_use]
+pub fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.as_bytes();
     let digits = (1..=9).contains(&text.len()) && text.iter().all(u8::is_ascii_digit);
     let seconds = digits.then(|| text.iter().fold(0, |sum, digit| sum * 10 + u64::from(digit - b'0')))?;

@@ -43,6 +43,15 @@ pub(super) fn file_roots(path: &Path) -> Result<Arc<RootCertStore>, ConfigError>
     Ok(roots)
 }
 
+/// How many certificate authorities a `caFile` at `path` has one trust.
+///
+/// # Errors
+///
+/// As if it were that of an endpoint.
+pub fn trusted_in(path: &Path) -> Result<usize, ConfigError> {
+    file_roots(path).map(|roots| roots.len())
+}
+
 /// A client that trusts `roots` and offers HTTP/2 before HTTP/1.1.
 pub(super) fn client_config(roots: Arc<RootCertStore>) -> ClientConfig {
     let ring = Arc::new(rustls::crypto::ring::default_provider());

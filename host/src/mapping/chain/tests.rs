@@ -10,30 +10,22 @@ use futures_util::future::BoxFuture;
 
 use super::*;
 use crate::{
-    caller::{Caller, PrincipalId, PrincipalKind},
-    mapping::{Live, Mappings, MountedFile, NodeName, Rules, node::Found, rule::Subject, template::Template},
+    caller::Caller,
+    mapping::{
+        Live, Mappings, MountedFile, NodeName, PolicyStage, Rules, node::Found, rule::Subject, shadow::Login,
+        template::Template,
+    },
+    policy::{
+        LiveTable, Table,
+        tests::{self, Fixture, guest::Guest},
+    },
 };
 
 mod properties;
 
-static CALLER: LazyLock<Caller> = LazyLock::new(|| Caller {
-    provider: "aws",
-    partition: "aws".into(),
-    account_id: "123456789012".parse().expect("12 digits"),
-    kind: PrincipalKind::AssumedRole,
-    arn: "arn:aws:sts::123456789012:assumed-role/Admin/alice".into(),
-    canonical_arn: "arn:aws:iam::123456789012:role/Admin".into(),
-    name: "Admin".into(),
-    principal_id: PrincipalId::new("AROAEXAMPLE"),
-    session_name: None,
-    sso_permission_set: None,
-    access_key_id: "ASIAEXAMPLE".into(),
-    sts_region: "us-east-1".into(),
-    signed_at: SystemTime::UNIX_EPOCH,
-    expires_at: SystemTime::UNIX_EPOCH,
-    uid: "uid".into(),
-    extra: &[("arn", crate::caller::Fact::Arn)],
-    attributes: vec![],
+static CALLER: LazyLock<Arc<Caller>> = LazyLock::new(|| {
+    let caller = Caller::clone(&tests::caller("Admin"));
+    Arc::new(Caller { extra: &[("arn", crate::caller::Fact::Arn)], attributes: vec![], ..caller })
 });
 
 /// A stage that always says the same, or adds to what it is shown.
@@ -83,7 +75,7 @@ fn links(stages: Vec<Fake>, policy: bool) -> Vec<Link> {
 }
 
 fn decide(chain: &Chain) -> Trace {
-    let request = Request { caller: &CALLER, cluster_id: "c", now: SystemTime::UNIX_EPOCH, current: None, trail: &[] };
+    let request = Request::new(&CALLER, "c", SystemTime::UNIX_EPOCH);
     futures_util::FutureExt::now_or_never(chain.decide(request)).expect("fakes answer at once")
 }
 
@@ -179,8 +171,8 @@ fn account_rules_come_after_every_explicit_mapping() {
     assert_eq!(words(&decide(&with(vec![LATER]))), "source_not_ready");
 }
 
-/// Knows nobody, and while it is asked, somebody writes another source.
-struct Rewrites(Live, Arc<Mappings>);
+/// Knows nobody, and while it is asked, somebody writes what others look at.
+struct Rewrites(Box<dyn Fn() + Send + Sync>);
 
 impl Stage for Rewrites {
     fn name(&self) -> &str {
@@ -188,7 +180,7 @@ impl Stage for Rewrites {
     }
 
     fn decide<'a>(&'a self, _: &'a Request<'a>) -> BoxFuture<'a, Answer> {
-        self.0.replace(Arc::clone(&self.1));
+        (self.0)();
         Box::pin(async { Answer::plain(Ok(Verdict::Abstain)) })
     }
 }
@@ -203,12 +195,47 @@ fn a_source_that_changes_meanwhile_is_looked_at_once() {
         };
         let live = Live::new("live");
         live.replace(listing(before));
-        let stages: [Box<dyn Stage>; 2] = [Box::new(live.clone()), Box::new(Rewrites(live, listing(after)))];
+        let (written, after) = (live.clone(), listing(after));
+        let rewrites = Rewrites(Box::new(move || drop(written.replace(Arc::clone(&after)))));
+        let stages: [Box<dyn Stage>; 2] = [Box::new(live), Box::new(rewrites)];
         let map = stages.map(|stage| Link { stage, ceiling: None, skip_on_fault: false }).into();
         assert_eq!(words(&decide(&Chain { map, ..Chain::default() })), expected);
     }
     check(&["123456789012"], &[], "arn:aws:iam::123456789012:role/Admin [] by mapAccounts");
     check(&[], &["123456789012"], "not_mapped");
+}
+
+/// The policy names whoever its table says: it would be out of bounds for its second place, or other in its shadow, if it saw
+/// a table that was written meanwhile.
+#[tokio::test]
+async fn a_table_that_changes_meanwhile_is_of_one_version_for_the_whole_login() {
+    let table = |name: &str| Table::from_json(&serde_json::json!({ "k": name })).expect("an object");
+    let live = LiveTable::default();
+    live.replace(table("bob"));
+    let policy = Fixture::new(&Guest::naming().component()).load_following(&live).expect("it loads");
+    let policy = Arc::new(policy);
+    let link = |stage: Box<dyn Stage>| Link { stage, ceiling: Some(Ceiling::default()), skip_on_fault: false };
+    let asked = || link(Box::new(PolicyStage::new(Arc::clone(&policy))));
+    let writes = |name: &'static str| {
+        let live = live.clone();
+        link(Box::new(Rewrites(Box::new(move || live.replace(table(name))))))
+    };
+    let shadow = Shadow::new(Arc::clone(&policy), Ceiling::default(), Place::Map(1), false);
+    let chain = Chain {
+        map: vec![writes("eve"), asked()],
+        augment: vec![writes("mallory")],
+        guards: vec![asked()],
+        shadows: vec![Arc::new(shadow)],
+        ..Chain::default()
+    };
+    let (cluster_id, now) = ("c", SystemTime::UNIX_EPOCH);
+    let request = Request::new(&CALLER, cluster_id, now);
+    let trace = chain.decide(request).await;
+    assert_eq!(words(&trace), "bob [] by Policy/test Policy/test");
+    let login = Login { caller: &CALLER, cluster_id, now };
+    let record = trace.questions[0].ask(login, &Guard::default()).await;
+    assert!(record.same && record.verdict == "allow", "{record:?}");
+    assert_eq!(words(&chain.decide(request).await), "mallory [] by Policy/test Policy/test", "the next login");
 }
 
 #[test]
@@ -251,8 +278,7 @@ async fn the_name_of_a_node_is_looked_up_for_the_entry_that_asks_for_it() {
             rules.insert(subject, Rule::new(template, Arc::from([]), 1)).expect("written once");
         }
         let stage = MountedFile::new(Arc::new(rules), BTreeSet::new());
-        let mut caller = CALLER.clone();
-        caller.canonical_arn = arn.to_owned();
+        let caller = Arc::new(Caller { canonical_arn: arn.to_owned(), ..Caller::clone(&CALLER) });
         let nodes = nodes.map(|nodes| Arc::new(nodes) as Arc<dyn NodeNames>);
         let chain = Chain {
             map: vec![Link { stage: Box::new(stage), ceiling: None, skip_on_fault: false }],
@@ -260,7 +286,7 @@ async fn the_name_of_a_node_is_looked_up_for_the_entry_that_asks_for_it() {
             ..Chain::default()
         };
         let now = SystemTime::UNIX_EPOCH;
-        let trace = chain.decide(Request { caller: &caller, cluster_id: "c", now, current: None, trail: &[] }).await;
+        let trace = chain.decide(Request::new(&caller, "c", now)).await;
         let found = trace.outcome.as_ref().map(|mapping| mapping.username.as_str());
         assert_eq!(found.map_err(|refusal| (refusal.reason(), refusal.is_retryable())), expected);
         assert_eq!(trace.stages[0].node.is_some(), asked);

@@ -23,8 +23,8 @@ fn mappings(roles: &[(&str, &str)], accounts: &[&str]) -> Mappings {
 
 /// The verdict, and whether the account is listed.
 fn says(live: &Live) -> (&'static str, bool) {
-    let caller = caller("arn:aws:sts::123456789012:assumed-role/Admin/alice");
-    let request = Request { caller: &caller, cluster_id: "c", now: SystemTime::UNIX_EPOCH, current: None, trail: &[] };
+    let caller = Arc::new(caller("arn:aws:sts::123456789012:assumed-role/Admin/alice"));
+    let request = Request::new(&caller, "c", SystemTime::UNIX_EPOCH);
     let answer = live.decide(&request).now_or_never().expect("a source answers at once");
     (answer.verdict.as_ref().map_or_else(StageError::reason, crate::policy::Verdict::label), answer.lists_account)
 }

@@ -70,6 +70,12 @@ impl ArnGlob {
         Self::is_meant(&self.account)
     }
 
+    /// Whether whoever it names has no session.
+    #[must_use]
+    pub fn is_of_users(&self) -> bool {
+        KINDS[1..].iter().any(|kind| self.resource.starts_with(kind))
+    }
+
     /// Whether it names `caller`.
     pub(super) fn fits(&self, caller: &Caller) -> bool {
         self.fits_account(caller) && self.fits_resource(caller)

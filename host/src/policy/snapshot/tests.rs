@@ -1,10 +1,18 @@
 //! Settings are taken in once, and everything else is as if each instance had taken them.
 
-use std::{fs, os::unix::fs::MetadataExt as _, sync::Arc};
+use std::{
+    fs,
+    os::unix::fs::MetadataExt as _,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+};
 
 use crate::policy::{
     CompiledFolder, Digest, Engine, Evaluation, Policy, Verdict, compile, compile_configured,
     compiled::{Form, Origin},
+    sections::{EXAMPLES, tests::section},
     tests::{
         ENGINE, Fixture, PATIENT, SMALL, caller,
         guest::{Guest, answer},
@@ -117,6 +125,45 @@ fn a_large_policy_is_compiled_elsewhere_with_its_settings() {
     check_large(unfit(), true);
 }
 
+/// Its own examples need code that takes any settings, which may have been removed while that with its settings was not.
+#[test]
+fn a_large_policy_that_is_there_in_part_is_compiled_again() {
+    let examples = r#"{"settings": "eg", "cases": [{"name": "one", "caller": {"arn": "arn:aws:iam::111122223333:user/bob"},
+        "expect": {"allow": {"username": "\"eg\""}}}]}"#;
+    let mut fixture = large(keeper());
+    let mut bytes = fs::read(&fixture.config.component).unwrap();
+    bytes.extend(section(EXAMPLES, examples.as_bytes()));
+    fs::write(&fixture.config.component, &bytes).unwrap();
+    fixture.config.settings = "first".into();
+    let (path, folder) = fixture.compiled();
+    let calls = Arc::new(AtomicUsize::new(0));
+    let (counted, elsewhere) = (Arc::clone(&calls), path.clone());
+    let helped = CompiledFolder::open(&path).unwrap().compiling(Arc::new(move |config| {
+        counted.fetch_add(1, SeqCst);
+        let (engine, folder) = (Engine::for_compiling_aside().unwrap(), CompiledFolder::open(&elsewhere).unwrap());
+        compile_configured(&engine, config, &folder).map(drop).map_err(|error| error.to_string())
+    }));
+    let compiled = compile_configured(&ENGINE, &fixture.config, &folder).unwrap();
+    assert!(compiled.has_settings);
+    let lose_the_others = || {
+        for entry in fs::read_dir(&path).unwrap().map(Result::unwrap) {
+            if entry.path() != compiled.path && entry.metadata().unwrap().len() > 100_000 {
+                fs::remove_file(entry.path()).unwrap();
+            }
+        }
+    };
+    let load = |folder| Policy::load(&ENGINE, &fixture.config, Some(folder));
+    check(&load(&folder).unwrap(), "first", false);
+    lose_the_others();
+    assert_eq!(load(&folder).unwrap_err().reason(), "not_compiled");
+    check(&load(&helped).unwrap(), "first", false);
+    check(&load(&helped).unwrap(), "first", false);
+    assert_eq!(calls.load(SeqCst), 1, "once, and only where something is missing");
+    lose_the_others();
+    assert!(compile_configured(&ENGINE, &fixture.config, &folder).unwrap().has_settings);
+    check(&load(&folder).unwrap(), "first", false);
+}
+
 /// Whether it goes live then depends on whether there is code that takes any settings.
 #[test]
 fn what_cannot_be_compiled_elsewhere_either_stays_out_or_takes_its_settings_each_time() {
@@ -175,5 +222,10 @@ fn bounds_hold_while_settings_are_taken_in() {
     }
     check(&keeper(), 50_000, "policy_fuel");
     check(&Guest::configuring("(drop (memory.grow (i32.const 100))) i32.const 0"), 1_000_000, "policy_memory");
+    let grown = Guest::configuring("(drop (table.grow $t (ref.null func) (i32.const 20001))) i32.const 0");
+    check(&grown.with("(table $t 1 funcref)"), 1_000_000, "policy_table");
+    let deep = Guest::configuring("(drop (call $f (i64.const 1))) i32.const 0");
+    let recursion = "(func $f (param i64) (result i32) (i32.add (call $f (local.get 0)) (i32.const 1)))";
+    check(&deep.with(recursion), 1_000_000, "policy_stack");
     check(&Guest::configuring("unreachable"), 1_000_000, "policy_trap");
 }

@@ -40,6 +40,11 @@ impl LiveTable {
         self.0.table.load().is_none().then(|| self.0.missing.load().to_string())
     }
 
+    /// Whether both are the same table, which has nothing to do with what is in it.
+    pub(super) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     pub(super) fn now(&self) -> Option<Arc<Table>> {
         self.0.table.load_full()
     }

@@ -76,6 +76,17 @@ fn an_example_that_fails_keeps_the_policy_out() {
     check(&carrying(&Guest::default(), &[(EXAMPLES, "[]")]), Err(("bad_section", "herald:examples")));
 }
 
+/// A server takes a snapshot with ten times the fuel, and its decisions pay nothing for it; without one, each of them pays.
+#[test]
+fn an_example_pays_for_what_a_decision_pays_for() {
+    let with = |guest: &Guest| {
+        let example = example("{}", r#"{"allow": {"username": "alice", "groups": ["dev"]}}"#);
+        carrying(guest, &[(EXAMPLES, &example)]).limited(PATIENT, SMALL, 2000)
+    };
+    check(&with(&fuel::configured()), Ok(()));
+    check(&with(&fuel::never_a_snapshot()), Err(("policy_fuel", "fuel")));
+}
+
 #[test]
 fn examples_have_settings_of_their_own() {
     let sections = |settings: &str, expect: &str| {

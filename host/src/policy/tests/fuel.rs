@@ -5,17 +5,20 @@ use std::fmt::Write as _;
 
 use expect_test::expect_file;
 
-use super::*;
+use super::{
+    super::{loader::MAX_COMPILED_IN_PROCESS, sections::tests::section},
+    *,
+};
 
 /// Takes time over its settings, which a snapshot has behind it.
-fn configured() -> Guest {
+pub(super) fn configured() -> Guest {
     let work = "(local $i i32) (loop $l (br_if $l (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 1)))
         (i32.const 1000))))";
     Guest { configure: format!("{work} i32.const 0"), ..Guest::allowing() }
 }
 
 /// The same with a global that no snapshot can hold.
-fn never_a_snapshot() -> Guest {
+pub(super) fn never_a_snapshot() -> Guest {
     let guest = configured();
     let more = format!("{} (global $v (mut v128) (v128.const i64x2 0 0))", guest.more);
     guest.with(more)
@@ -62,4 +65,24 @@ fn the_same_decision_costs_the_same_fuel_in_any_run_on_any_machine() {
         writeln!(table, "{:>10}  {what}", found[0]).unwrap();
     }
     expect_file!["fuel.txt"].assert_eq(&table);
+}
+
+/// One that is too large for a snapshot to be taken while it loads costs its cases what it costs a server that has one.
+#[test]
+fn cases_do_not_pay_for_what_a_server_does_once() {
+    #[track_caller]
+    fn check(guest: &Guest, expected: Result<(), &str>) {
+        let mut bytes = guest.component();
+        bytes.extend(section("padding", &vec![0; MAX_COMPILED_IN_PROCESS]));
+        let fixture = Fixture::new(&bytes).limited(PATIENT, SMALL, 2000);
+        let (_, folder) = fixture.compiled();
+        compile(&ENGINE, fixture.path(), &folder).unwrap();
+        let found = Policy::load_with(&ENGINE, &fixture.config, Some(&folder), &Tables::default());
+        let found = found.map(|policy| run(policy.decide(&request(&caller("Admin")))));
+        let found = found.map(|evaluation| evaluation.verdict.map(|_| evaluation.fuel).unwrap());
+        assert!(found.as_ref().is_ok_and(|fuel| *fuel < 500) || found.is_err(), "{found:?}");
+        assert_eq!(found.as_ref().map(|_| ()).map_err(LoadError::reason), expected);
+    }
+    check(&configured(), Ok(()));
+    check(&never_a_snapshot(), Err("policy_fuel"));
 }

@@ -8,8 +8,8 @@ use super::*;
 /// What becomes of an attack.
 #[derive(Clone, Copy, Debug)]
 enum End {
-    /// It does not load, for this reason.
-    Unloadable(&'static str),
+    /// It does not load, for this reason, in a message with these words.
+    Unloadable(&'static str, &'static str),
     /// It loads, and its decision is a fault with this reason.
     Fault(&'static str),
     /// It is let do, within a bound: it abstains.
@@ -37,8 +37,8 @@ fn attack(what: &'static str, guest: &Guest, end: End) -> Attack {
 }
 
 /// The same, in bytes of its own.
-fn file(what: &'static str, component: Vec<u8>, reason: &'static str) -> Attack {
-    Attack { what, component, limits: (PATIENT, Limits::default().fuel()), end: Unloadable(reason) }
+fn file(what: &'static str, component: Vec<u8>, end: End) -> Attack {
+    Attack { what, component, limits: (PATIENT, Limits::default().fuel()), end }
 }
 
 /// A policy that imports `interface` of `package` besides the log.
@@ -65,6 +65,10 @@ fn attacks() -> Vec<Attack> {
     let groups = |count| answer(&[(0, 0), (4, 1), (8, 1024), (12, 1), (28, 2048), (32, count)]);
     let roomy = |decide: String| Guest { pages: 20, ..Guest::deciding(decide) };
     let recursion = "(func $f (param i64) (result i32) (i32.add (call $f (local.get 0)) (i32.const 1)))";
+    let deeply = "(call $f (i64.const 1))";
+    let tables = "(loop $l (drop (table.grow $t (ref.null func) (i32.const 1000))) (br $l)) unreachable";
+    let late = Unloadable("policy_timeout", "ran out of time");
+    let invalid = Unloadable("invalid_component", "not a valid component: ");
     let start = "(func $start (loop $l (br $l))) (start $start)";
     let good = Guest::allowing().component();
     vec![
@@ -80,22 +84,33 @@ fn attacks() -> Vec<Attack> {
             &Guest::deciding("(drop (memory.grow (i32.const 65535))) unreachable"),
             Fault("policy_memory"),
         ),
-        attack("a memory bomb to start with", &Guest { pages: 33, ..Guest::default() }, Unloadable("policy_memory")),
         attack(
-            "a table bomb",
-            &Guest::deciding("(loop $l (drop (table.grow $t (ref.null func) (i32.const 1000))) (br $l)) unreachable")
-                .with("(table $t 1 funcref)"),
-            Fault("policy_memory"),
+            "a memory bomb to start with",
+            &Guest { pages: 33, ..Guest::default() },
+            Unloadable("policy_memory", "asked for more memory than its limit"),
+        ),
+        attack("a table bomb", &Guest::deciding(tables).with("(table $t 1 funcref)"), Fault("policy_table")),
+        attack(
+            "a table bomb in configure",
+            &Guest::configuring(tables).with("(table $t 1 funcref)"),
+            Unloadable("policy_table", "asked for larger tables than it may have"),
         ),
         attack(
             "a table bomb to start with",
             &Guest::default().with("(table 100000000 funcref)"),
-            Unloadable("policy_memory"),
+            Unloadable("policy_table", "asked for larger tables than it may have"),
         ),
-        attack("deep recursion", &Guest::deciding("(call $f (i64.const 1))").with(recursion), Fault("policy_trap")),
+        attack("deep recursion", &Guest::deciding(deeply).with(recursion), Fault("policy_stack")),
+        attack(
+            "deep recursion in configure",
+            &Guest::configuring(deeply).with(recursion),
+            Unloadable("policy_stack", "calls went too deep"),
+        ),
+        attack("a trap", &Guest::deciding("unreachable"), Fault("policy_trap")),
+        attack("an address beyond its memory", &Guest::deciding("(i32.load (i32.const -4))"), Fault("policy_trap")),
         // More than there is to read.
-        attack("a string of a gigabyte", &Guest::deciding(saying(0, 1, 1 << 30)), Fault("policy_trap")),
-        attack("a list of a hundred million groups", &Guest::deciding(groups(100_000_000)), Fault("policy_trap")),
+        attack("a string of a gigabyte", &Guest::deciding(saying(0, 1, 1 << 30)), Fault("policy_malformed")),
+        attack("a list of a hundred million groups", &Guest::deciding(groups(100_000_000)), Fault("policy_malformed")),
         // As much as there is in its memory.
         attack("a name of a megabyte", &roomy(saying(0, 1, 1 << 20)), Fault("policy_too_large")),
         attack("a denial of a megabyte", &roomy(saying(0, 2, 1 << 20)), Fault("policy_too_large")),
@@ -115,23 +130,64 @@ fn attacks() -> Vec<Attack> {
             Fault("policy_too_large"),
         ),
         attack("host calls in a loop", &Guest::asking_without_end(), Fault("policy_host_calls")),
-        attack("a trap in configure", &Guest::configuring("unreachable"), Unloadable("policy_trap")),
+        attack(
+            "a trap in configure",
+            &Guest::configuring("unreachable"),
+            Unloadable("policy_trap", "trapped: wasm trap: wasm `unreachable` instruction executed"),
+        ),
         Attack {
             limits: (BRIEF, Limits::MAX_FUEL),
-            ..attack("a configure that hangs", &Guest::configuring(LOOP), Unloadable("policy_timeout"))
+            ..attack("a configure that hangs", &Guest::configuring(LOOP), late)
         },
         Attack {
             limits: (BRIEF, Limits::MAX_FUEL),
-            ..attack("a start function that hangs", &Guest::default().with(start), Unloadable("policy_timeout"))
+            ..attack("a start function that hangs", &Guest::default().with(start), late)
         },
-        attack("an answer that is none", &Guest::deciding(answer(&[(4, 7)])), Fault("policy_trap")),
-        file("sockets", importing("wasi:sockets", "tcp"), "ungranted_import"),
-        file("an interface that nobody knows", importing("evil:things", "anything"), "ungranted_import"),
-        file("a core module", wat::parse_str(Guest::allowing().text()).unwrap(), "core_module"),
-        file("no policy", wat::parse_str("(component)").unwrap(), "not_a_policy"),
-        file("a truncated file", good[..good.len() / 2].to_vec(), "invalid_component"),
-        file("a file with a flipped bit", flipped(&good), "invalid_component"),
-        file("machine code", ENGINE.wasmtime().precompile_component(&good).unwrap(), "not_wasm"),
+        attack("an answer that is none", &Guest::deciding(answer(&[(4, 7)])), Fault("policy_malformed")),
+        attack("an answer that is nowhere", &Guest::deciding("i32.const -4"), Fault("policy_malformed")),
+        attack("an answer at an odd place", &Guest::deciding("i32.const 17"), Fault("policy_malformed")),
+        attack(
+            "a denial that is no text",
+            &Guest::deciding(saying(0, 2, 1)).with(r#"(data (i32.const 1024) "\ff")"#),
+            Fault("policy_malformed"),
+        ),
+        attack(
+            "a log line of no level",
+            &Guest::deciding("(call $log (i32.const 9) (i32.const 1024) (i32.const 1)) unreachable"),
+            Fault("policy_malformed"),
+        ),
+        attack(
+            "an answer of configure that is nowhere",
+            &Guest::configuring("i32.const -4"),
+            Unloadable("contract_mismatch", "does not fit the policy contract: "),
+        ),
+        file(
+            "sockets",
+            importing("wasi:sockets", "tcp"),
+            Unloadable("ungranted_import", "imports wasi:sockets/tcp@1.0.0, which it is not granted"),
+        ),
+        file(
+            "an interface that nobody knows",
+            importing("evil:things", "anything"),
+            Unloadable("ungranted_import", "imports evil:things/anything@1.0.0, which it is not granted"),
+        ),
+        file(
+            "a core module",
+            wat::parse_str(Guest::allowing().text()).unwrap(),
+            Unloadable("core_module", "a core WebAssembly module, not a component"),
+        ),
+        file(
+            "no policy",
+            wat::parse_str("(component)").unwrap(),
+            Unloadable("not_a_policy", "exports no herald:policy/mapper"),
+        ),
+        file("a truncated file", good[..good.len() / 2].to_vec(), invalid),
+        file("a file with a flipped bit", flipped(&good), invalid),
+        file(
+            "machine code",
+            ENGINE.wasmtime().precompile_component(&good).unwrap(),
+            Unloadable("not_wasm", "not a WebAssembly file"),
+        ),
     ]
 }
 
@@ -160,14 +216,17 @@ fn each_attack_ends_within_its_budget_with_a_reason_of_its_own() {
     for attack in attacks() {
         let started = Instant::now();
         let found = match attack.fixture().load() {
-            Err(error) => Err(error.reason()),
+            Err(error) => Err((error.reason(), error.to_string())),
             Ok(policy) => Ok(run(policy.decide(&request(&caller("a")))).verdict.map_err(|fault| fault.reason())),
         };
         // A decision has at most ten times its time, whatever else the machine does; a load has a `configure` of that.
         let budget = attack.limits.0 * 10 * 10 + COMPILING;
         assert!(started.elapsed() < budget, "{}: {:?}", attack.what, started.elapsed());
         match (attack.end, &found) {
-            (Unloadable(expected), Err(reason)) => assert_eq!(*reason, expected, "{}", attack.what),
+            (Unloadable(expected, words), Err((reason, message))) => {
+                assert_eq!(*reason, expected, "{}: {message}", attack.what);
+                assert!(message.contains(words), "{}: {message}", attack.what);
+            }
             (End::Fault(expected), Ok(Err(reason))) => assert_eq!(*reason, expected, "{}", attack.what),
             (Harmless, Ok(Ok(Verdict::Abstain))) => {}
             (expected, found) => panic!("{}: {found:?}, expected {expected:?}", attack.what),

@@ -198,6 +198,7 @@ fn bounds_are_those_of_every_version() {
     assert_eq!(fault(LOOP), "policy_fuel");
     assert_eq!(fault("unreachable"), "policy_trap");
     assert_eq!(fault("(drop (memory.grow (i32.const 1000)))"), "policy_memory");
+    assert_eq!(fault("(return (i32.const -4))"), "policy_malformed");
 }
 
 #[test]

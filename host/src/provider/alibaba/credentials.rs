@@ -43,6 +43,8 @@ pub struct Credentials {
 pub struct Request {
     /// Profile of a file. Default: `ALIBABA_CLOUD_PROFILE`, else the file's current one.
     pub profile: Option<String>,
+    /// Take nothing but that profile: neither the environment's keys nor a file that has no profiles.
+    pub profile_only: bool,
     /// File with profiles, instead of the environment and the usual files.
     pub profile_file: Option<PathBuf>,
     /// Leave the environment aside.
@@ -216,7 +218,7 @@ fn find(request: &Request, environment: &Environment) -> Result<Source, LoadErro
         let found = if json { aliyun::read(file, profile.as_deref()) } else { ini::read(file, profile.as_deref()) };
         return found?.ok_or(LoadError::NotFound);
     }
-    if !request.ignore_environment
+    if !(request.ignore_environment || request.profile_only)
         && let Some(source) = environment.source()
     {
         return Ok(source);
@@ -226,7 +228,7 @@ fn find(request: &Request, environment: &Environment) -> Result<Source, LoadErro
     let files: [(Option<PathBuf>, Reader); 3] = [
         (environment.home(".aliyun/config.json").filter(|_| !request.ignore_aliyun_cli), aliyun::read),
         (environment.credentials_file(), ini::read),
-        (environment.home(".acs/credentials"), |file, _| answer::file(file)),
+        (environment.home(".acs/credentials").filter(|_| !request.profile_only), |file, _| answer::file(file)),
     ];
     for (file, read) in files {
         match file.map_or(Ok(None), |file| read(&file, profile.as_deref())) {
@@ -258,6 +260,7 @@ impl Request {
     pub fn new(sts: Host) -> Self {
         Self {
             profile: None,
+            profile_only: false,
             profile_file: None,
             ignore_environment: false,
             ignore_aliyun_cli: false,

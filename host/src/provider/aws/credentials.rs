@@ -1,57 +1,70 @@
 //! Credentials of the person or machine that wants a token: the AWS default chain, and a role on top.
 //!
 //! Order and files are those of AWS (AWS SDKs and Tools Reference Guide, "Standardized credential
-//! providers"): environment, profile (with IAM Identity Center, `credential_process` and `source_profile`),
-//! web identity, container, EC2 instance metadata. The chain is `aws-config`'s; we put its links together
-//! ourselves for three reasons. Nothing goes to the network, and no CA file is read, unless a link needs
-//! it. The instance metadata service has one second in all. And it is asked for a region only if the
+//! providers"): environment, web identity, profile (with IAM Identity Center, `credential_process` and
+//! `source_profile`), container, EC2 instance metadata. A profile that is named and is not there, or that says
+//! where its credentials come from and has none, is an error: nobody signs as the machine by a typo. The links are
+//! `aws-config`'s; we put them together ourselves for four reasons. Its own chain looks at the profile before web
+//! identity and goes past a profile that is not there. Nothing goes to the network, and no CA file is read, unless
+//! a link needs it. The instance metadata service has one second in all. And it is asked for a region only if the
 //! credentials came from it, so that nobody waits for a service that is not there.
 
 use std::{
     cell::Cell,
     env, io,
+    pin::{Pin, pin},
     time::{Duration, SystemTime},
 };
 
 use aws_config::{
     BehaviorVersion, Region, SdkConfig,
     ecs::EcsCredentialsProvider,
-    environment::EnvironmentVariableCredentialsProvider,
     imds::{self, credentials::ImdsCredentialsProvider, region::ImdsRegionProvider},
-    meta::{credentials::CredentialsProviderChain, region::RegionProviderChain},
-    profile::{ProfileFileCredentialsProvider, ProfileFileRegionProvider},
+    meta::region::RegionProviderChain,
+    profile::{self, Profile, ProfileFileCredentialsProvider, ProfileFileRegionProvider, ProfileSet},
     provider_config::ProviderConfig,
     timeout::TimeoutConfig,
     web_identity_token::WebIdentityTokenCredentialsProvider,
 };
 use aws_credential_types::{
     Credentials,
-    provider::{ProvideCredentials as _, error::CredentialsError},
+    provider::{ProvideCredentials as _, Result as Found, error::CredentialsError},
 };
+use aws_types::os_shim_internal::{Env, Fs};
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::time::timeout;
 
-use self::role::Step;
+use self::{
+    environment::{PROFILE, REGION, WEB_IDENTITY, first, variable},
+    role::Step,
+};
 use crate::{caller::Arn, provider::http::Client};
 
+mod environment;
 mod mfa;
 mod role;
 
+pub use environment::are_at_hand;
 pub use role::AskCode;
 
 /// Region where nobody names one.
 const DEFAULT_REGION: &str = "us-east-1";
+/// Profile where nobody names one.
+const DEFAULT_PROFILE: &str = "default";
+/// Keys of a profile that say where its credentials come from, and about which the SDK is silent when they lead nowhere.
+const PROMISES: [&str; 3] = ["role_arn", "sso_account_id", "sso_role_name"];
 /// For all calls to the instance metadata service together.
 const METADATA_BUDGET: Duration = Duration::from_secs(1);
 /// For connections to STS and IAM Identity Center.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// For one operation of theirs, retries included.
 const OPERATION_TIMEOUT: Duration = Duration::from_secs(15);
-/// When the keys in the environment end, in RFC 3339.
-const EXPIRATION: &str = "AWS_CREDENTIAL_EXPIRATION";
 
 /// What the user asked for.
 #[derive(Clone, Debug, Default)]
 pub struct Request {
-    /// Profile to use, and no other source. Default: the whole chain, with `AWS_PROFILE`.
+    /// Profile to use, and no other source. Default: the whole chain, with the profile of `AWS_PROFILE`, else of
+    /// `AWS_DEFAULT_PROFILE`.
     pub profile: Option<String>,
     /// Region to sign for. Default: see [`load`].
     pub region: Option<String>,
@@ -60,6 +73,8 @@ pub struct Request {
     /// The role's session will be kept, and should last an hour. Default: a quarter of one, for one token, unless
     /// a person is asked for a code.
     pub long: bool,
+    /// Longest time for all of it. What was started for it is ended then. Default: none, since a person may be asked.
+    pub within: Option<Duration>,
     /// Who tells the code of an MFA device, for profiles with `mfa_serial`. Default: nobody.
     pub ask_code: Option<AskCode>,
 }
@@ -125,7 +140,7 @@ pub enum LoadError {
     /// No source has any.
     #[error(
         "no AWS credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, set AWS_PROFILE, or sign in with \
-         `aws sso login` (environment, profile, web identity and container have none; {metadata})"
+         `aws sso login` (environment, web identity, profile and container have none; {metadata})"
     )]
     NotFound {
         /// What became of the instance metadata service.
@@ -146,23 +161,58 @@ pub enum LoadError {
     /// A source is set up but does not work.
     #[error("the AWS credentials could not be loaded")]
     Source(#[source] CredentialsError),
+    /// A source has no end.
+    #[error("the AWS credentials were not there after {}: does a `credential_process` hang?", humantime::format_duration(*within))]
+    TooSlow {
+        /// The longest time it may take.
+        within: Duration,
+    },
 }
 
 /// Loads credentials and region for `request`, blocking the thread.
 ///
 /// The region is the first of: the request's, `AWS_REGION`, `AWS_DEFAULT_REGION`, the profile's, the
-/// instance's (if it gave the credentials), `us-east-1`.
+/// instance's (if it gave the credentials), `us-east-1`. What is empty or blank counts as absent.
 ///
 /// # Errors
 ///
 /// [`LoadError`].
 pub fn load(request: &Request, now: SystemTime) -> Result<Session, LoadError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(LoadError::Runtime)?;
-    runtime.block_on(Loader::new(request, now).load())
+    runtime.block_on(async {
+        let load = pin!(Loader::new(request, now).load());
+        match request.within {
+            None => load.await,
+            Some(within) => in_time(within, load).await.unwrap_or(Err(LoadError::TooSlow { within })),
+        }
+    })
+}
+
+/// What comes of `load`, unless it takes too long. Then the programs are ended that it has started on this thread, and those
+/// that they have: nobody would wait for them, one that has no end would stay for good, and so would the next.
+async fn in_time<T>(within: Duration, mut load: Pin<&mut impl Future<Output = T>>) -> Option<T> {
+    let ended = timeout(within, load.as_mut()).await;
+    if ended.is_err() {
+        // Nobody else waits for them while `load` is there, so that their ids are theirs (proc(5)).
+        end_programs("/proc/thread-self/children");
+    }
+    ended.ok()
+}
+
+/// Ends the programs that are listed at `list`; a shell's own ones first, as they are nobody's once it is gone.
+fn end_programs(list: &str) {
+    let programs = std::fs::read_to_string(list).unwrap_or_default();
+    for program in programs.split_whitespace().filter_map(|id| Pid::from_raw(id.parse().ok()?)) {
+        let id = program.as_raw_nonzero();
+        end_programs(&format!("/proc/{id}/task/{id}/children"));
+        let _ = kill_process(program, Signal::KILL);
+    }
 }
 
 struct Loader<'a> {
     request: &'a Request,
+    /// The profile that the request or a variable names.
+    named_profile: Option<String>,
     http: Client,
     now: SystemTime,
     asked: Cell<bool>,
@@ -170,7 +220,8 @@ struct Loader<'a> {
 
 impl<'a> Loader<'a> {
     fn new(request: &'a Request, now: SystemTime) -> Self {
-        Self { request, http: Client::new(), now, asked: Cell::default() }
+        let named_profile = first(request.profile.as_deref(), &PROFILE, variable);
+        Self { request, named_profile, http: Client::new(), now, asked: Cell::default() }
     }
 
     async fn load(self) -> Result<Session, LoadError> {
@@ -204,28 +255,34 @@ impl<'a> Loader<'a> {
         })
     }
 
+    /// The profile that counts. The SDK would know neither each variable nor that an empty one is none.
+    fn profile(&self) -> &str {
+        self.named_profile.as_deref().unwrap_or(DEFAULT_PROFILE)
+    }
+
+    /// All profiles. `None` where the files make no sense: the SDK, asked for credentials then, says what is wrong.
+    async fn profiles(&self) -> Option<ProfileSet> {
+        profile::load(&Fs::real(), &Env::real(), &Default::default(), None).await.ok()
+    }
+
     /// The region that the user or a file names.
     async fn named_region(&self) -> Option<Region> {
-        let mut profile = ProfileFileRegionProvider::builder();
-        if let Some(name) = &self.request.profile {
-            profile = profile.profile_name(name);
-        }
-        let named = named_region(self.request.region.as_deref(), |name| env::var(name).ok()).map(Region::new);
-        RegionProviderChain::first_try(named).or_else(profile.build()).region().await
+        let named = first(self.request.region.as_deref(), &REGION, variable).map(Region::new);
+        let profile = ProfileFileRegionProvider::builder().profile_name(self.profile()).build();
+        RegionProviderChain::first_try(named).or_else(profile).region().await
     }
 
     /// Everything but the credentials. Without a region the SDK would ask the instance metadata service for
     /// one here already.
     async fn settings(&self, named: Option<Region>) -> SdkConfig {
-        let loader = aws_config::defaults(BehaviorVersion::latest())
+        aws_config::defaults(BehaviorVersion::latest())
             .no_credentials()
             .http_client(self.http.clone())
             .timeout_config(timeouts())
-            .region(named.unwrap_or(Region::from_static(DEFAULT_REGION)));
-        match &self.request.profile {
-            Some(name) => loader.profile_name(name).load().await,
-            None => loader.load().await,
-        }
+            .region(named.unwrap_or(Region::from_static(DEFAULT_REGION)))
+            .profile_name(self.profile())
+            .load()
+            .await
     }
 
     fn provider_config(&self, settings: &SdkConfig) -> ProviderConfig {
@@ -238,7 +295,7 @@ impl<'a> Loader<'a> {
     }
 
     async fn of_profile(&self, profile: &str, settings: &SdkConfig) -> Result<Credentials, LoadError> {
-        match self.with_code(Some(profile), settings).await? {
+        match self.with_code(profile, settings).await? {
             Some(credentials) => Ok(credentials),
             None => self.of_plain_profile(profile, settings).await,
         }
@@ -252,26 +309,35 @@ impl<'a> Loader<'a> {
     }
 
     async fn of_chain(&self, settings: &SdkConfig) -> Result<Option<Credentials>, LoadError> {
-        match EnvironmentVariableCredentialsProvider::new().provide_credentials().await {
-            Ok(credentials) => return with_expiration(credentials, env::var(EXPIRATION).ok()).map(Some),
-            Err(CredentialsError::CredentialsNotLoaded(_)) => {}
-            Err(error) => return Err(LoadError::Source(error)),
+        if let Some(keys) = environment::keys(variable) {
+            return environment::with_expiration(keys, variable).map(Some);
         }
-        if let Some(credentials) = self.with_code(None, settings).await? {
+        let profiles = self.profiles().await;
+        let profile = profiles.as_ref().and_then(|profiles| profiles.get_profile(self.profile()));
+        if let (Some(_), Some(named), None) = (&profiles, &self.named_profile, profile) {
+            let source = CredentialsError::not_loaded("there is no such profile");
+            return Err(LoadError::Profile { profile: named.clone(), source });
+        }
+        if let Some(credentials) = self.of_web_identity(settings).await? {
             return Ok(Some(credentials));
         }
-        let config = self.provider_config(settings);
-        let profile = ProfileFileCredentialsProvider::builder().configure(&config).build();
-        let web_identity = WebIdentityTokenCredentialsProvider::builder().configure(&config).build();
-        let container = EcsCredentialsProvider::builder().configure(&config).build();
-        let chain = CredentialsProviderChain::first_try("Profile", profile)
-            .or_else("WebIdentityToken", web_identity)
-            .or_else("EcsContainer", container);
-        match chain.provide_credentials().await {
-            Ok(credentials) => Ok(Some(credentials)),
-            Err(CredentialsError::CredentialsNotLoaded(_)) => Ok(None),
-            Err(error) => Err(LoadError::Source(error)),
+        match self.of_profile(self.profile(), settings).await {
+            Err(LoadError::Profile { source: CredentialsError::CredentialsNotLoaded(_), .. })
+                if !profile.is_some_and(promises) => {}
+            found => return found.map(Some),
         }
+        let container = EcsCredentialsProvider::builder().configure(&self.provider_config(settings)).build();
+        if_any(container.provide_credentials().await)
+    }
+
+    async fn of_web_identity(&self, settings: &SdkConfig) -> Result<Option<Credentials>, LoadError> {
+        // The SDK would look for a file without a name.
+        if WEB_IDENTITY.iter().any(|name| first(None, &[name], variable).is_none()) {
+            return Ok(None);
+        }
+        let config = self.provider_config(settings);
+        let provider = WebIdentityTokenCredentialsProvider::builder().configure(&config).build();
+        if_any(provider.provide_credentials().await)
     }
 
     /// The instance's role, and its region if nobody named one. One attempt, one second in all.
@@ -300,7 +366,7 @@ impl<'a> Loader<'a> {
             }
             Ok(credentials)
         };
-        match tokio::time::timeout(METADATA_BUDGET, asked).await {
+        match timeout(METADATA_BUDGET, asked).await {
             Ok(Ok(credentials)) => Ok(credentials),
             Ok(Err(CredentialsError::CredentialsNotLoaded(_))) => none("the instance metadata service gives none"),
             Ok(Err(CredentialsError::ProviderError(_))) => none("the instance metadata service refuses to give any"),
@@ -310,23 +376,18 @@ impl<'a> Loader<'a> {
     }
 }
 
-fn named_region(flag: Option<&str>, variable: impl Fn(&str) -> Option<String>) -> Option<String> {
-    let named = |text: String| (!text.trim().is_empty()).then_some(text);
-    flag.map(str::to_owned)
-        .and_then(named)
-        .or_else(|| variable("AWS_REGION").and_then(named))
-        .or_else(|| variable("AWS_DEFAULT_REGION").and_then(named))
+/// Whether a profile says where its credentials come from, so that it is a mistake if there are none.
+fn promises(profile: &Profile) -> bool {
+    PROMISES.iter().any(|key| profile.get(key).is_some())
 }
 
-/// Keys in the environment do not say when they end, unless `aws configure export-credentials` put them there.
-fn with_expiration(mut credentials: Credentials, expiration: Option<String>) -> Result<Credentials, LoadError> {
-    let text = expiration.unwrap_or_default();
-    if !text.trim().is_empty() {
-        let utc = text.trim().replace("+00:00", "Z");
-        let end = humantime::parse_rfc3339(&utc).map_err(LoadError::Expiration)?;
-        *credentials.expiry_mut() = Some(end);
+/// `None` of a source that is not set up.
+fn if_any(found: Found) -> Result<Option<Credentials>, LoadError> {
+    match found {
+        Ok(credentials) => Ok(Some(credentials)),
+        Err(CredentialsError::CredentialsNotLoaded(_)) => Ok(None),
+        Err(error) => Err(LoadError::Source(error)),
     }
-    Ok(credentials)
 }
 
 fn timeouts() -> TimeoutConfig {

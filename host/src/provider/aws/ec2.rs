@@ -17,25 +17,25 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use tokio::time::timeout;
-
+use super::{
+    Partition,
+    credentials::Session,
+    hosts::Target,
+    service::{self, Access, Ages, CallError, Kept, Pace, Roles, Room, Service, Source},
+};
 use crate::caller::Caller;
 
-mod access;
 mod answer;
 mod call;
 mod config;
 mod error;
 mod instance;
-mod names;
 mod queue;
 
-pub use config::{Config, Endpoint, InvalidConfig, RoleArn, Settings, SourceArn};
+pub use config::{Config, Settings};
 pub use error::Ec2Error;
 pub use instance::InstanceId;
 
-use access::Access;
-use names::Names;
 use queue::{Ask, Queue};
 
 /// Looks instances up, for any number of logins at a time. Cheap to clone.
@@ -57,21 +57,6 @@ pub struct LookUp {
     pub source: Source,
 }
 
-/// Where an answer came from.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Source {
-    /// It was known already.
-    Cache,
-    /// EC2, just now.
-    Ec2,
-    /// Another login was waiting for the same.
-    Joined,
-    /// Nobody was asked: the caller is no instance, or there are too many.
-    Nobody,
-    /// It was known from before EC2 went out of reach.
-    Stale,
-}
-
 /// An instance as EC2 describes it.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Instance {
@@ -91,11 +76,12 @@ pub struct Instance {
 
 struct Shared {
     settings: Settings,
+    roles: Roles,
     /// One for each way of asking: by our own credentials or the role for everybody, then by each role of an account.
     lanes: Vec<Access>,
-    names: Names,
+    names: Kept<Ask, Instance, Ec2Error>,
     queue: Queue,
-    pace: queue::Pace,
+    pace: Pace,
     observer: Box<dyn Observer>,
 }
 
@@ -114,8 +100,38 @@ pub fn read_page(status: u16, body: &[u8], id: &InstanceId) -> Result<(String, O
     Ok((found.of(id)?.private_dns_name.clone(), next))
 }
 
-/// Longest wait of one login, well inside the 30 s after which kube-apiserver gives up on a webhook.
-const DEADLINE: Duration = Duration::from_secs(6);
+/// The service's name, in our own labels too.
+pub const NAME: &str = "ec2";
+
+static SERVICE: Service = Service {
+    name: NAME,
+    variable: "AWS_ENDPOINT_URL_EC2",
+    what: "nodes",
+    region: |session, _| session.region.clone(),
+    host,
+};
+
+/// An instance keeps its private DNS name for life and no id is given twice, so a name may be old; it is asked for again only
+/// so that an instance that is gone is a node no more. One that is there has its name a moment after its start.
+const AGES: Ages = Ages {
+    fresh: Duration::from_secs(15 * 60),
+    stale: Duration::from_secs(24 * 60 * 60),
+    missing: Duration::from_secs(5),
+};
+/// Most instances that are kept, and most of those without a name.
+const ENTRIES: usize = 16 * 1024;
+/// Most that is kept of instances, in bytes: fewer of them where they have many tags.
+const BYTES: u64 = 16 << 20;
+
+fn host(session: &Session, ours: Partition) -> Result<String, CallError> {
+    let Session { region, fips, dual_stack, .. } = session;
+    let target = Target::ec2(region, *fips, *dual_stack).map_err(|error| CallError::Endpoint(error.to_string()))?;
+    if target.partition != ours {
+        let its = target.partition;
+        return Err(CallError::Endpoint(format!("the region {region} is of {its}, and this cluster of {ours}")));
+    }
+    Ok(target.host)
+}
 
 // === impl Ec2 ===
 
@@ -123,10 +139,12 @@ impl Ec2 {
     /// Makes ready to look up. `clock` dates signatures.
     #[must_use]
     pub fn new(settings: Settings, clock: fn() -> SystemTime, observer: Box<dyn Observer>) -> Self {
-        let lanes: Vec<Access> = settings.lanes().map(|role| Access::new(role, &settings, clock)).collect();
-        let queue = Queue::new(lanes.len());
-        let pace = queue::Pace::new(settings.qps, settings.burst);
-        Self(Arc::new(Shared { names: Names::default(), queue, pace, lanes, settings, observer }))
+        let endpoint = settings.config.endpoint.as_ref();
+        let roles = settings.roles();
+        let lanes = Access::of_all(&SERVICE, &roles, endpoint, settings.partition, clock);
+        let (queue, pace) = (Queue::new(lanes.len()), Pace::new(settings.qps, settings.burst));
+        let names = Kept::new(ENTRIES, BYTES, AGES);
+        Self(Arc::new(Shared { names, queue, pace, roles, lanes, settings, observer }))
     }
 
     /// The settings that it works by.
@@ -141,7 +159,7 @@ impl Ec2 {
             Err(error) => return LookUp { instance: Err(error), source: Source::Nobody },
             Ok(id) => id,
         };
-        let (found, source) = self.find(Ask { lane: self.0.settings.lane_of(&caller.account_id), id }).await;
+        let (found, source) = self.find(Ask { lane: self.0.roles.lane_of(&caller.account_id), id }).await;
         let instance = found.and_then(|instance| {
             // A session is of the account of its role, and an instance only ever has roles of its own account.
             if instance.owner == caller.account_id.as_str() { Ok((id, instance)) } else { Err(Ec2Error::OtherAccount) }
@@ -157,20 +175,7 @@ impl Ec2 {
             Ok(seat) => seat,
             Err(error) => return (Err(error), Source::Nobody),
         };
-        let source = if seat.is_joined { Source::Joined } else { Source::Ec2 };
-        let answer = timeout(DEADLINE, seat.answer).await.unwrap_or(Ok(Err(Ec2Error::Timeout)));
-        let answer = answer.unwrap_or_else(|_| {
-            // Whoever asked is gone without a word; the next one asks anew.
-            self.0.queue.leave(&ask);
-            Err(Ec2Error::Unavailable { cause: "given_up" })
-        });
-        match answer {
-            Err(error) if error.is_retryable() => match self.0.names.stale(&ask, Instant::now()) {
-                Some(instance) => (Ok(instance), Source::Stale),
-                None => (Err(error), source),
-            },
-            answer => (answer, source),
-        }
+        service::settle(&self.0.names, self.0.queue.waiting(), &ask, seat).await
     }
 }
 
@@ -180,18 +185,15 @@ impl fmt::Debug for Ec2 {
     }
 }
 
-// === impl Source ===
+// === impl Instance ===
 
-impl Source {
-    /// The word for metrics and the audit log.
-    #[must_use]
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::Cache => "cache",
-            Self::Ec2 => "ec2",
-            Self::Joined => "joined",
-            Self::Nobody => "none",
-            Self::Stale => "stale",
-        }
+impl Room for Instance {
+    fn bytes(&self) -> usize {
+        const AROUND: usize = 300;
+        const AROUND_TAG: usize = 60;
+        let Self { owner, private_dns_name, private_ip, zone, image_id, tags } = self;
+        let texts = [owner, private_dns_name, private_ip, zone, image_id].map(String::len).iter().sum::<usize>();
+        let tags = tags.iter().map(|(key, value)| AROUND_TAG + key.len() + value.len()).sum::<usize>();
+        AROUND + texts + tags
     }
 }

@@ -128,6 +128,11 @@ pub enum NoEndpoint {
     /// FIPS was asked for where EC2 has no FIPS endpoint.
     #[error("EC2 has no FIPS endpoint in {0}: unset AWS_USE_FIPS_ENDPOINT or set `server.ec2.endpoint`")]
     NoEc2Fips(String),
+    /// IAM has no endpoint of the flavour asked for in a partition.
+    #[error(
+        "IAM has no such endpoint in {0}: unset AWS_USE_FIPS_ENDPOINT and AWS_USE_DUALSTACK_ENDPOINT or set `server.iam.endpoint`"
+    )]
+    NoIam(Partition),
     /// FIPS was asked for where STS has no FIPS endpoint.
     #[error("STS has no FIPS endpoint in {0}: unset AWS_USE_FIPS_ENDPOINT or choose another region")]
     NoFips(String),
@@ -253,6 +258,25 @@ impl Target {
             scope_region: region.to_owned(),
             partition: row.partition,
         })
+    }
+}
+
+impl Target {
+    /// The IAM endpoint of `partition`, in the flavour asked for. A partition has one IAM, in one region.
+    ///
+    /// # Errors
+    ///
+    /// [`NoEndpoint::NoIam`].
+    pub fn iam(partition: Partition, fips: bool, dual_stack: bool) -> Result<Self, NoEndpoint> {
+        let iam = table::iam_of(partition);
+        let host = iam.host(fips, dual_stack).ok_or(NoEndpoint::NoIam(partition))?;
+        Ok(Self { host: host.to_owned(), scope_region: iam.region.to_owned(), partition })
+    }
+
+    /// The region that IAM of `partition` is signed for.
+    #[must_use]
+    pub fn iam_region(partition: Partition) -> &'static str {
+        table::iam_of(partition).region
     }
 }
 

@@ -214,6 +214,13 @@ fn the_first_place_counts_and_a_broken_file_does_not_hide_the_next() {
     check(&request(), &keys, &all, Ok("of-variables s"));
     check(&request(), &[], &all, Ok("of-config s"));
     check(&Request { ignore_environment: true, ..request() }, &keys, &all, Ok("of-config s"));
+    let named = |name: &str| Request { profile: Some(name.to_owned()), ..request() };
+    let only = |name: &str| Request { profile_only: true, ..named(name) };
+    check(&named("a"), &keys, &all, Ok("of-variables s"));
+    check(&only("a"), &keys, &all, Ok("of-config s"));
+    check(&only("default"), &keys, &all, Ok("of-ini s"));
+    let metadata = [("ALIBABA_CLOUD_ECS_METADATA", "node")];
+    check(&only("gone"), &[&keys[..], &metadata].concat(), &all, Err("~/.aliyun/config.json: has no profile \"gone\""));
     check(&Request { ignore_aliyun_cli: true, ..request() }, &[], &all, Ok("of-ini s"));
     check(&request(), &[], &all[1..], Ok("of-ini s"));
     check(&request(), &[], &all[2..], Ok("of-acs s"));

@@ -7,10 +7,9 @@ use std::time::Duration;
 
 use aws_config::{
     SdkConfig,
-    profile::{self, Profile, ProfileSet},
+    profile::{Profile, ProfileSet},
 };
 use aws_credential_types::Credentials;
-use aws_types::os_shim_internal::{Env, Fs};
 
 use super::{
     LoadError, Loader, Role,
@@ -38,15 +37,10 @@ pub(super) enum Source {
 // === impl Loader ===
 
 impl Loader<'_> {
-    /// The credentials of a profile with `mfa_serial`: `name`, else `AWS_PROFILE`. `None` for any other profile,
-    /// and for files that the SDK has yet to complain about.
-    pub(super) async fn with_code(
-        &self,
-        name: Option<&str>,
-        settings: &SdkConfig,
-    ) -> Result<Option<Credentials>, LoadError> {
-        let files = profile::load(&Fs::real(), &Env::real(), &Default::default(), None).await;
-        let plan = files.ok().and_then(|files| Plan::of(&files, name.unwrap_or_else(|| files.selected_profile())));
+    /// The credentials of the profile `name`, if it has `mfa_serial`. `None` for any other profile, and for files
+    /// that the SDK has yet to complain about.
+    pub(super) async fn with_code(&self, name: &str, settings: &SdkConfig) -> Result<Option<Credentials>, LoadError> {
+        let plan = self.profiles().await.and_then(|profiles| Plan::of(&profiles, name));
         let Some(Plan { source, steps }) = plan else { return Ok(None) };
         let mut credentials = match source {
             Source::Profile(name) => self.of_plain_profile(&name, settings).await?,

@@ -5,9 +5,10 @@ use std::{
     sync::Arc,
 };
 
-use aws_smithy_xml::decode::{Document, ScopedDecoder, XmlDecodeError, try_data};
+use aws_smithy_xml::decode::{Document, ScopedDecoder, XmlDecodeError};
 
 use super::{Ec2Error, Instance, InstanceId};
+use crate::provider::aws::service::xml;
 
 /// Every instance that was described, page by page.
 #[derive(Debug)]
@@ -16,8 +17,6 @@ pub(super) struct Found {
     region: String,
 }
 
-/// Longest error code passed on.
-const MAX_CODE: usize = 64;
 /// Codes that mean "later" (Amazon EC2 API Reference, "Request throttling for the Amazon EC2 API").
 const THROTTLING: [&str; 4] = ["EC2ThrottledException", "RequestLimitExceeded", "Throttling", "ThrottlingException"];
 /// Most tags of an instance: EC2 allows 50, and has some of its own (Amazon EC2 User Guide, "Tag restrictions").
@@ -65,15 +64,8 @@ struct Page {
     next: Option<String>,
 }
 
-/// The decoder takes a document that breaks off for one that ends, and then an instance would not be there.
-fn check_whole(text: &str) -> Result<(), XmlDecodeError> {
-    Document::new(text).try_for_each(|token| token.map(drop))?;
-    let is_whole = text.trim_end().ends_with("</DescribeInstancesResponse>");
-    if is_whole { Ok(()) } else { Err(XmlDecodeError::custom("it breaks off")) }
-}
-
 fn page(text: &str) -> Result<Page, XmlDecodeError> {
-    check_whole(text)?;
+    xml::check_whole(text, "DescribeInstancesResponse")?;
     let mut document = Document::new(text);
     let mut root = document.root_element()?;
     if !root.start_el().matches("DescribeInstancesResponse") {
@@ -154,11 +146,7 @@ fn key_and_value(item: &mut ScopedDecoder<'_, '_>) -> Result<(String, String), X
 }
 
 fn data(tag: &mut ScopedDecoder<'_, '_>) -> Result<String, XmlDecodeError> {
-    let text = try_data(tag)?;
-    if text.len() > MAX_TEXT {
-        return Err(XmlDecodeError::custom("too long"));
-    }
-    Ok(text.into_owned())
+    xml::data(tag, MAX_TEXT)
 }
 
 /// What an answer with a status other than 200 means.
@@ -187,9 +175,7 @@ fn code(body: &str) -> Option<String> {
         while let Some(mut error) = errors.next_tag() {
             while let Some(mut member) = error.next_tag() {
                 if member.start_el().matches("Code") {
-                    let code = try_data(&mut member).ok()?.into_owned();
-                    let plain = code.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'.');
-                    return (plain && matches!(code.len(), 1..=MAX_CODE)).then_some(code);
+                    return xml::code(&mut member);
                 }
             }
         }

@@ -1,39 +1,18 @@
-//! One question to EC2: DescribeInstances of the query protocol, signed, and its answer page by page.
-//!
-//! Sources: Amazon EC2 API Reference, "DescribeInstances" and "Query requests for Amazon EC2".
-
-use std::time::{Duration, SystemTime};
-
-use aws_sigv4::{
-    http_request::{SignableBody, SignableRequest, SigningSettings, sign},
-    sign::v4,
-};
-use aws_smithy_runtime_api::client::{
-    http::HttpConnectorSettings,
-    identity::Identity,
-    orchestrator::{HttpRequest, HttpResponse},
-};
-use bytes::Bytes;
-use http_body_util::{BodyExt as _, Limited};
+//! One question to EC2: DescribeInstances, and its answer page by page (Amazon EC2 API Reference, "DescribeInstances").
 
 use super::{
     Ec2Error, InstanceId,
-    access::{Access, Loaded},
     answer::{self, Found},
-    queue::Pace,
 };
+use crate::provider::aws::service::{self, Access, Pace};
 
-const SERVICE: &str = "ec2";
 const VERSION: &str = "2016-11-15";
-const FORM: &str = "application/x-www-form-urlencoded; charset=utf-8";
 /// Most instances of one page; a batch fits into one.
 const PAGE: usize = 100;
 /// Most pages that are read.
 const MAX_PAGES: usize = 10;
 /// Largest page in bytes. An instance with all that hangs on it takes some 10 KiB.
 const MAX_BYTES: usize = 4 << 20;
-const CONNECT: Duration = Duration::from_secs(2);
-const READ: Duration = Duration::from_secs(4);
 
 /// Asks for `ids`. Every page after the first waits for its own turn.
 ///
@@ -48,12 +27,15 @@ pub(super) async fn describe(access: &Access, ids: &[InstanceId], pace: &Pace) -
         if page > 0 {
             pace.turn().await;
         }
-        let body = form(ids, next.as_deref());
-        let answer = ask(access, &ready, &body).await;
-        if let Err(Ec2Error::Refused { .. }) = &answer {
-            access.forget().await;
+        let answer = service::post(access, &ready, &form(ids, next.as_deref()), MAX_BYTES).await?;
+        if answer.status != 200 {
+            let error = answer::failure(answer.status, &answer.body);
+            if let Ec2Error::Refused { .. } = &error {
+                access.forget().await;
+            }
+            return Err(error);
         }
-        next = found.read(&answer?)?;
+        next = found.read(&answer.body)?;
         if next.is_none() {
             return Ok(found);
         }
@@ -72,62 +54,6 @@ fn form(ids: &[InstanceId], next: Option<&str>) -> String {
         form.push_str(&format!("&NextToken={token}"));
     }
     form
-}
-
-async fn ask(access: &Access, ready: &Loaded, body: &str) -> Result<Bytes, Ec2Error> {
-    let request = request(ready, body, access.now()).map_err(|_| Ec2Error::Unavailable { cause: "request" })?;
-    let settings = HttpConnectorSettings::builder().connect_timeout(CONNECT).read_timeout(READ).build();
-    let response = access.http.call(request, &settings).await;
-    let response = response.map_err(|error| Ec2Error::Unavailable {
-        cause: if error.is_timeout() {
-            "timeout"
-        } else if error.is_io() {
-            "connect"
-        } else {
-            "protocol"
-        },
-    })?;
-    let status = response.status().as_u16();
-    let body = read(response).await?;
-    if status == 200 { Ok(body) } else { Err(answer::failure(status, &body)) }
-}
-
-async fn read(response: HttpResponse) -> Result<Bytes, Ec2Error> {
-    let body = Limited::new(response.into_body(), MAX_BYTES).collect().await;
-    let body = body.map_err(|error| Ec2Error::Unavailable {
-        cause: if error.is::<http_body_util::LengthLimitError>() { "too_large" } else { "reset" },
-    })?;
-    Ok(body.to_bytes())
-}
-
-type Failed = Box<dyn std::error::Error + Send + Sync>;
-
-fn request(ready: &Loaded, body: &str, now: SystemTime) -> Result<HttpRequest, Failed> {
-    let url = format!("{}/", ready.url);
-    let host = url.split('/').nth(2).unwrap_or_default();
-    let identity = Identity::from(ready.credentials.clone());
-    let params = v4::SigningParams::builder()
-        .identity(&identity)
-        .region(&ready.region)
-        .name(SERVICE)
-        .time(now)
-        .settings(SigningSettings::default())
-        .build()?
-        .into();
-    let headers = [("content-type", FORM), ("host", host)];
-    let signable = SignableRequest::new("POST", &url, headers.into_iter(), SignableBody::Bytes(body.as_bytes()))?;
-    let (instructions, _) = sign(signable, &params)?.into_parts();
-    let mut request = HttpRequest::new(Bytes::from(body.to_owned()).into());
-    request.set_method("POST")?;
-    request.set_uri(url.as_str())?;
-    for (name, value) in headers {
-        request.headers_mut().insert(name, value.to_owned());
-    }
-    let (signed, _) = instructions.into_parts();
-    for header in &signed {
-        request.headers_mut().try_insert(header.name(), header.value().to_owned())?;
-    }
-    Ok(request)
 }
 
 #[cfg(test)]

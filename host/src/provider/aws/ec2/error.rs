@@ -1,5 +1,7 @@
 //! Why there is no name: whose fault it is, and whether asking again can help.
 
+use crate::provider::aws::service::{CallError, Failure};
+
 /// Why a look-up gave no name. Every one of them refuses the login.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
@@ -81,5 +83,29 @@ impl Ec2Error {
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         !matches!(self, Self::NotAnInstance | Self::NotFound { .. } | Self::OtherAccount | Self::WithoutName)
+    }
+}
+
+impl Failure for Ec2Error {
+    fn is_retryable(&self) -> bool {
+        self.is_retryable()
+    }
+
+    fn timeout() -> Self {
+        Self::Timeout
+    }
+
+    fn given_up() -> Self {
+        Self::Unavailable { cause: "given_up" }
+    }
+}
+
+impl From<CallError> for Ec2Error {
+    fn from(error: CallError) -> Self {
+        match error {
+            CallError::Credentials(why) => Self::Credentials(why),
+            CallError::Endpoint(why) => Self::Endpoint(why),
+            CallError::Unavailable(cause) => Self::Unavailable { cause },
+        }
     }
 }

@@ -4,20 +4,17 @@
 //! company, longer while calls are under way, then for EC2's pace and a free place, and takes up to a hundred.
 
 use std::{
-    collections::HashMap,
-    num::NonZeroU32,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
-use futures_util::future::{FutureExt as _, Shared};
-use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use tokio::{
     sync::{Notify, Semaphore, oneshot},
-    time::{sleep, timeout},
+    time::timeout,
 };
 
 use super::{Ec2Error, Instance, InstanceId, Shared as Inner, call};
+use crate::provider::aws::service::{Seat, Waiting};
 
 /// One instance, and which way it is asked for.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -28,29 +25,14 @@ pub(super) struct Ask {
 
 /// Everybody who waits.
 pub(super) struct Queue {
-    state: Mutex<State>,
+    waiting: Waiting<Ask, Answer>,
+    lanes: Mutex<Vec<Lane>>,
     /// A lane has a whole batch.
     full: Vec<Notify>,
     calls: Arc<Semaphore>,
 }
 
-/// EC2's patience with us.
-pub(super) struct Pace(DefaultDirectRateLimiter);
-
-/// A place in the queue.
-pub(super) struct Seat {
-    pub(super) answer: Shared<oneshot::Receiver<Answer>>,
-    /// Whether somebody waits for the same instance.
-    pub(super) is_joined: bool,
-}
-
 pub(super) type Answer = Result<Arc<Instance>, Ec2Error>;
-
-#[derive(Default)]
-struct State {
-    waiting: HashMap<Ask, Shared<oneshot::Receiver<Answer>>>,
-    lanes: Vec<Lane>,
-}
 
 #[derive(Default)]
 struct Lane {
@@ -80,59 +62,55 @@ const CALL: Duration = Duration::from_secs(5);
 
 impl Queue {
     pub(super) fn new(lanes: usize) -> Self {
-        let state = State { lanes: (0..lanes).map(|_| Lane::default()).collect(), ..State::default() };
-        let full = (0..lanes).map(|_| Notify::new()).collect();
-        Self { state: Mutex::new(state), full, calls: Arc::new(Semaphore::new(MAX_CALLS)) }
+        Self {
+            waiting: Waiting::new(MAX_WAITING),
+            lanes: Mutex::new((0..lanes).map(|_| Lane::default()).collect()),
+            full: (0..lanes).map(|_| Notify::new()).collect(),
+            calls: Arc::new(Semaphore::new(MAX_CALLS)),
+        }
+    }
+
+    pub(super) fn waiting(&self) -> &Waiting<Ask, Answer> {
+        &self.waiting
     }
 
     /// Nothing under this lock panics half-way.
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Vec<Lane>> {
+        self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn take(&self, lane: usize) -> Vec<Turn> {
-        let mut state = self.lock();
-        let lane = &mut state.lanes[lane];
+        let mut lanes = self.lock();
+        let lane = &mut lanes[lane];
         let many = lane.asks.len().min(BATCH);
         lane.asks.drain(..many).collect()
     }
 
     /// Whether nobody waits in `lane` any more; its task ends then.
     fn rest(&self, lane: usize) -> bool {
-        let mut state = self.lock();
-        let lane = &mut state.lanes[lane];
+        let mut lanes = self.lock();
+        let lane = &mut lanes[lane];
         lane.is_driven = !lane.asks.is_empty();
         !lane.is_driven
-    }
-
-    pub(super) fn leave(&self, ask: &Ask) {
-        self.lock().waiting.remove(ask);
     }
 }
 
 /// Joins whoever waits for the same instance, or queues for it.
-pub(super) fn board(inner: &Arc<Inner>, ask: Ask) -> Result<Seat, Ec2Error> {
-    let mut state = inner.queue.lock();
-    if let Some(answer) = state.waiting.get(&ask) {
-        return Ok(Seat { answer: answer.clone(), is_joined: true });
-    }
-    if state.waiting.len() >= MAX_WAITING {
-        return Err(Ec2Error::Overloaded);
-    }
-    let (sender, receiver) = oneshot::channel();
-    let answer = receiver.shared();
-    state.waiting.insert(ask, answer.clone());
-    let lane = &mut state.lanes[ask.lane];
+pub(super) fn board(inner: &Arc<Inner>, ask: Ask) -> Result<Seat<Answer>, Ec2Error> {
+    let (seat, sender) = inner.queue.waiting.board(ask).ok_or(Ec2Error::Overloaded)?;
+    let Some(sender) = sender else { return Ok(seat) };
+    let mut lanes = inner.queue.lock();
+    let lane = &mut lanes[ask.lane];
     lane.asks.push(Turn { ask, answer: sender });
     let is_full = lane.asks.len() >= BATCH;
     let starts = !std::mem::replace(&mut lane.is_driven, true);
-    drop(state);
+    drop(lanes);
     if starts {
         tokio::spawn(drive(Arc::clone(inner), ask.lane));
     } else if is_full {
         inner.queue.full[ask.lane].notify_one();
     }
-    Ok(Seat { answer, is_joined: false })
+    Ok(seat)
 }
 
 async fn drive(inner: Arc<Inner>, lane: usize) {
@@ -162,7 +140,7 @@ async fn ask(inner: &Inner, lane: usize, turns: Vec<Turn>) {
     let ended = Instant::now();
     let result = called.as_ref().map_or_else(Ec2Error::reason, |_| "ok");
     inner.observer.called(result, ids.len(), ended - started);
-    inner.lanes[lane].note(called.as_ref().err());
+    inner.lanes[lane].note(called.as_ref().err().map(|error| (error.reason(), error as _)));
     for Turn { ask, answer } in turns {
         let instance = match &called {
             Err(error) => Err(error.clone()),
@@ -170,26 +148,8 @@ async fn ask(inner: &Inner, lane: usize, turns: Vec<Turn>) {
         };
         inner.names.keep(ask, &instance, ended);
         // Whoever comes from here on finds the name, or asks anew.
-        inner.queue.leave(&ask);
+        inner.queue.waiting.leave(&ask);
         let _ = answer.send(instance);
-    }
-}
-
-// === impl Pace ===
-
-impl Pace {
-    /// So many calls a second, and so many at once after a quiet time.
-    pub(super) fn new(qps: u32, burst: u32) -> Self {
-        let at_least_one = |number| NonZeroU32::new(number).unwrap_or(NonZeroU32::MIN);
-        Self(RateLimiter::direct(Quota::per_second(at_least_one(qps)).allow_burst(at_least_one(burst))))
-    }
-
-    /// Waits until another call may be made.
-    pub(super) async fn turn(&self) {
-        while let Err(early) = self.0.check() {
-            let clock = governor::clock::DefaultClock::default();
-            sleep(early.wait_time_from(governor::clock::Clock::now(&clock))).await;
-        }
     }
 }
 
@@ -217,7 +177,7 @@ mod tests {
         assert_eq!(board(&ec2.0, ask(MAX_WAITING)).err(), Some(Ec2Error::Overloaded));
         let batch = ec2.0.queue.take(0);
         assert_eq!(batch.len(), BATCH);
-        ec2.0.queue.leave(&batch[0].ask);
+        ec2.0.queue.waiting.leave(&batch[0].ask);
         assert!(board(&ec2.0, ask(MAX_WAITING)).is_ok());
     }
 }

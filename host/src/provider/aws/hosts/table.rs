@@ -25,6 +25,16 @@ pub(super) struct Row {
     region_prefix: Option<&'static str>,
 }
 
+/// One partition's IAM.
+pub(super) struct Iam {
+    /// The region in credential scopes.
+    pub(super) region: &'static str,
+    plain: &'static str,
+    fips: Option<&'static str>,
+    dual_stack: Option<&'static str>,
+    dual_stack_fips: Option<&'static str>,
+}
+
 const US_COMMERCIAL: &[&str] = &["us-east-1", "us-east-2", "us-west-1", "us-west-2"];
 const US_GOV: &[&str] = &["us-gov-east-1", "us-gov-west-1"];
 
@@ -169,4 +179,53 @@ pub(super) fn row_of_region(region: &str) -> Option<&'static Row> {
         Some(prefix) => region.starts_with(prefix),
         None => geography_of_two_letters,
     })
+}
+
+/// Where IAM of `partition` is (AWS General Reference, "AWS Identity and Access Management endpoints and quotas", and the endpoint
+/// rules that AWS publishes with its SDKs).
+pub(super) fn iam_of(partition: Partition) -> Iam {
+    let plain = |region, plain| Iam { region, plain, fips: None, dual_stack: None, dual_stack_fips: None };
+    match partition {
+        Partition::Aws => Iam {
+            fips: Some("iam-fips.amazonaws.com"),
+            dual_stack: Some("iam.global.api.aws"),
+            dual_stack_fips: Some("iam-fips.global.api.aws"),
+            ..plain("us-east-1", "iam.amazonaws.com")
+        },
+        Partition::AwsCn => Iam {
+            dual_stack: Some("iam.global.api.amazonwebservices.com.cn"),
+            ..plain("cn-north-1", "iam.cn-north-1.amazonaws.com.cn")
+        },
+        Partition::AwsEusc => plain("eusc-de-east-1", "iam.eusc-de-east-1.amazonaws.eu"),
+        Partition::AwsIso => Iam {
+            fips: Some("iam-fips.us-iso-east-1.c2s.ic.gov"),
+            ..plain("us-iso-east-1", "iam.us-iso-east-1.c2s.ic.gov")
+        },
+        Partition::AwsIsoB => Iam {
+            fips: Some("iam-fips.us-isob-east-1.sc2s.sgov.gov"),
+            ..plain("us-isob-east-1", "iam.us-isob-east-1.sc2s.sgov.gov")
+        },
+        Partition::AwsIsoE => plain("eu-isoe-west-1", "iam.eu-isoe-west-1.cloud.adc-e.uk"),
+        Partition::AwsIsoF => plain("us-isof-south-1", "iam.us-isof-south-1.csp.hci.ic.gov"),
+        Partition::AwsUsGov => Iam {
+            fips: Some("iam.us-gov.amazonaws.com"),
+            dual_stack: Some("iam.us-gov.api.aws"),
+            dual_stack_fips: Some("iam.us-gov.api.aws"),
+            ..plain("us-gov-west-1", "iam.us-gov.amazonaws.com")
+        },
+    }
+}
+
+// === impl Iam ===
+
+impl Iam {
+    /// Its host in the flavour asked for, if it has that.
+    pub(super) fn host(&self, fips: bool, dual_stack: bool) -> Option<&'static str> {
+        match (fips, dual_stack) {
+            (false, false) => Some(self.plain),
+            (true, false) => self.fips,
+            (false, true) => self.dual_stack,
+            (true, true) => self.dual_stack_fips,
+        }
+    }
 }

@@ -187,3 +187,29 @@ fn endpoints_of_ec2() {
     check("aws-global", false, false, None);
     check("example.com", false, false, None);
 }
+
+#[test]
+fn endpoints_of_iam() {
+    #[track_caller]
+    fn check(partition: Partition, fips: bool, dual_stack: bool, expected: Option<(&str, &str)>) {
+        let found = Target::iam(partition, fips, dual_stack).ok();
+        let found = found.as_ref().map(|target| (target.host.as_str(), target.scope_region.as_str()));
+        assert_eq!(found, expected, "{partition}");
+        assert_eq!(row_of_region(Target::iam_region(partition)).map(|row| row.partition), Some(partition));
+    }
+    check(Aws, false, false, Some(("iam.amazonaws.com", "us-east-1")));
+    check(Aws, true, false, Some(("iam-fips.amazonaws.com", "us-east-1")));
+    check(Aws, false, true, Some(("iam.global.api.aws", "us-east-1")));
+    check(Aws, true, true, Some(("iam-fips.global.api.aws", "us-east-1")));
+    check(AwsCn, false, false, Some(("iam.cn-north-1.amazonaws.com.cn", "cn-north-1")));
+    check(AwsCn, true, false, None);
+    check(AwsCn, false, true, Some(("iam.global.api.amazonwebservices.com.cn", "cn-north-1")));
+    check(AwsUsGov, false, false, Some(("iam.us-gov.amazonaws.com", "us-gov-west-1")));
+    check(AwsUsGov, true, true, Some(("iam.us-gov.api.aws", "us-gov-west-1")));
+    check(AwsEusc, false, false, Some(("iam.eusc-de-east-1.amazonaws.eu", "eusc-de-east-1")));
+    check(AwsEusc, true, false, None);
+    check(AwsIso, true, false, Some(("iam-fips.us-iso-east-1.c2s.ic.gov", "us-iso-east-1")));
+    check(AwsIsoB, false, true, None);
+    check(AwsIsoE, false, false, Some(("iam.eu-isoe-west-1.cloud.adc-e.uk", "eu-isoe-west-1")));
+    check(AwsIsoF, false, false, Some(("iam.us-isof-south-1.csp.hci.ic.gov", "us-isof-south-1")));
+}

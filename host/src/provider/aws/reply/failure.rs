@@ -3,15 +3,12 @@
 //! The error code is read from its own field, never searched for in the text: a message may quote
 //! anything. JSON is what we ask for; XML is what STS sends where it does not honour `Accept`.
 
-use aws_smithy_xml::decode::{Document, try_data};
 use serde::Deserialize;
 
-use crate::provider::{StsReply, VerifyError};
+use crate::provider::{StsReply, VerifyError, aws::service::xml};
 
 /// Longest error body looked at, in bytes.
 const MAX_ERROR_BYTES: usize = 16 * 1024;
-/// Longest error code passed on.
-const MAX_CODE: usize = 64;
 /// Codes that mean "later", as the AWS SDKs read them (AWS SDKs and Tools Reference Guide, "Retry behavior").
 const THROTTLING: [&str; 14] = [
     "BandwidthLimitExceeded",
@@ -66,30 +63,8 @@ struct ErrorBody {
 /// The error code, if the body has one in the place for it.
 fn code(reply: &StsReply) -> Option<String> {
     let body = std::str::from_utf8(reply.body.get(..reply.body.len().min(MAX_ERROR_BYTES))?).ok()?;
-    let code = match body.trim_start().as_bytes().first()? {
-        b'{' => serde_json::from_str::<ErrorResponse>(body).ok()?.error.code,
-        _ => xml_code(body)?,
-    };
-    let plain = code.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'.');
-    (plain && matches!(code.len(), 1..=MAX_CODE)).then_some(code)
-}
-
-/// `ErrorResponse/Error/Code`.
-fn xml_code(body: &str) -> Option<String> {
-    let mut document = Document::new(body);
-    let mut root = document.root_element().ok()?;
-    if !root.start_el().matches("ErrorResponse") {
-        return None;
+    match body.trim_start().as_bytes().first()? {
+        b'{' => xml::as_told(serde_json::from_str::<ErrorResponse>(body).ok()?.error.code),
+        _ => xml::error_code(body),
     }
-    while let Some(mut error) = root.next_tag() {
-        if !error.start_el().matches("Error") {
-            continue;
-        }
-        while let Some(mut member) = error.next_tag() {
-            if member.start_el().matches("Code") {
-                return Some(try_data(&mut member).ok()?.into_owned());
-            }
-        }
-    }
-    None
 }

@@ -83,14 +83,14 @@ pub enum InvalidToken {
     #[error("does not start with k8s-aws-v1.")]
     Prefix,
     /// A raw character that signers escape.
-    #[error("a value holds a character that must be percent-encoded")]
-    QueryCharacter,
+    #[error("{} holds a character that must be percent-encoded", .0.name())]
+    QueryCharacter(Parameter),
     /// A value that decodes to something that is no visible ASCII character.
-    #[error("a value decodes to something other than visible ASCII characters")]
-    QueryDecoded,
+    #[error("{} decodes to something other than visible ASCII characters", .0.name())]
+    QueryDecoded(Parameter),
     /// A `%` without two hexadecimal digits.
-    #[error("a value holds a broken percent escape")]
-    QueryEscape,
+    #[error("{} holds a broken percent escape", .0.name())]
+    QueryEscape(Parameter),
     /// No query at all.
     #[error("the URL has no query")]
     QueryMissing,
@@ -168,9 +168,9 @@ impl InvalidToken {
             Self::ParameterUnknown => "parameter_unknown",
             Self::Path => "url_path",
             Self::Prefix => "token_prefix",
-            Self::QueryCharacter => "query_character",
-            Self::QueryDecoded => "query_decoded",
-            Self::QueryEscape => "query_escape",
+            Self::QueryCharacter(_) => "query_character",
+            Self::QueryDecoded(_) => "query_decoded",
+            Self::QueryEscape(_) => "query_escape",
             Self::QueryMissing => "query_missing",
             Self::QuerySyntax => "query_syntax",
             Self::Scheme => "url_scheme",
@@ -270,9 +270,9 @@ impl InvalidToken {
             Self::HostPartition { .. } | Self::HostRegion { .. } | Self::HostUnknown => TokenCheck::Host,
             Self::Duplicate(_)
             | Self::ParameterUnknown
-            | Self::QueryCharacter
-            | Self::QueryDecoded
-            | Self::QueryEscape
+            | Self::QueryCharacter(_)
+            | Self::QueryDecoded(_)
+            | Self::QueryEscape(_)
             | Self::QuerySyntax => TokenCheck::Query,
             Self::Action | Self::Algorithm | Self::Version => TokenCheck::Request,
             Self::Date => TokenCheck::Date,

@@ -109,7 +109,7 @@ impl<'a> Query<'a> {
             if slot.is_some() {
                 return Err(InvalidToken::Duplicate(parameter));
             }
-            *slot = Some(decode(&mut value[1..])?);
+            *slot = Some(decode(parameter, &mut value[1..])?);
         }
         Ok(found)
     }
@@ -125,7 +125,7 @@ impl<'a> Query<'a> {
     }
 }
 
-fn decode(value: &mut [u8]) -> Result<&str, InvalidToken> {
+fn decode(parameter: Parameter, value: &mut [u8]) -> Result<&str, InvalidToken> {
     // By far the most values have nothing to decode, and the longest, a session token, has runs of plain
     // bytes: those are checked, and moved, as wholes.
     let plain = |from: usize, value: &[u8]| value[from..].iter().take_while(|byte| is_plain(**byte)).count();
@@ -139,13 +139,13 @@ fn decode(value: &mut [u8]) -> Result<&str, InvalidToken> {
         written += run;
         match value.get(read) {
             None => break,
-            Some(b'%') => value[written] = escaped(value.get(read + 1..read + 3))?,
-            Some(_) => return Err(InvalidToken::QueryCharacter),
+            Some(b'%') => value[written] = escaped(parameter, value.get(read + 1..read + 3))?,
+            Some(_) => return Err(InvalidToken::QueryCharacter(parameter)),
         }
         read += 3;
         written += 1;
     }
-    std::str::from_utf8(&value[..written]).map_err(|_| InvalidToken::QueryDecoded)
+    std::str::from_utf8(&value[..written]).map_err(|_| InvalidToken::QueryDecoded(parameter))
 }
 
 const fn plain_bytes() -> [bool; 256] {
@@ -165,9 +165,10 @@ pub(super) fn is_plain(byte: u8) -> bool {
     PLAIN[usize::from(byte)]
 }
 
-fn escaped(digits: Option<&[u8]>) -> Result<u8, InvalidToken> {
-    let Some(&[high, low]) = digits else { return Err(InvalidToken::QueryEscape) };
-    let digit = |byte: u8| char::from(byte).to_digit(16).ok_or(InvalidToken::QueryEscape);
-    let byte = u8::try_from(digit(high)? * 16 + digit(low)?).map_err(|_| InvalidToken::QueryEscape)?;
-    if byte.is_ascii_graphic() { Ok(byte) } else { Err(InvalidToken::QueryDecoded) }
+fn escaped(parameter: Parameter, digits: Option<&[u8]>) -> Result<u8, InvalidToken> {
+    let broken = || InvalidToken::QueryEscape(parameter);
+    let Some(&[high, low]) = digits else { return Err(broken()) };
+    let digit = |byte: u8| char::from(byte).to_digit(16).ok_or_else(broken);
+    let byte = u8::try_from(digit(high)? * 16 + digit(low)?).map_err(|_| broken())?;
+    if byte.is_ascii_graphic() { Ok(byte) } else { Err(InvalidToken::QueryDecoded(parameter)) }
 }

@@ -57,7 +57,13 @@ fn check_value(name: &str, value: &str, expected: Result<(), &str>) {
     let mut parameters = good();
     let slot = parameters.iter_mut().find(|(found, _)| *found == name).expect("a parameter");
     slot.1 = value.to_owned();
-    check(&format!("https://sts.us-west-2.amazonaws.com/?{}", query(&parameters)), expected);
+    let url = format!("https://sts.us-west-2.amazonaws.com/?{}", query(&parameters));
+    check(&url, expected);
+    // What is wrong with a value says whose, and never the value.
+    if let Err(invalid) = sent(&token(&url)) {
+        let text = invalid.to_string();
+        assert!(text.contains(name) && (value.len() < 20 || !text.contains(value)), "{text}");
+    }
 }
 
 #[test]

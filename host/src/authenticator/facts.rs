@@ -1,0 +1,102 @@
+//! Facts about callers: joins what a policy may be granted to know to the services of AWS that can tell.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use futures_util::{FutureExt as _, future::BoxFuture};
+
+use super::nodes::Nodes;
+use crate::{
+    caller::Caller,
+    observe::Metrics,
+    policy::cloud::{FactFinder, Instance, LookUpError},
+    provider::aws::{
+        ec2::{self, Ec2Error},
+        iam::{self, Iam, IamError, Observer, Settings},
+    },
+};
+
+/// Finds facts by asking EC2 for the instance and IAM for the tags.
+#[derive(Clone)]
+pub struct CloudFacts {
+    nodes: Arc<Nodes>,
+    iam: Iam,
+    metrics: Arc<Metrics>,
+}
+
+/// Counts calls to IAM.
+struct Counted(Arc<Metrics>);
+
+// === impl CloudFacts ===
+
+impl CloudFacts {
+    /// Looks instances up by `nodes`, and tags by `settings`, and counts. `clock` dates what is signed.
+    #[must_use]
+    pub fn new(
+        nodes: Arc<Nodes>,
+        settings: Settings,
+        clock: fn() -> std::time::SystemTime,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        let counted = Counted(Arc::clone(&metrics));
+        Self { nodes, iam: Iam::new(settings, clock, Box::new(counted)), metrics }
+    }
+
+    /// The settings that it looks tags up by.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        self.iam.settings()
+    }
+
+    /// The same with `nodes`; what is known of tags stays.
+    #[must_use]
+    pub fn with_nodes(&self, nodes: Arc<Nodes>) -> Self {
+        Self { nodes, ..self.clone() }
+    }
+}
+
+impl FactFinder for CloudFacts {
+    fn instance<'a>(&'a self, caller: &'a Caller) -> BoxFuture<'a, Result<Instance, LookUpError>> {
+        let found = self.nodes.instance(caller).map(|found| {
+            let (id, instance) = found.instance.map_err(|error| without_instance(&error))?;
+            let ec2::Instance { private_dns_name, private_ip, zone, image_id, tags, owner: _ } = (*instance).clone();
+            let (id, tags) = (id.as_str().to_owned(), tags.into_iter().collect());
+            Ok(Instance { id, private_dns_name, private_ip, zone, image_id, tags })
+        });
+        found.boxed()
+    }
+
+    fn tags<'a>(&'a self, caller: &'a Caller) -> BoxFuture<'a, Result<BTreeMap<String, String>, LookUpError>> {
+        let found = self.iam.look_up(caller).map(|found| {
+            let result = found.tags.as_ref().map_or_else(IamError::reason, |_| "ok");
+            self.metrics.iam_look_up(found.source.label(iam::NAME), result);
+            found.tags.map(|tags| tags.0.clone()).map_err(|error| without_tags(&error))
+        });
+        found.boxed()
+    }
+}
+
+/// What a policy is told; the metrics have the rest.
+fn without_instance(error: &Ec2Error) -> LookUpError {
+    match error {
+        Ec2Error::Credentials(_) | Ec2Error::Endpoint(_) | Ec2Error::Refused { .. } => LookUpError::Forbidden,
+        error if error.is_retryable() => LookUpError::Unavailable,
+        _ => LookUpError::NotFound,
+    }
+}
+
+/// Likewise.
+fn without_tags(error: &IamError) -> LookUpError {
+    match error {
+        IamError::Credentials(_) | IamError::Endpoint(_) | IamError::Refused { .. } => LookUpError::Forbidden,
+        error if error.is_retryable() => LookUpError::Unavailable,
+        _ => LookUpError::NotFound,
+    }
+}
+
+// === impl Counted ===
+
+impl Observer for Counted {
+    fn called(&self, result: &'static str, took: Duration) {
+        self.0.iam_request(result, took);
+    }
+}

@@ -1,0 +1,325 @@
+//! One way of asking a service: whose credentials, which region, which endpoint. Loaded when first needed, and again before
+//! the credentials end.
+//!
+//! A load may run a program, which may have no end. So it has a thread of its own, and there is one at a time, which those wait for
+//! who come while it runs; what failed is not tried again at once.
+
+use std::{
+    env,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::{Duration, Instant, SystemTime},
+};
+
+use aws_credential_types::Credentials;
+use tokio::{
+    sync::{Mutex, oneshot},
+    time::timeout_at,
+};
+
+use super::{CallError, Endpoint, Roles, Service, SourceArn};
+use crate::{
+    caller::Arn,
+    provider::{
+        aws::{
+            Partition,
+            credentials::{self, LoadError, Request, Role, Session},
+        },
+        http::Client,
+    },
+};
+
+/// One lane's credentials and endpoint.
+pub(in crate::provider::aws) struct Access {
+    service: &'static Service,
+    role: Option<Arn>,
+    source: Option<SourceArn>,
+    region: Option<String>,
+    endpoint: Option<Endpoint>,
+    partition: Partition,
+    clock: fn() -> SystemTime,
+    pub(super) http: Client,
+    fetch: Fetch,
+    slot: Mutex<Slot>,
+    is_failing: AtomicBool,
+}
+
+/// Where credentials come from. May take long.
+type Fetch = Arc<dyn Fn(&Request, SystemTime) -> Result<Session, LoadError> + Send + Sync>;
+
+#[derive(Default)]
+struct Slot {
+    loaded: Option<Arc<Loaded>>,
+    loading: Option<Loading>,
+    /// When the last load failed, and why.
+    failed: Option<(Instant, CallError)>,
+}
+
+/// A load under way.
+struct Loading {
+    since: Instant,
+    session: oneshot::Receiver<Result<Session, LoadError>>,
+}
+
+/// Everything that a call needs.
+pub(in crate::provider::aws) struct Loaded {
+    pub(super) credentials: Credentials,
+    /// The one that is signed for.
+    pub(in crate::provider::aws) region: String,
+    /// `https://ec2.eu-west-1.amazonaws.com`, without a path.
+    pub(super) url: String,
+    until: SystemTime,
+}
+
+/// Names another endpoint of every service that has no variable of its own (AWS SDKs and Tools Reference Guide,
+/// "Service-specific endpoints").
+const EVERY_ENDPOINT: &str = "AWS_ENDPOINT_URL";
+/// How long before their end credentials are renewed.
+const MARGIN: Duration = Duration::from_secs(5 * 60);
+/// How long credentials without an end are taken as they are: somebody may change the file they are in.
+const LONGEST: Duration = Duration::from_secs(15 * 60);
+/// For how long credentials are used that come close to their end already.
+const SHORTEST: Duration = Duration::from_secs(10);
+/// How long a load is waited for, from its beginning; less than a call may take. It goes on beside those who come later.
+const WAIT: Duration = Duration::from_secs(4);
+/// Longest time of a load.
+const LOAD: Duration = Duration::from_secs(60);
+/// How long after a failed load the next one begins at the earliest.
+const PAUSE: Duration = Duration::from_secs(5);
+
+// === impl Access ===
+
+impl Access {
+    /// One for each lane of `roles`, in order. `clock` dates signatures.
+    pub(in crate::provider::aws) fn of_all(
+        service: &'static Service,
+        roles: &Roles,
+        endpoint: Option<&Endpoint>,
+        partition: Partition,
+        clock: fn() -> SystemTime,
+    ) -> Vec<Self> {
+        roles.lanes().map(|role| Self::new(service, role, roles, endpoint, partition, clock)).collect()
+    }
+
+    fn new(
+        service: &'static Service,
+        role: Option<Arn>,
+        roles: &Roles,
+        endpoint: Option<&Endpoint>,
+        partition: Partition,
+        clock: fn() -> SystemTime,
+    ) -> Self {
+        Self {
+            service,
+            role,
+            source: roles.source_arn.clone(),
+            region: roles.region.as_ref().map(ToString::to_string),
+            endpoint: endpoint.cloned(),
+            partition,
+            clock,
+            http: Client::new(),
+            fetch: Arc::new(credentials::load),
+            slot: Mutex::default(),
+            is_failing: AtomicBool::new(false),
+        }
+    }
+
+    pub(super) fn service(&self) -> &'static Service {
+        self.service
+    }
+
+    pub(super) fn now(&self) -> SystemTime {
+        (self.clock)()
+    }
+
+    /// Credentials that last, one load at a time.
+    pub(in crate::provider::aws) async fn ready(&self) -> Result<Arc<Loaded>, CallError> {
+        let mut slot = self.slot.lock().await;
+        if let Some(ready) = slot.loaded.as_ref().filter(|ready| self.now() < ready.until) {
+            return Ok(Arc::clone(ready));
+        }
+        if let Some((_, error)) = slot.failed.as_ref().filter(|(since, _)| since.elapsed() < PAUSE) {
+            return Err(error.clone());
+        }
+        let loading = slot.loading.get_or_insert_with(|| self.load());
+        let until = loading.since + WAIT;
+        let Ok(session) = timeout_at(until.into(), &mut loading.session).await else {
+            return Err(CallError::Credentials("they take long to load".to_owned()));
+        };
+        slot.loading = None;
+        let session = session.map_err(|_| CallError::Credentials("loading them has failed".to_owned()));
+        let session = session.and_then(|session| session.map_err(|error| CallError::Credentials(in_one_line(&error))));
+        let loaded = session.and_then(|session| self.loaded(session)).map(Arc::new);
+        slot.failed = loaded.as_ref().err().map(|error| (Instant::now(), error.clone()));
+        slot.loaded = loaded.as_ref().ok().map(Arc::clone);
+        loaded
+    }
+
+    /// The service does not take the credentials: the next call loads them anew.
+    pub(in crate::provider::aws) async fn forget(&self) {
+        self.slot.lock().await.loaded = None;
+    }
+
+    /// Tells the operator when calls begin to fail, and when they work again: the reason's label, and its words.
+    pub(in crate::provider::aws) fn note(&self, failure: Option<(&'static str, &dyn std::error::Error)>) {
+        let was_failing = self.is_failing.swap(failure.is_some(), Ordering::Relaxed);
+        let role = self.role.as_ref().map_or_else(|| "none".to_owned(), ToString::to_string);
+        let what = self.service.what;
+        match failure {
+            Some((reason, error)) if !was_failing => {
+                tracing::warn!(reason, role, "{what} cannot be looked up: {error}");
+            }
+            Some((reason, error)) => tracing::debug!(reason, role, "{what} cannot be looked up: {error}"),
+            None if was_failing => tracing::info!(role, "{what} can be looked up again"),
+            None => {}
+        }
+    }
+
+    /// Begins to load. A thread that is not to be had ends it at once.
+    fn load(&self) -> Loading {
+        let role = self.role.clone().map(|arn| Role {
+            arn,
+            external_id: None,
+            session_name: None,
+            forward_session_name: false,
+            source_arn: self.source.as_ref().map(|source| (source.arn().to_owned(), source.account().to_owned())),
+        });
+        let (region, within) = (self.region.clone(), Some(LOAD));
+        let request = Request { region, role, long: true, within, ..Request::default() };
+        let (fetch, now) = (Arc::clone(&self.fetch), self.now());
+        let (sender, session) = oneshot::channel();
+        let _ = thread::Builder::new().name("credentials".to_owned()).spawn(move || {
+            let _ = sender.send(fetch(&request, now));
+        });
+        Loading { since: Instant::now(), session }
+    }
+
+    fn loaded(&self, session: Session) -> Result<Loaded, CallError> {
+        let now = self.now();
+        let url = match self.endpoint.clone().map_or_else(|| self.of_environment(), |endpoint| Ok(Some(endpoint)))? {
+            Some(endpoint) => endpoint.as_str().to_owned(),
+            None => format!("https://{}", (self.service.host)(&session, self.partition)?),
+        };
+        let region = (self.service.region)(&session, self.partition);
+        let end = session.credentials.expiry().map_or(now + LONGEST, |end| (end - MARGIN).min(now + LONGEST));
+        Ok(Loaded { url, region, until: end.max(now + SHORTEST), credentials: session.credentials })
+    }
+
+    fn of_environment(&self) -> Result<Option<Endpoint>, CallError> {
+        let set = |name: &'static str| Some((name, env::var(name).ok().filter(|text| !text.trim().is_empty())?));
+        let found = [self.service.variable, EVERY_ENDPOINT].into_iter().find_map(set);
+        let Some((name, text)) = found else { return Ok(None) };
+        let endpoint = Endpoint::try_from(text).map_err(|error| CallError::Endpoint(format!("{name}: {error}")))?;
+        Ok(Some(endpoint))
+    }
+}
+
+fn in_one_line(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{
+        atomic::{AtomicUsize, Ordering::SeqCst},
+        mpsc,
+    };
+
+    use tokio::time::timeout;
+
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(10);
+
+    /// Asks `fetch` for credentials, and how often it has.
+    fn access(fetch: impl Fn() -> Result<(), LoadError> + Send + Sync + 'static) -> (Access, Arc<AtomicUsize>) {
+        let asked = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&asked);
+        let fetch: Fetch = Arc::new(move |_, _| {
+            count.fetch_add(1, SeqCst);
+            fetch().map(|()| Session {
+                credentials: Credentials::new("AKIDEXAMPLE", "secret", None, None, "test"),
+                region: "eu-west-1".to_owned(),
+                fips: false,
+                dual_stack: false,
+                asked: false,
+            })
+        });
+        let [access] = Access::of_all(&TEST, &Roles::default(), None, Partition::Aws, || SystemTime::UNIX_EPOCH)
+            .try_into()
+            .unwrap_or_else(|_| panic!("one way of asking"));
+        (Access { fetch, ..access }, asked)
+    }
+
+    static TEST: Service = Service {
+        name: "test",
+        variable: "AWS_ENDPOINT_URL_TEST",
+        what: "tests",
+        region: |session, _| session.region.clone(),
+        host: |_, _| Ok("test.example.com".to_owned()),
+    };
+
+    /// `ok`, or what is missing.
+    async fn ready(access: &Access) -> &'static str {
+        match timeout(LONG, access.ready()).await.expect("in time") {
+            Ok(_) => "ok",
+            Err(CallError::Credentials(_)) => "credentials",
+            Err(_) => "another",
+        }
+    }
+
+    #[tokio::test]
+    async fn a_source_that_hangs_is_asked_once() {
+        let (go, gate) = mpsc::channel::<()>();
+        let gate = std::sync::Mutex::new(gate);
+        let (access, asked) = access(move || {
+            let _ = gate.lock().expect("one load at a time").recv();
+            Ok(())
+        });
+        for _ in 0..20 {
+            let given_up = timeout(Duration::from_millis(2), access.ready()).await;
+            assert!(given_up.is_err(), "it is waited for");
+        }
+        let begun = async {
+            while asked.load(SeqCst) == 0 {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        timeout(LONG, begun).await.expect("it is asked");
+        access.slot.lock().await.loading.as_mut().expect("it goes on").since =
+            Instant::now().checked_sub(WAIT).expect("a clock that has run");
+        assert_eq!(ready(&access).await, "credentials", "and not for longer than it may take");
+        assert_eq!(asked.load(SeqCst), 1);
+        go.send(()).expect("it waits");
+        while ready(&access).await != "ok" {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        assert_eq!(asked.load(SeqCst), 1, "what came late is taken all the same");
+    }
+
+    #[tokio::test]
+    async fn a_source_that_fails_is_not_asked_again_at_once() {
+        let (access, asked) = access(|| Err(LoadError::NotFound { metadata: "this is a test" }));
+        for _ in 0..20 {
+            assert_eq!(ready(&access).await, "credentials");
+        }
+        assert_eq!(asked.load(SeqCst), 1);
+        access.slot.lock().await.failed.as_mut().expect("it is kept").0 =
+            Instant::now().checked_sub(PAUSE).expect("a clock that has run");
+        assert_eq!(ready(&access).await, "credentials");
+        assert_eq!(asked.load(SeqCst), 2);
+    }
+
+    #[tokio::test]
+    async fn a_load_that_ends_without_a_word_is_a_failure() {
+        let (access, asked) = access(|| panic!("as a mistake of ours"));
+        assert_eq!(ready(&access).await, "credentials");
+        access.slot.lock().await.failed = None;
+        assert_eq!(ready(&access).await, "credentials");
+        assert_eq!(asked.load(SeqCst), 2);
+    }
+}
