@@ -64,6 +64,7 @@ mod yaml_error;
 
 use backend_mode::{BackendMode, Written};
 use file::Places;
+use sources::keeper;
 
 pub use build::Shared;
 pub use checked::{Checked, CheckedFile};
@@ -73,7 +74,10 @@ pub use finding::{CheckId, Finding, Severity};
 pub use reload::Reloader;
 pub use remark::LeftOut;
 pub use settings_at::SettingsAt;
-pub use sources::{Stopping, dynamic_file::read_dynamic_file};
+pub use sources::{
+    Stopping, config_map::read_config_map, dynamic_file::read_dynamic_file, identity_mapping::read_identity_mappings,
+    table::read_table,
+};
 pub(crate) use yaml_error::read_document;
 
 /// One configuration: what the file says, what it leaves out filled in with defaults.
@@ -81,7 +85,9 @@ pub(crate) use yaml_error::read_document;
 pub struct Config {
     /// Where it was read from; empty for the defaults.
     pub file: PathBuf,
-    /// Digest of the file and of every file it names: 12 hexadecimal digits.
+    /// Digest of the file and of every file it names, in hexadecimal.
+    pub digest: String,
+    /// What of it is shown: its first 12 digits.
     pub generation: String,
     /// `clusterID`. Default none: then the command line has to give it.
     pub cluster_id: Option<ClusterId>,
@@ -110,6 +116,8 @@ pub struct Config {
     pub names_sources: bool,
     /// `server.ec2` and the keys of existing files that go with it: how nodes are looked up.
     pub ec2: aws::ec2::Settings,
+    /// `server.iam`: how tags of callers are looked up, by the roles that look instances up.
+    pub iam: aws::iam::Config,
     /// `server.bootstrapAdmins`: asked before all of `sources`. Default none.
     pub bootstrap_admins: Arc<Rules>,
     /// `server.kubeconfig` and `server.master`: where the objects of sources are. Default: the pod's own account.
@@ -210,9 +218,6 @@ pub struct Loaded {
     pub warnings: Vec<Finding>,
 }
 
-/// Hexadecimal digits of a generation.
-const GENERATION_DIGITS: usize = 12;
-
 // === impl Config ===
 
 impl Config {
@@ -226,7 +231,8 @@ impl Config {
         let mut loaded = Self::parse(path, &text)?;
         let backend_mode = loaded.config.read_backend_mode()?;
         loaded.config.ca_digest = digest_of_all(path, loaded.config.ca_files(), Sha256::new())?;
-        loaded.config.generation = loaded.config.digest(&(text + &backend_mode))?;
+        loaded.config.digest = loaded.config.whole_digest(&(text + &backend_mode))?;
+        keeper::shown(&loaded.config.digest).clone_into(&mut loaded.config.generation);
         Ok(loaded)
     }
 
@@ -298,12 +304,17 @@ impl Config {
     /// When a rate is out of its bounds, or a role of another partition.
     pub fn check_ec2(&self) -> Result<(), ConfigError> {
         let fault = |(key, what)| ConfigError::Build { file: self.file.clone(), what: format!("server.{key}: {what}") };
-        check::ec2_bounds(&self.ec2()).map(fault).map_or(Ok(()), Err)
+        check::look_up_bounds(&self.ec2(), &self.iam).map(fault).map_or(Ok(()), Err)
     }
 
     /// How nodes are looked up in the partition that is in force.
     fn ec2(&self) -> aws::ec2::Settings {
         aws::ec2::Settings { partition: self.partition, ..self.ec2.clone() }
+    }
+
+    /// How tags are looked up, likewise.
+    fn iam(&self) -> aws::iam::Settings {
+        aws::iam::Settings { config: self.iam.clone(), roles: self.ec2.roles(), partition: self.partition }
     }
 
     /// The sources that `modes` names, or the first thing that is wrong with it, behind the name of `whose` it is.
@@ -324,6 +335,13 @@ impl Config {
         Ok(text)
     }
 
+    /// The digest of what stands in its files now.
+    fn digest_now(&self) -> Result<String, ConfigError> {
+        let written = self.backend_mode_file.as_deref().map(backend_mode::read).transpose()?.flatten();
+        let backend_mode = written.map(|written| written.text).unwrap_or_default();
+        self.whole_digest(&(read_text(&self.file)? + &backend_mode))
+    }
+
     /// Every file that this configuration is made of, one that need not be there included.
     pub fn files(&self) -> impl Iterator<Item = &Path> {
         self.needed_files().chain(self.backend_mode_file.as_deref())
@@ -340,11 +358,9 @@ impl Config {
         self.sts.endpoints.iter().filter_map(|endpoint| endpoint.ca_file.as_deref())
     }
 
-    fn digest(&self, text: &str) -> Result<String, ConfigError> {
+    fn whole_digest(&self, text: &str) -> Result<String, ConfigError> {
         let named = self.needed_files().skip(1);
-        let mut digest = digest_of_all(&self.file, named, Sha256::new_with_prefix(Sha256::digest(text)))?;
-        digest.truncate(GENERATION_DIGITS);
-        Ok(digest)
+        digest_of_all(&self.file, named, Sha256::new_with_prefix(Sha256::digest(text)))
     }
 }
 
@@ -394,6 +410,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             file: PathBuf::new(),
+            digest: String::new(),
             generation: String::new(),
             cluster_id: None,
             client: ClientSection::default(),
@@ -407,6 +424,7 @@ impl Default for Config {
             sts_hosts: Vec::new(),
             sources: vec![Source::MountedFile],
             ec2: aws::ec2::Settings::default(),
+            iam: aws::iam::Config::default(),
             bootstrap_admins: Arc::default(),
             kubernetes: watch::Access::default(),
             dynamic_file: None,

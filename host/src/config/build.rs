@@ -15,14 +15,13 @@ use super::{
     sources::{Sources, Stopping},
 };
 use crate::{
-    authenticator::{Authenticator, nodes::Nodes, shadows::Shadows},
+    authenticator::{Authenticator, facts::CloudFacts, nodes::Nodes, shadows::Shadows},
     mapping::{
         BootstrapAdmins, Chain, Guard, MountedFile, NodeNames, PolicyStage, Shadow, Stage, chain::Link, shadow::Place,
     },
     observe::Metrics,
     policy::{
-        self, Bounds, CompiledFolder, Engine, FactFinder, Kind, LoadProblem, Mode, OnFault, Policy, Removed,
-        schema::Violation,
+        self, Bounds, CompiledFolder, Engine, Kind, LoadProblem, Mode, OnFault, Policy, Removed, schema::Violation,
     },
     provider::{
         Cloud, ClusterId, Provider,
@@ -49,6 +48,7 @@ pub struct Shared {
     sources: Sources,
     /// Knows names for hours, and loads nothing until it is asked for one.
     nodes: Arc<Nodes>,
+    facts: CloudFacts,
     shadows: Arc<Shadows>,
     clock: fn() -> SystemTime,
 }
@@ -101,9 +101,11 @@ impl Shared {
         compiled: Option<PathBuf>,
         clock: fn() -> SystemTime,
     ) -> Result<Self, ConfigError> {
+        let nodes = Arc::new(Nodes::new(config.ec2(), clock, Arc::clone(&metrics)));
         Ok(Self {
             sources: Sources::default().follow(config, &metrics, clock),
-            nodes: Arc::new(Nodes::new(config.ec2(), clock, Arc::clone(&metrics))),
+            facts: CloudFacts::new(Arc::clone(&nodes), config.iam(), clock, Arc::clone(&metrics)),
+            nodes,
             shadows: Arc::new(Shadows::new(Arc::clone(&metrics))),
             clock,
             sts: executor(config, &metrics)?,
@@ -140,6 +142,11 @@ impl Shared {
         }
         if config.ec2() != *self.nodes.settings() {
             next.nodes = Arc::new(Nodes::new(config.ec2(), self.clock, Arc::clone(&self.metrics)));
+            next.facts = self.facts.with_nodes(Arc::clone(&next.nodes));
+        }
+        if config.iam() != *self.facts.settings() {
+            let (nodes, metrics) = (Arc::clone(&next.nodes), Arc::clone(&self.metrics));
+            next.facts = CloudFacts::new(nodes, config.iam(), self.clock, metrics);
         }
         next.sources = self.sources.follow(config, &self.metrics, self.clock);
         Ok(next)
@@ -434,11 +441,7 @@ impl Config {
     ) -> Result<Policy, policy::LoadError> {
         let engine = shared.engine.as_ref().expect("a configuration with policies has made it");
         let policy = Policy::load_following(engine, config, compiled, |source| shared.sources.table(source))?;
-        Ok(if config.cloud.is_empty() {
-            policy
-        } else {
-            policy.with_cloud(Arc::clone(&shared.nodes) as Arc<dyn FactFinder>)
-        })
+        Ok(policy.with_cloud(Arc::new(shared.facts.clone())))
     }
 
     /// Why a policy does not load: each violation of its schema at its own place, or one error. Never empty.

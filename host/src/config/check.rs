@@ -205,8 +205,8 @@ pub(super) fn sts_bounds(sts: &sts::Config) -> Option<(String, String)> {
 }
 
 /// The first setting of look-ups that is out of bounds, and why.
-pub(super) fn ec2_bounds(ec2: &aws::ec2::Settings) -> Option<(String, String)> {
-    let error = ec2.check().err()?;
+pub(super) fn look_up_bounds(ec2: &aws::ec2::Settings, iam: &aws::iam::Config) -> Option<(String, String)> {
+    let error = ec2.check().and_then(|()| iam.check()).err()?;
     Some((error.key.to_owned(), error.to_string()))
 }
 

@@ -39,8 +39,9 @@ pub(super) struct Entries<'a> {
 pub(super) struct Style {
     /// The key that the lists stand under; empty for none.
     pub(super) under: &'static str,
-    /// Documents that other programs write too: a key that is like none of ours is passed over. One that is may
-    /// be a slip that changes what the entry means, so it still costs the entry.
+    /// Documents that other programs write and read too: a key that is like none of ours is passed over. One that is
+    /// may be a slip that changes what the entry means, so it still costs the entry. Groups are a list there: those
+    /// programs take none from a text, and whoever moves from them gives nobody more than before.
     pub(super) shared: bool,
     pub(super) user_ids: UserIds,
     /// An `arn` may have wildcards.
@@ -80,6 +81,8 @@ struct Read {
     named_at: Position,
 }
 
+/// The end of the year 9999. Times behind it, and those before 1970, have no place in RFC 3339 texts made of Unix seconds.
+const LAST_SECOND: i64 = 253_402_300_799;
 const ROLE_KEYS: [&str; 6] = ["roleARN", "sso", "username", "groups", "userid", "notAfter"];
 const USER_KEYS: [&str; 5] = ["userARN", "username", "groups", "userid", "notAfter"];
 const PRINCIPAL_KEYS: [&str; 4] = ["arn", "username", "groups", "notAfter"];
@@ -178,6 +181,13 @@ impl<'a> Entries<'a> {
         let (subject, named_at) = self.subject(section, entries, node.at)?;
         let username = self.username(section, entries, node.at)?;
         let groups = self.group_list(section, entries)?;
+        let text = value(entries, "groups").filter(|node| self.style.shared && matches!(node.value, Value::Text(_)));
+        if let Some(node) = text {
+            let what = "`groups` is a text, which gives no groups here";
+            let problem = Problem::new(node.at, what).id(CheckId::NoEffect).fix("write a list, such as [a, b]");
+            let problem = place.of(problem.under("groups", node.at), section, self.style.under, node.at);
+            self.findings.remark(Severity::Warning, problem);
+        }
         let rule = Rule::new(username, self.groups.share(groups), node.at.line);
         let rule = match self.not_after(entries)? {
             None => rule,
@@ -202,9 +212,10 @@ impl<'a> Entries<'a> {
 
     fn not_after(&self, entries: &[(Key, Node)]) -> Result<Option<SystemTime>, Problem> {
         let Some(node) = value(entries, "notAfter") else { return Ok(None) };
+        let can_be_told = |time: &OffsetDateTime| (0..=LAST_SECOND).contains(&time.unix_timestamp());
         let parse = |text: &str| {
-            let time = OffsetDateTime::parse(text, &Rfc3339);
-            time.map_err(|_| Problem::new(node.at, "not a time such as 2026-01-31T18:00:00Z (RFC 3339)"))
+            let time = OffsetDateTime::parse(text, &Rfc3339).ok().filter(can_be_told);
+            time.ok_or_else(|| Problem::new(node.at, "not a time such as 2026-01-31T18:00:00Z (RFC 3339)"))
         };
         let end = node.text(self.source).and_then(parse).map_err(|problem| problem.under("notAfter", node.at))?;
         Ok(Some(end.into()))
@@ -226,7 +237,7 @@ impl<'a> Entries<'a> {
         template(text, node).map_err(|problem| problem.under("username", node))
     }
 
-    /// A list, or as in existing files a text with commas.
+    /// A list, or as in existing configuration files a text with commas.
     fn group_list(&self, section: Section, entries: &[(Key, Node)]) -> Result<Vec<Template>, Problem> {
         let group = |at: Position, text: &str| match template(text, at) {
             Ok(group) if group.is_empty() => Err(Problem::new(at, "a group is empty")),
@@ -238,6 +249,7 @@ impl<'a> Entries<'a> {
         };
         let groups = match &node.value {
             Value::Null => Ok(Vec::new()),
+            Value::Text(_) if self.style.shared => Ok(Vec::new()),
             Value::Text(text) => text.split(',').map(|text| group(node.at, text.trim())).collect(),
             Value::List(nodes) => nodes
                 .iter()

@@ -55,9 +55,10 @@ pub(super) struct Own {
     ec2_describe_instances_burst: Option<u32>,
     ec2_describe_instances_qps: Option<u32>,
     #[serde(rename = "ec2DescribeInstancesRoleARN")]
-    ec2_describe_instances_role_arn: Option<aws::ec2::RoleArn>,
+    ec2_describe_instances_role_arn: Option<aws::service::RoleArn>,
     #[serde(rename = "sourceARN")]
-    source_arn: Option<aws::ec2::SourceArn>,
+    source_arn: Option<aws::service::SourceArn>,
+    iam: aws::iam::Config,
     identity_mapping_status: Option<bool>,
     deny_root: bool,
 }
@@ -179,7 +180,7 @@ impl Reader<'_> {
         let places = Places::of(&own);
         let bootstrap_admins = Arc::new(self.bootstrap_admins(&mut lists, at));
         let own = read_within(&mut own, self.source, |own: &Own| {
-            check::sts_bounds(&own.sts).or_else(|| check::ec2_bounds(&own.ec2()))
+            check::sts_bounds(&own.sts).or_else(|| check::look_up_bounds(&own.ec2(), &own.iam))
         });
         let readable = |key: &str| own.is_whole(key);
         let (policies_read, reserved_read, sts_read) =
@@ -188,7 +189,7 @@ impl Reader<'_> {
         let dynamic_file_read = readable("dynamicFilePath");
         let own = own.report(SERVER, self.findings);
         let (kubernetes, dynamic_file) = (own.kubernetes(self.file), own.dynamic_file(self.file));
-        let ec2 = own.ec2();
+        let (ec2, iam) = (own.ec2(), own.iam.clone());
         let backend_mode_file = own.dynamic_backend_mode_path.as_deref().map(|path| beside(self.file, path));
         let dynamic_file_strict = own.dynamic_file_user_id_strict;
         let identity_mapping_status = own.identity_mapping_status.unwrap_or(true);
@@ -201,7 +202,7 @@ impl Reader<'_> {
             partition,
             backend_mode,
             mut policies,
-            policy_engine,
+            mut policy_engine,
             reserved_prefix_config,
             mut sts,
             ..
@@ -265,6 +266,8 @@ impl Reader<'_> {
         if let Some(ca_file) = &mut server.client_auth.ca_file {
             *ca_file = beside(self.file, ca_file);
         }
+        let as_many = if server::processors() > 1 { u8::try_from(server.workers).unwrap_or(u8::MAX) } else { 0 };
+        policy_engine.workers.get_or_insert(as_many);
         Config {
             server,
             observe: read(&mut observe, self.source).report(SERVER, self.findings),
@@ -279,6 +282,7 @@ impl Reader<'_> {
             sources,
             names_sources: backend_mode.is_some(),
             ec2,
+            iam,
             bootstrap_admins,
             kubernetes,
             dynamic_file,

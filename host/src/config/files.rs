@@ -7,6 +7,7 @@
 use std::{
     collections::BTreeSet,
     fs,
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     sync::Arc,
     time::SystemTime,
@@ -16,9 +17,19 @@ use arc_swap::ArcSwap;
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::sync::mpsc;
 
-/// What tells one version of a file from the next without reading it.
+/// What tells one version of a file from the next without reading it; nothing of a file that is not there.
 #[derive(Debug, Eq, PartialEq)]
-pub(super) struct Stamp(Option<(SystemTime, u64, PathBuf)>);
+pub(super) struct Stamp(Option<Seen>);
+
+#[derive(Debug, Eq, PartialEq)]
+struct Seen {
+    place: PathBuf,
+    modified: SystemTime,
+    length: u64,
+    /// Who may read it can change without its text, and writers may set the time of a change.
+    inode: u64,
+    changed: (i64, i64),
+}
 
 /// Sees changes of files in a few folders.
 pub(super) struct Watcher {
@@ -34,7 +45,8 @@ impl Stamp {
         let stamp = |file: &Path| {
             let place = fs::canonicalize(file).ok()?;
             let about = fs::metadata(&place).ok()?;
-            Some((about.modified().ok()?, about.len(), place))
+            let (inode, changed) = (about.ino(), (about.ctime(), about.ctime_nsec()));
+            Some(Seen { place, modified: about.modified().ok()?, length: about.len(), inode, changed })
         };
         files.map(|file| Self(stamp(file))).collect()
     }
@@ -113,7 +125,35 @@ fn concerns(event: &notify::Event, names: &BTreeSet<std::ffi::OsString>) -> bool
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
+
+    #[test]
+    fn stamps_tell_versions_apart() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (file, new) = (folder.path().join("file"), folder.path().join("new"));
+        let stamp = || Stamp::of(std::iter::once(file.as_path()));
+        let mut seen = vec![stamp()];
+        fs::write(&file, "one").expect("written");
+        let time = fs::metadata(&file).and_then(|about| about.modified()).expect("a time");
+        let as_old = |path: &Path| fs::File::options().write(true).open(path).and_then(|file| file.set_modified(time));
+        let steps: [&dyn Fn() -> std::io::Result<()>; 4] = [
+            &|| Ok(()),
+            &|| fs::set_permissions(&file, fs::Permissions::from_mode(0o600)),
+            &|| fs::write(&file, "two").and_then(|()| as_old(&file)),
+            &|| fs::write(&new, "six").and_then(|()| as_old(&new)).and_then(|()| fs::rename(&new, &file)),
+        ];
+        for step in steps {
+            // Clocks of file systems have ticks.
+            std::thread::sleep(std::time::Duration::from_millis(20));
+            step().expect("done");
+            let now = stamp();
+            assert_eq!(now, stamp());
+            assert!(!seen.contains(&now), "{now:?}");
+            seen.push(now);
+        }
+    }
 
     #[test]
     fn only_changes_of_our_files_count() {

@@ -113,6 +113,8 @@ checks! {
     NodeName = "node-name";
     /// No node is let in.
     NoNodes = "no-nodes";
+    /// A template asks for the name of a session, and the principal never has one.
+    NoSession = "no-session";
     /// An entry gives an empty username.
     NoUsername = "no-username";
     /// An instance role gives `system:masters`.

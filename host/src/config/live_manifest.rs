@@ -74,7 +74,8 @@ impl AuthMap {
 
 /// The objects of `target`, as the API server lists them, checked as the documents of one file: older ones first, as they
 /// count.
-fn identity_mappings(target: &Target, file: &Path, objects: &[Value]) -> CheckedFile {
+#[must_use]
+pub fn identity_mappings(target: &Target, file: &Path, objects: &[Value]) -> CheckedFile {
     let mut sorted: Vec<&Value> = objects.iter().collect();
     let word = |object: &Value, key: &str| object["metadata"][key].as_str().unwrap_or_default().to_owned();
     sorted.sort_by_key(|object| (word(object, "creationTimestamp"), word(object, "name")));
@@ -112,12 +113,16 @@ fn quoted(text: &str) -> String {
     if plain && word {
         return text.to_owned();
     }
-    // JSON escapes only what stands before the blank.
+    json(&text.into())
+}
+
+/// A value in JSON that is YAML too. JSON escapes only what stands before the blank.
+pub(super) fn json(value: &Value) -> String {
     let escaped = |letter: char| match letter {
         _ if is_printable(letter) => letter.to_string(),
         _ => format!("\\u{:04x}", u32::from(letter)),
     };
-    Value::from(text).to_string().chars().map(escaped).collect()
+    value.to_string().chars().map(escaped).collect()
 }
 
 /// Whether a text may hold it as it is (YAML 1.2.2, "Character Set"), and on one line.

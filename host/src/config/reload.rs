@@ -2,10 +2,12 @@
 //!
 //! Where watching its files does not work, e.g. because the node's inotify instances are used up, a look every
 //! half minute has to do. A source that is new is read before the configuration that names it goes live, so that
-//! a reload never answers a login with "not ready".
+//! a reload never answers a login with "not ready". What changes while it is read is read again: a generation is of
+//! what is in force and of nothing else.
 
 use std::{
     collections::BTreeSet,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
@@ -25,6 +27,7 @@ use super::{
     sources::keeper,
 };
 use crate::{
+    MISTAKE,
     authenticator::Authenticator,
     mapping::{bootstrap_admins::NAME as BOOTSTRAP_ADMINS, live, mounted_file::NAME as MOUNTED_FILE},
     observe::Metrics,
@@ -47,6 +50,8 @@ const DEBOUNCE: Duration = Duration::from_millis(50);
 /// How often the files are looked at without being told. What failed is tried again as often, because it
 /// may name a file in a folder that nobody watches yet.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
+/// How often files are read in one turn that change while they are read.
+const READS: usize = 3;
 /// Longest wait for a source that a new configuration adds.
 const FIRST_READ: Duration = Duration::from_secs(5);
 
@@ -148,18 +153,18 @@ impl Worker {
             if !has_changed && self.kept_house.elapsed() < RENEW_EVERY {
                 continue;
             }
-            let attempt = tokio::task::spawn_blocking(move || {
+            let turn = tokio::task::spawn_blocking(move || {
                 if has_changed {
                     self.reload();
                 }
-                self.keep_house();
+                let housekeeping = AssertUnwindSafe(|| self.keep_house());
+                if catch_unwind(housekeeping).is_err() {
+                    tracing::error!("configuration: compiled policies could not be looked after: {MISTAKE}");
+                }
                 self
             });
-            // A panic while loading leaves the last good one in force, and nobody to try again.
-            let Ok(worker) = attempt.await else {
-                tracing::error!("configuration: the reloader has failed; restart to reload");
-                return;
-            };
+            // Whatever panics in it is caught there; what is left is the end of the process.
+            let Ok(worker) = turn.await else { return };
             self = worker;
         }
     }
@@ -172,7 +177,15 @@ impl Worker {
 
     fn reload(&mut self) {
         self.seen = Stamp::of(self.config.files());
-        match self.attempt() {
+        // A mistake of ours must not end the one who reloads: nobody would notice what is taken away later.
+        let attempt = catch_unwind(AssertUnwindSafe(|| self.attempt()));
+        let attempt = attempt.unwrap_or_else(|_| {
+            Err(ConfigError::Build {
+                file: self.config.file.clone(),
+                what: format!("putting it in force failed: {MISTAKE}"),
+            })
+        });
+        match attempt {
             Ok(()) => self.last_error.store(None),
             Err(error) => {
                 let line = error.to_string();
@@ -188,21 +201,34 @@ impl Worker {
     }
 
     fn attempt(&mut self) -> Result<(), ConfigError> {
-        let loaded = Config::load(&self.config.file)?;
-        if loaded.config.generation == self.config.generation {
-            // A bad file may have been put back as it was: what is in the files is in force again.
-            tell_in_force(&self.config, self.metrics(), (self.clock)());
-            return Ok(());
+        for _ in 0..READS {
+            let loaded = Config::load(&self.config.file)?;
+            if loaded.config.digest == self.config.digest {
+                // A bad file may have been put back as it was: what is in the files is in force again.
+                tell_in_force(&self.config, self.metrics(), (self.clock)());
+                return Ok(());
+            }
+            if self.put_in_force(loaded)? {
+                return Ok(());
+            }
+            tracing::info!("configuration: a file changed while it was read, and is read again");
         }
-        self.put_in_force(loaded)
+        let what = "its files change while they are read: they are tried again".to_owned();
+        Err(ConfigError::Build { file: self.config.file.clone(), what })
     }
 
-    fn put_in_force(&mut self, mut loaded: Loaded) -> Result<(), ConfigError> {
+    /// Gives whether it is in force: it is not if a file changed meanwhile.
+    fn put_in_force(&mut self, mut loaded: Loaded) -> Result<bool, ConfigError> {
+        // A file that changes twice may have the same text in the end, and another one when it was read.
+        let stamps = Stamp::of(loaded.config.files());
         (self.overrides)(&mut loaded.config)?;
         let shared = self.shared.follow(&loaded.config)?;
         let next = loaded.config.build(&shared)?;
         if next.not_ready().next().is_some() {
             Handle::current().block_on(shared.read_once(Some(&self.shared), FIRST_READ))?;
+        }
+        if Stamp::of(loaded.config.files()) != stamps || loaded.config.digest_now()? != loaded.config.digest {
+            return Ok(false);
         }
         loaded.log();
         loaded.config.log();
@@ -219,7 +245,7 @@ impl Worker {
         self.config = loaded.config;
         self.watcher.follow(self.config.files());
         tell_in_force(&self.config, self.metrics(), (self.clock)());
-        Ok(())
+        Ok(true)
     }
 
     /// As of a source that is followed: who maps to what now.

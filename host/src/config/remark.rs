@@ -144,6 +144,12 @@ impl Entry<'_> {
             let problem = Problem::new(at, what).id(CheckId::SystemName);
             findings.push(self.spot.finding(Severity::Warning, problem));
         }
+        if self.rule.needs_session() && self.is_without_session() {
+            let what = "refuses every login: the template asks for the name of a session, and users have none";
+            let problem = Problem::new(at, what).id(CheckId::NoSession);
+            let problem = problem.fix("leave {{SessionName}} and {{SessionNameRaw}} out");
+            findings.push(self.spot.finding(Severity::Warning, problem));
+        }
         if self.rule.needs_node() {
             let what = "each login asks EC2 for the instance that its session is named after";
             let problem = Problem::new(at, what).id(CheckId::NeedsEc2);
@@ -196,6 +202,17 @@ impl Entry<'_> {
             return;
         };
         findings.push(self.spot.finding(severity, Problem::new(self.spot.at, what).id(id).fix(fix)));
+    }
+
+    /// Whether whom it names is never in a session.
+    fn is_without_session(&self) -> bool {
+        match self.subject {
+            Subject::Arn(arn) | Subject::Principal(_, Some(arn)) => {
+                matches!(arn.kind(), PrincipalKind::Root | PrincipalKind::User)
+            }
+            Subject::Glob(glob) => glob.is_of_users(),
+            Subject::PermissionSet(_) | Subject::Principal(_, None) => false,
+        }
     }
 
     fn gives(&self, group: &str) -> bool {

@@ -30,7 +30,7 @@ pub(super) mod dynamic_file;
 pub(super) mod identity_mapping;
 pub(super) mod keeper;
 mod status;
-mod table;
+pub(super) mod table;
 
 use config_map::ConfigMap;
 use keeper::Keeper;

@@ -44,6 +44,16 @@ fn maps(text: &str, arn: &str, expected: &str) {
 }
 
 #[test]
+fn as_many_threads_decide_as_answer_unless_the_file_says_otherwise() {
+    let workers = |text: &str| parse(text).expect("it loads").config.policy_engine.workers;
+    let two = server::processors() > 1;
+    assert_eq!(workers("server: {workers: 3}"), Some(if two { 3 } else { 0 }));
+    assert_eq!(workers("server: {workers: 3, policyEngine: {workers: 0}}"), Some(0));
+    assert_eq!(workers("server: {policyEngine: {workers: 5}}"), Some(5));
+    assert!(parse("server: {policyEngine: {workers: 256}}").is_err());
+}
+
+#[test]
 fn the_generation_covers_every_file() {
     let folder = tempfile::tempdir().expect("a folder");
     let (file, component) = (folder.path().join("config.yaml"), folder.path().join("a.wasm"));

@@ -2,7 +2,7 @@
 //! connection and credentials.
 //!
 //! Failure rule: an object that is not there is `None`, everything else that is not the answer is an [`ApiError`];
-//! nothing is tried twice here. An answer has to come within 15 s.
+//! nothing is tried twice here. An answer has to come within 15 s, and so have credentials if nobody is at a terminal.
 
 use std::fmt::Write as _;
 
@@ -10,7 +10,7 @@ use http::{Method, Request, header};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
-use super::watch::{Access, ApiError, in_time};
+use super::watch::{Access, ApiError, Door, in_time};
 
 /// Speaks to one API server. Cheap to clone.
 #[derive(Clone)]
@@ -58,7 +58,16 @@ impl Client {
     ///
     /// When there are no credentials to be had.
     pub async fn new(access: &Access) -> Result<Self, ApiError> {
-        access.client().await.map(Self)
+        Self::through(&mut Door::new(access.clone())).await
+    }
+
+    /// The same, for whoever needs one anew after every failure.
+    ///
+    /// # Errors
+    ///
+    /// When there are no credentials to be had, or not in time.
+    pub async fn through(door: &mut Door) -> Result<Self, ApiError> {
+        door.client().await.map(Self)
     }
 
     /// The object at `place`; `None` if there is none.

@@ -13,6 +13,7 @@ use std::{
     borrow::Cow,
     collections::BTreeMap,
     convert::Infallible,
+    panic::{AssertUnwindSafe, catch_unwind},
     pin::pin,
     time::{Duration, Instant},
 };
@@ -27,11 +28,11 @@ use tokio::time::{sleep, timeout};
 mod access;
 mod error;
 
-pub use access::Access;
+pub use access::{Access, Door};
 pub use error::ApiError;
 
 /// Which objects are followed.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Target {
     /// API group, empty for the core group.
     pub group: &'static str,
@@ -89,7 +90,7 @@ enum Ended {
 }
 
 struct Follower<'a, F> {
-    access: &'a Access,
+    door: Door,
     target: &'a Target,
     tell: F,
     objects: BTreeMap<String, Object>,
@@ -117,8 +118,8 @@ const GONE: u16 = 410;
 
 /// Follows `target` for ever. `tell` is called in order, and holds the follower up while it runs.
 pub async fn follow(access: &Access, target: &Target, tell: impl FnMut(Told<'_>) + Send) -> Infallible {
-    let (objects, version) = (BTreeMap::new(), String::new());
-    let mut follower = Follower { access, target, tell, objects, version, failures: 0 };
+    let (door, objects, version) = (Door::new(access.clone()), BTreeMap::new(), String::new());
+    let mut follower = Follower { door, target, tell, objects, version, failures: 0 };
     loop {
         let pause = match follower.attempt().await {
             Ok(()) => PAUSE,
@@ -133,14 +134,27 @@ pub async fn follow(access: &Access, target: &Target, tell: impl FnMut(Told<'_>)
     }
 }
 
+/// The objects of which a watch has told in `events`, one a line, and how many lines those are: it ends at one that is no event,
+/// or that says so.
+#[must_use]
+pub fn replay(events: &str) -> (BTreeMap<String, Object>, usize) {
+    let (objects, version, tell) = (BTreeMap::new(), String::new(), |_: Told<'_>| ());
+    let (door, target) = (Door::new(Access::default()), Target::default());
+    let mut follower = Follower { door, target: &target, tell, objects, version, failures: 0 };
+    let mut take =
+        |line| matches!(follower.take(serde_json::from_str(line).map_err(kube::Error::SerdeError)), Ok(Ok(_)));
+    let lines = events.lines().take_while(|line| take(line)).count();
+    (follower.objects, lines)
+}
+
 // === impl Follower ===
 
 impl<F: FnMut(Told<'_>) + Send> Follower<'_, F> {
     /// One list, and watches from there until everything is to be listed anew.
     async fn attempt(&mut self) -> Result<(), ApiError> {
-        let api = self.target.api(self.access.client().await?);
+        let api = self.target.api(self.door.client().await?);
         self.list(&api).await?;
-        self.tell_objects();
+        self.tell_objects()?;
         let selector = self.target.selector();
         let params = WatchParams { field_selector: selector, timeout: Some(WATCH_SECONDS), ..WatchParams::default() };
         let relist = Instant::now() + RELIST;
@@ -190,7 +204,7 @@ impl<F: FnMut(Told<'_>) + Send> Follower<'_, F> {
                 }
                 next = stream.next().now_or_never().flatten();
             }
-            if changed { self.tell_objects() } else { (self.tell)(Told::InStep) }
+            if changed { self.tell_objects()? } else { (self.tell)(Told::InStep) }
         }
         Ok(Ended::Resume)
     }
@@ -224,8 +238,12 @@ impl<F: FnMut(Told<'_>) + Send> Follower<'_, F> {
         }
     }
 
-    fn tell_objects(&mut self) {
-        (self.tell)(Told::Objects { objects: &self.objects, resource_version: &self.version });
+    /// Should a mistake of ours in taking the objects in end the follower, what is taken away later would stay in force
+    /// unseen. So it is a failure like others: told, and tried again.
+    fn tell_objects(&mut self) -> Result<(), ApiError> {
+        let Self { tell, objects, version, .. } = self;
+        let told = AssertUnwindSafe(|| tell(Told::Objects { objects, resource_version: version }));
+        catch_unwind(told).map_err(|_| ApiError::NotTaken)
     }
 }
 
@@ -270,5 +288,28 @@ impl From<DynamicObject> for Object {
         let uid = object.uid().unwrap_or_default();
         let generation = object.metadata.generation.unwrap_or_default();
         Self { name: object.name_any(), created, resource_version, uid, generation, body: object.data }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mistake_in_taking_objects_in_is_a_failure_and_not_the_end() {
+        let (door, target) = (Door::new(Access::default()), Target::default());
+        let (objects, version) = (BTreeMap::new(), "7".to_owned());
+        let mut told = Vec::new();
+        let tell = |what: Told<'_>| {
+            let Told::Objects { resource_version, .. } = what else { return };
+            told.push(resource_version.to_owned());
+            assert_ne!(resource_version, "7", "as if it could not be read");
+        };
+        let mut follower = Follower { door, target: &target, tell, objects, version, failures: 0 };
+        let error = follower.tell_objects().expect_err("it is told");
+        assert_eq!(error.reason(), "kubernetes_not_taken");
+        follower.version = "8".to_owned();
+        follower.tell_objects().expect("it goes on");
+        assert_eq!(told, ["7", "8"]);
     }
 }

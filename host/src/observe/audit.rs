@@ -2,13 +2,14 @@
 //!
 //! No login is answered "allowed" unless its line was queued. When lines cannot be written (a full
 //! disk, a reader that went away) they are kept and tried again, so the queue fills and logins are
-//! turned away instead of going unrecorded.
+//! turned away instead of going unrecorded. Every line stands whole in one file: what a full disk took half of is written
+//! again into the file that is opened next, and nothing continues a half that is there already.
 
 use std::{
     cell::RefCell,
     fs::{File, OpenOptions},
     io::{self, Write},
-    os::unix::fs::OpenOptionsExt as _,
+    os::unix::fs::{FileExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
     sync::Arc,
     thread::JoinHandle,
@@ -222,32 +223,44 @@ struct Sink {
     /// What to open anew; `None` for the standard streams.
     path: Option<PathBuf>,
     out: Box<dyn Write + Send>,
+    /// It ends in the middle of a line, which what is written next must not continue.
+    is_torn: bool,
 }
 
 // === impl Sink ===
 
 impl Sink {
     fn open(output: &Output) -> Result<Self, OpenError> {
-        Ok(match output {
-            Output::Stderr => Self { path: None, out: Box::new(io::stderr()) },
-            Output::Stdout => Self { path: None, out: Box::new(io::stdout()) },
-            Output::File(path) => {
-                let file = append(path).map_err(|source| OpenError { path: path.clone(), source })?;
-                Self { path: Some(path.clone()), out: Box::new(file) }
-            }
-        })
+        match output {
+            Output::Stderr => Ok(Self { path: None, out: Box::new(io::stderr()), is_torn: false }),
+            Output::Stdout => Ok(Self { path: None, out: Box::new(io::stdout()), is_torn: false }),
+            Output::File(path) => Self::append(path.clone()).map_err(|source| OpenError { path: path.clone(), source }),
+        }
     }
 
-    fn reopen(&mut self) -> io::Result<()> {
-        if let Some(path) = &self.path {
-            self.out = Box::new(append(path)?);
-        }
-        Ok(())
+    /// Opens the file anew; `false` if there is none to open.
+    fn reopen(&mut self) -> io::Result<bool> {
+        let Some(path) = self.path.clone() else { return Ok(false) };
+        *self = Self::append(path)?;
+        Ok(true)
+    }
+
+    fn append(path: PathBuf) -> io::Result<Self> {
+        let file = OpenOptions::new().append(true).create(true).mode(0o600).open(&path)?;
+        let is_torn = is_torn(&file, &path);
+        Ok(Self { path: Some(path), out: Box::new(file), is_torn })
     }
 }
 
-fn append(path: &Path) -> io::Result<File> {
-    OpenOptions::new().append(true).create(true).mode(0o600).open(path)
+/// Whether `file` ends in the middle of a line, as after a full disk. One that cannot be read is taken for whole.
+fn is_torn(file: &File, path: &Path) -> bool {
+    let Some(last) = file.metadata().ok().filter(|about| about.is_file()).and_then(|about| about.len().checked_sub(1))
+    else {
+        return false;
+    };
+    let mut end = [0];
+    let read = File::open(path).and_then(|file| file.read_exact_at(&mut end, last));
+    read.is_ok() && end != *b"\n"
 }
 
 #[cfg(test)]

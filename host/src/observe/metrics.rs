@@ -58,9 +58,12 @@ pub struct Metrics {
     decision_seconds: Family<Outcome, Histogram, fn() -> Histogram>,
     decisions: Family<Decision, Counter>,
     ec2_instances: Counter,
-    ec2_look_ups: Family<Ec2LookUp, Counter>,
+    ec2_look_ups: Family<LookUp, Counter>,
     ec2_request_seconds: Histogram,
     ec2_requests: Family<CacheResult, Counter>,
+    iam_look_ups: Family<LookUp, Counter>,
+    iam_request_seconds: Histogram,
+    iam_requests: Family<CacheResult, Counter>,
     in_flight: Gauge,
     policy_evaluations: Family<Evaluation, Counter>,
     policy_fuel: Family<Policy, Counter>,
@@ -95,7 +98,7 @@ struct Decision {
 }
 
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
-struct Ec2LookUp {
+struct LookUp {
     source: &'static str,
     result: &'static str,
 }
@@ -210,6 +213,9 @@ impl Metrics {
             ec2_look_ups: Family::default(),
             ec2_request_seconds: Histogram::new(LOGIN_BUCKETS),
             ec2_requests: Family::default(),
+            iam_look_ups: Family::default(),
+            iam_request_seconds: Histogram::new(LOGIN_BUCKETS),
+            iam_requests: Family::default(),
             in_flight: Gauge::default(),
             policy_evaluations: Family::default(),
             policy_fuel: Family::default(),
@@ -285,10 +291,23 @@ impl Metrics {
             Unit::Seconds,
             self.ec2_request_seconds.clone(),
         );
+        own.register("iam_look_ups", "Look-ups of the tags of a caller", self.iam_look_ups.clone());
+        own.register("iam_requests", "Calls to IAM", self.iam_requests.clone());
+        own.register_with_unit(
+            "iam_request_duration",
+            "Time of one call to IAM",
+            Unit::Seconds,
+            self.iam_request_seconds.clone(),
+        );
         own.register("in_flight", "Token reviews under way", self.in_flight.clone());
         own.register("policy_evaluations", "Answers and faults of policies", self.policy_evaluations.clone());
         own.register("policy_fuel", "Fuel that policies used", self.policy_fuel.clone());
-        own.register_with_unit("policy_duration", "Time in a policy", Unit::Seconds, self.policy_seconds.clone());
+        own.register_with_unit(
+            "policy_duration",
+            "Time in a policy, with the wait for a thread and an instance",
+            Unit::Seconds,
+            self.policy_seconds.clone(),
+        );
         own.register("policy_shadows", "Logins compared with policies in shadow mode", self.policy_shadows.clone());
         own.register("rejected_requests", "Requests that never became a decision", self.rejections.clone());
         own.register("source_entries", "Mappings and accounts in force, of one source", self.source_entries.clone());
@@ -401,7 +420,18 @@ impl Metrics {
 
     /// One look-up of a node: `cache`, `ec2`, `joined`, `stale` or `none`, and `ok` or a reason label.
     pub fn ec2_look_up(&self, source: &'static str, result: &'static str) {
-        self.ec2_look_ups.get_or_create(&Ec2LookUp { source, result }).inc();
+        self.ec2_look_ups.get_or_create(&LookUp { source, result }).inc();
+    }
+
+    /// One call to IAM ended: result label (`ok` or a reason), time.
+    pub fn iam_request(&self, result: &'static str, took: Duration) {
+        self.iam_request_seconds.observe(took.as_secs_f64());
+        self.iam_requests.get_or_create(&CacheResult { result }).inc();
+    }
+
+    /// One look-up of a caller's tags: `cache`, `iam`, `joined`, `stale` or `none`, and `ok` or a reason label.
+    pub fn iam_look_up(&self, source: &'static str, result: &'static str) {
+        self.iam_look_ups.get_or_create(&LookUp { source, result }).inc();
     }
 
     /// One policy evaluation: policy name, verdict or fault label, time, fuel.

@@ -9,7 +9,7 @@ use crate::{
     config::CheckedFile,
     policy::tests::{
         Fixture,
-        guest::{Guest, saying, text},
+        guest::{GET, Guest, saying, text},
     },
 };
 
@@ -36,6 +36,8 @@ impl Shared {
 }
 
 const PATIENT: &str = "timeout: 5s";
+/// That the configuration is refused, since the policy asks for what it may not have.
+const NOT_GRANTED: &str = "the policy asks for what it is not granted";
 
 /// A row of words.
 fn row(answer: &'static str, guest: Guest, map: [&str; 2], augment: [&str; 4], guard: [&str; 2]) -> Row {
@@ -113,13 +115,26 @@ fn rows() -> Vec<Row> {
         fault("policy_fuel", forever(), "timeout: 5s, fuel: 10000"),
         fault("policy_timeout", forever(), "timeout: 20ms, fuel: 20000000000"),
         fault("policy_memory", Guest::deciding("(drop (memory.grow (i32.const 1000))) unreachable"), PATIENT),
+        fault(
+            "policy_table",
+            Guest::deciding("(drop (table.grow $t (ref.null func) (i32.const 20001))) unreachable")
+                .with("(table $t 1 funcref)"),
+            PATIENT,
+        ),
+        fault(
+            "policy_stack",
+            Guest::deciding("(call $f (i64.const 1))")
+                .with("(func $f (param i64) (result i32) (i32.add (call $f (local.get 0)) (i32.const 1)))"),
+            PATIENT,
+        ),
+        fault("policy_malformed", Guest::deciding("i32.const -4"), PATIENT),
         fault("policy_too_large", Guest { pages: 20, ..Guest::deciding(saying(0, 2, 1 << 20)) }, PATIENT),
         fault("policy_host_calls", Guest::asking_without_end(), PATIENT),
     ]
 }
 
-/// A configuration with one policy, in a folder that keeps what it is compiled to.
-fn config(kind: &str, mode: &str, on_fault: &str, limits: &str, guest: &Fixture) -> String {
+/// A configuration with one policy, whose entry has `keys` besides.
+fn config(kind: &str, mode: &str, on_fault: &str, keys: &str, guest: &Fixture) -> String {
     // Nobody maps the caller of a `map` policy; the others see a mapping that leaves them something to do.
     let (list, arn, groups) = match kind {
         "map" => ("MountedFile, Policy/p", "somebody-else", ""),
@@ -129,10 +144,16 @@ fn config(kind: &str, mode: &str, on_fault: &str, limits: &str, guest: &Fixture)
     format!(
         "clusterID: c\nserver:\n  backendMode: [{list}]\n  mapUsers: [{{userarn: 'arn:aws:iam::123456789012:user/{arn}', \
          username: alice, groups: [{groups}]}}]\n  policies: [{{name: p, kind: {kind}, mode: {mode}, onFault: {on_fault}, \
-         component: {}, tables: {{rota: {}}}, limits: {{{limits}}}}}]\n",
+         component: {}, {keys}}}]\n",
         guest.path().display(),
-        guest.path().with_file_name("rota.json").display()
     )
+}
+
+/// The key that grants a policy the table `rota`, which is written beside it.
+fn rota(guest: &Fixture) -> String {
+    let table = guest.path().with_file_name("rota.json");
+    std::fs::write(&table, r#"{"k": "v"}"#).expect("a table");
+    format!("tables: {{rota: {}}}", table.display())
 }
 
 /// What becomes of a login, and behind `|` what the policy would have changed.
@@ -150,7 +171,8 @@ fn words(decision: &Decision) -> String {
     outcome + &shadows.collect::<String>()
 }
 
-/// What becomes of bob's login; the machine code goes into `compiled`.
+/// What becomes of bob's login, unless the policy is refused for what it was not granted; the machine code goes into
+/// `compiled`.
 fn login(text: &str, compiled: &Path) -> String {
     let checked = CheckedFile::parse(Path::new("/herald.yaml"), text.to_owned());
     if checked.findings.iter().any(|finding| finding.refuses) {
@@ -159,7 +181,11 @@ fn login(text: &str, compiled: &Path) -> String {
     let config = &checked.parts[0].config;
     let shared =
         Shared::new(config, Arc::default(), Some(compiled.to_owned()), || SystemTime::UNIX_EPOCH).expect("made");
-    let authenticator = config.build(&shared).expect("built");
+    let authenticator = match config.build(&shared) {
+        Ok(authenticator) => authenticator,
+        Err(error) if error.to_string().contains(", which it is not granted: ") => return NOT_GRANTED.to_owned(),
+        Err(error) => panic!("{error}"),
+    };
     let now = SystemTime::UNIX_EPOCH + Duration::from_secs(3600);
     let arn = "arn:aws:iam::123456789012:user/bob".parse().expect("an ARN");
     let caller = Arc::new(made_up::caller(&arn, now));
@@ -172,10 +198,9 @@ fn every_kind_in_every_mode_with_every_answer_and_every_fault() {
     const NOT_TAKEN: &str = "the configuration is refused";
     for Row { answer, guest, limits, map, augment, guard } in rows() {
         let (guest, folder) = (Fixture::new(&guest.component()), tempfile::tempdir().expect("a folder"));
-        std::fs::write(guest.path().with_file_name("rota.json"), "{}").expect("a table");
-        let compiled = folder.path().join("compiled");
+        let (compiled, keys) = (folder.path().join("compiled"), format!("{}, limits: {{{limits}}}", rota(&guest)));
         let check = |kind: &str, mode: &str, on_fault: &str, expected: &str| {
-            let found = login(&config(kind, mode, on_fault, limits, &guest), &compiled);
+            let found = login(&config(kind, mode, on_fault, &keys, &guest), &compiled);
             assert_eq!(found, expected, "{answer}: {kind} {mode} {on_fault}");
         };
         for (kind, [enforced, shadow]) in [("map", map), ("guard", guard)] {
@@ -189,6 +214,80 @@ fn every_kind_in_every_mode_with_every_answer_and_every_fault() {
         check("augment", "enforce", "skip", &skipped);
         check("augment", "shadow", "refuse", &shadow);
         check("augment", "shadow", "skip", &skipped_shadow);
+    }
+}
+
+/// Says that the caller is alice of dev once `asked` is behind it.
+fn allowing_after(asked: &str, guest: Guest) -> Guest {
+    let allowing = Guest::allowing();
+    let (decide, more) = (format!("{asked} {}", allowing.decide), guest.more.clone() + &allowing.more);
+    Guest { decide, more, ..guest }
+}
+
+/// Does so where the table `rota` has a key `k`.
+fn asking_a_table() -> Guest {
+    let asked = format!(
+        "{GET} (if (i32.load8_u (i32.const 2064)) (then unreachable)) (if (i32.eqz (i32.load8_u (i32.const 2068))) (then unreachable))"
+    );
+    allowing_after(&asked, Guest::reading(""))
+}
+
+/// Does so where the caller is told to be no machine: the case `not-found` of the error.
+fn asking_the_cloud() -> Guest {
+    let import = r#"(import "herald:policy/cloud@0.1.0" "caller-instance" (func $instance (param i32)))"#;
+    let asked = "(call $instance (i32.const 2064)) (if (i32.eqz (i32.load8_u (i32.const 2064))) (then unreachable))
+        (if (i32.load8_u (i32.const 2068)) (then unreachable))";
+    allowing_after(asked, Guest { imports: import.into(), ..Guest::default() })
+}
+
+/// A policy that says alice of dev: with a ceiling that has dev in it and with one that has not, and with and without each
+/// grant, of those that ask for one, the other or none.
+#[test]
+fn every_kind_in_every_mode_within_and_outside_its_ceiling_with_and_without_each_grant() {
+    let rows = [
+        ("map", "enforce", "refuse", ["alice [dev]", "policy_out_of_bounds"]),
+        (
+            "map",
+            "shadow",
+            "refuse",
+            ["not_mapped | allow groupsAdded letsIn", "not_mapped | policy_out_of_bounds refuses"],
+        ),
+        ("augment", "enforce", "refuse", ["alice [dev]", "policy_out_of_bounds"]),
+        ("augment", "enforce", "skip", ["alice [dev]", "alice []"]),
+        ("augment", "shadow", "refuse", ["alice [] | allow groupsAdded", "alice [] | policy_out_of_bounds refuses"]),
+        ("augment", "shadow", "skip", ["alice [] | allow groupsAdded", "alice [] | policy_out_of_bounds"]),
+        // What was there before is not its doing, and it adds nothing.
+        ("guard", "enforce", "refuse", ["alice [dev]", "alice [dev]"]),
+        (
+            "guard",
+            "shadow",
+            "refuse",
+            ["alice [dev ops] | allow groupsRemoved", "alice [dev ops] | allow groupsRemoved"],
+        ),
+    ];
+    for (asks, guest) in [("", Guest::allowing()), ("tables", asking_a_table()), ("cloud", asking_the_cloud())] {
+        let (guest, folder) = (Fixture::new(&guest.component()), tempfile::tempdir().expect("a folder"));
+        let (compiled, table) = (folder.path().join("compiled"), rota(&guest));
+        let fact = "cloud: [caller-instance]";
+        for (granted, grants) in [
+            (&["tables", "cloud"][..], format!("{table}, {fact}")),
+            (&["tables"], table.clone()),
+            (&["cloud"], fact.to_owned()),
+            (&[], "cloud: []".to_owned()),
+        ] {
+            let is_granted = asks.is_empty() || granted.contains(&asks);
+            for (kind, mode, on_fault, outcomes) in rows {
+                for (groups, outcome) in ["dev", "ops"].into_iter().zip(outcomes) {
+                    let keys = format!("{grants}, ceiling: {{groups: [{groups}]}}, limits: {{{PATIENT}}}");
+                    let found = login(&config(kind, mode, on_fault, &keys, &guest), &compiled);
+                    let expected = if is_granted { outcome } else { NOT_GRANTED };
+                    assert_eq!(
+                        found, expected,
+                        "asks for {asks:?}, is granted {granted:?}: {kind} {mode} {on_fault} {groups}"
+                    );
+                }
+            }
+        }
     }
 }
 

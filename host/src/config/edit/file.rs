@@ -268,7 +268,7 @@ fn locate(text: &str, form: Form, key: &Key, node: &Node) -> (Place, String) {
     let line = key.at.line as usize - 1;
     let key_indent = key.at.column as usize - 1;
     let value = node.plain().unwrap_or_default().to_owned();
-    let after = text.lines().nth(line).and_then(|line| line.split_once(':')).map_or("", |(_, after)| after.trim());
+    let after = text.lines().nth(line).and_then(|line| line.split_once(':')).map_or("", |(_, after)| after);
     let word = after.split(" #").next().unwrap_or_default().trim();
     let is_nothing = config_map::is_nothing(&value) && matches!(node.value, Value::Null | Value::Text(_));
     let is_empty = matches!(&node.value, Value::List(items) if items.is_empty());
@@ -338,7 +338,7 @@ fn brackets(text: &str, line: usize, key_indent: usize, node: &Node) -> Option<(
     };
     let more = all.iter().skip(line + 1).take_while(belongs).count();
     let limit = offset(line + 1 + more);
-    let end = start + text[start..limit].rfind(']')? + 1;
+    let end = start + text.get(start..limit)?.rfind(']')? + 1;
     Some((Place::Bytes { start, end }, text[start..end].to_owned()))
 }
 

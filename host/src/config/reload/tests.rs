@@ -179,6 +179,79 @@ async fn the_command_line_stays_in_force_over_reloads() {
     assert_eq!(rig.cluster(), "flag");
 }
 
+#[tokio::test]
+async fn a_mistake_in_loading_is_told_and_not_the_end() {
+    let folder = tempfile::tempdir().expect("a folder");
+    write(folder.path(), GOOD);
+    let config = Config::load(&folder.path().join("config.yaml")).expect("good").config;
+    let shared = Shared::new(&config, Arc::default(), None, || SystemTime::UNIX_EPOCH).expect("made");
+    let first = config.build(&shared).expect("built");
+    let panics: Overrides = Arc::new(|config: &mut Config| {
+        let id = config.cluster_id.as_ref().map(|id| id.as_str());
+        assert_ne!(id, Some("second"), "as if it could not be taken in");
+        Ok(())
+    });
+    let rig = Rig { reloader: Reloader::start(config, shared, first, panics, || SystemTime::UNIX_EPOCH), folder };
+    rig.write("clusterID: second\n");
+    rig.until("an error", |rig| rig.error().is_some()).await;
+    let error = "/config.yaml: putting it in force failed: that is a mistake in Herald, please report it";
+    assert_eq!(rig.error().as_deref(), Some(error));
+    assert_eq!(rig.cluster(), "first");
+    rig.write("clusterID: third\n");
+    rig.until("the third file", |rig| rig.cluster() == "third").await;
+    rig.until("no error", |rig| rig.error().is_none()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_whose_digests_begin_alike_are_two_generations() {
+    let folder = tempfile::tempdir().expect("a folder");
+    write(folder.path(), GOOD);
+    let file = folder.path().join("config.yaml");
+    let mut worker = unwatched(&file, None);
+    write(folder.path(), "clusterID: second\n");
+    let Config { digest, generation, .. } = Config::load(&file).expect("good").config;
+    assert_eq!((digest.len(), digest.starts_with(&generation)), (64, true));
+    (worker.config.digest, worker.config.generation) = (format!("{generation:0<64}"), generation);
+    let turn = tokio::task::spawn_blocking(move || {
+        worker.reload();
+        worker
+    });
+    assert_eq!(turn.await.expect("it ends").current.load().cluster_id, "second");
+}
+
+/// What was read of a file has to be what its digest is of, also when the file was changed and changed back meanwhile.
+#[tokio::test(flavor = "multi_thread")]
+async fn files_that_change_while_they_are_read_are_read_again() {
+    /// Someone writes each of `texts` while a configuration is being put in force, the first one after it was read.
+    async fn check(texts: &'static [&'static str], expected: (&str, bool), attempts: usize) {
+        let folder = tempfile::tempdir().expect("a folder");
+        write(folder.path(), GOOD);
+        let (mut worker, place) = (unwatched(&folder.path().join("config.yaml"), None), folder.path().to_owned());
+        let turns = Arc::new(AtomicUsize::new(0));
+        let seen = Arc::clone(&turns);
+        worker.overrides = Arc::new(move |_: &mut Config| {
+            if let Some(text) = texts.get(turns.fetch_add(1, Relaxed)) {
+                write(&place, text);
+            }
+            Ok(())
+        });
+        write(folder.path(), "clusterID: second\n");
+        let turn = tokio::task::spawn_blocking(move || {
+            worker.reload();
+            worker
+        });
+        let worker = turn.await.expect("it ends");
+        let found = (worker.current.load().cluster_id.clone(), worker.last_error.load().is_none());
+        assert_eq!((found.0.as_str(), found.1, seen.load(Relaxed)), (expected.0, expected.1, attempts), "{texts:?}");
+    }
+    check(&[], ("second", true), 1).await;
+    check(&["clusterID: third\n"], ("third", true), 2).await;
+    check(&["clusterID: second\n"], ("second", true), 2).await;
+    check(&["clusterID: first\n"], ("first", true), 1).await;
+    let never = &["clusterID: third\n", "clusterID: fourth\n", "clusterID: fifth\n"];
+    check(never, ("first", false), 3).await;
+}
+
 /// STS vouched for callers of this cluster, in this partition, through these hosts: whatever of that changes, its
 /// word is no longer good.
 #[tokio::test]

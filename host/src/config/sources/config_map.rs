@@ -69,6 +69,17 @@ impl ConfigMap {
     }
 }
 
+/// Whom a ConfigMap maps whose `data` has been each of `versions`, one after another, and what of the last one does not parse.
+#[must_use]
+pub fn read_config_map(versions: &[Json]) -> (Mappings, Vec<String>) {
+    let (mut map, mut last) = (ConfigMap::default(), <(Mappings, Vec<String>)>::default());
+    for data in versions {
+        let Read { mappings, refused, .. } = map.read(Some(data));
+        last = (mappings, refused);
+    }
+    last
+}
+
 /// Whether `text` stands for no document at all.
 pub(in crate::config) fn is_nothing(text: &str) -> bool {
     NOTHING.contains(&text.trim())

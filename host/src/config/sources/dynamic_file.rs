@@ -1,11 +1,13 @@
 //! DynamicFile: a JSON file of mappings that other programs write, `{"LastUpdatedDateTime": "…", "Version": "…",
 //! "mapRoles": […], "mapUsers": […], "mapAccounts": […]}`.
 //!
-//! A file that does not parse leaves the last good one in force; a file that is gone maps nobody.
+//! A file that does not parse, or cannot be read, leaves the last good one in force; a file that is gone maps nobody.
+//! What could not be read is tried again with every look: it may become readable without being changed.
 
 use std::{
     fs,
     io::{self, ErrorKind, Read as _},
+    panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
@@ -17,6 +19,7 @@ use tokio::{
 
 use super::keeper::{self, Keeper, Read};
 use crate::{
+    MISTAKE,
     config::{
         Checked, Config, Source,
         accounts::{self, Accounts, Numbers},
@@ -44,6 +47,25 @@ const ACCOUNTS: &str = "mapAccounts";
 const LAST_UPDATED: &str = "LastUpdatedDateTime";
 const STYLE: Style = Style { under: "", shared: true, user_ids: UserIds::Idle, globs: false };
 
+/// Keeps a [`Keeper`] in step with one file.
+struct Follower {
+    path: PathBuf,
+    by_user_id: bool,
+    keeper: Keeper,
+    /// How the file looked last.
+    seen: Option<Vec<Stamp>>,
+    /// Whether what it said then is in force, or is no such file.
+    is_judged: bool,
+}
+
+/// Why what stands in a file is not in force.
+enum Failure {
+    /// It was read whole, and is no such file.
+    Refused(String),
+    /// It cannot be read at the moment.
+    Unreadable(String),
+}
+
 /// What a file says.
 struct Parsed {
     mappings: Mappings,
@@ -54,49 +76,84 @@ struct Parsed {
 }
 
 /// Keeps `keeper` in step with the file at `path`, for ever.
-pub(super) async fn follow(path: PathBuf, by_user_id: bool, mut keeper: Keeper) {
+pub(super) async fn follow(path: PathBuf, by_user_id: bool, keeper: Keeper) {
     // One sender stays here, so that without a watcher nothing comes instead of the end.
     let (sender, mut changes) = mpsc::channel(1);
     let mut watcher = Watcher::new(sender.clone());
-    let mut seen: Option<Vec<Stamp>> = None;
+    let mut follower = Follower { path, by_user_id, keeper, seen: None, is_judged: false };
+    let mut is_told = false;
     for look in 0_u64.. {
-        let stamp = Stamp::of(std::iter::once(path.as_path()));
-        let changed = seen.as_ref() != Some(&stamp);
+        let changed = follower.look(is_told).await;
         if changed || look % WATCH_ANEW == 0 {
-            watcher.follow(std::iter::once(path.as_path()).filter(|path| path.parent().is_some_and(Path::exists)));
+            let file = follower.path.as_path();
+            watcher.follow(std::iter::once(file).filter(|path| path.parent().is_some_and(Path::exists)));
         }
-        if changed {
-            let file = path.clone();
-            // A panic here would be one of ours; the file is read again in a moment.
-            match tokio::task::spawn_blocking(move || load(&file, by_user_id)).await {
-                Ok(Ok(read)) => {
-                    keeper.take(read, None);
-                    keeper.in_step();
-                    seen = Some(stamp);
-                }
-                Ok(Err(refused)) => {
-                    keeper.failed("source_refused", &refused);
-                    seen = Some(stamp);
-                }
-                Err(error) => tracing::error!(%error, "the file of DynamicFile could not be read"),
-            }
-        } else if keeper.is_well() {
-            keeper.in_step();
-        }
-        if timeout(LOOK_AGAIN, changes.recv()).await.is_ok() {
+        is_told = timeout(LOOK_AGAIN, changes.recv()).await.is_ok();
+        if is_told {
             sleep(DEBOUNCE).await;
             while changes.try_recv().is_ok() {}
         }
     }
 }
 
-fn load(path: &Path, by_user_id: bool) -> Result<Read, String> {
+// === impl Follower ===
+
+impl Follower {
+    /// Reads the file if there may be something new in it, which there may be if somebody `is_told` so. Gives whether it
+    /// looks otherwise than before.
+    async fn look(&mut self, is_told: bool) -> bool {
+        let stamp = Some(Stamp::of(std::iter::once(self.path.as_path())));
+        let changed = self.seen != stamp;
+        if changed || is_told || !self.is_judged {
+            self.seen = stamp;
+            self.is_judged = self.read().await;
+        } else if self.keeper.is_well() {
+            self.keeper.in_step();
+        }
+        changed
+    }
+
+    /// Reads the file and puts it in force. Gives whether it was judged, one way or the other.
+    async fn read(&mut self) -> bool {
+        let (file, by_user_id) = (self.path.clone(), self.by_user_id);
+        let loaded = tokio::task::spawn_blocking(move || load(&file, by_user_id)).await;
+        let (reason, why) = match loaded.map(|loaded| loaded.map(|read| self.take(read))) {
+            Ok(Ok(Ok(()))) => return true,
+            Ok(Err(Failure::Refused(why))) => {
+                self.keeper.failed("source_refused", &why);
+                return true;
+            }
+            Ok(Err(Failure::Unreadable(why))) => ("source_unreadable", why),
+            Ok(Ok(Err(mistake))) => ("source_not_taken", format!("{}: {mistake}", self.path.display())),
+            Err(_) => ("source_not_taken", format!("{}: reading it failed: {MISTAKE}", self.path.display())),
+        };
+        self.keeper.failed(reason, &why);
+        false
+    }
+
+    /// Should a mistake of ours in taking it in end the follower, what is taken away later would stay in force unseen.
+    fn take(&mut self, read: Read) -> Result<(), String> {
+        let taken = AssertUnwindSafe(|| {
+            self.keeper.take(read, None);
+            self.keeper.in_step();
+        });
+        catch_unwind(taken).map_err(|_| format!("it was read, and taking it in failed: {MISTAKE}"))
+    }
+}
+
+fn load(path: &Path, by_user_id: bool) -> Result<Read, Failure> {
     let text = match read_text(path) {
         Ok(text) => text,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(nothing()),
-        Err(error) => return Err(format!("{}: {error}", path.display())),
+        Err(error) => {
+            let why = format!("{}: {error}", path.display());
+            return match error.kind() {
+                ErrorKind::NotFound => Ok(nothing()),
+                ErrorKind::FileTooLarge | ErrorKind::InvalidData => Err(Failure::Refused(why)),
+                _ => Err(Failure::Unreadable(why)),
+            };
+        }
     };
-    parse(&text, by_user_id).map_err(|problem| format!("{}:{}", path.display(), located(&problem)))
+    parse(&text, by_user_id).map_err(|problem| Failure::Refused(format!("{}:{}", path.display(), located(&problem))))
 }
 
 /// What a file that is not there says.

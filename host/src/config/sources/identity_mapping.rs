@@ -4,7 +4,7 @@
 //! `status` is never looked at: whoever may write it could let anybody in, and it may be behind. Of two objects
 //! for one principal the older stays, and of two of the same second the one whose name comes first.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::SystemTime};
 
 use super::{
     keeper::{self, Read},
@@ -15,6 +15,7 @@ use crate::{
     config::{
         entry::{Entries, Place, Style, UserIds},
         error::Position,
+        live_manifest,
         node::{self, Section},
     },
     kubernetes::watch::{Object, Target},
@@ -49,12 +50,25 @@ pub(super) fn lease(target: &Target) -> &'static str {
     if target.kind == RAM_TARGET.kind { RAM_LEASE } else { LEASE }
 }
 
+/// Whom `objects` of `target` map, and what is to be written into the status of each at `now`, by its name; nothing where that is
+/// said already.
+#[must_use]
+pub fn read_identity_mappings(
+    target: &Target,
+    objects: &BTreeMap<String, Object>,
+    now: SystemTime,
+) -> (Mappings, BTreeMap<String, Option<serde_json::Value>>) {
+    let (read, verdicts) = read(target, objects);
+    let patches = verdicts.iter().map(|verdict| (verdict.name().to_owned(), verdict.patch(now)));
+    (read.mappings, patches.collect())
+}
+
 /// What all `objects` of `target` say, and what is to be told of each of them.
 pub(super) fn read(target: &Target, objects: &BTreeMap<String, Object>) -> (Read, Vec<Verdict>) {
     let mut sorted: Vec<&Object> = objects.values().collect();
     sorted.sort_by(|left, right| (&left.created, &left.name).cmp(&(&right.created, &right.name)));
-    // JSON is YAML, in which every text has its quotes: the one parser of entries reads both.
-    let specs: Vec<String> = sorted.iter().map(|object| object.body["spec"].to_string()).collect();
+    // In JSON every text has its quotes, and the one parser of entries reads it as YAML.
+    let specs: Vec<String> = sorted.iter().map(|object| live_manifest::json(&object.body["spec"])).collect();
     let style = Style { globs: target.kind == RAM_TARGET.kind, ..STYLE };
     let (mut entries, mut verdicts) = (Entries::new("", style), Vec::new());
     for (object, spec) in sorted.iter().zip(&specs) {

@@ -22,7 +22,7 @@ pub(super) struct Keeper {
     live: Live,
     metrics: Arc<Metrics>,
     clock: fn() -> SystemTime,
-    /// Hash of what is in force; `None` before the first.
+    /// Whole hash of what is in force; `None` before the first.
     hash: Option<String>,
     /// The failure that was told last, while it lasts.
     trouble: Option<String>,
@@ -35,7 +35,7 @@ pub(super) struct Read {
     pub(super) warnings: Vec<Finding>,
     /// Parts that did not parse, so that the last good one of them stays.
     pub(super) refused: Vec<String>,
-    /// Digest of the text it was read from.
+    /// Digest of the text it was read from, whole: who writes a source may choose texts whose digests begin alike.
     pub(super) hash: String,
     /// When it was written, by its writer's word, where there is such a word.
     pub(super) written: Option<SystemTime>,
@@ -43,7 +43,7 @@ pub(super) struct Read {
 
 /// Changes of one set that get a line of their own.
 const MAX_LINES: usize = 100;
-/// Hexadecimal digits of a hash in logs.
+/// Hexadecimal digits of a hash that are shown.
 const HASH_DIGITS: usize = 12;
 
 // === impl Keeper ===
@@ -73,7 +73,7 @@ impl Keeper {
             self.metrics.old_dynamic_latency("dynamic_file", written, (self.clock)());
         }
         self.metrics.source_loaded(self.name, read.mappings.len(), left_out + read.refused.len());
-        self.replace(&Arc::new(read.mappings), resource_version, &read.hash);
+        self.replace(&Arc::new(read.mappings), resource_version, shown(&read.hash));
         self.hash = Some(read.hash);
     }
 
@@ -158,6 +158,11 @@ pub(in crate::config) fn tell_changes(
     tracing::info!(source, mappings, added, changed, removed, resource_version, hash, "mappings changed");
 }
 
+/// As much of a digest as people need to tell versions apart. Herald itself compares the whole.
+pub(in crate::config) fn shown(digest: &str) -> &str {
+    digest.get(..HASH_DIGITS).unwrap_or(digest)
+}
+
 /// Digest of `parts`, each told from the next by its length.
 pub(super) fn hash<'a>(parts: impl Iterator<Item = &'a [u8]>) -> String {
     let mut digest = Sha256::new();
@@ -165,7 +170,5 @@ pub(super) fn hash<'a>(parts: impl Iterator<Item = &'a [u8]>) -> String {
         digest.update((part.len() as u64).to_be_bytes());
         digest.update(part);
     }
-    let mut hash: String = digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-    hash.truncate(HASH_DIGITS);
-    hash
+    digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }

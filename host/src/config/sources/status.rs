@@ -2,27 +2,31 @@
 //!
 //! Nothing reads it back: who is let in is decided by `spec` alone, and a status that cannot be written touches no
 //! login. One replica at most writes, the one that holds a Lease; it writes what differs, no object twice for the same
-//! reason, and slowly. A mapping that is refused gets an Event too.
+//! reason, and slowly. An object whose status the API server does not take holds no other up. A mapping that is refused
+//! gets an Event too.
 
 use std::{
     collections::{HashMap, HashSet},
     env, fmt,
+    panic::AssertUnwindSafe,
     sync::{Arc, OnceLock},
     time::{Duration, Instant, SystemTime},
 };
 
+use futures_util::FutureExt as _;
 use serde_json::{Value, json};
 use tokio::{sync::watch, time::timeout};
 use uuid::Uuid;
 
 use super::NAMESPACE;
 use crate::{
+    MISTAKE,
     config::{CheckId, build::line},
     kubernetes::{
         Client,
         client::{CONFLICT, NOT_FOUND, Place},
         lease::{Elector, LASTS, LEADS, PERIOD},
-        watch::{Access, ApiError, Object, Target},
+        watch::{Access, ApiError, Door, Object, Target},
     },
     observe::Metrics,
 };
@@ -50,7 +54,7 @@ pub(super) struct Writer {
     /// The source whose objects they are, and where writes are counted.
     source: &'static str,
     metrics: Arc<Metrics>,
-    access: Access,
+    door: Door,
     target: &'static Target,
     /// The Lease in `kube-system`.
     lease: &'static str,
@@ -71,12 +75,16 @@ struct Written {
     uid: String,
     generation: i64,
     refused: Option<(CheckId, String)>,
+    /// The version of the object whose status was not taken.
+    not_taken: Option<String>,
 }
 
 /// What became of one write.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Debug)]
 enum Outcome {
     Written,
+    /// The API server does not take this status of this object. That is no reason to leave others without theirs.
+    NotTaken(ApiError),
     /// The object is of another version by now: the next verdict is about that.
     Changed,
     /// There is no such object, or it has no status.
@@ -111,8 +119,19 @@ impl Verdict {
         }
     }
 
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
     fn told(&self) -> Written {
-        Written { uid: self.uid.clone(), generation: self.generation, refused: self.refused.clone() }
+        let (uid, refused) = (self.uid.clone(), self.refused.clone());
+        Written { uid, generation: self.generation, refused, not_taken: None }
+    }
+
+    /// Whether there is nothing new to tell since `written`.
+    fn is_told(&self, written: &Written) -> bool {
+        let same = written.not_taken.as_ref().is_none_or(|version| *version == self.resource_version);
+        same && self.told() == Written { not_taken: None, ..written.clone() }
     }
 
     fn condition(&self) -> Option<&Value> {
@@ -133,17 +152,17 @@ impl Verdict {
     }
 
     /// The patch of `status`; `None` if it says so already.
-    fn patch(&self, now: SystemTime) -> Option<Value> {
+    pub(super) fn patch(&self, now: SystemTime) -> Option<Value> {
         let (status, reason, message) = self.words();
         let old = self.condition();
-        let since = old.filter(|old| old["status"] == status).map(|old| old["lastTransitionTime"].clone());
+        let since = old.filter(|old| old["status"] == status).and_then(|old| old["lastTransitionTime"].as_str());
         let condition = json!({
             "type": ACCEPTED,
             "status": status,
             "reason": reason,
             "message": message,
             "observedGeneration": self.generation,
-            "lastTransitionTime": since.unwrap_or_else(|| rfc3339(now).into()),
+            "lastTransitionTime": since.map_or_else(|| rfc3339(now), str::to_owned),
         });
         let canonical_arn: Value = self.canonical_arn.clone().into();
         if old == Some(&condition) && self.status["canonicalARN"] == canonical_arn {
@@ -197,9 +216,10 @@ fn rfc3339(time: SystemTime) -> String {
 
 impl Outcome {
     /// The stable label.
-    fn word(self) -> &'static str {
+    fn word(&self) -> &'static str {
         match self {
             Self::Written => "ok",
+            Self::NotTaken(_) => "not_taken",
             Self::Changed => "changed",
             Self::Gone => "gone",
         }
@@ -218,26 +238,14 @@ impl Writer {
         stopping: watch::Receiver<bool>,
     ) -> Self {
         let elector = Elector::new(NAMESPACE, lease, identity().to_owned());
-        let (client, written, trouble) = (None, HashMap::new(), None);
-        Self { source, metrics, access, target, lease, clock, verdicts, stopping, elector, client, written, trouble }
+        let (door, client, written, trouble) = (Door::new(access), None, HashMap::new(), None);
+        Self { source, metrics, door, target, lease, clock, verdicts, stopping, elector, client, written, trouble }
     }
 
     /// Runs until the process stops or its source is not followed any more, and then gives the lease back.
     pub(super) async fn run(mut self) {
         loop {
-            let pause = match self.pass().await {
-                Ok(()) => {
-                    if self.trouble.take().is_some() {
-                        tracing::info!(lease = self.lease, "statuses of mappings can be written again");
-                    }
-                    PERIOD
-                }
-                Err(error) => {
-                    self.failed(&error);
-                    // Who leads has to renew.
-                    if self.elector.leads(Instant::now()) { PERIOD } else { AFTER_FAILURE }
-                }
-            };
+            let pause = self.turn().await;
             if timeout(pause, self.ended()).await.is_ok() {
                 break;
             }
@@ -245,6 +253,23 @@ impl Writer {
         if let Err(error) = in_time(self.release()).await {
             tracing::info!(lease = self.lease, "not given back, it ends by itself: {}", line(&error));
         }
+    }
+
+    /// One pass, and how long to wait for the next. A mistake of ours is a failure like others: who ended with it would
+    /// write no status any more, and leave the lease to itself.
+    async fn turn(&mut self) -> Duration {
+        match AssertUnwindSafe(self.pass()).catch_unwind().await {
+            Ok(Ok(())) => {
+                if self.trouble.take().is_some() {
+                    tracing::info!(lease = self.lease, "statuses of mappings can be written again");
+                }
+                return PERIOD;
+            }
+            Ok(Err(error)) => self.failed(error.reason(), line(&error)),
+            Err(_) => self.failed("status_mistake", MISTAKE.to_owned()),
+        }
+        // Who leads has to renew.
+        if self.elector.leads(Instant::now()) { PERIOD } else { AFTER_FAILURE }
     }
 
     /// Waits for the end. Nobody left to say when it comes means that it is now.
@@ -262,7 +287,7 @@ impl Writer {
         }
         let client = match self.client.take() {
             Some(client) => client,
-            None => Client::new(&self.access).await?,
+            None => Client::through(&mut self.door).await?,
         };
         self.elector.release(&client).await
     }
@@ -272,7 +297,7 @@ impl Writer {
         // Credentials may be others after a failure.
         let client = match self.client.take() {
             Some(client) => client,
-            None => Client::new(&self.access).await?,
+            None => Client::through(&mut self.door).await?,
         };
         let led = self.elector.leads(Instant::now());
         self.elector.step(&client, (self.clock)()).await?;
@@ -285,9 +310,10 @@ impl Writer {
         self.written.retain(|name, _| there.contains(name.as_str()));
         let mut left = BATCH;
         for verdict in verdicts.iter() {
-            if self.written.get(&verdict.name) == Some(&verdict.told()) {
+            if self.written.get(&verdict.name).is_some_and(|written| verdict.is_told(written)) {
                 continue;
             }
+            let mut written = verdict.told();
             let now = (self.clock)();
             if let Some(patch) = verdict.patch(now) {
                 if left == 0 || !self.elector.leads(Instant::now()) {
@@ -295,24 +321,36 @@ impl Writer {
                 }
                 left -= 1;
                 let told = tell(&client, self.target, verdict, &patch, now).await;
-                let result = told.as_ref().map_or_else(ApiError::reason, |told| told.word());
+                let result = told.as_ref().map_or_else(ApiError::reason, Outcome::word);
                 self.metrics.status_write(self.source, result);
-                if told? == Outcome::Changed {
-                    continue;
+                match told? {
+                    Outcome::Changed => continue,
+                    Outcome::NotTaken(error) => {
+                        self.not_taken(&verdict.name, &error);
+                        written.not_taken = Some(verdict.resource_version.clone());
+                    }
+                    Outcome::Written | Outcome::Gone => {}
                 }
             }
-            self.written.insert(verdict.name.clone(), verdict.told());
+            self.written.insert(verdict.name.clone(), written);
         }
         self.client = Some(client);
         Ok(())
     }
 
+    /// Told once, however often the object changes meanwhile.
+    fn not_taken(&self, mapping: &str, error: &ApiError) {
+        if self.written.get(mapping).is_none_or(|written| written.not_taken.is_none()) {
+            let (reason, why) = (error.reason(), line(error));
+            tracing::warn!(mapping, reason, "its status is not taken, and logins go on; it waits for a change: {why}");
+        }
+    }
+
     /// Told once, however often it is tried.
-    fn failed(&mut self, error: &ApiError) {
-        let why = line(error);
+    fn failed(&mut self, reason: &str, why: String) {
         if self.trouble.as_ref() != Some(&why) {
             let hint = "logins go on; see examples/deploy/sources.yaml, or set identityMappingStatus: false";
-            tracing::warn!(reason = error.reason(), "statuses of mappings cannot be written ({hint}): {why}");
+            tracing::warn!(reason, "statuses of mappings cannot be written ({hint}): {why}");
             self.trouble = Some(why);
         }
     }
@@ -345,6 +383,7 @@ async fn tell(
         Err(error) if error.status() == Some(CONFLICT) => return Ok(Outcome::Changed),
         // It is gone, or the definition has no status: nothing would change by trying again.
         Err(error) if error.status() == Some(NOT_FOUND) => return Ok(Outcome::Gone),
+        Err(error) if error.status().is_some_and(is_of_one_object) => return Ok(Outcome::NotTaken(error)),
         Err(error) => return Err(error),
     }
     if verdict.refused.is_some() && !verdict.was_refused() {
@@ -354,6 +393,11 @@ async fn tell(
         }
     }
     Ok(Outcome::Written)
+}
+
+/// Whether an answer with that HTTP status is about what was sent, and not about who asks, or when.
+fn is_of_one_object(status: u16) -> bool {
+    matches!(status, 400..=499) && !matches!(status, 401 | 403 | 429)
 }
 
 async fn in_time<T>(request: impl Future<Output = Result<T, ApiError>>) -> Result<T, ApiError> {

@@ -95,6 +95,19 @@ fn target(source: &TableSource) -> Option<(Target, String)> {
     Some((target, name))
 }
 
+/// The table at `source`, whose object says `body`.
+///
+/// # Errors
+///
+/// What keeps it from being one.
+pub fn read_table(source: &TableSource, body: Value) -> Result<Table, String> {
+    match read(source, Some(&Object { body, ..Object::default() })) {
+        Read::Table(table) => Ok(table),
+        Read::Gone => Err("it is not there".to_owned()),
+        Read::Refused(why) => Err(why),
+    }
+}
+
 fn read(source: &TableSource, object: Option<&Object>) -> Read {
     let Some(Object { body, .. }) = object else { return Read::Gone };
     let nothing = Value::Object(serde_json::Map::new());
@@ -133,9 +146,10 @@ impl Keeper {
         }
         let (table_name, keys, version) = (&self.name, table.len(), table.version().to_owned());
         let what = if self.version.is_some() { "changed" } else { "loaded" };
+        // First, so that whoever has read of it finds it in force.
+        self.live.replace(table);
         tracing::info!(table = table_name, keys, version, "table {what}");
         self.metrics.source_loaded(&self.name, keys, 0);
-        self.live.replace(table);
         self.version = Some(version);
     }
 

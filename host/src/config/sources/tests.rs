@@ -21,6 +21,17 @@ fn follow(before: &Sources, config: &Config) -> Sources {
 
 const LIMIT: Duration = Duration::from_secs(10);
 
+/// Waits until it is known what is wrong with the file: before, a source is only not read yet.
+async fn judged(sources: &Sources) {
+    let live = sources.live(live::DYNAMIC_FILE).expect("it is a source");
+    let judged = async {
+        while live.missing().is_none_or(|why| !why.contains("mappings.json:")) {
+            sleep(LOOK).await;
+        }
+    };
+    timeout(LIMIT, judged).await.expect("it has been looked at");
+}
+
 #[tokio::test]
 async fn a_source_is_kept_as_long_as_nothing_is_new_about_it() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -44,10 +55,47 @@ async fn a_source_that_was_never_good_is_named_with_its_reason() {
     let path = folder.path().join("mappings.json");
     fs::write(&path, "{").expect("written");
     let sources = follow(&Sources::default(), &config(&path, false));
+    judged(&sources).await;
     let error = sources.read_once(&Sources::default(), Duration::from_millis(300)).await.expect_err("a bad file");
     assert!(error.to_string().starts_with("DynamicFile cannot be read: "), "{error}");
     assert!(error.to_string().contains("mappings.json:"), "{error}");
     sources.read_once(&sources, Duration::ZERO).await.expect("nothing is new");
     fs::write(&path, "{}").expect("written");
     sources.read_once(&Sources::default(), LIMIT).await.expect("a good file");
+}
+
+#[test]
+fn texts_whose_digests_begin_alike_are_two_texts() {
+    let live = Live::new(live::DYNAMIC_FILE);
+    let mut keeper = Keeper::new(live::DYNAMIC_FILE, live.clone(), Arc::default(), || SystemTime::UNIX_EPOCH);
+    let given = dynamic_file::parse(r#"{"mapAccounts": ["111122223333"]}"#, false).expect("a good file");
+    assert_eq!(given.hash.len(), 64);
+    let taken_away = keeper::Read { hash: format!("{:0<64}", keeper::shown(&given.hash)), ..dynamic_file::nothing() };
+    for (read, expected) in [(given, 1), (taken_away, 0)] {
+        keeper.take(read, None);
+        assert_eq!(live.mappings().map(|mappings| mappings.len()), Some(expected));
+    }
+}
+
+/// Whoever renames a file into its place and only then lets others read it changes neither its length nor its time.
+#[tokio::test]
+async fn what_could_not_be_read_is_read_as_soon_as_it_can_be() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (path, new) = (folder.path().join("mappings.json"), folder.path().join("new"));
+    fs::create_dir(&path).expect("made");
+    let about = fs::metadata(&path).expect("it is there");
+    let sources = follow(&Sources::default(), &config(&path, false));
+    judged(&sources).await;
+    let error = sources.read_once(&Sources::default(), Duration::from_millis(300)).await.expect_err("no file");
+    assert!(error.to_string().contains("mappings.json: "), "{error}");
+
+    let width = usize::try_from(about.len()).expect("a length");
+    fs::write(&new, format!("{:<width$}", r#"{"mapAccounts": ["111122223333"]}"#)).expect("written");
+    let file = fs::File::options().write(true).open(&new).expect("open");
+    file.set_modified(about.modified().expect("a time")).expect("set");
+    fs::remove_dir(&path).expect("removed");
+    fs::rename(&new, &path).expect("renamed");
+    sources.read_once(&Sources::default(), LIMIT).await.expect("a good file");
+    let mappings = sources.live(live::DYNAMIC_FILE).and_then(|live| live.mappings()).expect("it is read");
+    assert_eq!(mappings.len(), 1);
 }

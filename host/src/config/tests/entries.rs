@@ -228,6 +228,56 @@ fn entries_that_may_not_mean_what_they_say_are_remarked_on() {
 }
 
 #[test]
+fn whoever_has_no_session_cannot_be_named_by_it() {
+    #[track_caller]
+    fn check(list: &str, arn: &str, names: &str, expected: &Expect) {
+        let key = match list {
+            "mapUsers" => "userARN",
+            "mapRoles" => "roleARN",
+            _ => "arn",
+        };
+        says(&format!("server:\n  {list}:\n  - {{{key}: '{arn}', {names}}}\n"), expected);
+    }
+    let (user, role) = ("arn:aws:iam::123456789012:user/bob", "arn:aws:iam::123456789012:role/A");
+    check("mapUsers", user, "username: bob", &expect![""]);
+    check(
+        "mapUsers",
+        user,
+        "username: 'bob:{{SessionName}}'",
+        &expect![[r#"
+        line 3: refuses every login: the template asks for the name of a session, and users have none: leave {{SessionName}} and {{SessionNameRaw}} out (server.mapUsers[0])
+    "#]],
+    );
+    check(
+        "mapUsers",
+        user,
+        "username: bob, groups: [a, 'g:{{SessionNameRaw}}']",
+        &expect![[r#"
+        line 3: refuses every login: the template asks for the name of a session, and users have none: leave {{SessionName}} and {{SessionNameRaw}} out (server.mapUsers[0])
+    "#]],
+    );
+    check(
+        "mapUsers",
+        "acs:ram::1234567890123456:user/bob",
+        "username: 'bob:{{SessionName}}'",
+        &expect![[r#"
+        line 3: refuses every login: the template asks for the name of a session, and users have none: leave {{SessionName}} and {{SessionNameRaw}} out (server.mapUsers[0])
+    "#]],
+    );
+    check("mapUsers", "arn:aws:sts::123456789012:federated-user/bob", "username: 'bob:{{SessionName}}'", &expect![""]);
+    check("mapUsers", user, "username: 'bob:{{AccountID}}'", &expect![""]);
+    check(
+        "bootstrapAdmins",
+        user,
+        "username: 'bob:{{SessionName}}'",
+        &expect![[r#"
+        line 3: refuses every login: the template asks for the name of a session, and users have none: leave {{SessionName}} and {{SessionNameRaw}} out (server.bootstrapAdmins[0])
+    "#]],
+    );
+    check("mapRoles", role, "username: 'a:{{SessionName}}'", &expect![""]);
+}
+
+#[test]
 fn roles_come_before_users_wherever_they_are_written() {
     let text = "
 server:
@@ -307,6 +357,11 @@ fn bootstrap_admins_are_arns_or_whole_entries() {
     ];
     for (list, error) in wrong {
         check(list, admin, Err(error));
+    }
+    let never =
+        "config.yaml:2:77: not a time such as 2026-01-31T18:00:00Z (RFC 3339) (server.bootstrapAdmins[0].notAfter)";
+    for end in ["1969-12-31T23:59:59Z", "9999-12-31T23:59:59-01:00", "1970-01-01T00:00:00+00:01"] {
+        check(&format!("[{{arn: '{role}', notAfter: {end}}}]"), admin, Err(never));
     }
     check(
         &format!("['{role}', '{role}']"),

@@ -157,14 +157,17 @@ const FAULTS: [&str; 7] = ["asks", "breaks", "burns", "grows", "swells", "traps"
 /// When entries with an end end.
 const END: (&str, u64) = ("1970-01-12T13:46:40Z", 1_000_000);
 
-/// Holds `property` against so many `cases`.
+/// Holds `property` against so many `cases`, or as many as `PROPTEST_CASES` asks for: a case builds several engines, each
+/// with up to four policies of machine code, and takes tens of milliseconds and more, so that by default there are few.
 #[track_caller]
 pub(in crate::config) fn hold<S: Strategy>(
     cases: u32,
     strategy: &S,
     property: impl Fn(S::Value) -> Result<(), TestCaseError>,
 ) {
-    let mut runner = TestRunner::new(Runs { cases, failure_persistence: None, ..Runs::default() });
+    let (asked, given) = (std::env::var_os("PROPTEST_CASES").is_some(), Runs::default());
+    let cases = if asked { given.cases } else { cases };
+    let mut runner = TestRunner::new(Runs { cases, failure_persistence: None, ..given });
     if let Err(error) = runner.run(strategy, property) {
         panic!("{error}");
     }

@@ -4,6 +4,8 @@ use std::error::Error;
 
 use kube::config::{InClusterError, KubeconfigError};
 
+use crate::MISTAKE;
+
 /// Why the API server cannot be asked at the moment, or what it answers instead. The cluster's or the operator's to
 /// mend; whoever follows objects tries again for ever.
 #[derive(Debug, thiserror::Error)]
@@ -18,6 +20,12 @@ pub enum ApiError {
     /// `server.master` is no URL.
     #[error("server.master is no URL")]
     Master(#[source] http::uri::InvalidUri),
+    /// Herald's own mistake: making a client panicked.
+    #[error("no client could be made for the API server: {}", MISTAKE)]
+    NotMade,
+    /// Herald's own mistake: the objects are here, and taking them in panicked.
+    #[error("its objects were read, and taking them in failed: {}", MISTAKE)]
+    NotTaken,
     /// The API server does not answer, or not with the objects.
     #[error("{}", words(.0))]
     Request(Box<kube::Error>),
@@ -55,6 +63,8 @@ impl ApiError {
                 kube::Error::Api(ref status) if matches!(status.code, 401 | 403) => "kubernetes_forbidden",
                 _ => "kubernetes_request",
             },
+            Self::NotMade => "kubernetes_not_made",
+            Self::NotTaken => "kubernetes_not_taken",
             Self::Timeout => "kubernetes_timeout",
         }
     }

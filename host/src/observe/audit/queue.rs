@@ -121,8 +121,9 @@ impl Queue {
         self.lock().taken = 0;
     }
 
-    fn tell(&self, state: MutexGuard<'_, State>) {
-        let idle = state.idle;
+    /// Once each time that it waits: it takes a while to hear of it, and whoever comes meanwhile has nothing to add.
+    fn tell(&self, mut state: MutexGuard<'_, State>) {
+        let idle = mem::take(&mut state.idle);
         drop(state);
         if idle {
             self.work.notify_one();
@@ -137,7 +138,26 @@ impl Queue {
 
 #[cfg(test)]
 mod tests {
+    use std::thread;
+
     use super::*;
+
+    /// A wake-up is a system call, and lines come faster than a thread wakes.
+    #[test]
+    fn a_writer_that_waits_is_told_once() {
+        let queue = Queue::new(100);
+        queue.lock().idle = true;
+        assert_eq!(queue.push(b"a"), Ok(()));
+        assert!(!queue.lock().idle, "whoever comes next has nobody to wake");
+        thread::scope(|scope| {
+            let writer = scope.spawn(|| (queue.wait(), queue.take(&mut Vec::new()), queue.wait()));
+            while !queue.lock().idle {
+                thread::yield_now();
+            }
+            queue.close();
+            assert_eq!(writer.join().unwrap(), (Work::Some, false, Work::Done));
+        });
+    }
 
     #[test]
     fn what_may_be_lost_leaves_half_of_the_room_to_what_may_not() {

@@ -13,6 +13,8 @@ struct State {
     text: Vec<u8>,
     writes: usize,
     broken: bool,
+    /// How much it takes until it breaks.
+    room: Option<usize>,
 }
 
 impl Write for Tap {
@@ -22,7 +24,9 @@ impl Write for Tap {
             return Err(io::Error::from(io::ErrorKind::StorageFull));
         }
         // Short writes: a line must come out whole all the same.
-        let count = bytes.len().min(100_000);
+        let count = bytes.len().min(100_000).min(state.room.unwrap_or(usize::MAX));
+        state.room = state.room.map(|room| room - count);
+        state.broken = state.room == Some(0);
         state.text.extend_from_slice(&bytes[..count]);
         state.writes += 1;
         Ok(count)
@@ -39,8 +43,14 @@ impl Tap {
     }
 
     fn log_gathering(&self, gather: Duration, bytes: usize) -> AuditLog {
-        let sink = Sink { path: None, out: Box::new(self.clone()) };
+        let sink = Sink { path: None, out: Box::new(self.clone()), is_torn: false };
         AuditLog::with_sink(sink, gather, Arc::default(), bytes)
+    }
+
+    /// A log to this output, which is followed by the file at `path`.
+    fn log_before(&self, path: &Path) -> AuditLog {
+        let sink = Sink { path: Some(path.to_owned()), out: Box::new(self.clone()), is_torn: false };
+        AuditLog::with_sink(sink, Config::default().gather, Arc::default(), MAX_BYTES)
     }
 
     fn lines(&self) -> Vec<String> {
@@ -108,6 +118,50 @@ fn a_broken_output_fills_the_queue_and_loses_nothing() {
     drop(log);
     let expected: Vec<String> = (0..queued).map(|number| number.to_string()).collect();
     assert_eq!(tap.lines(), expected);
+}
+
+/// What a disk that is full took of lines, and what the file after it gets.
+#[test]
+fn a_line_is_whole_in_one_file() {
+    #[track_caller]
+    fn check(room: usize, taken: &str, in_file: &str, expected: &str) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("audit.log");
+        std::fs::write(&path, in_file).unwrap();
+        let tap = Tap::default();
+        tap.0.lock().unwrap().room = Some(room);
+        let log = tap.log_before(&path);
+        log.record(&1, || 0).unwrap();
+        log.record(&"two", || "").unwrap();
+        while !tap.0.lock().unwrap().broken {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        log.reopen();
+        log.record(&3, || 0).unwrap();
+        drop(log);
+        assert_eq!(String::from_utf8(tap.0.lock().unwrap().text.clone()).unwrap(), taken);
+        assert_eq!(std::fs::read_to_string(path).unwrap(), expected, "after {taken:?}");
+    }
+    check(1, "1", "", "1\n\"two\"\n3\n");
+    check(2, "1\n", "", "\"two\"\n3\n");
+    check(5, "1\n\"tw", "", "\"two\"\n3\n");
+    // The same file once more, without a rotation.
+    check(5, "1\n\"tw", "1\n\"tw", "1\n\"tw\n\"two\"\n3\n");
+}
+
+#[test]
+fn what_a_process_before_left_in_pieces_is_not_continued() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("audit.log");
+    for (before, after) in [("", "1\n"), ("0\n", "0\n1\n"), ("0\n{\"ti", "0\n{\"ti\n1\n"), ("{", "{\n1\n")] {
+        std::fs::write(&path, before).unwrap();
+        let config = Config { output: Output::File(path.clone()), ..Config::default() };
+        let log = AuditLog::start(&config, Arc::default()).unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), before, "a full disk keeps no server from its start");
+        log.record(&1, || 0).unwrap();
+        drop(log);
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), after);
+    }
 }
 
 #[test]

@@ -55,18 +55,23 @@ impl Writer {
         }
     }
 
-    fn reopen(&mut self) {
-        if let Err(error) = self.sink.reopen() {
+    /// Whether what is written from now on goes into a file opened anew.
+    fn reopen(&mut self) -> bool {
+        self.sink.reopen().unwrap_or_else(|error| {
             self.metrics.audit_write_failed();
             tracing::error!(%error, "cannot open the audit log anew; going on with the open one");
-        }
+            false
+        })
     }
 
-    /// Writes the batch whole, however often that takes. What was written is not written again.
+    /// Writes the batch whole, however often that takes. What was written is not written again, but for the line that the
+    /// file before has half of.
     fn write(&mut self) {
         let mut written = 0;
         while written < self.batch.len() {
-            match self.sink.out.write(&self.batch[written..]) {
+            let next = if self.sink.is_torn { b"\n" } else { &self.batch[written..] };
+            match self.sink.out.write(next) {
+                Ok(count) if count > 0 && self.sink.is_torn => self.sink.is_torn = false,
                 Ok(count) if count > 0 => written += count,
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
                 result => {
@@ -74,8 +79,8 @@ impl Writer {
                     if self.is_hopeless() {
                         break;
                     }
-                    if self.queue.take_reopen() {
-                        self.reopen();
+                    if self.queue.take_reopen() && self.reopen() {
+                        written = start_of_line(&self.batch, written);
                     }
                 }
             }
@@ -100,4 +105,9 @@ impl Writer {
         }
         thread::sleep(RETRY);
     }
+}
+
+/// Where the line begins that `position` is in.
+fn start_of_line(batch: &[u8], position: usize) -> usize {
+    batch[..position].iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1)
 }

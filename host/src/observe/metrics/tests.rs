@@ -68,6 +68,11 @@ fn text_is_stable() {
         # UNIT herald_ec2_request_duration_seconds seconds
         herald_ec2_request_duration_seconds_sum 0.0
         herald_ec2_request_duration_seconds_count 0
+        # HELP herald_iam_request_duration_seconds Time of one call to IAM.
+        # TYPE herald_iam_request_duration_seconds histogram
+        # UNIT herald_iam_request_duration_seconds seconds
+        herald_iam_request_duration_seconds_sum 0.0
+        herald_iam_request_duration_seconds_count 0
         # HELP herald_in_flight Token reviews under way.
         # TYPE herald_in_flight gauge
         herald_in_flight 1
@@ -77,7 +82,7 @@ fn text_is_stable() {
         # HELP herald_policy_fuel Fuel that policies used.
         # TYPE herald_policy_fuel counter
         herald_policy_fuel_total{policy="oncall"} 120000
-        # HELP herald_policy_duration_seconds Time in a policy.
+        # HELP herald_policy_duration_seconds Time in a policy, with the wait for a thread and an instance.
         # TYPE herald_policy_duration_seconds histogram
         # UNIT herald_policy_duration_seconds seconds
         herald_policy_duration_seconds_sum{policy="oncall"} 0.000024

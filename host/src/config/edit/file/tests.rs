@@ -197,6 +197,20 @@ fn configurations() {
         "#]],
     );
     check(
+        "clusterID: c\nserver:\n  mapRoles:   # people\n  - {rolearn: 'arn:aws:iam::123456789012:role/A', username: a}\n  backendMode: [MountedFile]\n",
+        &expect![[r#"
+            clusterID: c
+            server:
+              mapRoles:   # people
+              - {rolearn: 'arn:aws:iam::123456789012:role/A', username: a}
+              - rolearn: arn:aws:iam::123456789012:role/Admin
+                username: admin
+                groups:
+                - system:masters
+              backendMode: [MountedFile]
+        "#]],
+    );
+    check(
         "clusterID: c\nserver:\n  mapRoles: [{rolearn: 'arn:aws:iam::123456789012:role/A', username: a}] # short\n  port: 1\n",
         &expect![[r#"
             clusterID: c
@@ -311,6 +325,12 @@ fn what_is_not_changed() {
     );
     check(
         "clusterID: c\nserver:\n  mapRoles:\n # left\n  - {rolearn: 'arn:aws:iam::123456789012:role/A', username: a}\n",
+        &expect![
+            "mapRoles is written in a way that cannot be changed without touching other entries: change it by hand, as with `kubectl edit`"
+        ],
+    );
+    check(
+        "clusterID: c\nserver:\n  mapRoles: &people\n  - {rolearn: 'arn:aws:iam::123456789012:role/A', username: a}\n  backendMode: [MountedFile]\n",
         &expect![
             "mapRoles is written in a way that cannot be changed without touching other entries: change it by hand, as with `kubectl edit`"
         ],

@@ -121,6 +121,25 @@ fn a_wrong_entry_costs_itself_alone() {
     );
 }
 
+/// As the programs that read these documents before: whoever moves gets nothing that he did not have.
+#[test]
+fn groups_as_a_text_give_none() {
+    let with = |groups: &str| {
+        format!("{ROLES}- {{rolearn: 'arn:aws:iam::111122223333:role/X', username: x, groups: {groups}}}\n")
+    };
+    for groups in ["system:masters", "'a, b'", "''"] {
+        let read = ConfigMap::default().read(Some(&json!({ "mapRoles": with(groups) })));
+        assert_eq!(names(&read, "arn:aws:sts::111122223333:assumed-role/X/alice"), "x []", "{groups}");
+    }
+    says(
+        &with("'a, b'"),
+        "dev []",
+        &expect![[r#"
+        line 7: `groups` is a text, which gives no groups here: write a list, such as [a, b] (mapRoles[2].groups)
+    "#]],
+    );
+}
+
 #[test]
 fn a_document_that_does_not_parse_leaves_its_last_good_text_and_the_other_documents_alone() {
     let mut map = ConfigMap::default();
@@ -158,6 +177,7 @@ fn a_manifest_of_the_object_is_read_the_same() {
         format!("- {{rolearn: '{role}/Dev', username: dev, group: [a]}}"),
         format!("- {{rolearn: '{role}/a/Dev', username: dev}}\n- {{rolearn: '{role}/b/Dev', username: dev}}"),
         format!("- {{rolearn: '{role}/Dev', username: on}}"),
+        format!("- {{rolearn: '{role}/Dev', username: dev, groups: system:masters}}"),
         "- {sso: {permissionSetName: Dev, accountID: '111122223333'}, username: dev}".to_owned(),
         "[]".to_owned(),
         "``".to_owned(),

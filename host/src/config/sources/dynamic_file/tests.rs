@@ -1,9 +1,15 @@
 //! Dynamic files as tables.
 
-use std::time::SystemTime;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    time::SystemTime,
+};
 
 use super::*;
-use crate::mapping::rule::tests::caller;
+use crate::mapping::{Live, Stage as _, live, rule::tests::caller};
 
 const ADMIN: &str = "arn:aws:sts::111122223333:assumed-role/Admin/alice";
 
@@ -79,4 +85,26 @@ fn what_is_no_such_file_is_refused_whole() {
     assert!(parse("{\"mapRoles\": [", false).is_err());
     check("{}", false, Ok((None, 0)));
     check(r#"{"somethingElse": {"a": 1}}"#, false, Ok((None, 0)));
+}
+
+#[tokio::test]
+async fn a_mistake_in_taking_a_file_in_is_a_failure_and_not_the_end() {
+    static ASKED: AtomicUsize = AtomicUsize::new(0);
+    fn breaks_once() -> SystemTime {
+        assert_ne!(ASKED.fetch_add(1, Relaxed), 0, "as if it could not be taken in");
+        SystemTime::UNIX_EPOCH
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("mappings.json");
+    fs::write(&path, file(r#""rolearn": "arn:aws:iam::111122223333:role/Admin""#)).expect("written");
+    let live = Live::new(live::DYNAMIC_FILE);
+    let keeper = Keeper::new(live::DYNAMIC_FILE, live.clone(), Arc::default(), breaks_once);
+    let mut follower = Follower { path, by_user_id: false, keeper, seen: None, is_judged: false };
+    assert!(follower.look(false).await);
+    let missing = live.missing().expect("it is not in force");
+    let words = "mappings.json: it was read, and taking it in failed: that is a mistake in Herald, please report it";
+    assert!(missing.ends_with(words), "{missing}");
+    assert!(!follower.look(false).await, "it looks as before");
+    assert_eq!(live.mappings().map(|mappings| mappings.len()), Some(2), "and is read again");
+    assert!(follower.is_judged && follower.keeper.is_well());
 }

@@ -46,6 +46,10 @@ fn the_spec_decides_and_the_status_is_nothing() {
     check(&[("one", "", other)], None, &[]);
     let strange = json!({ "spec": { "arn": role, "username": "y", "groups": null, "team": "x" } });
     check(&[("one", "", strange)], Some("y []"), &["one: the key `team` is none of ours and has no effect"]);
+    for odd in ["\u{7f}", "\u{9f}", "\u{feff}", "\u{ffff}", "\u{1}\n"] {
+        let odd = json!({ "spec": { "arn": role, "username": "y", "team": odd } });
+        check(&[("one", "", odd)], Some("y []"), &["one: the key `team` is none of ours and has no effect"]);
+    }
 }
 
 #[test]
@@ -101,6 +105,10 @@ fn ram_objects_may_have_wildcards() {
     ];
     by(&all, Some(r#"c-dev ["a"]"#), &[]);
     by(&[&all[..], &[of("e-exact", "1234567890123456:role/dev-eu")]].concat(), Some(r#"e-exact ["a"]"#), &[]);
+    let session = "refuses every login: the template asks for the name of a session, and users have none: leave \
+                   {{SessionName}} and {{SessionNameRaw}} out";
+    let named = spec("acs:ram::1234567890123456:user/*", "ram:{{SessionName}}");
+    by(&[("users", "", named)], None, &[&format!("users: {session}")]);
     let strangers = "any: names callers of every account that fits, of strangers too: write the account's id";
     by(&[of("any", "*:role/dev-eu")], Some(r#"any ["a"]"#), &[strangers]);
     let what = "not an ARN with wildcards of Alibaba Cloud, such as acs:ram::1234567890123456:role/dev-*";

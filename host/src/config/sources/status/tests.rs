@@ -83,6 +83,13 @@ fn what_is_said_already_is_not_written_and_what_others_say_stays() {
             r#"{"metadata":{"resourceVersion":"7"},"status":{"canonicalARN":"arn:aws:iam::111122223333:role/team/admin","conditions":[{"status":"True","type":"Synced"},{"lastTransitionTime":"2026-01-01T00:00:00Z","message":"in force","observedGeneration":3,"reason":"Accepted","status":"True","type":"Accepted"}]}}"#
         ]],
     );
+    for since in [json!(null), json!(7)] {
+        let mut odd = accepted("True", 2);
+        odd["lastTransitionTime"] = since;
+        let patch =
+            one(ADMIN, json!({ "conditions": [odd] })).patch(SystemTime::UNIX_EPOCH).expect("it says too little");
+        assert_eq!(patch["status"]["conditions"][0]["lastTransitionTime"], "1970-01-01T00:00:00Z");
+    }
     check(
         ADMIN,
         json!({ "conditions": [accepted("False", 3)] }),
@@ -132,4 +139,22 @@ fn an_event_names_its_object() {
 fn writes_end_before_another_replica_may_lead() {
     assert!(LEADS + WRITE < LASTS && !WRITE.is_zero());
     const { assert!(MAX_MESSAGE < 1024) }
+}
+
+#[tokio::test]
+async fn a_mistake_in_a_pass_is_a_failure_and_not_the_end() {
+    fn breaks() -> SystemTime {
+        panic!("as if it could not be told");
+    }
+    let nobody = Access { master: Some("http://127.0.0.1:1".to_owned()), ..Access::default() };
+    let kind = (&identity_mapping::TARGET, "lease");
+    let (_told, verdicts) = watch::channel(Verdicts::default());
+    let (_stop, stopping) = watch::channel(false);
+    let mut writer = Writer::new(("CRD", Arc::default()), nobody, kind, breaks, verdicts, stopping);
+    assert_eq!(writer.turn().await, AFTER_FAILURE);
+    assert_eq!(writer.trouble.as_deref(), Some(MISTAKE));
+    writer.clock = || SystemTime::UNIX_EPOCH;
+    writer.turn().await;
+    let trouble = writer.trouble.expect("nobody answers");
+    assert!(trouble.starts_with("the API server cannot be asked: "), "{trouble}");
 }
