@@ -8,6 +8,9 @@
 //! `ca-next-key.pem`, which vouches for nothing yet and is in the kubeconfig from then on. It takes over when the first
 //! has not enough time left for a whole certificate, and the first stays in `ca.pem` until its end: every API server that
 //! was started in the years between trusts both.
+//!
+//! It begins in 1970 and not when it is made: that protects nobody, and an authority that a machine has made whose clock was
+//! ahead would be good for nothing once the clock is set right. When it was made is told by its end.
 
 use std::{
     net::IpAddr,
@@ -23,9 +26,7 @@ use rustls::server::ParsedCertificate;
 use rustls_pki_types::{CertificateDer, pem::PemObject as _};
 use zeroize::Zeroizing;
 
-use super::{
-    BACKDATE, CertificateError, Hostname, Validity, files, is_there, not_pem, params, read, read_key, write_error,
-};
+use super::{CertificateError, Hostname, Validity, files, is_there, not_pem, params, read, read_key, write_error};
 
 /// File name of the authority's certificate.
 pub const AUTHORITY: &str = "ca.pem";
@@ -38,6 +39,8 @@ pub const NEXT_KEY: &str = "ca-next-key.pem";
 
 /// Common name of the authority.
 const NAME: &str = "herald webhook CA";
+/// Where an authority begins, since 1970.
+const START: Duration = Duration::from_secs(1);
 /// The authority is good for ten years from when it is made.
 const VALIDITY: Duration = Duration::from_secs(3652 * 24 * 60 * 60);
 
@@ -55,7 +58,7 @@ impl Authority {
     /// there is no `ca.pem`.
     pub(super) fn certificates(folder: &Path) -> Result<Option<String>, CertificateError> {
         let Some(mut pem) = certificates(folder, AUTHORITY)? else { return Ok(None) };
-        if let Some(next) = certificates(folder, NEXT)?.filter(|next| !pem.contains(next.trim())) {
+        if let Some(next) = certificates(folder, NEXT)?.filter(|next| !holds(&pem, next)) {
             end_line(&mut pem);
             pem.push_str(&next);
         }
@@ -76,10 +79,17 @@ impl Authority {
         }
     }
 
-    /// The authority that vouches for a certificate of `lifetime` from `now` on: the successor, if its time has come.
+    /// The authority that vouches for a certificate of `lifetime` from `now` on, made there if there is none: the successor, if
+    /// its time has come. One that has ended vouches for nothing that a client would take, so it gets a successor that takes
+    /// over at once.
     pub(super) fn in_force(folder: &Path, lifetime: Duration, now: SystemTime) -> Result<Self, CertificateError> {
         let authority = Self::load_or_create(folder, now)?;
-        match authority.next(folder)? {
+        let mut next = authority.next(folder)?;
+        if next.is_none() && authority.validity.is_some_and(|validity| validity.end <= now) {
+            authority.stage(folder, now)?;
+            next = authority.next(folder)?;
+        }
+        match next {
             Some(next) if authority.hands_over_to(&next, lifetime, now) => {
                 promote(folder)?;
                 Ok(next)
@@ -88,9 +98,17 @@ impl Authority {
         }
     }
 
+    /// Whether the successor's time has come.
+    pub(super) fn is_at_its_end(folder: &Path, lifetime: Duration, now: SystemTime) -> Result<bool, CertificateError> {
+        let Some(authority) = Self::load(folder)? else { return Ok(false) };
+        Ok(authority.next(folder)?.is_some_and(|next| authority.hands_over_to(&next, lifetime, now)))
+    }
+
     /// When its successor is to be made; `None` if there is one, or its own end is not known.
     pub(super) fn succession(&self, folder: &Path) -> Result<Option<SystemTime>, CertificateError> {
-        if self.next(folder)?.is_some() { Ok(None) } else { Ok(self.validity.map(|validity| validity.renewal())) }
+        let since_made = |Validity { start, end }| Validity { start: start.max(end - VALIDITY), end };
+        let is_there = self.next(folder)?.is_some();
+        Ok(self.validity.filter(|_| !is_there).map(|validity| since_made(validity).renewal()))
     }
 
     /// Makes its successor, which vouches for nothing yet. Gives back when this one ends.
@@ -125,12 +143,12 @@ impl Authority {
     }
 
     /// API servers have to be started again before they trust the successor: whenever that was, they had half of the
-    /// time that was left when it was made.
+    /// time that was left when it was made. One that was made when the clock was ahead waits for the end.
     fn hands_over_to(&self, next: &Self, lifetime: Duration, now: SystemTime) -> bool {
         let (Some(own), Some(next)) = (self.validity, next.validity) else { return false };
-        let made = next.start + BACKDATE;
+        let made = next.end - VALIDITY;
         let half = own.end.duration_since(made).unwrap_or_default() / 2;
-        own.end < now + lifetime && made + half <= now
+        own.end < now + lifetime && (made + half).min(own.end) <= now
     }
 
     fn load_from(folder: &Path, [certificate, key]: [&str; 2]) -> Result<Option<Self>, CertificateError> {
@@ -154,12 +172,11 @@ impl Authority {
         // The key first: a certificate alone is taken for an operator's.
         let key = load_or_create_key(&key_file)?;
         let mut params = authority_params();
-        params.not_before = (now - BACKDATE).into();
-        params.not_after = (now + VALIDITY).into();
+        let (start, end) = (SystemTime::UNIX_EPOCH + START, now + VALIDITY);
+        (params.not_before, params.not_after) = (start.into(), end.into());
         let pem = params.self_signed(&key).map_err(CertificateError::Make)?.pem();
         files::create(&certificate_file, pem.as_bytes(), 0o644)
             .map_err(|source| write_error(&certificate_file, source))?;
-        let (start, end) = (now - BACKDATE, now + VALIDITY);
         Ok(Self { key, validity: Some(Validity { start, end }) })
     }
 }
@@ -171,7 +188,7 @@ fn promote(folder: &Path) -> Result<(), CertificateError> {
         return Ok(());
     };
     let key_pem = read_key(&folder.join(NEXT_KEY))?;
-    if !old.contains(pem.trim()) {
+    if !holds(&old, &pem) {
         end_line(&mut pem);
         pem.push_str(&old);
         put(folder, AUTHORITY, pem.as_bytes(), 0o644)?;
@@ -201,6 +218,13 @@ fn certificates(folder: &Path, name: &str) -> Result<Option<String>, Certificate
     }
     let pem = read(&path)?;
     String::from_utf8(pem.to_vec()).map(Some).map_err(|_| not_pem(&path, "certificate"))
+}
+
+/// Whether every certificate in `pem` is one of those in `bundle`. A text that only looks like one is none to who reads PEM.
+pub(super) fn holds(bundle: &str, pem: &str) -> bool {
+    let all = |pem: &str| CertificateDer::pem_slice_iter(pem.as_bytes()).filter_map(Result::ok).collect::<Vec<_>>();
+    let there = all(bundle);
+    all(pem).iter().all(|certificate| there.contains(certificate))
 }
 
 fn end_line(pem: &mut String) {

@@ -10,19 +10,21 @@
 use std::{
     fs,
     net::IpAddr,
+    panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     sync::Arc,
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use super::{
     AUTHORITY, CERTIFICATE, CertificateError, KEY, Pair,
-    authority::{Authority, NEXT, key_pair},
+    authority::{Authority, NEXT, holds, key_pair},
     files, is_there,
     served::{Served, is_for, is_vouched_for},
     trust, write_error,
 };
 use crate::{
+    MISTAKE,
     observe::Metrics,
     server::{Config, Error, Hostname, write_kubeconfig},
 };
@@ -38,6 +40,8 @@ pub struct Keeper {
     seen: Stamp,
     /// When the authority is to have a successor.
     succession: Option<SystemTime>,
+    /// When this process has made a successor, by a clock that nobody sets.
+    staged: Option<Instant>,
     /// What was said last about a pair that is no good, so that it is said once.
     told: Option<String>,
 }
@@ -54,6 +58,9 @@ pub enum Rotated {
 /// What tells one version of the files from the next: time, size and place of each.
 type Stamp = Vec<Option<(SystemTime, u64, PathBuf)>>;
 
+/// How long a successor that this process has made waits for its time, whatever the clock says: one that is years ahead may be
+/// set right, and no API server trusts a successor before it is started again.
+const PATIENCE: Duration = Duration::from_secs(60 * 60);
 /// How often the files and the clock are looked at.
 const LOOK: Duration = Duration::from_secs(2);
 
@@ -84,7 +91,8 @@ impl Keeper {
             pair = Pair::load(&certificate, &key)?;
         }
         let (served, seen, succession) = (Served::new(&pair)?, stamp(&folder), succession(&folder)?);
-        Ok(Self { folder, config: config.clone(), served, pair, before: None, seen, succession, told: None })
+        let (config, before, staged, told) = (config.clone(), None, None, None);
+        Ok(Self { folder, config, served, pair, before, seen, succession, staged, told })
     }
 
     /// What clients are shown.
@@ -130,13 +138,14 @@ impl Keeper {
             metrics.webhook_distrusted(self.served.distrust().is_some());
             tokio::time::sleep(LOOK).await;
             let turn = tokio::task::spawn_blocking(move || {
-                self.look(clock());
+                // A mistake of ours must not be the end of looking after it.
+                if catch_unwind(AssertUnwindSafe(|| self.look(clock()))).is_err() {
+                    self.tell(format!("looking after it failed: {MISTAKE}"));
+                }
                 self
             });
-            let Ok(keeper) = turn.await else {
-                tracing::error!("certificate: nobody looks after it any more; restart to renew it");
-                return;
-            };
+            // What is left is the end of the process.
+            let Ok(keeper) = turn.await else { return };
             self = keeper;
         }
     }
@@ -147,19 +156,21 @@ impl Keeper {
         self.judge(now);
         match outcome {
             Ok(()) => self.told = None,
-            Err(error) => {
-                let text = error.to_string();
-                if self.told.as_ref() != Some(&text) {
-                    tracing::error!("certificate: the last good one stays: {text}");
-                    self.told = Some(text);
-                }
-            }
+            Err(error) => self.tell(error.to_string()),
+        }
+    }
+
+    /// Says once what is wrong.
+    fn tell(&mut self, what: String) {
+        if self.told.as_ref() != Some(&what) {
+            tracing::error!("certificate: the last good one stays: {what}");
+            self.told = Some(what);
         }
     }
 
     /// Replaces `cert.pem` if its time has come and it is ours to replace. The key stays: two files cannot be replaced
     /// at once, and a restart must never find halves of two pairs.
-    fn renew(&self, now: SystemTime) -> Result<(), Error> {
+    fn renew(&mut self, now: SystemTime) -> Result<(), Error> {
         let due = self.served.validity().filter(|validity| validity.is_due(now));
         let stages = self.succession.is_some_and(|time| time <= now);
         if (due.is_none() && !stages) || stamp(&self.folder) != self.seen || !is_ours(&self.folder, &self.pair)? {
@@ -167,6 +178,7 @@ impl Keeper {
         }
         if let (true, Some(authority)) = (stages, Authority::load(&self.folder)?) {
             let end = authority.stage(&self.folder, now)?.map(|end| humantime::format_rfc3339_seconds(end).to_string());
+            self.staged = Some(Instant::now());
             tracing::warn!(
                 end,
                 "certificate: the authority has a successor, {NEXT}: restart each API server before the end"
@@ -174,6 +186,10 @@ impl Keeper {
             return Ok(());
         }
         let Some(validity) = due else { return Ok(()) };
+        let is_new = self.staged.is_some_and(|staged| staged.elapsed() < PATIENCE);
+        if is_new && Authority::is_at_its_end(&self.folder, self.config.certificate_lifetime, now)? {
+            return Ok(());
+        }
         let [start, end] = [validity.start, validity.end].map(humantime::format_rfc3339_seconds);
         tracing::info!(%start, %end, "certificate: two thirds of its life are over, or none has begun; renewing it");
         Ok(issue_again(&self.folder, names(&self.config), self.config.certificate_lifetime, now)?)
@@ -271,7 +287,7 @@ pub fn bundle(folder: &Path, pair: &Pair, before: Option<&str>) -> Result<String
     let authorities = Authority::certificates(folder)?.unwrap_or_default();
     let mut bundle = authorities.clone();
     let mut add = |pem: &str| {
-        if !bundle.contains(pem.trim()) {
+        if !holds(&bundle, pem) {
             if !bundle.is_empty() && !bundle.ends_with('\n') {
                 bundle.push('\n');
             }

@@ -123,6 +123,12 @@ impl Validity {
         }
     }
 
+    /// Whether `now` is in it.
+    #[must_use]
+    pub fn holds(&self, now: SystemTime) -> bool {
+        self.start <= now && now <= self.end
+    }
+
     /// Whether another one is to be made at `now`: two thirds of its time are over, or none of it has begun, as after a
     /// clock that was set back.
     #[must_use]

@@ -105,6 +105,33 @@ fn a_first_start_that_broke_off_is_finished_by_the_next() {
     }
 }
 
+/// Also when the first was by a clock that began in 1970, or is so long ago that nobody would take what its authority vouches for.
+#[test]
+fn a_start_after_the_authoritys_end_shows_nothing_of_it() {
+    let later = now() + 3700 * DAY;
+    let check = |act: fn(&Place, SystemTime)| {
+        let place = Place::new();
+        place.open();
+        let (first, key) = (place.file(AUTHORITY), place.file(KEY));
+        act(&place, later);
+        let keeper = Keeper::open(&place.config, later).unwrap();
+        keeper.write_kubeconfig(later).unwrap();
+        assert_eq!(keeper.served.distrust(), None);
+        let bundle = place.bundle();
+        assert!(holds(&bundle, &first) && trusts(&bundle, &keeper, &place, later));
+        assert_eq!(place.file(KEY), key);
+        let state = &place.config.state_dir;
+        assert!(!state.join(NEXT).exists() && !state.join(NEXT_KEY).exists(), "the successor has taken over");
+    };
+    check(|place, _| fs::remove_file(place.config.state_dir.join(CERTIFICATE)).unwrap());
+    check(|place, later| assert_eq!(rotate(&place.config, later).unwrap(), Rotated::Renewed));
+    // There is a successor, which has not come to it.
+    check(|place, _| {
+        place.open().look(now() + 2435 * DAY);
+        fs::remove_file(place.config.state_dir.join(CERTIFICATE)).unwrap();
+    });
+}
+
 #[test]
 fn a_key_of_somebody_elses_gets_no_certificate() {
     let place = Place::new();
@@ -171,6 +198,16 @@ fn a_pair_of_an_operator_is_never_touched_and_read_again_when_it_changes() {
     let good = shown(&keeper);
     keeper.look(now());
     assert_eq!(shown(&keeper), good, "the last good one stays");
+}
+
+#[test]
+fn what_only_looks_like_a_certificate_is_none() {
+    let place = Place::new();
+    let pair = load_certificate(&place.config, now()).unwrap();
+    place.put(AUTHORITY, &format!("#{}", pair.certificate_pem()));
+    let keeper = place.open();
+    assert!(place.bundle().ends_with(&format!("\n{}", pair.certificate_pem())));
+    assert_eq!(keeper.served.distrust(), None);
 }
 
 #[test]
@@ -269,6 +306,7 @@ fn an_authority_has_a_successor_before_it_ends() {
     let staged = place.bundle();
     let next = place.file(NEXT);
     assert_eq!(staged, format!("{first}{next}"), "API servers that start from now on trust both");
+    keeper.staged = None;
     let mut day = 2435;
     // A server that looks once a day, for as long as the first authority has time for a whole certificate.
     while day < 3561 {
@@ -290,6 +328,48 @@ fn an_authority_has_a_successor_before_it_ends() {
     assert!(place.open().succession.is_some(), "the successor will have one of its own");
 }
 
+/// As one that shows local time, until the network sets it.
+#[test]
+fn an_authority_of_a_clock_that_was_ahead_is_good_when_it_is_right() {
+    let place = Place::new();
+    let mut keeper = Keeper::open(&place.config, now() + DAY / 2).unwrap();
+    keeper.write_kubeconfig(now() + DAY / 2).unwrap();
+    let first = place.bundle();
+    keeper.look(now());
+    assert!(trusts(&first, &keeper, &place, now()));
+    assert_eq!((keeper.served.distrust(), place.bundle()), (None, first));
+}
+
+#[test]
+fn a_clock_that_jumps_past_the_end_takes_trust_from_nobody() {
+    let place = Place::new();
+    let mut keeper = place.open();
+    let first = place.bundle();
+    for _ in 0..3 {
+        keeper.look(now() + 4000 * DAY);
+    }
+    keeper.look(now());
+    assert!(trusts(&first, &keeper, &place, now()), "once it is right again");
+    // And what it has made takes over all the same, when the years are really over.
+    let staged = place.bundle();
+    keeper.staged = None;
+    for day in 3500..3700 {
+        keeper.look(now() + day * DAY);
+        assert!(trusts(&staged, &keeper, &place, now() + day * DAY), "day {day}");
+    }
+    assert!(!place.config.state_dir.join(NEXT).exists());
+    // A machine that was off as long: for who was started again since.
+    let place = Place::new();
+    drop(place.open());
+    let mut keeper = place.open();
+    let later = now() + 4000 * DAY;
+    keeper.look(later);
+    let staged = place.bundle();
+    keeper.staged = Instant::now().checked_sub(PATIENCE);
+    keeper.look(later);
+    assert!(trusts(&staged, &keeper, &place, later));
+}
+
 #[test]
 fn who_was_off_for_years_gives_api_servers_time_to_be_restarted() {
     let place = Place::new();
@@ -304,6 +384,7 @@ fn who_was_off_for_years_gives_api_servers_time_to_be_restarted() {
     let end = keeper.served.validity().unwrap().end;
     assert!(end <= now() + 3652 * DAY, "and for no longer than it is good itself");
     let staged = place.bundle();
+    keeper.staged = None;
     for day in 3602..3660 {
         keeper.look(now() + day * DAY);
         assert!(trusts(&staged, &keeper, &place, now() + day * DAY), "day {day}");

@@ -2,8 +2,13 @@
 
 use std::time::Duration;
 
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+
 use super::*;
-use crate::server::{Hostname, Keeper, certificate::AUTHORITY};
+use crate::server::{
+    Hostname, Keeper,
+    certificate::{AUTHORITY, params},
+};
 
 fn now() -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000)
@@ -78,6 +83,33 @@ fn kubeconfigs() {
     check(&format!("{url}, insecure-skip-tls-verify: true"), Duration::ZERO, "not known");
     check(url, Duration::ZERO, "not known");
     check(&ours, Duration::ZERO, "webhook_kubeconfig");
+}
+
+/// API servers refuse what an authority vouches for that has not begun, or has ended.
+#[test]
+fn authorities_have_dates_too() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = state(folder.path());
+    let check = |from: i32, to: i32, expected: &str| {
+        let day = |days: i32| {
+            let span = Duration::from_secs(24 * 60 * 60) * days.unsigned_abs();
+            if days < 0 { now() - span } else { now() + span }
+        };
+        let (key, mut authority) = (KeyPair::generate().expect("a key"), CertificateParams::default());
+        authority.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        (authority.not_before, authority.not_after) = (day(from).into(), day(to).into());
+        let pem = authority.self_signed(&key).expect("a certificate").pem();
+        let leaf = params(&config.hostname, config.address, Duration::from_secs(24 * 60 * 60), now()).expect("names");
+        let of = KeyPair::generate().expect("a key");
+        let leaf = leaf.signed_by(&of, &Issuer::from_params(&authority, &key)).expect("a certificate").pem();
+        fs::write(config.state_dir.join(CERTIFICATE), leaf).expect("written");
+        let data = STANDARD.encode(pem);
+        let cluster = format!("server: 'https://herald.example.com', certificate-authority-data: {data}");
+        check_text(&config, &kubeconfig(&cluster), Duration::ZERO, expected);
+    };
+    check(-1, 1, "trusted");
+    check(1, 2, "webhook_time");
+    check(-2, -1, "webhook_time");
 }
 
 #[test]
