@@ -2,7 +2,8 @@
 //! the answer and nothing else.
 //!
 //! Exit codes: 0 done, 1 not done, 2 the command line is wrong, 78 the configuration is wrong
-//! (`EX_CONFIG` of BSD's sysexits).
+//! (`EX_CONFIG` of BSD's sysexits), 141 nobody reads the answer (`herald … | head`), which is what a shell shows for programs
+//! that SIGPIPE ends, and like them without a word.
 
 use std::{
     env,
@@ -13,11 +14,14 @@ use std::{
     time::SystemTime,
 };
 
-use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand, error::ErrorKind};
+use clap::{
+    ArgMatches, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, error::ErrorKind, parser::ValueSource,
+};
 
 use self::{
     called::{FeatureGate, Name},
     late::Late,
+    stdout::Stdout,
 };
 use crate::{
     config::{Config, ConfigError},
@@ -43,6 +47,7 @@ pub mod list;
 pub mod policy;
 pub mod remove;
 pub mod server;
+mod stdout;
 pub mod token;
 pub mod verify;
 pub mod version;
@@ -81,6 +86,9 @@ pub struct Globals {
     /// The name that Herald was called by.
     #[arg(skip)]
     pub name: Name,
+    /// Whether the cluster's id is a variable's, and not the command line's.
+    #[arg(skip)]
+    pub is_id_of_environment: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -137,6 +145,9 @@ Examples:
 /// `EX_CONFIG`: something is wrong with the configuration.
 const EX_CONFIG: u8 = 78;
 
+/// What a shell shows for a program that SIGPIPE (13) ended.
+const NOBODY_READS: u8 = 128 + 13;
+
 /// Parses the process's arguments, runs the command and gives its exit code.
 #[must_use]
 pub fn main() -> ExitCode {
@@ -150,8 +161,10 @@ pub fn main() -> ExitCode {
     let quiet = if matches!(command, Command::Server(_)) { "info" } else { "warning" };
     let verbosity = globals.log_verbosity.or_else(|| quiet.parse().ok());
     log::init(globals.log_format, verbosity.expect("both words are levels"));
-    match run(&globals, &command) {
+    let out = &mut Stdout::default();
+    match run(&globals, &command, out) {
         Ok(code) => code,
+        Err(_) if out.is_closed() => ExitCode::from(NOBODY_READS),
         Err(error) => {
             eprintln!("{}: {}", name.as_str(), line(&error));
             if is_configuration(&error) { name.failure(EX_CONFIG) } else { ExitCode::FAILURE }
@@ -161,12 +174,11 @@ pub fn main() -> ExitCode {
 
 /// The command line, or the exit code after what clap had to say about it.
 fn parse(name: Name, arguments: Vec<OsString>) -> Result<Cli, ExitCode> {
-    if !name.is_old() {
-        return Ok(Cli::parse_from(arguments));
-    }
-    let parsed =
-        name.adapt(Cli::command()).try_get_matches_from(arguments).and_then(|matches| Cli::from_arg_matches(&matches));
+    let parsed = name.adapt(Cli::command()).try_get_matches_from(arguments).and_then(|matches| Cli::of(&matches));
     parsed.map_err(|error| {
+        if !name.is_old() {
+            error.exit();
+        }
         if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
             let _ = write!(io::stdout(), "{}", error.render());
             return ExitCode::SUCCESS;
@@ -176,8 +188,7 @@ fn parse(name: Name, arguments: Vec<OsString>) -> Result<Cli, ExitCode> {
     })
 }
 
-fn run(globals: &Globals, command: &Command) -> anyhow::Result<ExitCode> {
-    let out = &mut io::stdout().lock();
+fn run(globals: &Globals, command: &Command, out: &mut Stdout) -> anyhow::Result<ExitCode> {
     match command {
         Command::Add(Late(command)) => return command.run(globals.name, io::stdin(), out),
         Command::CheckConfig(Late(command)) => return command.run(globals, io::stdin(), out),
@@ -194,7 +205,8 @@ fn run(globals: &Globals, command: &Command) -> anyhow::Result<ExitCode> {
         Command::List(Late(command)) => return command.run(out),
         Command::Policy(Late(command)) => return command.run(globals, out),
         Command::Remove(Late(command)) => return command.run(globals.name, io::stdin(), out),
-        Command::Server(Late(command)) => command.run(globals, out)?,
+        // Nobody has to read what a server says.
+        Command::Server(Late(command)) => command.run(globals, &mut io::stdout())?,
         Command::Token(command) => command.run(&globals.load()?, globals.name, out)?,
         Command::Verify(command) => command.run(globals.load()?, globals, io::stdin(), now(), out)?,
         Command::Version(command) => command.run(globals.name, out)?,
@@ -227,6 +239,20 @@ fn is_configuration(error: &anyhow::Error) -> bool {
 #[expect(clippy::disallowed_methods, reason = "the command line is where the clock is read")]
 fn now() -> SystemTime {
     SystemTime::now()
+}
+
+// === impl Cli ===
+
+impl Cli {
+    fn of(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let mut cli = Self::from_arg_matches(matches)?;
+        let mut last = matches;
+        while let Some((_, inner)) = last.subcommand() {
+            last = inner;
+        }
+        cli.globals.is_id_of_environment = last.value_source("cluster_id") == Some(ValueSource::EnvVariable);
+        Ok(cli)
+    }
 }
 
 // === impl Globals ===
@@ -272,6 +298,11 @@ impl Globals {
     "which cluster? Give --cluster-id, set KUBERNETES_AWS_AUTHENTICATOR_CLUSTER_ID, or put clusterID into the file of --config"
 )]
 struct NoClusterId;
+
+/// The value of an option, if it is one: scripts give empty options for none.
+fn given(text: Option<&str>) -> Option<String> {
+    text.map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned)
+}
 
 fn cluster_id(config: &Config) -> anyhow::Result<&ClusterId> {
     Ok(config.cluster_id.as_ref().ok_or(NoClusterId)?)

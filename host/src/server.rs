@@ -7,8 +7,10 @@ use std::{
     future::Future,
     io,
     net::{IpAddr, Ipv4Addr, SocketAddr},
+    num::NonZeroUsize,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, LazyLock},
+    thread,
     time::{Duration, SystemTime},
 };
 
@@ -104,6 +106,10 @@ pub struct Config {
     pub max_connections: usize,
     /// Most token reviews under way; more get HTTP 429. Default 1024, from 1 to 65536.
     pub max_in_flight: usize,
+    /// Threads that answer logins; a crowd's policies have threads of their own, `server.policyEngine.workers`. Default half
+    /// of the processors that this process may use, at least one: they are the API server's too, and fewer threads find more of what they need in the processors' caches. From 1
+    /// to 256.
+    pub workers: usize,
     /// Longest wait for reviews under way when the server stops. Default 20 s, from 0 s to 10 m.
     #[serde(with = "crate::config::duration")]
     pub shutdown_grace: Duration,
@@ -193,6 +199,7 @@ impl Default for Config {
             idle_timeout: Duration::from_secs(180),
             max_connections: 1024,
             max_in_flight: 1024,
+            workers: half_of_the_processors(),
             shutdown_grace: Duration::from_secs(20),
         }
     }
@@ -209,6 +216,7 @@ impl Config {
         check_count("maxBodyBytes", self.max_body_bytes, 4096, 1024 * 1024)?;
         check_count("maxConnections", self.max_connections, 1, 65536)?;
         check_count("maxInFlight", self.max_in_flight, 1, 65536)?;
+        check_count("workers", self.workers, 1, 256)?;
         let (least, minute) = (Duration::from_millis(10), Duration::from_secs(60));
         check_time("handshakeTimeout", self.handshake_timeout, least, minute)?;
         check_time("headTimeout", self.head_timeout, least, minute)?;
@@ -223,6 +231,17 @@ impl Config {
     pub fn webhook_url(&self) -> String {
         format!("https://{}:{}{WEBHOOK_PATH}", self.hostname.bracketed(), self.port)
     }
+}
+
+fn half_of_the_processors() -> usize {
+    processors().div_ceil(2).min(256)
+}
+
+/// Processors that this process may use; cgroup limits count. Read once: a limit that is changed while the process runs makes no
+/// other configuration of the same file.
+pub fn processors() -> usize {
+    static PROCESSORS: LazyLock<usize> = LazyLock::new(|| thread::available_parallelism().map_or(1, NonZeroUsize::get));
+    *PROCESSORS
 }
 
 fn check_count(key: &'static str, found: usize, low: usize, high: usize) -> Result<(), Error> {
@@ -257,6 +276,19 @@ fn ip_address<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<IpAdd
 pub fn load_certificate(config: &Config, now: SystemTime) -> Result<Pair, Error> {
     config.check()?;
     Ok(Pair::load_or_create(&config.state_dir, &config.hostname, config.address, now)?)
+}
+
+/// Makes the folders of the certificate, which is the server's alone, and of the kubeconfig, where they are missing.
+///
+/// # Errors
+///
+/// [`Error::Certificate`] and [`Error::Kubeconfig`].
+pub fn make_folders(config: &Config) -> Result<(), Error> {
+    let (state, kubeconfig) = (&config.state_dir, &config.generate_kubeconfig);
+    let failed = |source| CertificateError::Write { path: state.clone(), source };
+    files::private_folder(state).map_err(failed)?;
+    let failed = |source| Error::Kubeconfig { path: kubeconfig.clone(), source };
+    kubeconfig.parent().map_or(Ok(()), std::fs::create_dir_all).map_err(failed)
 }
 
 /// Writes the webhook kubeconfig, which trusts the certificates of `bundle`, to `path`: whole or not at all, unless it is

@@ -49,14 +49,15 @@ fn the_reference_states_the_defaults() {
     let config = loads("reference.yaml", &text("config/reference.yaml"));
     assert_eq!(config.server, server::Config::default());
     assert_eq!(config.observe, observe::Config::default());
-    assert_eq!(config.policy_engine, policy::EngineConfig::default());
+    assert_eq!(policy::EngineConfig { workers: None, ..config.policy_engine }, policy::EngineConfig::default());
     assert_eq!(config.sts, sts::Config::default());
     assert_eq!(config.ec2, herald::provider::aws::ec2::Settings::default());
+    assert_eq!(config.iam, herald::provider::aws::iam::Config::default());
     assert_eq!(config.rules.len(), 3);
 }
 
 /// Keys that have no default to show.
-const OPTIONAL: [&str; 9] = [
+const OPTIONAL: [&str; 10] = [
     "dynamicBackendModePath: ",
     "dynamicFilePath: ",
     "ec2DescribeInstancesRoleARN: ",
@@ -66,6 +67,7 @@ const OPTIONAL: [&str; 9] = [
     "master: ",
     "region: eu",
     "sourceARN: ",
+    "workers: ",
 ];
 
 /// What is commented out in the reference is no lie either.
@@ -97,9 +99,11 @@ fn the_reference_loads_with_its_comments_taken_away() {
     assert_eq!((config.policies.len(), config.sts.endpoints.len(), config.sts_hosts.len()), (1, 1, 1));
     assert_eq!((config.sources.len(), config.bootstrap_admins.len()), (7, 1));
     assert!(config.ec2.role.is_some() && config.ec2.source_arn.is_some() && config.ec2.config.roles.len() == 1);
+    assert!(config.iam.endpoint.is_some() && config.policies[0].cloud == policy::cloud::Fact::ALL);
     assert!(config.dynamic_file.is_some() && config.backend_mode_file.is_some());
     assert!(config.kubernetes.kubeconfig.is_some() && config.kubernetes.master.is_some());
     assert!(config.client.log_verbosity.is_some());
+    assert_eq!((config.server.workers, config.policy_engine.workers), (1, Some(1)));
 }
 
 #[test]
@@ -125,6 +129,21 @@ fn the_manifest_runs_what_its_config_map_says() {
     }
     let grace = pod["terminationGracePeriodSeconds"].as_u64().expect("a number");
     assert!(grace > config.shutdown_grace.as_secs());
+    // The kubelet makes the folders, and they are root's: without this the server could write neither.
+    let init = &pod["initContainers"][0];
+    let user = &container["securityContext"];
+    let owner = format!("--owner={}:{}", user["runAsUser"], user["runAsGroup"]);
+    let expected = [&["init", "--folders"], &arguments[2..], &[&owner]].concat();
+    assert_eq!(init["args"], serde_json::json!(expected), "both know the same places");
+    assert_eq!(init["image"], container["image"]);
+    let volumes = |container: &Value| {
+        let mounts =
+            container["volumeMounts"].as_array().expect("a list").iter().filter(|mount| mount["readOnly"] != true);
+        mounts.cloned().collect::<Vec<_>>()
+    };
+    assert_eq!(volumes(init), volumes(container), "and write in the same volumes");
+    let capabilities = serde_json::json!({"drop": ["ALL"], "add": ["CHOWN", "DAC_OVERRIDE"]});
+    assert_eq!(init["securityContext"]["capabilities"], capabilities);
 }
 
 /// Otherwise a node would end the server again and again while its policies are compiled for the first time, which may take
@@ -178,9 +197,10 @@ fn the_rules_let_it_read_its_sources_and_nothing_else() {
 /// Tables of policies: the definition takes what the room reads, and the rules are for what the example reads.
 #[test]
 fn tables_have_a_definition_and_rules() {
-    let documents = documents("deploy/policytable.yaml");
-    let kind = |kind: &str| documents.iter().find(|document| document["kind"] == kind).expect("there is one");
-    let (crd, table) = (kind("CustomResourceDefinition"), kind("PolicyTable"));
+    let (rules, tables) = (documents("deploy/policytable.yaml"), documents("deploy/example-policytable.yaml"));
+    let kind = |kind: &str| rules.iter().find(|document| document["kind"] == kind).expect("there is one");
+    let (crd, table) = (kind("CustomResourceDefinition"), &tables[0]);
+    assert!(!rules.iter().any(|document| document["kind"] == "PolicyTable"), "kubectl knows the kind only afterwards");
     let spec = &crd["spec"];
     assert_eq!(crd["metadata"]["name"], format!("{}.{}", spec["names"]["plural"], spec["group"]).replace('"', ""));
     let version = format!("{}/{}", spec["group"], spec["versions"][0]["name"]).replace('"', "");
@@ -189,9 +209,12 @@ fn tables_have_a_definition_and_rules() {
         let rule = &kind(role)["rules"][0];
         assert_eq!((&rule["resources"][0], &rule["verbs"]), (&resource.into(), &serde_json::json!(["list", "watch"])));
     }
-    assert_eq!(kind("ClusterRole")["rules"][0]["resourceNames"][0], table["metadata"]["name"]);
-    let read = policy::Table::from_json(&table["spec"]["entries"]).expect("a table");
-    assert_eq!(read.len(), 2);
+    let names: Vec<&Value> = tables.iter().map(|table| &table["metadata"]["name"]).collect();
+    assert_eq!(kind("ClusterRole")["rules"][0]["resourceNames"], serde_json::json!(names));
+    for (table, entries) in tables.iter().zip([2, 0]) {
+        let read = policy::Table::from_json(&table["spec"]["entries"]).expect("a table");
+        assert_eq!((&table["kind"], read.len()), (&"PolicyTable".into(), entries));
+    }
 }
 
 /// The manifest of a cluster on Alibaba Cloud.

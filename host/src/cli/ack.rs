@@ -165,7 +165,7 @@ impl Common {
         let mut wanted =
             WantedOfAlibaba::new(cluster_id(globals)?, self.sts_endpoint.as_deref(), self.region_id.as_deref())?;
         let request = &mut wanted.request;
-        request.profile.clone_from(&self.profile_name);
+        request.profile = super::given(self.profile_name.as_deref());
         request.profile_file.clone_from(&self.profile_file);
         request.ignore_environment = self.ignore_env_credentials;
         request.ignore_aliyun_cli = self.ignore_aliyun_cli_credentials;

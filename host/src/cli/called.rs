@@ -134,20 +134,19 @@ impl Name {
         if self.is_old() { ExitCode::FAILURE } else { ExitCode::from(code) }
     }
 
-    /// `command` as this name's users know it: of a flag given twice the last one counts, an empty variable is
-    /// none, and formats that nobody knows are text.
+    /// `command` as this name's users know it: an empty variable is none, and under an old name the last of a flag
+    /// given twice counts, and formats that nobody knows are text.
     #[must_use]
     pub fn adapt(self, command: clap::Command) -> clap::Command {
+        let command = without_empty(command);
         if !self.is_old() {
             return command;
         }
-        let is_empty = |name: &OsStr| env::var_os(name).is_some_and(|value| value.is_empty());
         command
             .name(self.as_str())
             .bin_name(self.as_str())
             .after_help("")
             .args_override_self(true)
-            .mut_args(|arg| if arg.get_env().is_some_and(is_empty) { arg.env(Resettable::Reset) } else { arg })
             .mut_arg("log_format", |arg| arg.value_parser(format_or_text))
             .mut_subcommand("verify", |verify| verify.mut_arg("output", |arg| arg.value_parser(json_or_text)))
     }
@@ -196,6 +195,15 @@ impl FromStr for FeatureGate {
         };
         Ok(Self { name, on })
     }
+}
+
+/// `command` and its subcommands without the variables that are empty: to people and scripts they are not there.
+/// Options that are put together later need it then.
+pub(super) fn without_empty(command: clap::Command) -> clap::Command {
+    let is_empty = |name: &OsStr| env::var_os(name).is_some_and(|value| value.is_empty());
+    command
+        .mut_args(|arg| if arg.get_env().is_some_and(is_empty) { arg.env(Resettable::Reset) } else { arg })
+        .mut_subcommands(without_empty)
 }
 
 /// The ConfigMap that the program of this process's name changes.

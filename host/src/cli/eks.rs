@@ -6,7 +6,7 @@ use std::io::Write;
 use anyhow::Context as _;
 
 use super::{
-    Globals,
+    Globals, given,
     token::{CacheSwitch, Wanted, forgiving_version, parse_role},
 };
 use crate::{
@@ -70,8 +70,8 @@ impl GetToken {
             role.session_name = Some(SESSION_NAME.to_owned());
         }
         let request = credentials::Request {
-            profile: self.profile.clone(),
-            region: self.region.clone(),
+            profile: given(self.profile.as_deref()),
+            region: given(self.region.as_deref()),
             role,
             ..credentials::Request::default()
         };

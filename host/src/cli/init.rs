@@ -3,14 +3,11 @@
 use std::{
     io::Write,
     net::IpAddr,
-    os::unix::fs::chown,
     path::{Path, PathBuf},
-    str::FromStr,
     time::SystemTime,
 };
 
-use anyhow::Context as _;
-
+use self::owner::{Belongings, Owner};
 use super::{
     Globals,
     called::{FeatureGate, Name},
@@ -21,13 +18,22 @@ use crate::{
 };
 
 mod emit;
+mod owner;
 mod static_pod;
+
+const EXAMPLES: &str = "\
+Examples:
+  herald init -i my-cluster
+  herald init --config herald.yaml --hostname webhook.example.com
+  herald init --config herald.yaml --rotate
+  herald init -i my-cluster --emit daemonset > herald.yaml";
 
 /// Make the certificate, its key and the webhook kubeconfig before the server runs.
 ///
 /// Writes `cert.pem`, `key.pem` and `herald.kubeconfig` into the working directory, or where the
 /// options say. A pair that is there already is kept.
 #[derive(clap::Args, Clone, Debug)]
+#[command(after_help = EXAMPLES)]
 pub struct Command {
     /// Name under which the API server reaches the webhook; one of the certificate's names.
     #[arg(long)]
@@ -46,11 +52,16 @@ pub struct Command {
     /// and call this once more. A server that runs takes the new certificate up by itself.
     #[arg(long)]
     rotate: bool,
-    /// Give the files and their folders to this user, as an init container that is root does [default: nobody else].
+    /// Give all that Herald keeps there to this user, and the folders that are named or made, as an init container that
+    /// is root does. Without it, what root makes belongs to whom the folder belongs to.
     #[arg(long, value_name = "UID:GID")]
     owner: Option<Owner>,
+    /// Make the folders alone, in their final places, and give them to the owner with all that Herald keeps there: the server
+    /// then makes its files by itself.
+    #[arg(long, requires = "owner", conflicts_with_all = ["rotate", "patch_static_pod"])]
+    folders: bool,
     /// Print a file for a cluster's set-up instead, with your values in it; no file is made.
-    #[arg(long, value_enum, value_name = "WHAT", conflicts_with_all = ["rotate", "owner", "patch_static_pod"])]
+    #[arg(long, value_enum, value_name = "WHAT", conflicts_with_all = ["rotate", "owner", "folders", "patch_static_pod"])]
     emit: Option<emit::What>,
     #[command(flatten)]
     values: emit::Values,
@@ -62,15 +73,6 @@ pub struct Command {
     #[arg(long, requires = "patch_static_pod", conflicts_with = "owner")]
     undo: bool,
 }
-
-/// A user and a group by their numbers.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-struct Owner(u32, u32);
-
-/// Not a user and a group.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("not UID:GID, such as 65534:65534")]
-struct InvalidOwner;
 
 // === impl Command ===
 
@@ -84,11 +86,15 @@ impl Command {
         if let Some(what) = self.emit {
             return Ok(out.write_all(self.values.render(what, config, globals.name)?.as_bytes())?);
         }
-        let configured = FeatureGate::configured_init(&globals.feature_gates) || self.patch_static_pod.is_some();
+        let configured =
+            FeatureGate::configured_init(&globals.feature_gates) || self.patch_static_pod.is_some() || self.folders;
         let mut places = config.server.clone();
         self.apply(&mut places, globals.name, configured);
         if let (Some(manifest), true) = (&self.patch_static_pod, self.undo) {
             return static_pod::undo(manifest, &places.generate_kubeconfig, out);
+        }
+        if self.folders {
+            return self.make_folders(&places, out);
         }
         let cluster_id = super::cluster_id(config)?.as_str();
         self.make(config.server.clone(), (cluster_id, globals.name, configured), now, out)?;
@@ -108,8 +114,12 @@ impl Command {
     ) -> anyhow::Result<()> {
         let final_places = (config.state_dir.clone(), config.generate_kubeconfig.clone());
         self.apply(&mut config, name, configured);
+        let belongings = Belongings::of(&config, configured || self.state_dir.is_some());
+        let give = || self.owner.map_or(Ok(()), |owner| belongings.give(owner));
         if self.rotate {
-            return rotate(&config, now, out);
+            let rotated = keeper::rotate(&config, now)?;
+            give()?;
+            return Ok(tell(rotated, &config, out)?);
         }
         let pair = server::load_certificate(&config, now)?;
         // A server that has been here may have an authority, and API servers trust that.
@@ -119,12 +129,20 @@ impl Command {
             let path = config.generate_kubeconfig.display();
             tracing::warn!(reason = distrust.reason(), %path, "API servers will not trust this server: {distrust}");
         }
-        if let Some(owner) = self.owner {
-            owner.take(&config)?;
-        }
+        give()?;
         let in_place = self.patch_static_pod.is_some();
         let report = Report { made: pair.is_new(), config: &config, final_places, cluster_id, name, in_place };
         Ok(report.print(out)?)
+    }
+
+    fn make_folders(&self, places: &server::Config, out: &mut impl Write) -> anyhow::Result<()> {
+        let belongings = Belongings::of(places, true);
+        server::make_folders(places)?;
+        self.owner.map_or(Ok(()), |owner| belongings.give(owner))?;
+        for folder in [Some(places.state_dir.as_path()), places.generate_kubeconfig.parent()].into_iter().flatten() {
+            writeln!(out, "{} is there", folder.display())?;
+        }
+        Ok(())
     }
 
     fn apply(&self, config: &mut server::Config, name: Name, configured: bool) {
@@ -145,9 +163,10 @@ impl Command {
     }
 }
 
-fn rotate(config: &server::Config, now: SystemTime, out: &mut impl Write) -> anyhow::Result<()> {
+/// What a rotation did, and what is left to do.
+fn tell(rotated: server::Rotated, config: &server::Config, out: &mut impl Write) -> std::io::Result<()> {
     let kubeconfig = plain(&config.generate_kubeconfig);
-    match keeper::rotate(config, now)? {
+    match rotated {
         server::Rotated::Renewed => {
             writeln!(out, "wrote {}", plain(&config.state_dir.join(server::certificate::CERTIFICATE)))?;
             writeln!(out, "A server that runs takes it up within seconds; API servers need no restart.")?;
@@ -159,32 +178,6 @@ fn rotate(config: &server::Config, now: SystemTime, out: &mut impl Write) -> any
         }
     }
     Ok(())
-}
-
-// === impl Owner ===
-
-impl Owner {
-    fn take(self, config: &server::Config) -> anyhow::Result<()> {
-        let kubeconfig = &config.generate_kubeconfig;
-        let certificate =
-            [server::certificate::CERTIFICATE, server::certificate::KEY].map(|name| config.state_dir.join(name));
-        let folders = [Some(config.state_dir.as_path()), kubeconfig.parent()].into_iter().flatten();
-        for path in folders.chain(certificate.iter().map(PathBuf::as_path)).chain([kubeconfig.as_path()]) {
-            chown(path, Some(self.0), Some(self.1))
-                .with_context(|| format!("{} cannot be given away", path.display()))?;
-        }
-        Ok(())
-    }
-}
-
-impl FromStr for Owner {
-    type Err = InvalidOwner;
-
-    fn from_str(text: &str) -> Result<Self, InvalidOwner> {
-        let (user, group) = text.split_once(':').ok_or(InvalidOwner)?;
-        let number = |text: &str| text.parse().map_err(|_| InvalidOwner);
-        Ok(Self(number(user)?, number(group)?))
-    }
 }
 
 /// What was done, and what is left to do.
@@ -241,102 +234,4 @@ fn plain(path: &Path) -> std::path::Display<'_> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::{fs, os::unix::fs::PermissionsExt as _, time::Duration};
-
-    use expect_test::expect;
-
-    use super::*;
-    use crate::kubernetes::Kubeconfig;
-
-    const KUBECONFIG: &str = "herald.kubeconfig";
-
-    fn command(folder: &Path) -> Command {
-        Command {
-            hostname: None,
-            address: None,
-            state_dir: Some(folder.to_owned()),
-            generate_kubeconfig: Some(folder.join(KUBECONFIG)),
-            rotate: false,
-            owner: None,
-            emit: None,
-            values: emit::Values::default(),
-            patch_static_pod: None,
-            undo: false,
-        }
-    }
-
-    #[track_caller]
-    fn run(folder: &Path) -> String {
-        let mut out = Vec::new();
-        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
-        let how = ("prod.example.com", Name::Herald, false);
-        command(folder).make(server::Config::default(), how, now, &mut out).unwrap();
-        String::from_utf8(out).unwrap().replace(&folder.display().to_string(), "FOLDER")
-    }
-
-    #[test]
-    fn writes_three_files_and_keeps_the_pair() {
-        let folder = tempfile::tempdir().unwrap();
-        expect![[r#"
-            wrote FOLDER/cert.pem
-            wrote FOLDER/key.pem
-            wrote FOLDER/herald.kubeconfig
-
-            Next, on every control-plane node:
-              1. copy FOLDER/cert.pem and FOLDER/key.pem to /var/herald/
-              2. copy FOLDER/herald.kubeconfig to /etc/kubernetes/herald/kubeconfig.yaml
-              3. run  herald server -i prod.example.com --kubeconfig-pregenerated
-              4. start kube-apiserver with  --authentication-token-webhook-config-file=/etc/kubernetes/herald/kubeconfig.yaml
-        "#]].assert_eq(&run(folder.path()));
-        let mut names: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-        names.sort();
-        assert_eq!(names, ["cert.pem", "herald.kubeconfig", "key.pem"]);
-        let mode = fs::metadata(folder.path().join("key.pem")).unwrap().permissions().mode();
-        assert_eq!(mode & 0o777, 0o600);
-
-        let certificate = fs::read_to_string(folder.path().join("cert.pem")).unwrap();
-        let kubeconfig = fs::read_to_string(folder.path().join(KUBECONFIG)).unwrap();
-        let expected =
-            Kubeconfig::webhook(server::NAME, "https://localhost:21362/authenticate".to_owned(), &certificate);
-        assert_eq!(serde_saphyr::from_str::<Kubeconfig>(&kubeconfig).unwrap(), expected);
-
-        assert!(run(folder.path()).starts_with("kept FOLDER/cert.pem\nkept FOLDER/key.pem\nwrote "));
-        assert_eq!(fs::read_to_string(folder.path().join("cert.pem")).unwrap(), certificate);
-    }
-
-    #[test]
-    fn owners() {
-        for (text, expected) in
-            [("65534:65532", Some(Owner(65534, 65532))), ("65534", None), ("nobody:0", None), (":", None)]
-        {
-            assert_eq!(text.parse().ok(), expected, "{text}");
-        }
-        let folder = tempfile::tempdir().unwrap();
-        let me = Owner(rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
-        let how = ("prod.example.com", Name::Herald, false);
-        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
-        let command = Command { owner: Some(me), ..command(folder.path()) };
-        command
-            .make(server::Config::default(), how, now, &mut Vec::new())
-            .expect("one's own files can be given to oneself");
-    }
-
-    #[test]
-    fn places() {
-        #[track_caller]
-        fn check(name: Name, configured: bool, state_dir: &str, kubeconfig: &str) {
-            let mut config = server::Config::default();
-            name.place(&mut config);
-            let command = Command { state_dir: None, generate_kubeconfig: None, ..command(Path::new("")) };
-            command.apply(&mut config, name, configured);
-            assert_eq!(plain(&config.state_dir.join("cert.pem")).to_string(), format!("{state_dir}cert.pem"));
-            assert_eq!(config.generate_kubeconfig, Path::new(kubeconfig));
-        }
-        check(Name::Herald, false, "", "herald.kubeconfig");
-        check(Name::Herald, true, "/var/herald/", "/etc/kubernetes/herald/kubeconfig.yaml");
-        check(Name::HeptioAuthenticatorAws, false, "", "heptio-authenticator-aws.kubeconfig");
-        let configured = "/etc/kubernetes/aws-iam-authenticator/kubeconfig.yaml";
-        check(Name::AwsIamAuthenticator, true, "/var/aws-iam-authenticator/", configured);
-    }
-}
+mod tests;

@@ -23,7 +23,7 @@ use crate::{
 /// Everything else in the file stays, but for comments. The file is replaced whole or not at all.
 #[derive(clap::Args, Clone, Debug)]
 pub struct Command {
-    /// Name of the cluster in the kubeconfig; also the cluster's id, unless --cluster-id gives another.
+    /// Name of the cluster in the kubeconfig; also the cluster's id, unless --cluster-id gives another. A variable does not.
     #[arg(long)]
     name: ClusterId,
     /// URL of the API server. Default: the one in the file.
@@ -95,6 +95,23 @@ impl Command {
         Ok(writeln!(out, "{}: context {context} is there and in use", path.display())?)
     }
 
+    /// The id that tokens are for. That of a variable is whichever cluster's the shell was set up for: a token for it would
+    /// go to this cluster's API server, which could log in there with it.
+    fn id<'a>(&'a self, globals: &'a Globals) -> &'a ClusterId {
+        match &globals.cluster_id {
+            Some(id) if !globals.is_id_of_environment => id,
+            Some(other) if *other != self.name => {
+                tracing::warn!(
+                    "tokens are for {}: KUBERNETES_AWS_AUTHENTICATOR_CLUSTER_ID={} does not count here, --cluster-id does",
+                    self.name.as_str(),
+                    other.as_str()
+                );
+                &self.name
+            }
+            _ => &self.name,
+        }
+    }
+
     fn entry(&self, globals: &Globals) -> anyhow::Result<Entry> {
         if let Some(server) = &self.server {
             ensure!(server.starts_with("https://"), "--server {server}: must start with https://");
@@ -105,7 +122,7 @@ impl Command {
             ensure!(is_alibabas == (cloud == Cloud::Alibaba), "role {role}: of another cloud, see --provider");
         }
         let name = self.name.as_str();
-        let mut args = vec!["token", "-i", globals.cluster_id.as_ref().map_or(name, ClusterId::as_str)];
+        let mut args = vec!["token", "-i", self.id(globals).as_str()];
         if let Some(cloud) = self.provider {
             args.extend(["--provider", cloud.name()]);
         }
@@ -150,10 +167,19 @@ fn read(path: &Path) -> io::Result<String> {
 
 /// Replaces the text of `path` by what `edit` makes of it. A link stays a link, and a mode stays as it was.
 fn change(path: &Path, edit: impl FnOnce(&str) -> anyhow::Result<String>) -> anyhow::Result<()> {
+    change_within(PATIENCE, path, edit)
+}
+
+/// The same, with so much patience for somebody else's change.
+fn change_within(
+    patience: Duration,
+    path: &Path,
+    edit: impl FnOnce(&str) -> anyhow::Result<String>,
+) -> anyhow::Result<()> {
     let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
     fs::create_dir_all(folder)?;
-    let _lock = Lock::take(&path)?;
+    let _lock = Lock::take(&path, patience)?;
     let text = edit(&read(&path)?)?;
     let mut file = tempfile::Builder::new().prefix(".new-").tempfile_in(folder)?;
     if let Ok(metadata) = fs::metadata(&path) {
@@ -168,11 +194,11 @@ fn change(path: &Path, edit: impl FnOnce(&str) -> anyhow::Result<String>) -> any
 // === impl Lock ===
 
 impl Lock {
-    fn take(path: &Path) -> anyhow::Result<Self> {
+    fn take(path: &Path, patience: Duration) -> anyhow::Result<Self> {
         let mut name = path.as_os_str().to_owned();
         name.push(".lock");
         let path = PathBuf::from(name);
-        for _ in 0..PATIENCE.as_millis() / LOOK_AGAIN.as_millis() {
+        for _ in 0..patience.as_millis() / LOOK_AGAIN.as_millis() {
             match File::create_new(&path) {
                 Ok(_) => return Ok(Self(path)),
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => std::thread::sleep(LOOK_AGAIN),

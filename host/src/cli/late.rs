@@ -3,7 +3,10 @@
 
 use clap::{ArgMatches, Args, Command, Error, FromArgMatches, Subcommand};
 
-/// The arguments of a command, late. Its line in the list of commands has to stand on the variant.
+use super::called::without_empty;
+
+/// The arguments of a command, late; for them too an empty variable is none. Its line in the list of commands has to
+/// stand on the variant.
 #[derive(Debug)]
 pub(super) struct Late<T>(pub(super) T);
 
@@ -21,21 +24,21 @@ impl<T: FromArgMatches> FromArgMatches for Late<T> {
 
 impl<T: Args> Args for Late<T> {
     fn augment_args(command: Command) -> Command {
-        command.defer(T::augment_args)
+        command.defer(|command| without_empty(T::augment_args(command)))
     }
 
     fn augment_args_for_update(command: Command) -> Command {
-        command.defer(T::augment_args_for_update)
+        command.defer(|command| without_empty(T::augment_args_for_update(command)))
     }
 }
 
 impl<T: Subcommand> Subcommand for Late<T> {
     fn augment_subcommands(command: Command) -> Command {
-        command.defer(T::augment_subcommands)
+        command.defer(|command| without_empty(T::augment_subcommands(command)))
     }
 
     fn augment_subcommands_for_update(command: Command) -> Command {
-        command.defer(T::augment_subcommands_for_update)
+        command.defer(|command| without_empty(T::augment_subcommands_for_update(command)))
     }
 
     fn has_subcommand(name: &str) -> bool {

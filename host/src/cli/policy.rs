@@ -23,8 +23,15 @@ pub mod test;
 
 pub(super) use cache::shared;
 
+const EXAMPLES: &str = "\
+Examples:
+  herald policy new --lang rust oncall
+  herald policy build oncall
+  herald policy test oncall";
+
 /// Write, build, test, inspect and compile policies.
 #[derive(Debug, Subcommand)]
+#[command(after_help = EXAMPLES)]
 pub enum Command {
     /// Measure a policy: latency, fuel and memory against the limits
     Bench(bench::Command),

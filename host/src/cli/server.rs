@@ -12,6 +12,7 @@ use std::{
 use rustix::process::{DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit};
 use tokio::{
     net::TcpListener,
+    runtime::{Builder, Runtime},
     signal::unix::{Signal, SignalKind, signal},
 };
 
@@ -38,8 +39,15 @@ const GIVE_BACK: Duration = Duration::from_secs(2);
 /// Longest wait for what is under way besides requests. A reload may be waiting for another process to compile.
 const UNFINISHED: Duration = Duration::from_secs(1);
 
+const EXAMPLES: &str = "\
+Examples:
+  herald server --config herald.yaml
+  herald server --config herald.yaml --backend-mode CRD,MountedFile
+  herald server -i my-cluster --backend-mode EKSConfigMap --kubeconfig /etc/herald/source.kubeconfig";
+
 /// Answer TokenReviews from the Kubernetes API server.
 #[derive(clap::Args, Clone, Debug, Default)]
+#[command(after_help = EXAMPLES)]
 pub struct Command {
     /// IP address to listen on [default: 127.0.0.1].
     #[arg(long)]
@@ -98,7 +106,7 @@ struct Ends {
 impl Command {
     /// Serves until SIGTERM or SIGINT, and then until what is under way is answered; while policies still load, that is at
     /// once. A second signal ends the process at once, with exit code 1. SIGHUP opens the audit log anew and reads the configuration
-    /// again.
+    /// again, once policies are loaded.
     ///
     /// # Errors
     ///
@@ -116,9 +124,11 @@ impl Command {
         let old_names = config.server.metrics.old_names.then(|| globals.name.metrics());
         let metrics = Arc::new(Metrics::new(old_names));
         let compiled = config.server.state_dir.join(compile::FOLDER);
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        let runtime = runtime(&config.server)?;
         let entered = runtime.enter();
         let mut ends = Ends::listen()?;
+        // It ends a process that does not ask for it, and until there is something to reload it waits: as one.
+        let hang_up = signal(SignalKind::hangup())?;
         let shared = Shared::new(&config, Arc::clone(&metrics), Some(compiled), super::now)?
             .compiling(compiler(config.server.state_dir.clone()));
         drop(entered);
@@ -152,7 +162,7 @@ impl Command {
                 reload_error: reloader.last_error(),
             };
             let trigger = Arc::clone(&reloader);
-            let served = serve(settings, globals.name, services, ends, move || trigger.trigger()).await;
+            let served = serve(settings, globals.name, services, (ends, hang_up), move || trigger.trigger()).await;
             stopping.stop(GIVE_BACK).await;
             // Until here, since with it those end who have something to give back.
             drop(reloader);
@@ -236,11 +246,17 @@ fn path_or_nothing(text: &str) -> Result<PathBuf, Infallible> {
     Ok(text.into())
 }
 
+fn runtime(config: &server::Config) -> anyhow::Result<Runtime> {
+    // Before anything is started.
+    config.check()?;
+    Ok(Builder::new_multi_thread().worker_threads(config.workers).enable_all().build()?)
+}
+
 async fn serve(
     config: server::Config,
     name: Name,
     services: Services,
-    ends: Ends,
+    (ends, hang_up): (Ends, Signal),
     reload: impl Fn() + Send + 'static,
 ) -> anyhow::Result<()> {
     limit_resources();
@@ -248,7 +264,7 @@ async fn serve(
     let served = keeper.served();
     let keeper = tokio::spawn(keeper.run(super::now, Arc::clone(&services.metrics)));
     let audit = Arc::clone(&services.audit);
-    let hang_up = tokio::spawn(on_hang_up(signal(SignalKind::hangup())?, Arc::clone(&audit), reload));
+    let hang_up = tokio::spawn(on_hang_up(hang_up, Arc::clone(&audit), reload));
     let grace = config.shutdown_grace;
     let drained = server::serve(listener, config, served, services, ends.first()).await?;
     hang_up.abort();
@@ -436,6 +452,21 @@ mod tests {
         assert_eq!(std::fs::read(prepared.state_dir.join("cert.pem")).unwrap(), certificate);
     }
 
+    #[test]
+    fn as_many_threads_answer_logins_as_are_configured() {
+        #[track_caller]
+        fn check(yaml: &str, expected: Result<usize, &str>) {
+            let config: server::Config = serde_saphyr::from_str(yaml).unwrap();
+            let workers = runtime(&config).map(|runtime| runtime.metrics().num_workers());
+            assert_eq!(workers.map_err(|error| error.to_string()), expected.map_err(str::to_owned), "{yaml}");
+        }
+        check("{workers: 1}", Ok(1));
+        check("{workers: 3}", Ok(3));
+        let half = std::thread::available_parallelism().unwrap().get().div_ceil(2);
+        check("{}", Ok(half));
+        check("{workers: 0}", Err("server.workers must be from 1 to 256, not 0"));
+    }
+
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn signals_reload_and_stop() {
         let folder = tempfile::tempdir().unwrap();
@@ -448,11 +479,15 @@ mod tests {
         let address = address(&config);
         let services = services(Output::File(folder.path().join("audit.log")));
         let (reloaded, mut reloads) = tokio::sync::mpsc::unbounded_channel();
-        let server = tokio::spawn(serve(config, Name::Herald, services, Ends::listen().unwrap(), move || {
-            reloaded.send(()).unwrap()
-        }));
-        answers(address).await;
+        let signals = (Ends::listen().unwrap(), signal(SignalKind::hangup()).unwrap());
         let send = |signal| rustix::process::kill_process(rustix::process::getpid(), signal).unwrap();
+        for _ in 0..3 {
+            send(rustix::process::Signal::HUP);
+        }
+        let server = tokio::spawn(serve(config, Name::Herald, services, signals, move || reloaded.send(()).unwrap()));
+        answers(address).await;
+        tokio::time::timeout(LONG, reloads.recv()).await.expect("what came during the start reloads").unwrap();
+        assert!(reloads.try_recv().is_err(), "once");
         send(rustix::process::Signal::HUP);
         tokio::time::timeout(LONG, reloads.recv()).await.expect("SIGHUP reloads").unwrap();
         send(rustix::process::Signal::TERM);

@@ -31,8 +31,16 @@ mod terminal;
 
 pub(super) use alibaba::{Wanted as WantedOfAlibaba, role as role_of_alibaba};
 
+const EXAMPLES: &str = "\
+Examples:
+  herald token -i my-cluster
+  herald token -i my-cluster --role arn:aws:iam::123456789012:role/Admin --cache
+  herald token -i my-cluster --provider alibaba --profile prod
+  herald token -i my-cluster --token-only | herald verify -i my-cluster -t -";
+
 /// Print a token for kubectl.
 #[derive(clap::Args, Debug)]
+#[command(after_help = EXAMPLES)]
 pub struct Command {
     /// Cloud whose credentials sign: aws or alibaba. Default: the only one that the file's server accepts, else aws.
     #[arg(long, env = "HERALD_PROVIDER", hide_env_values = true)]
@@ -121,8 +129,8 @@ impl Command {
         Ok(Wanted {
             cluster_id: super::cluster_id(config)?,
             request: credentials::Request {
-                profile: self.profile.clone(),
-                region: self.region.clone().or_else(|| config.client.region.clone()),
+                profile: super::given(self.profile.as_deref()),
+                region: self.region(config),
                 role: self.role(&config.client)?,
                 ..credentials::Request::default()
             },
@@ -132,12 +140,17 @@ impl Command {
 
     fn wanted_of_alibaba<'a>(&self, config: &'a Config) -> anyhow::Result<WantedOfAlibaba<'a>> {
         let cluster_id = super::cluster_id(config)?;
-        let region = self.region.as_deref().or(config.client.region.as_deref());
-        let mut wanted = WantedOfAlibaba::new(cluster_id, self.sts_endpoint.as_deref(), region)?;
-        wanted.request.profile.clone_from(&self.profile);
+        let region = self.region(config);
+        let mut wanted = WantedOfAlibaba::new(cluster_id, self.sts_endpoint.as_deref(), region.as_deref())?;
+        wanted.request.profile = super::given(self.profile.as_deref());
+        wanted.request.profile_only = wanted.request.profile.is_some();
         wanted.request.role = self.role_of_alibaba(&config.client)?;
         wanted.cache = self.cache(config);
         Ok(wanted)
+    }
+
+    fn region(&self, config: &Config) -> Option<String> {
+        super::given(self.region.as_deref()).or_else(|| super::given(config.client.region.as_deref()))
     }
 
     fn cache(&self, config: &Config) -> Option<bool> {

@@ -24,10 +24,16 @@ use crate::{
     token::BearerToken,
 };
 
+const EXAMPLES: &str = "\
+Examples:
+  herald token -i my-cluster --token-only | herald verify -i my-cluster -t -
+  herald verify --config herald.yaml -t - -o json < token";
+
 /// Verify a token with STS, and show the decision about it.
 ///
 /// Without --config only the identity is shown. Sources in a cluster have five seconds to be read.
 #[derive(clap::Args, Debug)]
+#[command(after_help = EXAMPLES)]
 pub struct Command {
     /// Token to verify; `-` reads it from stdin, so that it need not stand in the list of processes.
     #[arg(short, long, env = "HERALD_TOKEN", hide_env_values = true, value_name = "TOKEN")]

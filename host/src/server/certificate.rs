@@ -39,6 +39,8 @@ use authority::{Authority, load_or_create_key};
 pub const CERTIFICATE: &str = "cert.pem";
 /// File name of the key.
 pub const KEY: &str = "key.pem";
+/// All that the state directory holds of certificates.
+pub const FILES: [&str; 6] = [CERTIFICATE, KEY, AUTHORITY, AUTHORITY_KEY, authority::NEXT, authority::NEXT_KEY];
 
 /// The certificate is good from this long before it is made, for clocks that run behind.
 const BACKDATE: Duration = Duration::from_secs(60 * 60);
@@ -215,7 +217,7 @@ impl Pair {
         lifetime: Duration,
         now: SystemTime,
     ) -> Result<Self, CertificateError> {
-        let authority = Authority::load_or_create(folder, now)?;
+        let authority = Authority::in_force(folder, lifetime, now)?;
         let (certificate_file, key_file) = (folder.join(CERTIFICATE), folder.join(KEY));
         let key = load_or_create_key(&key_file)?;
         let pem = authority.issue(&key, names, lifetime, now)?;

@@ -3,7 +3,7 @@
 use std::{
     fs::{self, DirBuilder, File, Permissions},
     io::{self, Write as _},
-    os::unix::fs::{DirBuilderExt as _, PermissionsExt as _},
+    os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _, fchown},
     path::Path,
 };
 
@@ -29,11 +29,17 @@ pub(super) fn private_folder(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
-/// A file beside its destination, complete and on disk, gone again unless it is put in place.
+/// A file beside its destination, complete and on disk, gone again unless it is put in place. What root makes in somebody's
+/// folder is theirs: a server that has a state directory must be able to read the key that `herald init` makes there.
 fn staged(folder: &Path, bytes: &[u8], mode: u32) -> io::Result<TempPath> {
     let mut file = NamedTempFile::new_in(folder)?;
     file.write_all(bytes)?;
     file.as_file().set_permissions(Permissions::from_mode(mode))?;
+    let about = fs::metadata(folder)?;
+    if rustix::process::geteuid().is_root() && about.uid() != 0 {
+        // Root without the right to is an owner like any other.
+        let _ = fchown(file.as_file(), Some(about.uid()), Some(about.gid()));
+    }
     file.as_file().sync_all()?;
     Ok(file.into_temp_path())
 }

@@ -225,7 +225,9 @@ impl Room {
         let decision = authenticator.decide(&token, now).await;
         self.step_aside().await;
         let question = Question { client, now, version: review.api_version, audiences: &audiences };
-        self.settle(&decision, &authenticator.cluster_id, &question)
+        let answer = self.settle(&decision, &authenticator.cluster_id, &question);
+        authenticator.count(&decision, answer.is_ok());
+        answer
     }
 
     /// Among many logins, lets all that are ready come as far as this one before it goes on. What each part of a login needs
@@ -242,7 +244,9 @@ impl Room {
         if class == Some(Class::Foreign) {
             return Ok(reply::decision(decision, question.version, question.audiences));
         }
-        let too_many = class == Some(Class::NotAuthenticated) && self.refusals.check().is_err();
+        // Whatever the class: a token that STS was not asked about, or did not answer, proves as little as junk.
+        let is_nobody = decision.verified_by.is_none() && decision.user().is_none();
+        let too_many = is_nobody && self.refusals.check().is_err();
         if too_many || self.record(decision, cluster, question).is_err() {
             self.services.metrics.audit_dropped(outcome(decision));
             if decision.user().is_some() {

@@ -27,8 +27,8 @@ mod slow;
 
 /// Longer than any of these tests should wait for anything.
 const LONG: Duration = Duration::from_secs(10);
-/// A limit that a test waits for.
-const SHORT: Duration = Duration::from_millis(250);
+/// A limit that a test waits for. A good client on a busy machine keeps it.
+const SHORT: Duration = Duration::from_secs(1);
 
 /// A server on loopback.
 struct Running {
@@ -318,31 +318,28 @@ async fn check_cut(server: &Running, bytes: &str, status: Option<u16>) {
 
 #[tokio::test]
 async fn slow_peers_are_cut() {
-    let server = Running::start(|config| {
-        config.handshake_timeout = SHORT;
-        config.head_timeout = SHORT;
-        config.body_timeout = SHORT;
-    })
-    .await;
+    let handshakes = Running::start(|config| config.handshake_timeout = SHORT).await;
+    let heads = Running::start(|config| config.head_timeout = SHORT).await;
+    let bodies = Running::start(|config| config.body_timeout = SHORT).await;
     let body = review(&"x".repeat(300));
     let head = post(&body, "keep-alive").replace(&body, "");
     tokio::join!(
-        check_cut(&server, "", None),
-        check_cut(&server, &head, None),
+        check_cut(&heads, "", None),
+        check_cut(&heads, &head, None),
         async {
-            let mut stream = server.connect().await;
+            let mut stream = bodies.connect().await;
             stream.write_all(head.as_bytes()).await.unwrap();
             stream.write_all(b"{").await.unwrap();
             check(&rest(&mut stream).await, 408, &["took too long"]);
         },
         async {
-            let mut silent = TcpStream::connect(server.address).await.unwrap();
+            let mut silent = TcpStream::connect(handshakes.address).await.unwrap();
             let read = timeout(LONG, silent.read(&mut [0; 16])).await.expect("the server ends a silent handshake");
             assert!(matches!(read, Ok(0) | Err(_)), "{read:?}");
         },
     );
-    let text = server.services.metrics.text();
-    for expected in ["{reason=\"head_timeout\"} 2", "{reason=\"handshake\"} 1"] {
+    for (server, expected) in [(&heads, "{reason=\"head_timeout\"} 2"), (&handshakes, "{reason=\"handshake\"} 1")] {
+        let text = server.services.metrics.text();
         assert!(text.contains(&format!("herald_connections_closed_total{expected}")), "{text}");
     }
 }
@@ -411,7 +408,7 @@ async fn a_second_head_may_not_be_slow_over_http_2_either() {
     ] {
         let server = Running::start(|config| {
             config.head_timeout = SHORT;
-            config.idle_timeout = 8 * SHORT;
+            config.idle_timeout = 6 * SHORT;
         })
         .await;
         let mut stream = server.connect_as("localhost", &["h2"]).await;
@@ -425,7 +422,7 @@ async fn a_second_head_may_not_be_slow_over_http_2_either() {
         stream.write_all(rest).await.unwrap();
         let mut end = Vec::new();
         let _ = timeout(LONG, stream.read_to_end(&mut end)).await.expect("the server ends it");
-        assert_eq!(began.elapsed() < 4 * SHORT, closed == "head_timeout", "{:?}", began.elapsed());
+        assert_eq!(began.elapsed() < 3 * SHORT, closed == "head_timeout", "{:?}", began.elapsed());
         let text = server.services.metrics.text();
         assert!(text.contains(&format!("herald_connections_closed_total{{reason=\"{closed}\"}} 1")), "{text}");
     }
@@ -549,6 +546,7 @@ fn settings_are_bounded() {
     check("{}", Ok(()));
     check("{address: '::1', hostname: '::1', idleTimeout: 1m, audiences: [a]}", Ok(()));
     check("{maxBodyBytes: 0}", Err("server.maxBodyBytes must be from 4096 to 1048576, not 0"));
+    check("{workers: 257}", Err("server.workers must be from 1 to 256, not 257"));
     check("{maxConnections: 70000}", Err("server.maxConnections must be from 1 to 65536, not 70000"));
     check("{headTimeout: 2m}", Err("server.headTimeout must be from 10ms to 1m, not 2m"));
     check("{idleTimeout: 0s}", Err("server.idleTimeout must be from 10ms to 1h, not 0s"));

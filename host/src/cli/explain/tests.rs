@@ -529,9 +529,9 @@ fn explanations_are_the_servers_decisions() {
         let explained: Value = serde_json::from_str(&out).expect("JSON");
         let loaded = Config::parse(Path::new("config.yaml"), config).expect("it loads").config;
         let authenticator = cluster::run(build(&loaded, false)).expect("it builds");
-        let caller = caller(arn);
+        let caller = Arc::new(caller(arn));
         let now = SystemTime::UNIX_EPOCH + NOW;
-        let request = crate::policy::Request { caller: &caller, cluster_id: "c", now, current: None, trail: &[] };
+        let request = crate::policy::Request::new(&caller, "c", now);
         let outcome =
             authenticator.chain.decide(request).now_or_never().expect("static sources answer at once").outcome;
         match outcome {

@@ -86,13 +86,14 @@ fn the_file_is_replaced_whole_or_not_at_all() {
 fn changes_wait_for_each_other() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("config");
+    let patience = Duration::from_secs(60);
     std::thread::scope(|scope| {
         for _ in 0..8 {
-            scope.spawn(|| change(&path, |text| Ok(format!("{text}line\n"))).expect("changed"));
+            scope.spawn(|| change_within(patience, &path, |text| Ok(format!("{text}line\n"))).expect("changed"));
         }
     });
     assert_eq!(fs::read_to_string(&path).expect("text").lines().count(), 8);
     File::create(folder.path().join("config.lock")).expect("a file");
-    let error = change(&path, |text| Ok(text.to_owned())).expect_err("locked");
+    let error = change_within(2 * LOOK_AGAIN, &path, |text| Ok(text.to_owned())).expect_err("locked");
     assert!(error.to_string().contains("config.lock"), "{error}");
 }

@@ -8,7 +8,10 @@ use wasm_metadata::{AddMetadata, AddMetadataField};
 use wit_component::{ComponentEncoder, DecodedWasm};
 use wit_parser::{Resolve, WorldItem, WorldKey};
 
-use crate::policy::sections::{EXAMPLES, SETTINGS_SCHEMA, SectionError, Sections};
+use crate::policy::{
+    cloud::Fact,
+    sections::{EXAMPLES, SETTINGS_SCHEMA, SectionError, Sections},
+};
 
 /// A policy's component.
 #[derive(Debug)]
@@ -65,6 +68,7 @@ pub enum EncodeError {
 
 const PACKAGE: &str = "herald:policy/";
 const MAPPER: &str = "herald:policy/mapper@";
+const CLOUD: &str = "herald:policy/cloud@";
 
 /// What a language's toolchain has made of a policy.
 #[derive(Clone, Debug)]
@@ -147,17 +151,26 @@ pub(super) struct Shape {
     pub(super) contract: String,
     /// The interfaces whose functions it calls.
     pub(super) imports: Vec<String>,
+    /// The facts about callers that it asks for: which functions of the contract's `cloud` are left in it.
+    pub(super) facts: Vec<Fact>,
 }
 
 /// Looks at a component that is a policy, whatever it imports.
 pub(super) fn shape(component: &[u8]) -> Result<Shape, EncodeError> {
+    // The decoder makes room for as much as a section says that it has, byte by byte: a file that ends early stops here.
+    Sections::of(component)?;
     let decoded = wit_component::decode(component).map_err(|error| EncodeError::Invalid(error.into()))?;
     let DecodedWasm::Component(resolve, world) = decoded else { return Err(EncodeError::NoMapper) };
     let world = &resolve.worlds[world];
     let contract = world.exports.keys().map(|key| resolve.name_world_key(key)).find(|name| name.starts_with(MAPPER));
     let called = world.imports.iter().filter(|(_, item)| has_functions(&resolve, item));
-    let imports = called.map(|(key, _): (&WorldKey, _)| resolve.name_world_key(key)).collect();
-    Ok(Shape { contract: contract.ok_or(EncodeError::NoMapper)?, imports })
+    let imports: Vec<String> = called.map(|(key, _): (&WorldKey, _)| resolve.name_world_key(key)).collect();
+    let is_asked = |fact: &Fact| {
+        let mut clouds = world.imports.iter().filter(|(key, _)| resolve.name_world_key(key).starts_with(CLOUD));
+        clouds.any(|(_, item)| has_function(&resolve, item, fact.word()))
+    };
+    let facts = Fact::ALL.into_iter().filter(is_asked).collect();
+    Ok(Shape { contract: contract.ok_or(EncodeError::NoMapper)?, imports, facts })
 }
 
 /// The imports of a component that is a policy.
@@ -174,6 +187,10 @@ fn has_functions(resolve: &Resolve, item: &WorldItem) -> bool {
         WorldItem::Function(_) => true,
         WorldItem::Type { .. } => false,
     }
+}
+
+fn has_function(resolve: &Resolve, item: &WorldItem, name: &str) -> bool {
+    matches!(item, WorldItem::Interface { id, .. } if resolve.interfaces[*id].functions.contains_key(name))
 }
 
 fn broken(error: anyhow::Error) -> EncodeError {

@@ -19,7 +19,7 @@ use super::{
     progress::Step,
     subject::{Loaded, Subject},
 };
-use crate::policy::{Evaluation, Verdict};
+use crate::policy::{Evaluation, Fault, Limits, Verdict};
 
 mod draft;
 
@@ -71,14 +71,16 @@ impl Command {
     ///
     /// When the policy does not load, or the case cannot be written.
     pub fn run(&self, out: &mut impl Write) -> anyhow::Result<ExitCode> {
-        let loaded = self.subject.load()?;
+        // Fuel bounds a decision the same way on every machine; the clock only ends what hangs.
+        let timeout = self.subject.timeout.or(Some(Limits::MAX_TIMEOUT));
+        let loaded = Subject { timeout, ..self.subject.clone() }.load()?;
         let surroundings = self.subject.surroundings(&loaded.settings)?;
         let words = Words::of(&surroundings);
         let mut random = fastrand::Rng::with_seed(self.seed);
         let step = Step::start("trying callers");
         let mut drafts = (1..=self.count).zip(Draft::of_callers(&words, &mut random));
-        let wrong = drafts.find(|(_, draft)| self.wrong(&loaded, draft).is_some());
-        let wrong = wrong.map(|(round, draft)| (round, self.shrink(&loaded, draft)));
+        let wrong = drafts.find_map(|(round, draft)| Some((round, self.wrong(&loaded, &draft)?, draft)));
+        let wrong = wrong.map(|(round, found, draft)| (round, self.shrink(&loaded, draft, found)));
         drop(step);
         let Some((round, (draft, found))) = wrong else {
             writeln!(out, "{} callers, no counter-example (seed {})", self.count, self.seed)?;
@@ -94,8 +96,13 @@ impl Command {
         Ok(ExitCode::FAILURE)
     }
 
-    /// What is wrong with the policy's answer to `draft`.
+    /// What is wrong with the policy's answer to `draft`, each time that it is asked.
     fn wrong(&self, loaded: &Loaded, draft: &Draft) -> Option<Found> {
+        lasting(|| self.once(loaded, draft))
+    }
+
+    /// What is wrong with one answer.
+    fn once(&self, loaded: &Loaded, draft: &Draft) -> Option<Found> {
         let request = draft.request()?;
         let account = request.caller.account_id.as_str().to_owned();
         let evaluation = loaded.ask(&request);
@@ -123,9 +130,8 @@ impl Command {
         Some(Found { what, evaluation })
     }
 
-    /// The smallest caller for whom anything is still wrong.
-    fn shrink(&self, loaded: &Loaded, mut draft: Draft) -> (Draft, Found) {
-        let mut found = self.wrong(loaded, &draft).expect("it was wrong a moment ago, and policies keep nothing");
+    /// The smallest caller for whom anything is still wrong; `found` is what is wrong for this one.
+    fn shrink(&self, loaded: &Loaded, mut draft: Draft, mut found: Found) -> (Draft, Found) {
         let mut attempts = 0;
         'again: while attempts < MAX_SHRINKS {
             for smaller in draft.smaller() {
@@ -138,6 +144,15 @@ impl Command {
             break;
         }
         (draft, found)
+    }
+}
+
+/// Asks, and asks again where the machine may have been at fault and not the policy: what does not repeat is no finding.
+fn lasting(mut ask: impl FnMut() -> Option<Found>) -> Option<Found> {
+    let found = ask()?;
+    match found.evaluation.verdict {
+        Err(Fault::Overloaded | Fault::Timeout | Fault::Unavailable(_)) => ask(),
+        _ => Some(found),
     }
 }
 

@@ -14,7 +14,7 @@ use serde::Serialize;
 use super::{cache::Cache, encode, subject::Subject};
 use crate::{
     cli::{Globals, verify::Plain},
-    policy::{self, Ceiling, Config, Digest, Engine, Kind, Mode, OnFault, sections::Sections},
+    policy::{self, Ceiling, Config, Digest, Engine, Kind, Mode, OnFault, cloud::Fact, sections::Sections},
 };
 
 /// Show what a component is: identity, imports, and what cannot happen whatever is in it.
@@ -63,7 +63,7 @@ struct Report {
     bytes: usize,
     contract: String,
     imports: Vec<String>,
-    needs: Vec<&'static str>,
+    needs: Vec<String>,
     settings_schema: bool,
     examples: usize,
     guarantees: Vec<String>,
@@ -155,9 +155,9 @@ impl Report {
         let metadata = wasm_metadata::Payload::from_binary(&bytes).with_context(named)?;
         let metadata = metadata.metadata();
         let text = |value: Option<String>| value.filter(|text| !text.is_empty());
-        let imports = |interface: &str| shape.imports.iter().any(|import| import.starts_with(interface));
-        let grants = [("herald:policy/data@", "tables"), ("herald:policy/cloud@", "cloud: [caller-instance]")];
-        let needs = grants.into_iter().filter(|(interface, _)| imports(interface)).map(|(_, grant)| grant).collect();
+        let has_tables = shape.imports.iter().any(|import| import.starts_with("herald:policy/data@"));
+        let cloud = (!shape.facts.is_empty()).then(|| Fact::grant(&shape.facts));
+        let needs = has_tables.then(|| "tables".to_owned()).into_iter().chain(cloud).collect();
         Ok(Self {
             file: component.to_owned(),
             name: text(metadata.name.clone()),
@@ -168,7 +168,7 @@ impl Report {
             bytes: bytes.len(),
             contract: shape.contract,
             needs,
-            guarantees: by_imports(&shape.imports),
+            guarantees: by_imports(&shape.imports, &shape.facts),
             imports: shape.imports,
             settings_schema: schema,
             examples,
@@ -210,8 +210,8 @@ fn listed(imports: &[String]) -> String {
     if imports.is_empty() { "nothing".to_owned() } else { imports.join(", ") }
 }
 
-/// What follows from the imports alone.
-fn by_imports(imports: &[String]) -> Vec<String> {
+/// What follows from the imports alone, and from the facts about callers that are among them.
+fn by_imports(imports: &[String], facts: &[Fact]) -> Vec<String> {
     let interface = |import: &String| import.split_once('@').map_or(import.as_str(), |(name, _)| name).to_owned();
     let beyond: Vec<String> = imports.iter().map(interface).filter(|name| name != "herald:policy/log").collect();
     let mut lines = match beyond.as_slice() {
@@ -219,9 +219,16 @@ fn by_imports(imports: &[String]) -> Vec<String> {
         [only] if only == "herald:policy/data" => {
             vec!["depends on its settings, the request and the tables that it is attached, on nothing else".to_owned()]
         }
-        known if known.iter().all(|name| ["herald:policy/cloud", "herald:policy/data"].contains(&name.as_str())) => vec![
-            "depends on its settings, the request, the tables that it is attached and the caller's own machine, on nothing else".to_owned(),
-        ],
+        known if known.iter().all(|name| ["herald:policy/cloud", "herald:policy/data"].contains(&name.as_str())) => {
+            let about = match facts {
+                [Fact::CallerInstance] => " and the caller's own machine",
+                [Fact::CallerTags] => " and the tags of the caller's own role or user",
+                _ => ", the caller's own machine and the tags of his role or user",
+            };
+            vec![format!(
+                "depends on its settings, the request, the tables that it is attached{about}, on nothing else"
+            )]
+        }
         others => vec![format!("asks for what no server grants: {}", others.join(", "))],
     };
     lines.push("sees no token, key or signature; has no network, files, clock, randomness or environment".to_owned());
@@ -238,22 +245,26 @@ impl Entry {
             Kind::Guard => "cannot grant anything, cannot change usernames".to_owned(),
             Kind::Map => "is asked only about callers whom no stage before it has mapped".to_owned(),
         }];
-        if config.mode == Mode::Shadow {
-            guarantees.push("counts for nothing: it is in shadow mode".to_owned());
+        let is_shadow = config.mode == Mode::Shadow;
+        if is_shadow {
+            guarantees.push("counts for nothing: it is in shadow mode, and what would follow is only told".to_owned());
         }
         if config.kind != Kind::Guard {
             guarantees.extend(by_ceiling(&config.ceiling, config.kind));
         }
         guarantees.push(match config.on_fault {
+            _ if is_shadow => "when it fails, no login notices".to_owned(),
             OnFault::Refuse => "when it fails, the login is refused".to_owned(),
             OnFault::Skip => "when it fails, its groups are missing".to_owned(),
         });
         let limits = &config.limits;
         let mebibytes = limits.memory().bytes().div_ceil(1 << 20);
         guarantees.push(format!(
-            "at worst {} of time, {} fuel and {mebibytes} MiB of memory for a login",
+            "at worst {} of a processor's time, {} fuel and {mebibytes} MiB of memory for a login; on a busy machine it takes up to {}, {}",
             humantime::format_duration(limits.timeout()),
-            limits.fuel()
+            limits.fuel(),
+            humantime::format_duration(limits.longest()),
+            if is_shadow { "which no login waits for" } else { "and the wait for a free instance" },
         ));
         Self { name: config.name.to_string(), guarantees }
     }
@@ -282,21 +293,34 @@ mod tests {
     #[test]
     fn imports_say_what_cannot_happen() {
         #[track_caller]
-        fn check(imports: &[&str], first: &str) {
+        fn check(imports: &[&str], facts: &[Fact], first: &str) {
             let imports: Vec<String> = imports.iter().map(|&text| text.to_owned()).collect();
-            assert!(by_imports(&imports)[0].starts_with(first), "{imports:?}");
+            assert!(by_imports(&imports, facts)[0].starts_with(first), "{imports:?}");
         }
-        check(&[], "pure");
-        check(&["herald:policy/log@0.1.0"], "pure");
+        check(&[], &[], "pure");
+        check(&["herald:policy/log@0.1.0"], &[], "pure");
         check(
             &["herald:policy/log@0.1.0", "herald:policy/data@0.1.0"],
+            &[],
             "depends on its settings, the request and the tables",
         );
+        let cloud = ["herald:policy/cloud@0.1.0", "herald:policy/log@0.1.0"];
         check(
-            &["herald:policy/cloud@0.1.0", "herald:policy/log@0.1.0"],
-            "depends on its settings, the request, the tables that it is attached and the caller's own machine",
+            &cloud,
+            &[Fact::CallerInstance],
+            "depends on its settings, the request, the tables that it is attached and the caller's own machine, on nothing else",
         );
-        check(&["wasi:sockets/tcp@0.2.0"], "asks for what no server grants: wasi:sockets/tcp");
+        check(
+            &cloud,
+            &[Fact::CallerTags],
+            "depends on its settings, the request, the tables that it is attached and the tags of the caller's own role or user, on nothing else",
+        );
+        check(
+            &cloud,
+            &Fact::ALL,
+            "depends on its settings, the request, the tables that it is attached, the caller's own machine and the tags of his role or user, on nothing else",
+        );
+        check(&["wasi:sockets/tcp@0.2.0"], &[], "asks for what no server grants: wasi:sockets/tcp");
     }
 
     #[test]
@@ -315,23 +339,23 @@ mod tests {
                 cannot grant usernames under system:
                 cannot grant uids at all
                 when it fails, the login is refused
-                at worst 50ms of time, 50000000 fuel and 16 MiB of memory for a login"#]],
+                at worst 50ms of a processor's time, 50000000 fuel and 16 MiB of memory for a login; on a busy machine it takes up to 500ms, and the wait for a free instance"#]],
         );
         check(
             serde_json::json!({"name": "a", "kind": "augment", "component": "a.wasm", "onFault": "skip", "mode": "shadow"}),
             expect![[r#"
                 cannot change usernames or uids, cannot take a group away
-                counts for nothing: it is in shadow mode
+                counts for nothing: it is in shadow mode, and what would follow is only told
                 cannot grant groups under system:
-                when it fails, its groups are missing
-                at worst 50ms of time, 50000000 fuel and 16 MiB of memory for a login"#]],
+                when it fails, no login notices
+                at worst 50ms of a processor's time, 50000000 fuel and 16 MiB of memory for a login; on a busy machine it takes up to 500ms, which no login waits for"#]],
         );
         check(
             serde_json::json!({"name": "a", "kind": "guard", "component": "a.wasm"}),
             expect![[r#"
                 cannot grant anything, cannot change usernames
                 when it fails, the login is refused
-                at worst 50ms of time, 50000000 fuel and 16 MiB of memory for a login"#]],
+                at worst 50ms of a processor's time, 50000000 fuel and 16 MiB of memory for a login; on a busy machine it takes up to 500ms, and the wait for a free instance"#]],
         );
     }
 }

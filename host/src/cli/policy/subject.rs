@@ -9,6 +9,7 @@ use std::{
 };
 
 use anyhow::{Context as _, ensure};
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::cache::Cache;
@@ -19,7 +20,7 @@ use crate::{
         self, Ceiling, Config, Engine, EngineConfig, Evaluation, Facts, Kind, Limits, Mapping, Mode, Name, OnFault,
         Policy,
         cases::{DEFAULT_NOW, OwnedRequest},
-        cloud::{Fact, MadeUp},
+        cloud::{Fabric, Fact, MadeUp},
     },
 };
 
@@ -39,9 +40,13 @@ pub struct Subject {
     /// forbidden or unavailable. Grants it to ask.
     #[arg(long, value_name = "FILE")]
     pub instance: Option<PathBuf>,
-    /// Longest time of one decision.
-    #[arg(long, default_value = "50ms", value_parser = humantime::parse_duration, value_name = "TIME")]
-    pub timeout: Duration,
+    /// What it is told of the tags of the caller's role or user: a YAML file with each key and its value, or the word not-found,
+    /// forbidden or unavailable. Grants it to ask.
+    #[arg(long, value_name = "FILE")]
+    pub tags: Option<PathBuf>,
+    /// Longest time of one decision. Default: 50ms; for `fuzz`, the longest that a policy can be given.
+    #[arg(long, value_parser = humantime::parse_duration, value_name = "TIME")]
+    pub timeout: Option<Duration>,
     /// Most memory of one decision.
     #[arg(long, default_value = "16Mi", value_name = "SIZE")]
     pub memory: policy::ByteSize,
@@ -93,26 +98,31 @@ impl Subject {
         let (cache, config) = (Cache::open()?, self.config()?);
         cache.compile_configured(&config)?;
         let engine = Engine::new(&EngineConfig::default())?;
-        let mut policy = Policy::load(&engine, &config, Some(cache.folder()))?;
-        if let Some(path) = &self.instance {
-            let facts: MadeUp = serde_json::from_value(read_yaml(path)?).with_context(|| path.display().to_string())?;
-            policy = policy.with_cloud(Arc::new(Facts::from(facts)));
-        }
+        let policy = Policy::load(&engine, &config, Some(cache.folder()))?;
+        let facts = Facts::made_up(made_up(self.instance.as_deref())?, made_up(self.tags.as_deref())?);
+        let policy = policy.with_cloud(Arc::new(facts));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
         let (settings, limits, load_time) = (config.settings, config.limits, started.elapsed());
         Ok(Loaded { policy, settings, limits, load_time, runtime, _cache: cache })
     }
 
-    /// What cases have beside their callers: `settings`, and `tables` and `instance` if there are any.
+    /// What cases have beside their callers: `settings`, and `tables`, `instance` and `tags` if there are any.
     pub(super) fn surroundings(&self, settings: &Value) -> anyhow::Result<Value> {
         let mut all = json!({"settings": settings});
         for Table(name, path) in &self.tables {
             all["tables"][name.as_str()] = read_yaml(path)?;
         }
-        if let Some(path) = &self.instance {
-            all["instance"] = read_yaml(path)?;
+        for (key, path) in [("instance", &self.instance), ("tags", &self.tags)] {
+            if let Some(path) = path {
+                all[key] = read_yaml(path)?;
+            }
         }
         Ok(all)
+    }
+
+    fn granted(&self) -> Vec<Fact> {
+        let granted = [(&self.instance, Fact::CallerInstance), (&self.tags, Fact::CallerTags)];
+        granted.into_iter().filter(|(path, _)| path.is_some()).map(|(_, fact)| fact).collect()
     }
 
     /// As an entry of `server.policies` would have it.
@@ -124,13 +134,19 @@ impl Subject {
             sha256: None,
             settings: self.settings.as_deref().map_or_else(|| Ok(Value::Object(serde_json::Map::new())), read_yaml)?,
             tables: self.tables.iter().map(|Table(name, path)| (name.clone(), path.clone().into())).collect(),
-            cloud: if self.instance.is_some() { vec![Fact::CallerInstance] } else { Vec::new() },
+            cloud: self.granted(),
             ceiling: Ceiling::default(),
             mode: Mode::default(),
             on_fault: OnFault::default(),
-            limits: Limits::new(self.timeout, self.memory, self.fuel)?,
+            limits: Limits::new(self.timeout.unwrap_or_else(|| Limits::default().timeout()), self.memory, self.fuel)?,
         })
     }
+}
+
+/// The fact that stands in `path`, if there is one.
+fn made_up<T: DeserializeOwned + Fabric>(path: Option<&Path>) -> anyhow::Result<Option<MadeUp<T>>> {
+    let read = |path: &Path| serde_json::from_value(read_yaml(path)?).with_context(|| path.display().to_string());
+    path.map(read).transpose()
 }
 
 /// A document in YAML or JSON.

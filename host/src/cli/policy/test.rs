@@ -18,9 +18,8 @@ use crate::{
     cli::verify::Plain,
     config::read_document,
     policy::{
-        Ceiling, Config, Engine, EngineConfig, Kind, Limits, Mode, OnFault, Policy,
+        Ceiling, Config, Engine, EngineConfig, Evaluation, Kind, Limits, Mode, OnFault, Policy,
         cases::{Case, Document, Outcome, OwnedRequest, difference},
-        cloud::Fact,
     },
 };
 
@@ -97,8 +96,20 @@ fn parse(text: &str) -> anyhow::Result<Vec<Case>> {
     Ok(cases)
 }
 
-/// Asks the policy in `path`, compiled once and loaded once for each of the settings.
+/// Asks the policy in `path`, as [`evaluations`] does, for what is expected of it.
 fn component(path: &Path) -> anyhow::Result<impl FnMut(&Value, &OwnedRequest) -> Outcome> {
+    let mut evaluate = evaluations(path)?;
+    Ok(move |settings: &Value, request: &OwnedRequest| {
+        match evaluate(settings, request).map(|evaluation| evaluation.verdict) {
+            Ok(Ok(verdict)) => Outcome::Verdict(verdict),
+            Ok(Err(fault)) => Outcome::Fault(fault),
+            Err(outcome) => outcome,
+        }
+    })
+}
+
+/// Asks the policy in `path`, compiled once and loaded once for each of the settings; or says why it does not load with them.
+fn evaluations(path: &Path) -> anyhow::Result<impl FnMut(&Value, &OwnedRequest) -> Result<Evaluation, Outcome>> {
     let cache = Cache::open()?;
     cache.compile(path)?;
     let engine = Engine::new(&EngineConfig::default())?;
@@ -108,20 +119,14 @@ fn component(path: &Path) -> anyhow::Result<impl FnMut(&Value, &OwnedRequest) ->
     Ok(move |settings: &Value, request: &OwnedRequest| {
         let policy = loaded.entry(format!("{settings} {:?}", request.facts)).or_insert_with(|| {
             config.settings.clone_from(settings);
-            config.cloud = request.facts.iter().map(|_| Fact::CallerInstance).collect();
+            config.cloud = request.facts.granted();
             Policy::load_with(&engine, &config, Some(cache.folder()), &request.tables)
-                .map(|policy| match &request.facts {
-                    Some(facts) => policy.with_cloud(Arc::new(facts.clone())),
-                    None => policy,
-                })
+                .map(|policy| policy.with_cloud(Arc::new(request.facts.clone())))
                 .map_err(|error| Outcome::unloadable(error.problem))
         });
         match policy {
-            Ok(policy) => match runtime.block_on(policy.decide(&request.borrow())).verdict {
-                Ok(verdict) => Outcome::Verdict(verdict),
-                Err(fault) => Outcome::Fault(fault),
-            },
-            Err(outcome) => outcome.clone(),
+            Ok(policy) => Ok(runtime.block_on(policy.decide(&request.borrow()))),
+            Err(outcome) => Err(outcome.clone()),
         }
     })
 }

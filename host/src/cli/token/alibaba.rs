@@ -40,7 +40,7 @@ impl<'a> Wanted<'a> {
     ) -> anyhow::Result<Self> {
         let environment = Environment::of_process();
         let named = endpoint.filter(|text| !text.is_empty()).map(str::to_owned).or_else(|| environment.sts_endpoint());
-        let region = region.map(str::to_owned).or_else(|| environment.region());
+        let region = crate::cli::given(region).or_else(|| environment.region());
         let settings = Settings {
             region: region.map(|region| region.parse().with_context(|| format!("region {region}"))).transpose()?,
             network: Some(Network::Public),

@@ -46,6 +46,24 @@ fn roles_by_precedence() {
 }
 
 #[test]
+fn empty_options_name_nothing() {
+    #[track_caller]
+    fn check(words: &str, text: &str, region: Option<&str>, profile: Option<&str>) {
+        let config = Config { client: file(text), cluster_id: "a".parse().ok(), ..Config::default() };
+        let command = args(words).expect("good arguments");
+        let of_aws = command.wanted(&config).expect("good values").request;
+        assert_eq!((of_aws.region.as_deref(), of_aws.profile.as_deref()), (region, profile), "{words} with {text}");
+        let of_alibaba = command.wanted_of_alibaba(&config).expect("good values").request;
+        assert_eq!((of_alibaba.profile.as_deref(), of_alibaba.profile_only), (profile, profile.is_some()), "{words}");
+    }
+    check("", "", None, None);
+    check("--region= --profile=", "", None, None);
+    check("--region=", "{region: eu-west-1}", Some("eu-west-1"), None);
+    check("--region=", "{region: ' '}", None, None);
+    check("--region eu-west-2 --profile work", "{region: eu-west-1}", Some("eu-west-2"), Some("work"));
+}
+
+#[test]
 fn names_of_sessions_exclude_each_other() {
     let error = args(&format!("-r {ROLE} -s y --forward-session-name")).expect_err("a conflict");
     assert_eq!(error.kind(), clap::error::ErrorKind::ArgumentConflict);

@@ -124,17 +124,37 @@ async fn strangers_cannot_fill_the_audit_log() {
         version: ApiVersion::V1,
         audiences: &[],
     };
-    let settle = |outcome| room.settle(&decided(outcome), "prod", &question).unwrap().status().as_u16();
-    for _ in 0..3000 {
-        assert_eq!(settle(denied("token_base64", Class::NotAuthenticated)), 200);
+    let settle = |outcome, verified_by| {
+        let decision = Decision { verified_by, ..decided(outcome) };
+        room.settle(&decision, "prod", &question).unwrap().status().as_u16()
+    };
+    let strangers = [
+        ("token_base64", Class::NotAuthenticated, 200),
+        ("overloaded", Class::Throttled, 429),
+        ("sts_throttled", Class::Throttled, 429),
+        ("sts_unavailable", Class::Unavailable, 503),
+    ];
+    for _ in 0..1000 {
+        for (reason, class, status) in strangers {
+            assert_eq!(settle(denied(reason, class), None), status, "{reason}");
+        }
     }
-    assert_eq!(settle(denied("not_mapped", Class::NotAllowed)), 200);
-    assert_eq!(settle(allowed(&["dev"])), 200);
+    let callers = [
+        ("not_mapped", Class::NotAllowed, 200),
+        ("source_not_ready", Class::Unavailable, 503),
+        ("ec2_throttled", Class::Throttled, 429),
+    ];
+    for (reason, class, status) in callers {
+        assert_eq!(settle(denied(reason, class), Some("sts")), status, "{reason}");
+    }
+    assert_eq!(settle(allowed(&["dev"]), Some("sts")), 200);
     room.services.audit.flush(Duration::from_secs(10));
     let text = std::fs::read_to_string(file).unwrap();
     let lines = |part: &str| text.lines().filter(|line| line.contains(part)).count();
-    assert!((1000..2000).contains(&lines("token_base64")), "{}", lines("token_base64"));
-    assert_eq!((lines("not_mapped"), lines(r#""outcome":"allowed""#)), (1, 1));
+    let written = strangers.map(|(reason, ..)| lines(reason));
+    assert!((1000..2000).contains(&written.iter().sum::<usize>()), "{written:?}");
+    assert_eq!(callers.map(|(reason, ..)| lines(reason)), [1, 1, 1]);
+    assert_eq!(lines(r#""outcome":"allowed""#), 1);
 }
 
 /// A certificate that nobody is shown.

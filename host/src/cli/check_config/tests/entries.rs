@@ -45,6 +45,36 @@ fn nodes_are_looked_up_and_that_is_said() {
             1 file: 3 errors
         "#]],
     );
+    check(
+        "clusterID: c\nserver:\n  iam: {qps: 0}\n  bootstrapAdmins: ['arn:aws:iam::123456789012:role/A']\n",
+        &expect![[r#"
+            error[invalid-value]: must be from 1 to 1000
+              --> 1.yaml:3:14 (server.iam.qps)
+               |
+             3 |   iam: {qps: 0}
+               |              ^
+
+            1 file: 1 error
+        "#]],
+    );
+    check(
+        "clusterID: c\nserver:\n  iam: {endpoint: 'http://iam.example.com', roles: []}\n  bootstrapAdmins: ['arn:aws:iam::123456789012:role/A']\n",
+        &expect![[r#"
+            error[invalid-value]: the endpoint must be https://host, or http:// on loopback, without a path
+              --> 1.yaml:3:19 (server.iam.endpoint)
+               |
+             3 |   iam: {endpoint: 'http://iam.example.com', roles: []}
+               |                   ^^^^^^^^^^^^^^^^^^^^^^^^
+
+            error[unknown-key]: unknown key `roles`
+              --> 1.yaml:3:45 (server.iam.roles)
+               |
+             3 |   iam: {endpoint: 'http://iam.example.com', roles: []}
+               |                                             ^^^^^
+
+            1 file: 2 errors
+        "#]],
+    );
 }
 
 #[test]

@@ -83,7 +83,7 @@ fn for_code_scanning() {
             "text": "STS leaves out the path of a role: this entry matches by the role's name alone: write `arn:aws:iam::123456789012:role/Dev` (server.mapRoles[0])"
           },
           "ruleId": "role-path",
-          "ruleIndex": 19
+          "ruleIndex": 20
         }"#]].assert_eq(&serde_json::to_string_pretty(result).expect("JSON"));
 }
 

@@ -15,7 +15,10 @@ use wit_component::{StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
 
 use super::{BuildError, CONTRACT, FOLDER, Made};
-use crate::cli::policy::encode::{About, Code, EncodeError};
+use crate::cli::policy::{
+    encode::{About, Code, EncodeError},
+    progress::Step,
+};
 
 mod wasi;
 
@@ -56,7 +59,9 @@ fn about(dir: &Path) -> Result<About, BuildError> {
         .map_err(|error| BuildError::File { path, source: std::io::Error::new(ErrorKind::InvalidData, error) })
 }
 
+/// Says what takes long: `go build` itself says nothing.
 fn compile(dir: &Path, module: &Path) -> Result<(), BuildError> {
+    let _step = Step::start("building with go");
     let status = Command::new(PROGRAM)
         .args(["build", "-buildmode=c-shared", "-buildvcs=false", "-trimpath", "-ldflags=-s -w -buildid=", "-o"])
         .arg(module)

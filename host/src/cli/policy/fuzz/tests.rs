@@ -46,6 +46,30 @@ fn holes_are_found_and_made_small() {
 }
 
 #[test]
+fn what_does_not_repeat_is_no_finding() {
+    #[track_caller]
+    fn check(answers: &[Option<Fault>], asked: usize, expected: Option<&str>) {
+        let mut answers = answers.iter().cloned();
+        let left = answers.len() - asked;
+        let found = lasting(|| {
+            let fault = answers.next().expect("asked no more often")?;
+            let verdict = Err(fault.clone());
+            let evaluation = Evaluation { verdict, log: Vec::new(), fuel: 0, memory: 0, node: None };
+            Some(Found { what: fault.reason().to_owned(), evaluation })
+        });
+        assert_eq!((found.as_ref().map(|found| found.what.as_str()), answers.len()), (expected, left));
+    }
+    let unavailable = || Fault::Unavailable(String::new());
+    check(&[None, None], 1, None);
+    check(&[Some(Fault::Timeout), None], 2, None);
+    check(&[Some(Fault::Overloaded), None], 2, None);
+    check(&[Some(unavailable()), None], 2, None);
+    check(&[Some(Fault::Timeout), Some(Fault::Timeout)], 2, Some("policy_timeout"));
+    check(&[Some(unavailable()), Some(Fault::Fuel)], 2, Some("policy_fuel"));
+    check(&[Some(Fault::Fuel), None], 1, Some("policy_fuel"));
+}
+
+#[test]
 fn a_counter_example_is_a_case() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("found.yaml");

@@ -234,13 +234,35 @@ fn the_ready_made_policies_cases_are_good() {
     }
 }
 
+fn ready_made(repository: &Path) -> impl Iterator<Item = PathBuf> {
+    let folders = fs::read_dir(repository.join("policies")).expect("policies/");
+    folders.map(|policy| policy.expect("an entry").path())
+}
+
+/// Whatever a ready-made policy is asked: again, and by an engine that has just been made. The numbers themselves are the
+/// compiler's and the dependencies' as much as ours.
+#[test]
+fn the_same_case_costs_the_same_fuel_each_time() {
+    let mut decided = 0;
+    for folder in ready_made(&Path::new(env!("CARGO_MANIFEST_DIR")).join("..")) {
+        let component = super::super::build::build(&folder, None).expect("it builds").output;
+        let [mut one, mut another] = [(); 2].map(|()| evaluations(&component).expect("it loads"));
+        for Case { name, settings, request, .. } in read(&folder.join("cases.yaml")).expect("good cases") {
+            let asked = [one(&settings, &request), one(&settings, &request), another(&settings, &request)];
+            let fuel = asked.map(|asked| asked.map(|evaluation| evaluation.fuel).ok());
+            assert_eq!(fuel, [fuel[0]; 3], "{}: {name}", folder.display());
+            decided += usize::from(fuel[0].is_some_and(|fuel| fuel > 0));
+        }
+    }
+    assert!(decided > 50, "{decided}");
+}
+
 /// Builds in the repository's own target folder, so only the first run compiles anything.
 #[test]
 fn policies_pass_their_cases() {
     let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let ready_made = fs::read_dir(repository.join("policies")).expect("policies/");
-    let ready_made = ready_made.map(|policy| policy.expect("an entry").path());
-    let of_tests = ["hostile", "tables"].map(|name| repository.join("tests/policies").join(name));
+    let ready_made = ready_made(&repository);
+    let of_tests = ["hostile", "tables", "tags"].map(|name| repository.join("tests/policies").join(name));
     for folder in ready_made.chain(of_tests) {
         let component = super::super::build::build(&folder, None).expect("it builds").output;
         let command = Command { component, cases: folder.join("cases.yaml"), junit: None };

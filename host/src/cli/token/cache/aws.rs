@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{Cache, Kept, Owner, moment, seconds};
 use crate::provider::{
     ClusterId, Token,
-    aws::credentials::{Request, Session},
+    aws::credentials::{self, Request, Session},
 };
 
 /// A session's file.
@@ -39,8 +39,8 @@ impl Cache {
     /// The cache for `request`. `None` when `switch` turns it off, when it could save nothing, and when there
     /// is no home for it.
     pub(in crate::cli::token) fn new(request: &Request, switch: Option<bool>) -> Option<Self> {
-        // Keys in the environment are at hand already: one look-up of a variable is all that they cost.
-        let at_hand = request.profile.is_none() && env::var_os("AWS_ACCESS_KEY_ID").is_some_and(|key| !key.is_empty());
+        // Keys in the environment are at hand already: some look-ups of variables are all that they cost.
+        let at_hand = request.profile.is_none() && credentials::are_at_hand();
         if switch == Some(false) || (switch.is_none() && at_hand) {
             return None;
         }
