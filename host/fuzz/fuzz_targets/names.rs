@@ -20,8 +20,9 @@ use herald::{
         alibaba::{Host, Region},
         aws::{
             Partition,
-            ec2::{Endpoint, InstanceId, SourceArn},
+            ec2::InstanceId,
             hosts::RegionName,
+            service::{Endpoint, SourceArn},
         },
     },
     server::Hostname,

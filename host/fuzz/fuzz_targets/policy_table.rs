@@ -1,17 +1,20 @@
 //! Tables of policies: every key is read back with its value, the keys of a prefix are those that a plain search finds, and
-//! what can be asked of a table is all of it: the same entries make the same version, in JSON and in YAML.
+//! what can be asked of a table is all of it: the same entries make the same version, in JSON, in YAML and in objects of a cluster.
 //!
 //! The text before the first NUL is the document, the text behind it a prefix of keys.
 #![no_main]
 
 use std::collections::BTreeMap;
 
-use herald::policy::{
-    LiveTable, Table, TableSource, Tables,
-    tables::{MAX_KEYS, Unread},
+use herald::{
+    config::read_table,
+    policy::{
+        LiveTable, Table, TableSource, Tables,
+        tables::{MAX_KEYS, Unread},
+    },
 };
 use libfuzzer_sys::fuzz_target;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 const NAME: &str = "rota";
 
@@ -40,6 +43,7 @@ fuzz_target!(|text: &str| {
     let value = |key: &String| tables.get(NAME, key).expect("a table").expect("a key of it").into();
     let entries: Map<String, Value> = keys.iter().map(|key| (key.clone(), value(key))).collect();
     is_what_json_says(document, &entries);
+    is_what_objects_say(document, &entries, &version);
 
     let rebuilt = serde_json::to_string(&entries).expect("JSON");
     let again = |text: &str| Table::parse(text).map(|table| table.version().to_owned());
@@ -56,6 +60,21 @@ fn is_what_json_says(document: &str, entries: &Map<String, Value>) {
     if document.trim_start().starts_with('{') {
         assert_eq!(*entries, object);
     }
+}
+
+/// A PolicyTable and ConfigMaps that hold the document, or its entries, are the same table.
+fn is_what_objects_say(document: &str, entries: &Map<String, Value>, version: &str) {
+    let is_same = |source: &TableSource, body: Value| {
+        assert_eq!(read_table(source, body).as_ref().map(Table::version).map_err(String::as_str), Ok(version));
+    };
+    let map = |key: Option<&str>| TableSource::ConfigMap {
+        namespace: "herald".to_owned(),
+        name: NAME.to_owned(),
+        key: key.map(str::to_owned),
+    };
+    is_same(&TableSource::Object { name: NAME.to_owned() }, json!({ "spec": { "entries": entries } }));
+    is_same(&map(None), json!({ "data": entries }));
+    is_same(&map(Some("rota")), json!({ "data": { "rota": document, "other": "" } }));
 }
 
 /// Whether it has more than plain text on one short line.

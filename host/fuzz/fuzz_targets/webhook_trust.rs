@@ -1,5 +1,5 @@
 //! Webhook kubeconfigs and bundles of certificates: a server is only trusted by whoever holds its certificate or its authority's,
-//! and only while they are good; and a file without a certificate vouches for no client.
+//! and only while they are good; and a file without a certificate vouches for no client and for no STS.
 //!
 //! The text before the first NUL is the kubeconfig, in which `@PEM@` stands for the base64 of the text behind it; in that,
 //! `@CA@` and `@LEAF@` stand for the server's own certificates and `@OTHER@` for somebody else's authority.
@@ -13,9 +13,12 @@ use std::{
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use herald::server::{
-    ClientAuth, Config, Keeper,
-    certificate::{AUTHORITY, CERTIFICATE, trust::judge_text},
+use herald::{
+    server::{
+        ClientAuth, Config, Keeper,
+        certificate::{AUTHORITY, CERTIFICATE, trust::judge_text},
+    },
+    sts::trusted_in,
 };
 use herald_fuzz::scratch;
 use libfuzzer_sys::fuzz_target;
@@ -70,7 +73,11 @@ fuzz_target!(|text: &str| {
     }
     let file = scratch().join("clients.pem");
     fs::write(&file, &pem).expect("written");
-    let clients = ClientAuth { ca_file: Some(file), ..ClientAuth::default() };
+    let clients = ClientAuth { ca_file: Some(file.clone()), ..ClientAuth::default() };
     let count = CertificateDer::pem_slice_iter(pem.as_bytes()).take_while(Result::is_ok).count();
     assert!(clients.check().is_err() || count > 0, "nobody vouches for anybody");
+    match trusted_in(&file) {
+        Ok(trusted) => assert!((1..=count).contains(&trusted) && clients.check().is_ok()),
+        Err(error) => assert!(clients.check().is_err(), "{error}"),
+    }
 });
