@@ -354,20 +354,34 @@ async fn one_byte_changed_anywhere_lets_nobody_in() {
 
 #[tokio::test]
 async fn nothing_secret_is_written_down() {
-    let (_sts, server) = start("alibaba").await;
+    let sts = sts().await;
+    let server = setup(&sts, &config("alibaba", "")).argument("--log-verbosity").argument("trace");
+    let server = server.start().await.expect("a server");
     let token = draft(&MEI).token();
     let forged = Draft { secret: "other".to_owned(), ..draft(&MEI) }.token();
-    for token in [&token, &forged] {
-        server.review(token).await.expect("an answer");
+    let elsewhere = Draft::new(&MEI, "staging.example.com", now()).token();
+    let mut shown = String::new();
+    for fault in [Fault::None, Fault::Garbage, Fault::Reset, Fault::Redirect, Fault::E500] {
+        sts.sts.set(fault);
+        for token in [&token, &forged, &elsewhere] {
+            shown.push_str(&server.review(token).await.expect("an answer").text);
+        }
     }
+    shown.push_str(&server.get("/metrics").await.expect("metrics").text);
+    shown.push_str(&server.get("/readyz?verbose").await.expect("readiness").text);
     let signature = |token: &str| {
         let json = json_of(token).expect("a token");
         json["headers"]["Authorization"].as_str().expect("a text").rsplit('=').next().expect("a part").to_owned()
     };
-    let secrets = [token.clone(), signature(&token), signature(&forged), MEI.security_token.expect("one").to_owned()];
+    let mut secrets = [MEI.security_token.expect("one"), MEI.access_key_secret].map(str::to_owned).to_vec();
+    for token in [token, forged, elsewhere] {
+        secrets.extend([signature(&token), token]);
+    }
     let finished = server.stop().await.expect("an end");
+    assert!(finished.stderr.contains("decisionId"), "the audit log was on: {}", finished.stderr);
+    shown.extend([finished.stderr, finished.stdout]);
     for secret in secrets {
-        assert!(!finished.stderr.contains(&secret) && !finished.stdout.contains(&secret), "{secret} was written down");
+        assert!(!shown.contains(&secret), "{secret} was written down");
     }
 }
 

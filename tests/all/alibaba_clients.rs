@@ -180,6 +180,12 @@ async fn files() {
     let external = r#"{"current":"a","profiles":[{"name":"a","mode":"External","process_command":"cat keys.json"}]}"#;
     let machine = Machine::new().await.file(".aliyun/config.json", external).file("keys.json", &printed);
     assert_eq!(machine.user(&[]).await, "lin");
+    let machine = Machine::new().await.of(&MEI).file(".aliyun/config.json", &config).file(".acs/credentials", &oldest);
+    assert_eq!(machine.user(&[]).await, "dev:mei");
+    assert_eq!(machine.user(&["--profile", "a"]).await, "lin", "a profile of the command line is the only source");
+    let none = machine.herald(&["--profile", "gone"]).await;
+    assert_eq!((none.code, none.stdout.as_str()), (Some(1), ""));
+    assert!(none.stderr.contains("has no profile \"gone\""), "{}", none.stderr);
 }
 
 /// Every mode of a profile, by the file alone.

@@ -78,6 +78,9 @@ async fn a_process_is_run_once() {
     assert_eq!((home.runs(), home.files().len()), (3, 3), "a session for all clusters, a token for each");
     home.token(&["--cache=false"]).await;
     assert_eq!(home.runs(), 4);
+    fs::remove_dir_all(home.0.path().join(".kube")).expect("it was kept there");
+    home.token(&["--cache=false"]).await;
+    assert_eq!((home.runs(), home.files().len()), (5, 0), "and nothing is kept");
 }
 
 #[tokio::test]
@@ -138,6 +141,8 @@ async fn a_role_is_assumed_once() {
     token("staging.example.com", &["-s", "me", "--cache"]).await;
     token(CLUSTER, &["-s", "me", "--cache", "--region", "eu-west-1"]).await;
     token(CLUSTER, &["-s", "me", "--cache", "--region", "eu-west-2"]).await;
+    token(CLUSTER, &["-s", "me", "--cache", "--region", ""]).await;
+    token("production.example.com", &["-s", "me", "--cache", "--region", " "]).await;
     assert_eq!(assumed(&sts), 2, "once, and once with a region of the command line");
     token(CLUSTER, &["-s", "you", "--cache"]).await;
     assert_eq!(assumed(&sts), 3, "another name is another session");
@@ -155,12 +160,12 @@ fn guarded(home: &Path) {
     fs::write(home.join(".aws/config"), base + &guarded).expect("a file");
 }
 
-/// Runs `herald token` for `home` in a session of its own: without any terminal, or with one at which `typed`
+/// Runs `herald token`, with `more` behind it, for `home` in a session of its own: without any terminal, or with one at which `typed`
 /// is typed. What is on the terminal is the standard output then; the answer goes to a file.
-async fn run(sts: &Running, home: &Path, typed: Option<&str>) -> (Finished, String) {
+async fn run(sts: &Running, home: &Path, more: &str, typed: Option<&str>) -> (Finished, String) {
     let herald = binary().expect("herald").display();
     let answer = home.join("answer");
-    let line = format!("{herald} token -i {CLUSTER} --profile guarded > {} < /dev/null", answer.display());
+    let line = format!("{herald} token -i {CLUSTER} --profile guarded {more} > {} < /dev/null", answer.display());
     let mut command = match typed {
         None => Command::new("setsid"),
         Some(_) => Command::new("script"),
@@ -194,21 +199,29 @@ async fn a_code_is_asked_for_once() {
     let (sts, home) = (sts().await, tempfile::tempdir().expect("a folder"));
     guarded(home.path());
 
-    let (nobody, answer) = run(&sts, home.path(), None).await;
+    let (nobody, answer) = run(&sts, home.path(), "", None).await;
     assert_eq!((nobody.code, answer.as_str(), assumed(&sts)), (Some(1), "", 0));
     let words = format!("asks for a code of the MFA device {}, and nobody can be asked", keys::DEVICE);
     assert!(nobody.stderr.contains(&words), "{}", nobody.stderr);
 
-    let (wrong, answer) = run(&sts, home.path(), Some("000000\n")).await;
+    let (wrong, answer) = run(&sts, home.path(), "", Some("000000\n")).await;
     assert_eq!((wrong.code, answer.as_str(), assumed(&sts)), (Some(1), "", 1));
     assert!(wrong.stdout.contains("MultiFactorAuthentication failed"), "{}", wrong.stdout);
 
-    let (asked, answer) = run(&sts, home.path(), Some(&format!("{}\n", keys::DEVICE_CODE))).await;
+    let code = format!("{}\n", keys::DEVICE_CODE);
+    let (asked, answer) = run(&sts, home.path(), "", Some(&code)).await;
     assert_eq!((asked.code, assumed(&sts)), (Some(0), 2), "{}", asked.stdout);
     assert!(asked.stdout.contains(&format!("Code of MFA device {}: ", keys::DEVICE)), "{}", asked.stdout);
     assert!(answer.starts_with(r#"{"kind":"ExecCredential""#), "only the answer: {answer}");
 
-    let (later, answer) = run(&sts, home.path(), None).await;
+    let (later, answer) = run(&sts, home.path(), "", None).await;
     assert_eq!((later.code, assumed(&sts)), (Some(0), 2), "the session is kept: {}", later.stderr);
     assert!(answer.starts_with(r#"{"kind":"ExecCredential""#), "{answer}");
+
+    let (not_used, _) = run(&sts, home.path(), "--cache=false", None).await;
+    assert_eq!((not_used.code, assumed(&sts)), (Some(1), 2), "what is kept is not used: {}", not_used.stderr);
+    fs::remove_dir_all(home.path().join(".kube")).expect("it was kept there");
+    let (asked, _) = run(&sts, home.path(), "--cache=false", Some(&code)).await;
+    assert_eq!((asked.code, assumed(&sts)), (Some(0), 3), "{}", asked.stdout);
+    assert!(!home.path().join(".kube").exists(), "and nothing is kept");
 }

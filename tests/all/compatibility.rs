@@ -1,7 +1,7 @@
 //! Herald in place of the programs that kubeconfigs, manifests and scripts name today: under the old names,
 //! and with the arguments of `aws eks get-token`.
 
-use std::{ffi::OsStr, fs, path::PathBuf};
+use std::{fs, path::PathBuf, process::Stdio};
 
 use expect_test::{Expect, expect};
 use tests::{
@@ -23,7 +23,7 @@ struct Links(tempfile::TempDir);
 impl Links {
     fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        for name in OLD_NAMES {
+        for name in OLD_NAMES.into_iter().chain(["herald"]) {
             std::os::unix::fs::symlink(binary().expect("herald"), folder.path().join(name)).expect("a link");
         }
         Self(folder)
@@ -81,6 +81,30 @@ async fn failures_have_one_exit_code() {
     assert_eq!(ours.code, Some(78), "under its own name, Herald tells causes apart");
 }
 
+/// `herald … | head`: a shell shows 141 for programs that SIGPIPE ends, and so for this one.
+#[tokio::test]
+async fn who_reads_no_further_hears_of_no_error() {
+    let links = Links::new();
+    let ours = binary().expect("herald").to_owned();
+    let rows: [(PathBuf, &[&str]); 5] = [
+        (ours.clone(), &["completions", "bash"]),
+        (ours.clone(), &["init", "-i", CLUSTER, "--emit", "daemonset"]),
+        (ours.clone(), &["version"]),
+        (ours, &["init", "-i", CLUSTER]),
+        (links.path("aws-iam-authenticator"), &["version"]),
+    ];
+    for (program, arguments) in rows {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let mut command = Command::new(program);
+        command.args(arguments).env_clear().current_dir(links.0.path()).stdin(Stdio::null()).stdout(writer);
+        let ended = command.stderr(Stdio::piped()).spawn().expect("it starts").wait_with_output().await;
+        let ended = ended.expect("it ends");
+        let said = String::from_utf8_lossy(&ended.stderr);
+        assert_eq!((ended.status.code(), said.as_ref()), (Some(141), ""), "{arguments:?}");
+    }
+}
+
 #[tokio::test]
 async fn version() {
     let links = Links::new();
@@ -101,7 +125,7 @@ async fn init_writes_three_files_into_the_working_directory() {
         let links = Links::new();
         links.run(name, &["init", "-i", CLUSTER], &[]).await.success().expect("files");
         let mut files: Vec<_> = fs::read_dir(links.0.path()).expect("a folder").flatten().collect();
-        files.retain(|file| !OLD_NAMES.map(OsStr::new).contains(&file.file_name().as_os_str()));
+        files.retain(|file| !file.path().is_symlink());
         let mut files: Vec<_> = files.into_iter().map(|file| file.file_name().into_string().expect("UTF-8")).collect();
         files.sort();
         let mut expected = ["cert.pem".to_owned(), format!("{name}.kubeconfig"), "key.pem".to_owned()];
@@ -190,6 +214,46 @@ async fn flags_are_taken_as_they_always_were() {
         let arguments = [&["token"], arguments].concat();
         let made = links.run("aws-iam-authenticator", &arguments, &environment).await;
         assert_eq!(made.code, Some(0), "{arguments:?}: {}", made.stderr);
+    }
+}
+
+#[tokio::test]
+async fn empty_variables_are_none() {
+    const EMPTY: [&str; 15] = [
+        "ACK_RAM_TOOL_CREDENTIAL_TYPE",
+        "ACK_RAM_TOOL_CS_ENDPOINT",
+        "ACK_RAM_TOOL_IGNORE_ALIYUN_CLI_CREDENTIALS",
+        "ACK_RAM_TOOL_IGNORE_ENV_CREDENTIALS",
+        "ACK_RAM_TOOL_PROFILE_FILE",
+        "ACK_RAM_TOOL_PROFILE_NAME",
+        "ACK_RAM_TOOL_ROLE_ARN",
+        "AWS_IAM_AUTHENTICATOR_LOG_VERBOSITY",
+        "AWS_PROFILE",
+        "DEFAULT_ROLE",
+        "HERALD_CACHE",
+        "HERALD_PROVIDER",
+        "HERALD_TOKEN",
+        "KUBERNETES_AWS_AUTHENTICATOR_CLUSTER_ID",
+        "STS_REGION",
+    ];
+    let (links, home) = (Links::new(), tempfile::tempdir().expect("a folder"));
+    let mut environment = terminal(&BOB, home.path());
+    let keys = [("ALIBABA_CLOUD_ACCESS_KEY_ID", "i"), ("ALIBABA_CLOUD_ACCESS_KEY_SECRET", "s")];
+    let variables = keys.into_iter().chain(EMPTY.map(|name| (name, "")));
+    environment.extend(variables.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    let rows: [(&str, &[&str]); 8] = [
+        ("herald", &["version"]),
+        ("herald", &["token", "-i", CLUSTER]),
+        ("herald", &["token", "-i", CLUSTER, "--provider", "alibaba"]),
+        ("herald", &["eks", "get-token", "--cluster-name", CLUSTER]),
+        ("herald", &["credential-plugin", "get-token", "-c", CLUSTER]),
+        ("herald", &["credential-plugin", "get-token", "-c", CLUSTER, "--region-id", "", "--profile-name", ""]),
+        ("aws-iam-authenticator", &["token", "-i", CLUSTER, "--region", "", "--profile", ""]),
+        ("aws-iam-authenticator", &["credential-plugin", "get-token", "-c", CLUSTER]),
+    ];
+    for (name, arguments) in rows {
+        let made = links.run(name, arguments, &environment).await;
+        assert_eq!((made.code, made.stderr.as_str()), (Some(0), ""), "{name} {arguments:?}");
     }
 }
 
@@ -292,7 +356,7 @@ async fn the_server_of_an_old_manifest() {
     command.arg(format!("--config={}", path("config.yaml"))).arg(format!("--state-dir={}", path("state")));
     command.arg(format!("--generate-kubeconfig={}", path("out/kubeconfig.yaml")));
     let stdout = fs::File::create(links.path("stdout")).expect("a file");
-    let mut server = command.stdout(stdout).stderr(std::process::Stdio::null()).spawn().expect("it starts");
+    let mut server = command.stdout(stdout).stderr(Stdio::null()).spawn().expect("it starts");
     until(async || links.path("out/kubeconfig.yaml").exists()).await;
     assert!(["state/cert.pem", "state/key.pem"].iter().all(|name| links.path(name).exists()));
     assert!(server.try_wait().expect("a state").is_none(), "it serves");
@@ -333,4 +397,30 @@ async fn a_kubeconfig_with_others_in_it() {
     environment.push(("KUBERNETES_EXEC_INFO".to_owned(), info));
     let made = tests::herald::run(&args, environment).await.and_then(Finished::success).expect("a token");
     assert_eq!(username(&server, &made.token().expect("a token")).await.as_deref(), Some("bob"));
+}
+
+/// A variable with another cluster's id would have kubectl send that cluster's tokens to this one's API server.
+#[tokio::test]
+async fn a_kubeconfig_is_for_the_cluster_that_is_named() {
+    let home = tempfile::tempdir().expect("a folder");
+    let rows: [(&[&str], &str, &str); 5] = [
+        (&["--name", "staging"], "prod", "staging"),
+        (&["--name", "staging"], "staging", "staging"),
+        (&["--name", "staging", "-i", "staging.example.com"], "prod", "staging.example.com"),
+        (&["--name", "staging", "-i", "prod"], "prod", "prod"),
+        (&["--name", "prod", "--alias", "p"], "", "prod"),
+    ];
+    for (arguments, variable, id) in rows {
+        let arguments = [&["kubeconfig", "--dry-run", "--server", "https://api.example.com"], arguments].concat();
+        let mut environment = terminal(&BOB, home.path());
+        if !variable.is_empty() {
+            environment.push(("KUBERNETES_AWS_AUTHENTICATOR_CLUSTER_ID".to_owned(), variable.to_owned()));
+        }
+        let made = tests::herald::run(&arguments, environment).await.and_then(Finished::success).expect("a text");
+        let config: serde_json::Value = serde_saphyr::from_str(&made.stdout).expect("a kubeconfig");
+        let args = &config["users"][0]["user"]["exec"]["args"];
+        assert_eq!(args, &serde_json::json!(["token", "-i", id]), "{arguments:?} {variable}");
+        let told = made.stderr.contains("KUBERNETES_AWS_AUTHENTICATOR_CLUSTER_ID");
+        assert_eq!(told, variable == "prod" && id == "staging", "{arguments:?} {variable}: {}", made.stderr);
+    }
 }

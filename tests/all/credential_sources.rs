@@ -18,17 +18,18 @@ use crate::support::{herald_token, sts};
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Source {
     Environment,
-    Profile,
     WebIdentity,
+    Profile,
     Container,
     Instance,
 }
 
 const ORDER: [Source; 5] =
-    [Source::Environment, Source::Profile, Source::WebIdentity, Source::Container, Source::Instance];
+    [Source::Environment, Source::WebIdentity, Source::Profile, Source::Container, Source::Instance];
 const ENVIRONMENT_KEY: &str = "AKIAENVIRONMENTEXAMP";
 const PROFILE_KEY: &str = "AKIAPROFILEEXAMPLE01";
 const PROCESS_KEY: &str = "AKIAPROCESSEXAMPLE01";
+const WORK_KEY: &str = "AKIAWORKEXAMPLE00001";
 /// Temporary keys of the dev STS.
 const OF_STS: &str = "ASIA";
 
@@ -113,7 +114,7 @@ fn key_and_host(finished: Finished) -> (String, String) {
 
 #[tokio::test]
 async fn the_first_source_that_has_keys_wins() {
-    let keys = [ENVIRONMENT_KEY, PROFILE_KEY, OF_STS, CONTAINER_KEY, INSTANCE_KEY];
+    let keys = [ENVIRONMENT_KEY, OF_STS, PROFILE_KEY, CONTAINER_KEY, INSTANCE_KEY];
     for (first, expected) in keys.iter().enumerate() {
         for sources in [&ORDER[first..], &ORDER[first..=first]] {
             let machine = Machine::new(Manner::Good).await;
@@ -161,6 +162,52 @@ async fn a_named_profile_is_the_only_source() {
     assert_eq!((none.code, none.stdout.as_str()), (Some(1), ""));
     assert!(none.stderr.contains("the AWS profile \"nobody\" gives no credentials"), "{}", none.stderr);
     assert_eq!(machine.metadata.seen(), Vec::<String>::new());
+}
+
+/// Keys and a web identity of the environment go before it, as with aws-iam-authenticator.
+#[tokio::test]
+async fn a_profile_that_a_variable_names_is_there() {
+    use Source::{Container, Instance, Profile, WebIdentity};
+    const PROFILES: &str = "[profile silent]\nregion = eu-west-1\n\
+        [profile work]\naws_access_key_id = AKIAWORKEXAMPLE00001\naws_secret_access_key = secret\n\
+        [profile lost]\nrole_arn = arn:aws:iam::123456789012:role/Lost\nsource_profile = gone\n\
+        [profile half]\nsso_account_id = 123456789012\nsso_role_name = View\n";
+    async fn check(variables: &[(&str, &str)], sources: &[Source], expected: Result<&str, &str>) {
+        let machine = Machine::new(Manner::Good).await;
+        machine.write(".aws/config", PROFILES);
+        machine.write("lost", &PROFILES.replace("profile lost", "default"));
+        let mut environment = machine.environment(sources);
+        environment.extend(variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        let finished = herald_token(&[], &environment).await;
+        match expected {
+            Ok(expected) => {
+                let (key, _) = key_and_host(finished);
+                assert!(key.starts_with(expected), "{variables:?}: {key}");
+            }
+            Err(expected) => {
+                assert_eq!((finished.code, finished.stdout.as_str()), (Some(1), ""), "{variables:?}");
+                assert!(finished.stderr.contains(expected), "{variables:?}: {}", finished.stderr);
+                assert_eq!(machine.metadata.seen(), Vec::<String>::new(), "{variables:?}");
+                assert!(machine.sts.sts.requests().is_empty(), "{variables:?}");
+            }
+        }
+    }
+    let behind = [WebIdentity, Profile, Container, Instance];
+    check(&[("AWS_PROFILE", "gone")], &behind, Err("the AWS profile \"gone\" gives no credentials")).await;
+    check(&[("AWS_DEFAULT_PROFILE", "gone")], &behind, Err("the AWS profile \"gone\" gives no credentials")).await;
+    check(&[("AWS_PROFILE", "default")], &[Instance], Err("the AWS profile \"default\"")).await;
+    check(&[("AWS_PROFILE", "lost")], &behind[1..], Err("`gone` was not defined")).await;
+    check(&[("AWS_CONFIG_FILE", "~/lost")], &[Container, Instance], Err("`gone` was not defined")).await;
+    check(&[("AWS_PROFILE", "half")], &behind[1..], Err("the AWS profile \"half\"")).await;
+    check(&[("AWS_PROFILE", "gone")], &ORDER, Ok(ENVIRONMENT_KEY)).await;
+    check(&[("AWS_PROFILE", "work")], &behind, Ok(OF_STS)).await;
+    check(&[("AWS_PROFILE", "work")], &behind[1..], Ok(WORK_KEY)).await;
+    check(&[("AWS_DEFAULT_PROFILE", "work")], &behind[1..], Ok(WORK_KEY)).await;
+    check(&[("AWS_PROFILE", ""), ("AWS_DEFAULT_PROFILE", "work")], &behind[1..], Ok(WORK_KEY)).await;
+    check(&[("AWS_PROFILE", ""), ("AWS_DEFAULT_PROFILE", "")], &behind[1..], Ok(PROFILE_KEY)).await;
+    check(&[("AWS_PROFILE", "silent")], &behind[1..], Ok(CONTAINER_KEY)).await;
+    check(&[("AWS_ROLE_ARN", ""), ("AWS_WEB_IDENTITY_TOKEN_FILE", "")], &behind[1..], Ok(PROFILE_KEY)).await;
+    check(&[("AWS_ACCESS_KEY", ENVIRONMENT_KEY), ("AWS_SECRET_KEY", "s")], &behind, Ok(ENVIRONMENT_KEY)).await;
 }
 
 #[tokio::test]

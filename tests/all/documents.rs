@@ -101,6 +101,8 @@ const ROWS: [(&str, usize); 11] = [
 ];
 /// How a proof names a part of the figures.
 const FIGURES: &str = "cargo figures --only ";
+/// How a proof names a command of the load bench.
+const BENCH: &str = "bench ";
 
 #[test]
 fn every_row_has_its_proof() {
@@ -139,6 +141,8 @@ fn proofs_that_are_none_are_told() {
         ("[here](README.md)", Some("neither a test nor a heading: [here](README.md)")),
         ("`cargo figures --only flood`", None),
         ("`cargo figures --only ebb`", Some("no part ebb of the figures")),
+        ("`bench matrix`", None),
+        ("`bench tables`", Some("no command tables of the bench")),
         ("by hand", Some("neither a test nor a heading: by hand")),
     ] {
         assert_eq!(unproven(proof).as_deref(), expected, "{proof}");
@@ -151,6 +155,10 @@ fn unproven(proof: &str) -> Option<String> {
     if let Some(part) = quoted.and_then(|quoted| quoted.strip_prefix(FIGURES)) {
         let is_there = repository().join(format!("tests/bench/src/figures/{part}.rs")).exists();
         return (!is_there).then(|| format!("no part {part} of the figures"));
+    }
+    if let Some(command) = quoted.and_then(|quoted| quoted.strip_prefix(BENCH)) {
+        let is_there = read("tests/bench/src/main.rs").contains(&format!("=> {command}::run(&command)"));
+        return (!is_there).then(|| format!("no command {command} of the bench"));
     }
     if let Some((file, test)) = quoted.and_then(|quoted| quoted.split_once("::")) {
         let Ok(text) = std::fs::read_to_string(repository().join(file)) else { return Some(format!("no file {file}")) };

@@ -43,7 +43,7 @@ async fn each_is_refused_with_its_reason_and_the_next_login_works() {
         ("spin", "timeout: 50ms, fuel: 20000000000", 200, "policy_timeout"),
         ("spin", "timeout: 5s, fuel: 2000000", 200, "policy_fuel"),
         ("trap", PATIENT, 200, "policy_trap"),
-        ("recurse", PATIENT, 200, "policy_trap"),
+        ("recurse", PATIENT, 200, "policy_stack"),
         ("memory", PATIENT, 200, "policy_memory"),
         ("huge-string", PATIENT, 200, "policy_too_large"),
         ("huge-deny", PATIENT, 200, "policy_too_large"),
@@ -87,7 +87,7 @@ async fn the_login_beside_an_attack_never_notices() {
     for (mode, limits, reason) in [
         ("spin", "timeout: 50ms, fuel: 20000000000", &["policy_timeout", "policy_overloaded"][..]),
         ("memory", PATIENT, &["policy_memory", "policy_overloaded"]),
-        ("recurse", PATIENT, &["policy_trap", "policy_overloaded"]),
+        ("recurse", PATIENT, &["policy_stack", "policy_overloaded"]),
         ("huge-string", PATIENT, &["policy_too_large", "policy_overloaded"]),
     ] {
         let server = Arc::new(serve(&sts, &component, mode, limits).await);

@@ -39,3 +39,4 @@ mod sources;
 mod sts_in_trouble;
 mod support;
 mod tables;
+mod tags;

@@ -116,7 +116,8 @@ async fn a_source_that_is_dropped_gives_its_lease_back() {
     let server = start(&sts, &kubernetes, "").await;
     until(async || condition(&kubernetes, "bob")["status"] == "True").await;
     let writes = "herald_status_writes_total{source=\"CRD\",result=\"ok\"}";
-    assert_eq!(server.metric(writes).await.expect("metrics"), Some(1.0));
+    // It is counted once the answer is there, which is after the object has it.
+    until(async || server.metric(writes).await.expect("metrics") == Some(1.0)).await;
     assert!(holder(&kubernetes).is_some());
     server.configure(&format!("clusterID: {CLUSTER}\nserver:\n  backendMode: [MountedFile]\n")).expect("written");
     until(async || holder(&kubernetes).is_none()).await;
@@ -124,6 +125,8 @@ async fn a_source_that_is_dropped_gives_its_lease_back() {
     let config = format!("clusterID: {CLUSTER}\nserver:\n  backendMode: [CRD]\n");
     server.configure(&config).expect("written");
     until(async || holder(&kubernetes).is_some()).await;
+    // Who writes statuses may lead before the configuration is in force, and a change until then has it read again.
+    until(async || name(&server, &BOB).await.is_some()).await;
     // Without its status.
     server.configure(&format!("{config}  identityMappingStatus: false\n")).expect("written");
     until(async || holder(&kubernetes).is_none()).await;
@@ -143,4 +146,30 @@ async fn writes_that_fail_are_counted_by_their_reason() {
         })
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_status_that_is_not_taken_holds_no_other_up() {
+    let (kubernetes, sts) = (Kubernetes::start().await.expect("a fake"), sts().await);
+    kubernetes.turn_status_down("a", true);
+    kubernetes.put_identity("a", BOB.arn, "bob", &[]);
+    kubernetes.put_identity("b", "arn:aws:iam::123456789012:role/Developers", "dev:{{SessionName}}", &[]);
+    let server = start(&sts, &kubernetes, "").await;
+    until(async || condition(&kubernetes, "b")["status"] == "True").await;
+    // The next pass writes this one, and does not try the first one again.
+    kubernetes.put_identity("c", "arn:aws:iam::123456789012:role/Others", "x", &[]);
+    until(async || condition(&kubernetes, "c")["status"] == "True").await;
+    assert_eq!(kubernetes.writes_turned_down(), 1);
+    let words = "its status is not taken";
+    assert_eq!(server.stderr.text().matches(words).count(), 1, "{}", server.stderr.text());
+    let not_taken = "herald_status_writes_total{source=\"CRD\",result=\"not_taken\"}";
+    assert_eq!(server.metric(not_taken).await.expect("metrics"), Some(1.0));
+    assert_eq!(name(&server, &BOB).await.as_deref(), Some("bob"));
+    // Another version of the object is another question, and no other line.
+    kubernetes.put_identity("a", BOB.arn, "robert", &[]);
+    until(async || kubernetes.writes_turned_down() == 2).await;
+    kubernetes.turn_status_down("a", false);
+    kubernetes.put_identity("a", BOB.arn, "bob", &[]);
+    until(async || condition(&kubernetes, "a")["status"] == "True").await;
+    assert_eq!(server.stderr.text().matches(words).count(), 1);
 }

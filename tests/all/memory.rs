@@ -8,7 +8,7 @@ use tests::{
     tokens::{Batch, Kind},
 };
 
-use crate::support::{CLUSTER, config, setup, sts};
+use crate::support::{CLUSTER, ONE_WORKER, config, setup, sts};
 
 /// `limits.memory` in the guides' manifests: 20Mi.
 const LIMIT: u64 = 20 << 20;
@@ -16,7 +16,7 @@ const LIMIT: u64 = 20 << 20;
 const CONNECTIONS: usize = 128;
 
 /// Anonymous memory of a process in bytes: what the kernel cannot drop and read again.
-fn anonymous(pid: u32) -> u64 {
+pub(crate) fn anonymous(pid: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("a process");
     let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).expect("a line of Linux");
     let kilobytes: u64 = line.trim().trim_end_matches("kB").trim().parse().expect("a number");
@@ -27,7 +27,7 @@ fn anonymous(pid: u32) -> u64 {
 async fn twenty_mebibytes_are_enough_for_static_mappings() {
     let sts = sts().await;
     let limit = MemoryLimit::new("herald-test", LIMIT);
-    let setup = setup(&sts, &config(""));
+    let setup = setup(&sts, &config(ONE_WORKER));
     let setup = limit.iter().fold(setup, |setup, limit| setup.within(limit));
     let server = Arc::new(setup.start().await.expect("a server"));
     let batch = Batch {

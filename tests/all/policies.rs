@@ -6,7 +6,7 @@ use tests::{
     sts::{ALICE, BOB},
 };
 
-use crate::support::{config, fresh, setup, sts, until};
+use crate::support::{SOON, config, fresh, setup, sts, until, until_within};
 
 /// The table's file in the server's folder.
 const TABLE: &str = "people.json";
@@ -46,6 +46,29 @@ async fn a_policy_in_shadow_mode_lets_nobody_in_and_says_whom_it_would() {
     assert_eq!((answer.username().as_deref(), answer.groups().len()), (Some("bob"), 2), "{}", answer.text);
     let same = "herald_policy_shadows_total{policy=\"Policy/tried\",result=\"same\"}";
     until(async || server.metric(same).await.expect("metrics") == Some(1.0)).await;
+}
+
+/// Told by the order of what is written: the login first, and then what became of the shadow, whose time is over by then.
+#[tokio::test]
+async fn a_slow_policy_in_shadow_mode_holds_no_login_up() {
+    let component = policies::build("hostile").expect("a policy");
+    let sts = sts().await;
+    let entry = format!(
+        "  policies:\n  - name: slow\n    kind: augment\n    mode: shadow\n    component: {}\n    settings: {{mode: spin}}\n    \
+         limits: {{timeout: 1s, fuel: 20000000000}}",
+        component.display()
+    );
+    let server = setup(&sts, &config(&entry)).start().await.expect("a server");
+    let answer = server.review(&fresh(&BOB)).await.expect("an answer");
+    assert_eq!(answer.username().as_deref(), Some("bob"), "{}", answer.text);
+    let id = answer.json()["status"]["user"]["extra"]["herald.dev/decision-id"][0].as_str().map(str::to_owned);
+    let id = id.expect("an id");
+    until_within(6 * SOON, async || shadow_of(&server, &id).is_some()).await;
+    let line = shadow_of(&server, &id).expect("there is one");
+    assert!(["policy_fuel", "policy_timeout"].iter().any(|end| line["verdict"] == *end), "{line}");
+    let lines = server.audit();
+    let events = lines.iter().filter(|line| line["decisionId"] == id.as_str()).map(|line| &line["event"]);
+    assert_eq!(events.collect::<Vec<_>>(), ["decision", "shadow"], "{lines:?}");
 }
 
 /// The line about a policy in shadow mode and one login.
@@ -124,7 +147,10 @@ async fn a_glass_is_broken_by_a_table_for_its_time_and_not_in_silence() {
     assert_eq!(login(&ALICE).await.groups(), ["developers"]);
 
     // An entry gives, whether or not there is a wrong one beside it; and not to others.
-    write(&format!("{}123456789012.typo: {{role: Developers}}\n", grant(-5, 55)));
+    // Wrong ones before it fill what a record has room for, and one is larger than anything that the host takes.
+    let wrong: String = (10..60).map(|n| format!("123456789012.a{n}: {}\n", "x".repeat(200))).collect();
+    let huge = format!("123456789012.b: {{role: Developers, from: {}}}\n", "x".repeat(300 << 10));
+    write(&format!("{wrong}{huge}{}", grant(-5, 55)));
     until(async || login(&ALICE).await.groups() == ["developers", "emergency"]).await;
     let answer = login(&ALICE).await;
     let id = answer.json()["status"]["user"]["extra"]["herald.dev/decision-id"][0].as_str().map(str::to_owned);
@@ -143,7 +169,7 @@ async fn a_glass_is_broken_by_a_table_for_its_time_and_not_in_silence() {
     {
         assert!(alarm.contains(words), "{words}: {alarm}");
     }
-    let left_out = "break-glass grant 123456789012.typo is left out: ";
+    let left_out = "break-glass grant 123456789012.a10 is left out: ";
     assert!(said.iter().any(|(level, words)| *level == "error" && words.starts_with(left_out)), "{said:?}");
     assert_eq!(login(&BOB).await.groups(), ["operators", "on-call"]);
 

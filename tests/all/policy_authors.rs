@@ -28,11 +28,30 @@ fn settings(folder: &Path, username: &str) -> std::path::PathBuf {
     path
 }
 
+/// A section may say that it has four gigabytes; nobody makes room for them.
+#[tokio::test]
+async fn a_file_that_ends_early_takes_no_memory() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut cut = std::fs::read(policies::build("session-groups").expect("a policy")).expect("a file");
+    // A custom section of 0xffff_ffff bytes that ends behind its name (WebAssembly Core Specification, "Binary Format").
+    cut.extend(*b"\x00\xff\xff\xff\xff\x0f\x01a");
+    let component = folder.path().join("cut.wasm");
+    std::fs::write(&component, cut).expect("a file");
+    let mut inspect = tokio::process::Command::new("prlimit");
+    inspect.arg("--data=1073741824").arg(herald::binary().expect("herald"));
+    inspect.args(["policy", "inspect", text(&component)]);
+    let refused = herald::finish(inspect).await.expect("it ends");
+    assert_eq!(refused.code, Some(1), "{}", refused.stderr);
+    assert!(refused.stderr.contains("cannot be read: unexpected end"), "{}", refused.stderr);
+}
+
 #[tokio::test]
 async fn a_policy_is_looked_into_asked_and_measured() {
     let component = policies::build("session-groups").expect("a policy");
     let folder = tempfile::tempdir().expect("a folder");
     let settings = settings(folder.path(), "dev:{{SessionName}}");
+    let bytes = std::fs::read(&component).expect("a file");
+    let sha256 = tests::sigv4::sha256_hex(&bytes);
     let (component, settings) = (text(&component), text(&settings));
 
     let inspected = policy(&["inspect", component]).await.success().expect("it is a policy").stdout;
@@ -41,9 +60,13 @@ async fn a_policy_is_looked_into_asked_and_measured() {
     {
         assert!(inspected.contains(words), "{words}: {inspected}");
     }
+    for line in [format!("sha256    {sha256}"), format!("size      {} bytes", bytes.len())] {
+        assert!(inspected.lines().any(|found| found == line), "{line}: {inspected}");
+    }
     let json = policy(&["inspect", component, "--json"]).await.success().expect("it is a policy").stdout;
     let json: serde_json::Value = serde_json::from_str(&json).expect("JSON");
     assert_eq!((&json["settingsSchema"], &json["examples"]), (&true.into(), &3.into()), "{json}");
+    assert_eq!((&json["sha256"], &json["bytes"]), (&sha256.into(), &bytes.len().into()), "{json}");
     assert_eq!(json["imports"], json!(["herald:policy/log@0.1.0"]), "no import that is not used");
 
     let checked = policy(&["check", component]).await.success().expect("it would load").stdout;
@@ -124,7 +147,7 @@ async fn what_cannot_happen_is_told_of_each_entry() {
         "  cannot grant groups outside corp:*",
         "  cannot grant usernames outside corp:*",
         "  cannot grant uids at all",
-        "  at worst 20ms of time, 1000000 fuel and 8 MiB of memory for a login",
+        "  at worst 20ms of a processor's time, 1000000 fuel and 8 MiB of memory for a login; on a busy machine it takes up to 200ms, and the wait for a free instance",
     ] {
         assert!(told.lines().any(|found| found == line), "{line}: {told}");
     }
@@ -135,12 +158,46 @@ async fn what_cannot_happen_is_told_of_each_entry() {
     assert!(json["guarantees"][0].as_str().is_some_and(|line| line.starts_with("pure: ")), "{json}");
 }
 
+/// A new project of each language, on a machine with none of their programs.
+#[tokio::test]
+async fn a_toolchain_that_is_not_there_is_told_with_where_to_get_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let empty = folder.path().join("bin");
+    std::fs::create_dir(&empty).expect("a folder");
+    let environment = [("PATH", text(&empty)), ("HOME", text(folder.path()))];
+    for (language, expected) in [
+        ("go", "go is not installed: get Go 1.24 or newer from https://go.dev/dl or your system's packages"),
+        ("js", "node is not installed: get Node.js 20 or newer from https://nodejs.org or your system's packages"),
+        (
+            "python",
+            "python3 is not installed: get Python 3.11 or newer from https://python.org or your system's packages",
+        ),
+        ("rust", "rustc is not installed: get Rust from https://rustup.rs or your system's packages"),
+    ] {
+        let (sdk, project) = (repository().join("sdk").join(language), folder.path().join(format!("in-{language}")));
+        let new = ["policy", "new", "--lang", language, "--sdk", text(&sdk), text(&project)];
+        herald::run(&new, environment).await.and_then(Finished::success).expect("a project");
+        let built = herald::run(&["policy", "build", text(&project)], environment).await.expect("herald runs");
+        let last = built.stderr.lines().last().unwrap_or_default();
+        assert!(built.code != Some(0) && last.ends_with(expected), "{language}: {}", built.stderr);
+        assert!(!project.join("target/policies").exists(), "{language}: nothing is left of it");
+    }
+}
+
 #[tokio::test]
 async fn each_command_has_examples() {
     for command in ["bench", "build", "check", "compile", "fuzz", "inspect", "new", "run", "test"] {
         let help = policy(&[command, "--help"]).await.success().expect("help").stdout;
         let examples = help.split_once("Examples:\n").map(|(_, examples)| examples).unwrap_or_default();
         assert!(examples.starts_with(&format!("  herald policy {command} ")), "{command}: {help}");
+    }
+    for command in ["check-config", "explain", "init", "policy", "server", "token", "verify"] {
+        let help = tokio::process::Command::new(herald::binary().expect("herald builds"));
+        let help = { help }.args([command, "--help"]).env_clear().output().await.expect("herald runs").stdout;
+        let help = String::from_utf8(help).expect("UTF-8");
+        let examples = help.split_once("Examples:\n").map(|(_, examples)| examples).unwrap_or_default();
+        assert!(examples.starts_with("  herald "), "{command}: {help}");
+        assert!(examples.contains(&format!("herald {command} ")), "{command}: {help}");
     }
 }
 

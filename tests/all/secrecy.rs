@@ -63,16 +63,27 @@ async fn the_process_log_keeps_quiet_at_its_most_talkative() {
     let sts = crate::support::sts().await;
     let setup = crate::support::setup(&sts, &crate::support::config(""));
     let server = setup.argument("--log-verbosity").argument("trace").start().await.expect("a server");
-    let mut hidden = Vec::new();
-    for fault in [Fault::None, Fault::Reset, Fault::Redirect, Fault::Denied403] {
-        sts.sts.set(fault);
-        let signed = draft(&ALICE).sign();
-        hidden.extend(secrets(&signed));
+    let mut hidden = vec![ALICE.secret_access_key.to_owned()];
+    let mut ask = async |signed: &Signed| {
+        hidden.extend(secrets(signed));
         server.review(&signed.token()).await.expect("an answer");
+    };
+    for fault in [Fault::None, Fault::Reset, Fault::Redirect, Fault::Denied403, Fault::Garbage, Fault::Xml] {
+        sts.sts.set(fault);
+        ask(&draft(&ALICE).sign()).await;
+    }
+    // Some that never get as far.
+    for wrong in [
+        Draft { service: "s3".to_owned(), ..draft(&ALICE) },
+        Draft { host: "sts.example.com".to_owned(), ..draft(&ALICE) },
+        Draft { date: "20200101T000000Z".to_owned(), ..draft(&ALICE) },
+    ] {
+        ask(&wrong.sign()).await;
     }
     let finished = server.stop().await.expect("an end");
     for secret in &hidden {
-        assert!(!finished.stderr.contains(secret), "written down: {secret}");
+        let is_there = finished.stderr.contains(secret) || finished.stdout.contains(secret);
+        assert!(!is_there, "written down: {secret}");
     }
 }
 

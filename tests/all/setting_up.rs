@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    os::unix::fs::{PermissionsExt as _, symlink},
+    os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink},
     path::{Path, PathBuf},
 };
 
@@ -12,7 +12,7 @@ use tests::{
 };
 use tokio::process::Command;
 
-use crate::support::{CLUSTER, config, fresh, setup, sts};
+use crate::support::{CLUSTER, config, fresh, setup, sts, until};
 
 async fn herald(name: &str, folder: &Path, arguments: &[&str]) -> Finished {
     let link = folder.join(name);
@@ -118,6 +118,60 @@ async fn an_api_server_is_pointed_at_the_webhook_and_away_again() {
     let refused = herald("herald", node.path(), &patch).await;
     assert_eq!(refused.code, Some(1));
     assert!(refused.complaint().expect("a line").contains("is as it was: no container"), "{}", refused.stderr);
+}
+
+/// Nobody has named the working directory, so it stays whose it is.
+#[tokio::test]
+async fn files_in_the_working_directory_are_given_away_without_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let before = fs::metadata(folder.path()).expect("a folder");
+    let (mut user, mut group) = (before.uid(), before.gid());
+    if user == 0 {
+        (user, group) = (65532, 65532);
+    }
+    for more in [&[][..], &["--rotate"]] {
+        let owner = format!("--owner={user}:{group}");
+        let arguments = [&["init", "-i", CLUSTER, &owner], more].concat();
+        herald("herald", folder.path(), &arguments).await.success().expect("files");
+    }
+    let about = |name: &str| fs::metadata(folder.path().join(name)).expect("it is there");
+    for name in ["cert.pem", "key.pem", "ca.pem", "ca-key.pem", "herald.kubeconfig"] {
+        assert_eq!((about(name).uid(), about(name).gid()), (user, group), "{name}");
+    }
+    assert_eq!((about("").uid(), about("").gid()), (before.uid(), before.gid()));
+}
+
+/// As in `examples/deploy/herald.yaml` on a new machine, where the kubelet makes the folders for root; later root rotates beside
+/// the server. Only root can try it.
+#[tokio::test]
+async fn a_server_starts_in_folders_that_were_roots() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let sts = sts().await;
+    let first = setup(&sts, &config(""));
+    let place = |name: &str| first.folder().join(name).display().to_string();
+    fs::create_dir(place("state")).expect("a folder");
+    let (state_dir, kubeconfig) = (place("state"), place("kubeconfig.yaml"));
+    let places = [format!("--state-dir={state_dir}"), format!("--generate-kubeconfig={kubeconfig}")];
+    let init = async |more: &[&str]| {
+        let arguments = [&["init", &places[0], &places[1]], more].concat();
+        tests::herald::run(&arguments, [("PATH", "")]).await.and_then(Finished::success).expect("it is done")
+    };
+    init(&["--folders", "--owner=65532:65532"]).await;
+    // Of its own, since the folder of the build may be root's alone.
+    let own = place("herald");
+    fs::copy(binary().expect("herald"), &own).expect("a copy");
+    let user = ["setpriv", "--reuid=65532", "--regid=65532", "--clear-groups", "--no-new-privs"];
+    let wrapper = [&user[..], &["sh", "-c", r#"shift; exec "$0" "$@""#, &own]].concat();
+    let server = first.under(&wrapper).start().await.expect("a server");
+    assert_eq!(server.review(&fresh(&BOB)).await.expect("an answer").username().as_deref(), Some("bob"));
+    init(&["-i", CLUSTER, "--rotate"]).await;
+    until(async || server.stderr.text().contains("another one is in force")).await;
+    for file in fs::read_dir(&state_dir).expect("a folder").flatten() {
+        assert_eq!(file.metadata().expect("a file").uid(), 65532, "{}", file.path().display());
+    }
+    server.stop().await.expect("it ends well");
 }
 
 /// What is printed for a cluster with its values is, with the examples' values, the examples.

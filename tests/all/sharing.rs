@@ -1,16 +1,16 @@
 //! Logins that come together share calls and connections to STS.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use tests::{
     herald::{Answer, Server},
     now,
-    sts::{BOB, Behaviour},
+    sts::{BOB, Behaviour, Running},
     tokens::{Batch, Kind},
 };
 use tokio::task::JoinSet;
 
-use crate::support::{CLUSTER, fresh, start};
+use crate::support::{CLUSTER, fresh, start, until};
 
 /// Posts all of `tokens`, `at_once` at a time.
 async fn all(server: &Arc<Server>, tokens: Vec<String>, at_once: usize) -> Vec<Answer> {
@@ -67,13 +67,27 @@ async fn every_login_of_a_cached_token_is_mapped_afresh() {
     assert_eq!(sts.sts.stats().requests, 1);
 }
 
+/// Waits until every connection that was begun is there, and none comes any more.
+async fn settled(sts: &Running) {
+    until(async || {
+        let before = sts.sts.stats();
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        let stats = sts.sts.stats();
+        stats == before && stats.tcp_accepted == stats.tls_handshakes + stats.tls_failures
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn once_warm_no_login_opens_a_connection_to_sts() {
     for h2 in [true, false] {
         let (sts, server) = start("").await;
         let server = Arc::new(server);
+        // So slow that nobody gets the connection of one who is done: there is one for each of more than come later.
+        sts.sts.set(Behaviour { h2, latency_ms: 200.0, ..Behaviour::default() });
+        all(&server, distinct(32, 0), 32).await;
+        settled(&sts).await;
         sts.sts.set(Behaviour { h2, latency_ms: 5.0, ..Behaviour::default() });
-        all(&server, distinct(32, 0), 16).await;
         sts.sts.reset();
         let answers = all(&server, distinct(200, 1_000), 8).await;
         let names: std::collections::HashSet<_> = answers.iter().filter_map(Answer::username).collect();

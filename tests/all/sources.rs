@@ -10,7 +10,7 @@ use tests::{
     sts::{ALICE, BOB, Person, Running},
 };
 
-use crate::support::{CLUSTER, SOON, fresh, setup, sts, until};
+use crate::support::{CLUSTER, SOON, fresh, setup, sts, until, until_within};
 
 const DEVELOPERS: &str = "- {rolearn: 'arn:aws:iam::123456789012:role/Developers', username: 'dev:{{SessionName}}', \
                           groups: [developers]}\n";
@@ -300,11 +300,11 @@ async fn a_mapping_ends_by_itself() {
     let temporary = format!(
         "- {{rolearn: 'arn:aws:iam::123456789012:role/Developers', username: admin, groups: [system:masters], \
          notAfter: '{}'}}\n{DEVELOPERS}",
-        humantime(now() + Duration::from_secs(5))
+        humantime(now() + Duration::from_secs(9))
     );
     kubernetes.put_aws_auth(&temporary, "");
     becomes(&server, &ALICE, "admin").await;
-    becomes(&server, &ALICE, "dev:alice").await;
+    until_within(Duration::from_secs(30), async || name(&server, &ALICE).await == "dev:alice").await;
     let changes = server.stderr.text().lines().filter(|line| line.contains("mappings changed")).count();
     assert_eq!(changes, 1, "nobody wrote anything when it ended");
 }

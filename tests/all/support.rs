@@ -3,7 +3,7 @@
 use std::{
     sync::{
         OnceLock,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
     time::{Duration, SystemTime},
 };
@@ -42,6 +42,10 @@ pub(crate) const MAPPINGS: &str = r#"
     username: "bench-role-000000:{{SessionName}}"
     groups: [bench]
 "#;
+
+/// A key under `server` for scenarios that hold memory to a budget: each thread has some of its own, and without this
+/// there are as many as the machine's processors call for.
+pub(crate) const ONE_WORKER: &str = "  workers: 1";
 
 /// A configuration with [`MAPPINGS`] and more keys under `server`, each line indented by two spaces.
 pub(crate) fn config(more: &str) -> String {
@@ -138,6 +142,11 @@ pub(crate) async fn until_within(limit: Duration, done: impl AsyncFn() -> bool) 
         }
     });
     waited.await.expect("soon");
+}
+
+/// Waits until a load has had more than `count` answers: how fast they come is the machine's matter.
+pub(crate) async fn until_asked(asked: &AtomicUsize, count: usize) {
+    until_within(2 * SOON, async || asked.load(Relaxed) > count).await;
 }
 
 /// The count of decisions with a reason.

@@ -11,7 +11,7 @@ use tests::{
 use crate::support::{config, fresh, setup, sts, until};
 
 /// alice is nobody's but the policy's, which asks the table `people`; bob is mapped before it.
-fn asking(table: &str) -> String {
+pub(crate) fn asking(table: &str) -> String {
     let component = policies::build("tables").expect("a policy");
     let entry = format!(
         "  backendMode: [MountedFile, Policy/people]\n  policies:\n  - name: people\n    kind: map\n    component: {}\n    \

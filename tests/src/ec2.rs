@@ -269,24 +269,31 @@ fn faulty(fault: Fault) -> Response<Full<Bytes>> {
     let (status, code) = match fault {
         Fault::Denied => (403, "UnauthorizedOperation"),
         Fault::Throttle => (503, "RequestLimitExceeded"),
-        Fault::Huge => return plain(200, "x".repeat(16 << 20)),
+        _ => (500, "InternalError"),
+    };
+    without_error(fault).unwrap_or_else(|| plain(status, xml::error(code, "a fault")))
+}
+
+/// The answer of a fault that gives no error of the service's own.
+pub(crate) fn without_error(fault: Fault) -> Option<Response<Full<Bytes>>> {
+    match fault {
+        Fault::Huge => Some(plain(200, "x".repeat(16 << 20))),
         Fault::Redirect => {
             let mut answer = plain(302, String::new());
             let elsewhere = header::HeaderValue::from_static("http://127.0.0.1:1/");
             answer.headers_mut().insert(header::LOCATION, elsewhere);
-            return answer;
+            Some(answer)
         }
-        _ => (500, "InternalError"),
-    };
-    plain(status, xml::error(code, "a fault"))
+        _ => None,
+    }
 }
 
-fn plain(status: u16, text: String) -> Response<Full<Bytes>> {
+pub(crate) fn plain(status: u16, text: String) -> Response<Full<Bytes>> {
     let mut answer = Response::new(Full::new(Bytes::from(text)));
     *answer.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     answer
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -69,11 +69,15 @@ struct Cluster {
     watches_refused: bool,
     /// Verbs on kinds that are answered 403.
     forbidden: BTreeSet<(&'static str, Kind)>,
+    /// Objects whose status an admission webhook turns down.
+    turned_down: BTreeSet<String>,
     /// Kinds whose definition is not there.
     unknown: BTreeSet<Kind>,
     /// What somebody else writes into aws-auth just before each of the next writes arrives.
     meddled: VecDeque<Value>,
     writes: Vec<Write>,
+    /// Writes that an admission webhook turned down.
+    writes_turned_down: u64,
     /// What a request has to bring, if it has to bring anything.
     token: Option<String>,
 }
@@ -208,6 +212,14 @@ impl Kubernetes {
         self.change(|cluster| cluster.forbidden.retain(|other| *other != (verb, kind)));
     }
 
+    /// From now on has an admission webhook turn down every status of the objects of that name, or none any more.
+    pub fn turn_status_down(&self, name: &str, down: bool) {
+        self.change(|cluster| match down {
+            true => cluster.turned_down.extend([name.to_owned()]),
+            false => cluster.turned_down.retain(|other| other != name),
+        });
+    }
+
     /// From now on knows no such kind, as before its definition is made.
     pub fn undefine(&self, kind: Kind) {
         self.change(|cluster| cluster.unknown.extend([kind]));
@@ -217,6 +229,12 @@ impl Kubernetes {
     #[must_use]
     pub fn writes(&self) -> Vec<Write> {
         self.state.lock().writes.clone()
+    }
+
+    /// How many writes [`turn_status_down`](Self::turn_status_down) turned down.
+    #[must_use]
+    pub fn writes_turned_down(&self) -> u64 {
+        self.state.lock().writes_turned_down
     }
 
     /// Writes kube-system/alibabacloud-auth.

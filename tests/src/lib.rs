@@ -13,6 +13,7 @@ pub mod acs3;
 pub mod cgroup;
 pub mod ec2;
 pub mod herald;
+pub mod iam;
 pub mod kubernetes;
 pub mod metadata;
 pub mod policies;

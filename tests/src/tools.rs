@@ -139,8 +139,12 @@ fn installed(name: &str, once: &Installed) -> bool {
 }
 
 fn is_there(what: &str, found: &Result<(), String>) -> bool {
+    is_there_if(std::env::var_os(REQUIRED).is_some(), what, found)
+}
+
+fn is_there_if(required: bool, what: &str, found: &Result<(), String>) -> bool {
     let Err(why) = found else { return true };
-    assert!(std::env::var_os("HERALD_REQUIRE_TOOLS").is_none(), "{what} failed: {why}");
+    assert!(!required, "{what} failed: {why}");
     // Not by a macro, whose words the harness keeps back from whoever's test passes.
     let _ = writeln!(io::stderr(), "{}", skipped(thread::current().name(), what, why));
     false
@@ -174,6 +178,8 @@ fn follow(script: &mut Command, out: &mut impl Write) -> io::Result<Result<(), S
     Ok(if child.wait()?.success() { Ok(()) } else { Err(rest.trim().to_owned()) })
 }
 
+/// The variable with which nothing may be missing.
+const REQUIRED: &str = "HERALD_REQUIRE_TOOLS";
 /// How a line begins that says what a script is about to do.
 const STEP: &str = "tests/tools/";
 
@@ -187,6 +193,17 @@ mod tests {
         assert_eq!(name.as_deref(), Some("tools::tests::who_is_skipped_is_told_with_the_reason"));
         let expected = "skipped: a::b: tests/tools/go failed here: go is not on PATH";
         assert_eq!(skipped(Some("a::b"), "tests/tools/go", "go is not on PATH"), expected);
+    }
+
+    #[test]
+    #[should_panic(expected = "tests/tools/go failed: go is not on PATH")]
+    fn what_is_missing_fails_where_it_is_required() {
+        let missing = Err("go is not on PATH".to_owned());
+        assert!(is_there_if(true, "tests/tools/go", &Ok(())));
+        assert!(!is_there_if(false, "tests/tools/go", &missing));
+        let ci = fs::read_to_string(repository().join(".ci/run")).expect("what CI runs");
+        assert!(ci.contains(&format!("\nexport {REQUIRED}=1\n")), "in CI it is required");
+        is_there_if(true, "tests/tools/go", &missing);
     }
 
     #[test]

@@ -28,7 +28,7 @@ use tokio::{
 };
 
 use super::{Verdict, all_recorded, decision_id, dial, is_well, made, post_all, tcp, verdict};
-use crate::support::{fresh, start, until};
+use crate::support::{ONE_WORKER, fresh, start, until};
 
 const HEAD: &str = "POST /authenticate HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n";
 /// The preface, empty settings, and the first bytes of a HEADERS frame of 100 bytes (RFC 9113, sections 3.4 and 6.2).
@@ -186,7 +186,7 @@ async fn post_huge(server: &Server, (h2, is_told): (bool, bool)) -> bool {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_body_of_200_megabytes_costs_less_than_one() {
-    let (_sts, server) = start("").await;
+    let (_sts, server) = start(ONE_WORKER).await;
     is_well(&server).await;
     for kind in KINDS {
         // The first of a kind touches code that none before it has.
@@ -206,7 +206,7 @@ async fn a_body_of_200_megabytes_costs_less_than_one() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_bodies_of_200_megabytes_are_refused_and_cost_next_to_nothing() {
-    let (_sts, server) = start("").await;
+    let (_sts, server) = start(ONE_WORKER).await;
     let server = Arc::new(server);
     is_well(&server).await;
     let before = server.resident_kib().expect("it runs");
@@ -226,7 +226,7 @@ async fn many_bodies_of_200_megabytes_are_refused_and_cost_next_to_nothing() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn good_logins_are_right_beside_a_flood_of_junk() {
-    let (sts, server) = start("").await;
+    let (sts, server) = start(ONE_WORKER).await;
     let server = Arc::new(server);
     is_well(&server).await;
     sts.sts.reset();

@@ -4,12 +4,17 @@ use std::{
     collections::BTreeSet,
     path::{Path, PathBuf},
     process::Stdio,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rustix::process::Signal;
+use rustls::{
+    crypto::ring,
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
+    sign::CertifiedKey,
+};
 use tests::{
-    herald::{self, Server},
+    herald::{self, Server, finish},
     policies,
     sts::{ALICE, BOB, Running},
     tokens::Kind,
@@ -17,7 +22,17 @@ use tests::{
 use tokio::process::{Child, Command};
 
 use super::{Verdict, decision_id, made, verdict};
-use crate::support::{CLUSTER, config, fresh, setup, start, sts, until};
+use crate::support::{CLUSTER, config, fresh, herald_token, setup, start, sts, terminal, until};
+
+/// How often what is quick is killed.
+const KILLS: u32 = 100;
+/// One in so many is followed by all that comes after it, where that takes longer than the kill.
+const SAMPLE: u32 = 10;
+
+/// The moment of one of [`KILLS`] in what takes so long by itself; the last ones are behind its end.
+fn moment(took: Duration, nth: u32) -> Duration {
+    took * nth / (KILLS - SAMPLE)
+}
 
 /// A server's command line over a folder that outlives it.
 fn command(folder: &Path, sts: &Running) -> Command {
@@ -34,6 +49,17 @@ async fn kill_after(mut child: Child, delay: Duration) {
     tokio::time::sleep(delay).await;
     // It may have come to its end by itself.
     let _ = child.kill().await;
+}
+
+/// A server that is started now would show this certificate with its own key.
+fn is_pair(state: &Path, what: &str) {
+    let read = |name| std::fs::read(state.join(name)).unwrap_or_else(|error| panic!("{what}: {name}: {error}"));
+    let chain = CertificateDer::pem_slice_iter(&read("cert.pem")).collect::<Result<Vec<_>, _>>();
+    let key = PrivateKeyDer::from_pem_slice(&read("key.pem"));
+    let (Ok(chain), Ok(key)) = (chain, key) else { panic!("{what}: half a file") };
+    assert!(!chain.is_empty(), "{what}: no certificate");
+    let pair = CertifiedKey::from_der(chain, key, &ring::default_provider());
+    assert!(pair.is_ok(), "{what}: {:?}", pair.err());
 }
 
 /// Modes and all.
@@ -62,16 +88,16 @@ async fn a_first_start_that_is_killed_at_any_moment_is_followed_by_a_good_one() 
     let sts = sts().await;
     // How long one takes here, so that the moments lie within it.
     let took = setup(&sts, &config("")).start().await.expect("a server").started_in;
-    for step in 1..=16_u32 {
+    for nth in 1..=KILLS {
         let folder = tempfile::tempdir().expect("a folder");
         std::fs::write(folder.path().join("config.yaml"), config("")).expect("a file");
-        let delay = took * step / 14;
+        let delay = moment(took, nth);
         kill_after(command(folder.path(), &sts).spawn().expect("it starts"), delay).await;
         starts_again(&sts, &config(""), &[], &folder.path().join("state"), &format!("killed after {delay:?}")).await;
     }
 }
 
-/// The folder of compiled policies is written by a start with a policy, which takes its time.
+/// The folder of compiled policies is written by a start with a policy, which takes its time: so it is killed a few times only.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn compiled_policies_that_were_half_written_are_compiled_again() {
     let text = config(
@@ -118,28 +144,81 @@ async fn compiled_policies_that_were_half_written_are_compiled_again() {
     }
 }
 
-/// `herald init --rotate` beside a server: whatever it has written when it is killed, the server has a good pair.
+/// `herald init --rotate` beside a server: whatever it has written when it is killed, the server has a good pair, and so
+/// would the next one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_rotation_that_is_killed_at_any_moment_leaves_a_good_pair() {
     let (sts, server) = start("").await;
     let path = |name: &str| server.folder().join(name).display().to_string();
     std::fs::write(path("init.yaml"), format!("clusterID: {CLUSTER}\nserver: {{port: {}}}\n", super::port(&server)))
         .expect("a file");
-    for step in 0..16_u64 {
+    let rotate = || {
         let mut rotate = Command::new(herald::binary().expect("herald"));
         rotate.args(["init", "--rotate", "--config", &path("init.yaml"), "--state-dir", &path("state")]);
         rotate.args(["--generate-kubeconfig", &path("kubeconfig.yaml")]).env_clear();
+        rotate
+    };
+    let began = Instant::now();
+    finish(rotate()).await.and_then(herald::Finished::success).expect("rotated");
+    let took = began.elapsed();
+    for nth in 1..=KILLS {
+        let (mut rotate, delay) = (rotate(), moment(took, nth));
         rotate.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
-        kill_after(rotate.spawn().expect("it starts"), Duration::from_millis(step * 2)).await;
-        let what = format!("killed after {} ms", step * 2);
+        kill_after(rotate.spawn().expect("it starts"), delay).await;
+        let what = format!("killed after {delay:?}");
         let state = server.folder().join("state");
-        starts_again(&sts, &config(""), &[], &state, &what).await;
+        is_pair(&state, &what);
+        if nth % SAMPLE == 0 {
+            starts_again(&sts, &config(""), &[], &state, &what).await;
+        }
         let client = server.client(&[b"http/1.1"]).expect("a client");
         let answer = server.review_by(&client, &fresh(&BOB)).await.unwrap_or_else(|error| panic!("{what}: {error:#}"));
         assert_eq!(answer.username().as_deref(), Some("bob"), "{what}");
     }
     let told = server.stderr.text();
     assert!(!told.contains("certificate: the last good one stays"), "{told}");
+}
+
+/// What people's machines keep: no file of the cache is a half, and the next run has a token.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cache_whose_writer_is_killed_at_any_moment_is_whole() {
+    let (_sts, server) = start("").await;
+    let home = tempfile::tempdir().expect("a folder");
+    let (environment, folder) = (terminal(&BOB, home.path()), home.path().join(".kube/cache/herald"));
+    let began = Instant::now();
+    herald_token(&["--cache"], &environment).await.success().expect("a token");
+    let took = began.elapsed();
+    let kept = |what: &str| {
+        let files = std::fs::read_dir(&folder).map(|files| files.flatten().collect::<Vec<_>>()).unwrap_or_default();
+        // Those with other names are not read by anybody.
+        let tokens = files.iter().filter(|file| file.file_name().to_string_lossy().starts_with("token-"));
+        let is_whole = |file: &std::fs::DirEntry| {
+            let text = std::fs::read_to_string(file.path()).expect("a file");
+            let kept: serde_json::Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{what}: {error}"));
+            kept["token"].as_str().is_some_and(|token| token.starts_with("k8s-aws-v1."))
+        };
+        tokens.inspect(|file| assert!(is_whole(file), "{what}")).count()
+    };
+    for nth in 1..=KILLS {
+        // So that there is something to write.
+        std::fs::remove_dir_all(&folder).unwrap_or_default();
+        let mut token = Command::new(herald::binary().expect("herald"));
+        token.args(["token", "-i", CLUSTER, "--cache"]).env_clear();
+        token.envs(environment.iter().map(|(name, value)| (name, value)));
+        token.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
+        let delay = moment(took, nth);
+        kill_after(token.spawn().expect("it starts"), delay).await;
+        kept(&format!("killed after {delay:?}"));
+        if nth % SAMPLE == 0 {
+            let next = herald_token(&["--cache"], &environment).await.success().and_then(|next| next.token());
+            let answer = server.review(&next.expect("a token")).await.expect("an answer");
+            assert_eq!(answer.username().as_deref(), Some("bob"), "{delay:?}: {}", answer.text);
+        }
+    }
+    // One that nobody kills keeps its token: the files that were looked for are those that are written.
+    std::fs::remove_dir_all(&folder).unwrap_or_default();
+    herald_token(&["--cache"], &environment).await.success().expect("a token");
+    assert_eq!(kept("not killed"), 1);
 }
 
 /// Lines are gathered for some milliseconds; those of before are on the disk, whole but for the last one.

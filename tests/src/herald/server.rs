@@ -44,8 +44,10 @@ pub struct Server {
     folder: tempfile::TempDir,
 }
 
-const READY: Duration = Duration::from_secs(30);
+const READY: Duration = Duration::from_secs(120);
 const STOPPED: Duration = Duration::from_secs(30);
+/// Longest wait for the last of what it said, should another process hold its streams open.
+const LAST_WORDS: Duration = Duration::from_secs(10);
 /// What the process log says in front of the address.
 const LISTENING: &str = "listening on ";
 
@@ -130,7 +132,7 @@ impl Setup {
     ///
     /// # Errors
     ///
-    /// When it ends instead, with all it said, or is not ready in half a minute.
+    /// When it ends instead, with all it said, or is not ready in two minutes: what it compiles at first gives way to everything else on the machine.
     pub async fn start(self) -> anyhow::Result<Server> {
         let started = Instant::now();
         let mut child = self.command()?.spawn().context("herald cannot be started")?;
@@ -364,8 +366,7 @@ impl Server {
     pub async fn ended(mut self) -> anyhow::Result<Finished> {
         let ended = tokio::time::timeout(STOPPED, self.child.wait()).await;
         let status = ended.context("still running")??;
-        // The last lines are in the pipe when the process is gone; the readers need a moment.
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        tokio::join!(self.stdout.wait_for_end(LAST_WORDS), self.stderr.wait_for_end(LAST_WORDS));
         Ok(Finished { code: status.code(), stdout: self.stdout.text(), stderr: self.stderr.text() })
     }
 }

@@ -105,6 +105,11 @@ pub(super) fn patch(cluster: &mut Cluster, question: &Question, head: &Parts, bo
         return *answer;
     }
     let (old, name) = (old.clone(), key.2.clone());
+    if question.status && cluster.turned_down.contains(&name) {
+        cluster.writes_turned_down += 1;
+        let what = "admission webhook \"statuses.example.com\" denied the request: no";
+        return failure(StatusCode::UNPROCESSABLE_ENTITY, what);
+    }
     new["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"].clone();
     let changed = new != old;
     let kept = if changed { cluster.put(key, new) } else { old };
