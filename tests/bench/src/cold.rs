@@ -98,10 +98,20 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
 ///
 /// When a command cannot be started or the kernel gives no usage.
 pub(crate) fn time(subjects: &[Subject], repeat: usize) -> anyhow::Result<Vec<Runs>> {
+    time_after(|| (), subjects, repeat)
+}
+
+/// The same, with a wait before each run that does not count.
+///
+/// # Errors
+///
+/// As [`time()`].
+pub(crate) fn time_after(wait: impl Fn(), subjects: &[Subject], repeat: usize) -> anyhow::Result<Vec<Runs>> {
     let mut all = vec![Runs::default(); subjects.len()];
     for round in 0..repeat + WARM_UP {
         for turn in 0..subjects.len() {
             let index = (turn + round) % subjects.len();
+            wait();
             once(&subjects[index], &mut all[index], round >= WARM_UP)?;
         }
     }

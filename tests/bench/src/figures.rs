@@ -78,7 +78,7 @@ enum Part {
     Languages,
     /// Good logins beside a flood of junk.
     Flood,
-    /// Memory after faults, unfriendly clients, an STS that flaps.
+    /// Memory after faults, unfriendly clients, floods, an STS that flaps, a clock that steps.
     Faults,
     /// Policy, certificate and configuration change under load.
     Changes,

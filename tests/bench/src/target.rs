@@ -1,6 +1,7 @@
 //! Targets: the webhooks under test, how each is started, and when it is ready.
 
 use std::{
+    ffi::OsStr,
     fs::{self, File},
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
@@ -56,6 +57,9 @@ pub(crate) enum Target {
 pub(crate) struct Place {
     /// Its program.
     pub(crate) binary: PathBuf,
+    /// A program that takes its command line as the last arguments and becomes it, such as unshare(1), and the arguments
+    /// in front of those; none: it is started by itself.
+    pub(crate) wrapper: Vec<String>,
     /// Its state folder. A second start in the same folder finds what the first one left.
     pub(crate) dir: PathBuf,
     /// Its mapping table.
@@ -174,8 +178,9 @@ impl Target {
     pub(crate) async fn start(self, place: &Place) -> anyhow::Result<Running> {
         fs::create_dir_all(&place.dir)?;
         let port = free_port().await?;
-        let mut command = Command::new(&place.binary);
-        command.args(self.arguments(place, port)?).env_clear().kill_on_drop(true);
+        let mut words = place.wrapper.iter().map(OsStr::new).chain([place.binary.as_os_str()]);
+        let mut command = Command::new(words.next().context("no program")?);
+        command.args(words).args(self.arguments(place, port)?).env_clear().kill_on_drop(true);
         command.env("HOME", &place.dir).envs(place.environment.iter().map(|(name, value)| (name, value)));
         let log = place.dir.join("log");
         let file = File::create(&log)?;

@@ -107,6 +107,7 @@ impl World {
             let binary = if target.is_herald() { &binaries.herald } else { &binaries.floor };
             let place = Place {
                 binary: binary.clone(),
+                wrapper: Vec::new(),
                 dir: scratch.path().join(target.name()),
                 mappings: Mappings { kind: arguments.map_kind, entries: arguments.entries, roles },
                 policy: policy.clone(),

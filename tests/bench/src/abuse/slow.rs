@@ -1,4 +1,4 @@
-//! Slow and idle clients: when does the server close on them?
+//! Slow and idle clients, and those that do not finish their handshake: when does the server close on them?
 
 use std::{
     net::SocketAddr,
@@ -8,7 +8,8 @@ use std::{
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
     time::timeout,
 };
 
@@ -53,6 +54,15 @@ pub(crate) async fn run(running: &Running, slow: usize, hold: Duration) -> anyho
     ])
 }
 
+/// Holds `each` connections without a byte, and as many with the first bytes of a handshake, all at once for `hold`.
+pub(crate) async fn handshakes(running: &Running, each: usize, hold: Duration) -> anyhow::Result<Group> {
+    let address = running.address;
+    let starts = [&b""[..], HALF_HELLO].into_iter();
+    let held = starts.flat_map(|start| (0..each).map(move |_| unfinished(address, start, hold)));
+    let closed = join_all(held).await.into_iter().collect::<anyhow::Result<_>>()?;
+    Ok(Group { name: "unfinishedHandshake", closed })
+}
+
 // === impl Group ===
 
 impl Group {
@@ -91,6 +101,18 @@ async fn silence(address: SocketAddr, request: &[u8], hold: Duration) -> anyhow:
     let mut stream = client::dial(address, &tls::danger_connector(Protocol::H1.alpn())).await?;
     stream.write_all(request).await?;
     stream.flush().await?;
+    closed(stream, hold).await
+}
+
+/// Sends `start` without TLS around it, and is then silent.
+async fn unfinished(address: SocketAddr, start: &[u8], hold: Duration) -> anyhow::Result<Closed> {
+    let mut stream = TcpStream::connect(address).await?;
+    stream.write_all(start).await?;
+    closed(stream, hold).await
+}
+
+/// Reads until the server closes, from now on for `hold` at most.
+async fn closed(mut stream: impl AsyncRead + Unpin, hold: Duration) -> anyhow::Result<Closed> {
     let began = Instant::now();
     let mut buffer = [0; 4096];
     loop {
@@ -105,3 +127,5 @@ async fn silence(address: SocketAddr, request: &[u8], hold: Duration) -> anyhow:
 /// Idle connections held.
 const IDLE: usize = 20;
 const DRIP_PERIOD: Duration = Duration::from_millis(500);
+/// The first bytes of a ClientHello, which is said to have 512 (RFC 8446, sections 4 and 5.1).
+const HALF_HELLO: &[u8] = &[0x16, 0x03, 0x01, 0x02, 0x00, 0x01];

@@ -15,32 +15,44 @@ use crate::{
     binaries::Binaries,
     load::{Load, Report},
     output, procfs,
-    run::{self, Plan, StsPlan},
-    target::{Running, Target},
+    run::{self, Plan, StsPlan, Tokens},
+    target::{Place, Running, Target},
+    traffic::Kind,
     world::World,
 };
 
+mod apart;
 mod machine;
 mod sources;
 
-/// Measures everything on one server, so that whatever it kept would add up.
+/// Measures everything on one server, so that whatever it kept would add up; but for what a server has to be started for.
 pub(super) async fn measure(binaries: &Binaries, scale: Scale) -> anyhow::Result<Vec<Row>> {
     let world = super::world(binaries, &[Target::Herald], false).await?;
-    let mut servers = world.start_all().await?;
-    let herald = servers.pop().expect("one server was asked for");
-    let mut bench = Bench { idle_mib: 0.0, world: &world, herald: &herald, scale, rows: Vec::new(), strangers: 0.0 };
+    let place = &world.site(Target::Herald)?.place;
+    let herald = Target::Herald.start(place).await?;
+    let mut bench = Bench::new(&world, place, &herald, scale);
     bench.run().await?;
-    let rows = bench.rows;
+    let (mut rows, mut strangers) = (bench.rows, bench.strangers);
     herald.stop().await;
+    if let Some(place) = apart::place(place)? {
+        let herald = Target::Herald.start(&place).await?;
+        let mut bench = Bench::new(&world, &place, &herald, scale);
+        bench.run_apart().await?;
+        strangers += bench.strangers;
+        rows.extend(bench.rows);
+        herald.stop().await;
+    }
+    rows.push(Row::alone("logins let in that STS did not vouch for", "", vec![strangers], AtMost(0.0)));
     Ok(rows)
 }
 
 /// A server, and what was found out about it so far.
 struct Bench<'a> {
     world: &'a World,
+    place: &'a Place,
     herald: &'a Running,
     scale: Scale,
-    /// Its memory after a load of good logins.
+    /// Its memory at rest after [`Bench::warm_up`].
     idle_mib: f64,
     rows: Vec<Row>,
     /// Logins that were let in though STS did not vouch for anybody, or as somebody else.
@@ -49,11 +61,15 @@ struct Bench<'a> {
 
 // === impl Bench ===
 
-impl Bench<'_> {
+impl<'a> Bench<'a> {
+    fn new(world: &'a World, place: &'a Place, herald: &'a Running, scale: Scale) -> Self {
+        Self { world, place, herald, scale, idle_mib: 0.0, rows: Vec::new(), strangers: 0.0 }
+    }
+
     async fn run(&mut self) -> anyhow::Result<()> {
-        run::run(self.world, self.herald, &self.good(128)).await?;
-        self.idle_mib = self.rest().await;
+        self.warm_up().await?;
         self.unfriendly_clients().await?;
+        self.floods().await?;
         for (name, fault) in FAULTS {
             output::progress(format_args!("STS {name}"));
             // What is refused is not remembered, so tokens may come round again.
@@ -66,20 +82,30 @@ impl Bench<'_> {
         self.flaps().await?;
         self.full_disk().await?;
         self.no_descriptors().await?;
-        self.garbled_config_maps().await?;
-        let strangers = vec![self.strangers];
-        self.rows.push(Row::alone("logins let in that STS did not vouch for", "", strangers, AtMost(0.0)));
+        self.garbled_config_maps().await
+    }
+
+    /// What is idle: its memory after loads like those that go before each later reading, and no larger. Caches, pools
+    /// and pages of the binary that logins need once are there then, so that the rest is what a fault has left.
+    async fn warm_up(&mut self) -> anyhow::Result<()> {
+        for _ in 0..WARM_UPS {
+            run::run(self.world, self.herald, &self.good(AFTERWARDS)).await?;
+        }
+        self.idle_mib = self.rest().await;
         Ok(())
     }
 
     async fn unfriendly_clients(&mut self) -> anyhow::Result<()> {
         output::progress("half-sent heads and bodies");
         let [heads, bodies, ..] = slow::run(self.herald, 20, HOLD).await?;
-        for (name, group) in [("heads", heads), ("bodies", bodies)] {
-            let longest = vec![group.longest(HOLD)];
-            self.rows.push(Row::alone(format!("half-sent {name} are closed after"), "s", longest, AtMost(10.0)));
-        }
+        self.closed("half-sent heads", &heads);
+        self.closed("half-sent bodies", &bodies);
         self.afterwards("half-sent heads and bodies").await?;
+
+        output::progress("unfinished handshakes");
+        let handshakes = slow::handshakes(self.herald, UNFINISHED, HOLD).await?;
+        self.closed("unfinished handshakes", &handshakes);
+        self.afterwards("unfinished handshakes").await?;
 
         let mut costs = Vec::new();
         for _ in 0..self.scale.repeats {
@@ -96,6 +122,24 @@ impl Bench<'_> {
         let share = 100.0 * vanished.given_up as f64 / vanished.sts_calls.max(1) as f64;
         self.rows.push(Row::alone("STS calls given up whose last waiter has gone", "%", vec![share], AtLeast(100.0)));
         self.afterwards("clients that leave").await
+    }
+
+    fn closed(&mut self, what: &str, group: &slow::Group) {
+        let longest = vec![group.longest(HOLD)];
+        self.rows.push(Row::alone(format!("{what} are closed after"), "s", longest, AtMost(10.0)));
+    }
+
+    /// As many as it answers, of each kind.
+    async fn floods(&mut self) -> anyhow::Result<()> {
+        for (name, kind) in [("junk tokens", Kind::Junk), ("tokens for foreign hosts", Kind::Badhost)] {
+            output::progress(format_args!("a flood of {name}"));
+            let plan = Plan { duration: FAULT, ..self.good(FLOOD) }.repeated(FAULTY_TOKENS);
+            let tokens = Tokens { kind, ..plan.tokens };
+            let found = run::run(self.world, self.herald, &Plan { tokens, ..plan }).await?;
+            self.strangers += found.report.verdicts.authenticated as f64;
+            self.afterwards(&format!("a flood of {name}")).await?;
+        }
+        Ok(())
     }
 
     /// Now one fault and now another, with good moments in between.
@@ -133,7 +177,7 @@ impl Bench<'_> {
     /// All is well again, and no memory is kept.
     async fn afterwards(&mut self, what: &str) -> anyhow::Result<()> {
         sleep(BREAKER).await;
-        let plan = self.good(32);
+        let plan = self.good(AFTERWARDS);
         let found = run::run(self.world, self.herald, &plan).await?;
         let (failed, rest) = (found.report.verdicts.errors() + found.report.verdicts.wrong(), self.rest().await);
         self.rows.push(Row::alone(format!("logins that fail after: {what}"), "", vec![failed as f64], AtMost(0.0)));
@@ -154,17 +198,31 @@ impl Bench<'_> {
     }
 }
 
-const FAULTS: [(&str, Fault); 9] = [
+const FAULTS: [(&str, Fault); 15] = [
     ("hangs", Fault::Hang),
     ("resets", Fault::Reset),
     ("throttles", Fault::Throttle429),
     ("answers XML", Fault::Xml),
+    ("fails with 500", Fault::E500),
     ("answers with another account", Fault::AccountMismatch),
+    ("answers with an ARN that is none", Fault::BadArn),
+    ("answers with a user id that is none", Fault::BadUserId),
+    ("answers twice at once", Fault::Duplicate),
+    ("answers with more behind it", Fault::Trailing),
+    ("breaks off", Fault::Garbage),
     ("answers 64 MiB", Fault::Huge),
     ("redirects", Fault::Redirect),
     ("drips", Fault::Drip),
     ("never ends its answer", Fault::Stalled),
 ];
+/// Connections of the good logins after a fault, and before the first.
+const AFTERWARDS: usize = 32;
+/// How many such loads go before the first reading.
+const WARM_UPS: usize = 3;
+/// Connections of a flood.
+const FLOOD: usize = 64;
+/// Handshakes that are not begun, and as many that are not finished.
+const UNFINISHED: usize = 100;
 /// Longest wait for slow clients to be cut.
 const HOLD: Duration = Duration::from_secs(20);
 /// Longer than Herald waits for STS.

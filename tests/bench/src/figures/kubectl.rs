@@ -1,17 +1,20 @@
-//! A whole login with kubectl: plugin, API server, webhook and STS, beside the same kubectl with one token in its kubeconfig.
+//! A whole login with kubectl: plugin, API server, webhook and STS, which checks signatures, beside the same kubectl with one token in its
+//! kubeconfig.
 
 use std::{
     fs,
     net::TcpListener,
     path::{Path, PathBuf},
     process::Stdio,
-    time::Duration,
+    thread,
+    time::{Duration, SystemTime},
 };
 
 use anyhow::{Context as _, ensure};
 use serde_json::{Value, json};
 use tests::{
     herald::Output,
+    sts::Behaviour,
     tokens::{Draft, Who},
     tools,
 };
@@ -47,7 +50,10 @@ pub(super) async fn measure(binaries: &Binaries, scale: Scale) -> anyhow::Result
     };
     let world = super::world(binaries, &[Target::Herald], false).await?;
     let servers = world.start_all().await?;
-    let webhook = world.site(Target::Herald)?.place.dir.join("webhook.kubeconfig");
+    let site = world.site(Target::Herald)?;
+    let sts = &site.sts.sts;
+    sts.set(Behaviour { verify: true, ..Behaviour::clone(&sts.behaviour()) });
+    let webhook = site.place.dir.join("webhook.kubeconfig");
     let api_server = ApiServer::start(&programs, &webhook).await?;
     let who = Who { role: 0, session: 0, session_token_len: 800 };
     let key = who.key();
@@ -67,9 +73,13 @@ pub(super) async fn measure(binaries: &Binaries, scale: Scale) -> anyhow::Result
         [subject("kubectl, token", &json!({"token": token}))?, subject("kubectl, plugin", &json!({"exec": exec}))?];
     // Runs block their thread, and the dev STS has to answer meanwhile.
     let repeat = scale.cold_starts;
-    let runs = tokio::task::spawn_blocking(move || cold::time(&subjects, repeat)).await??;
+    sts.reset();
+    let runs = tokio::task::spawn_blocking(move || cold::time_after(next_second, &subjects, repeat)).await??;
     let [fixed, plugin] = &runs[..] else { anyhow::bail!("two commands were asked for") };
     ensure!(fixed.failed + plugin.failed == 0, "kubectl failed: {} and {} times", fixed.failed, plugin.failed);
+    // Neither the API server nor Herald has remembered any of them.
+    let logins = sts.stats().ok;
+    ensure!(logins > repeat as u64, "{logins} logins for {repeat} runs with the plugin");
     let more = plugin.wall_ms.iter().zip(&fixed.wall_ms).map(|(plugin, fixed)| plugin - fixed).collect();
     for server in servers {
         server.stop().await;
@@ -138,6 +148,12 @@ impl ApiServer {
             expect: "bench-role-000000:sess-0",
         })
     }
+}
+
+/// Tokens are dated in whole seconds: whoever asks in one of his own has a token that nobody has seen.
+fn next_second() {
+    let since = clock::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    thread::sleep(Duration::from_secs(1).saturating_sub(Duration::from_nanos(since.subsec_nanos().into())));
 }
 
 const START_LIMIT: Duration = Duration::from_secs(60);

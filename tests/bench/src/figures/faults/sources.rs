@@ -6,7 +6,7 @@ use anyhow::ensure;
 use tests::kubernetes::{Kubernetes, garbled};
 use tokio::time::{Instant, sleep};
 
-use super::{Bench, Target, output, run};
+use super::{Bench, output};
 use crate::figures::changes::replace;
 
 const GARBLED: usize = 1_000;
@@ -27,14 +27,13 @@ impl Bench<'_> {
         output::progress(format_args!("{GARBLED} garbled ConfigMaps"));
         let kubernetes = Kubernetes::start().await?;
         kubernetes.put_aws_auth(GOOD, "");
-        let file = self.world.site(Target::Herald)?.place.dir.join("config.yaml");
+        let file = self.place.dir.join("config.yaml");
         let text = fs::read_to_string(&file)?;
         let source = format!("server:\n  backendMode: [MountedFile, EKSConfigMap]\n  master: {}\n", kubernetes.url());
         let loaded = self.said("configuration loaded")?;
         replace(&file, text.replacen("server:\n", &source, 1).as_bytes())?;
         self.until_said("configuration loaded", loaded).await?;
-        run::run(self.world, self.herald, &self.good(32)).await?;
-        self.idle_mib = self.rest().await;
+        self.warm_up().await?;
 
         let changes = self.said("EKSConfigMap")?;
         for nth in 0..GARBLED {
@@ -50,12 +49,13 @@ impl Bench<'_> {
     }
 
     /// How often the process log has said `what`.
-    fn said(&self, what: &str) -> anyhow::Result<usize> {
-        let log = self.world.site(Target::Herald)?.place.dir.join("log");
+    pub(super) fn said(&self, what: &str) -> anyhow::Result<usize> {
+        let log = self.place.dir.join("log");
         Ok(String::from_utf8_lossy(&fs::read(log)?).matches(what).count())
     }
 
-    async fn until_said(&self, what: &str, before: usize) -> anyhow::Result<()> {
+    /// Waits until it has said so more often than `before`.
+    pub(super) async fn until_said(&self, what: &str, before: usize) -> anyhow::Result<()> {
         let end = Instant::now() + IN_FORCE;
         while self.said(what)? == before {
             ensure!(Instant::now() < end, "`{what}` is not in the log within {IN_FORCE:?}");
