@@ -9,6 +9,7 @@ use libfuzzer_sys::fuzz_target;
 use policy::Expressions;
 use serde_json::json;
 
+#[expect(unreachable_pub, reason = "it is a crate by itself")]
 #[path = "../../../policies/expression/src/lib.rs"]
 mod policy;
 

@@ -93,7 +93,7 @@ fn merge(text: &str) {
             assert_eq!(ours.len(), 1, "another credential would win over the plugin");
         }
         for (name, value) in ours {
-            assert_eq!(value, expected.get(name).unwrap_or(&old[name]), "{list} {name}");
+            assert_eq!(value, expected.get(name).unwrap_or_else(|| &old[name]), "{list} {name}");
             assert!(list != "clusters" || !GONE.contains(&name.as_str()));
         }
         assert!(expected.as_object().is_some_and(|keys| keys.keys().all(|name| ours.contains_key(name))));

@@ -44,7 +44,7 @@ fuzz_target!(|text: &str| {
     let Ok(name) = rendered else {
         let chosen = template.contains("{{SessionName");
         // A mapping leaves the characters to the guards.
-        return assert!(of_mappings.is_none() || (chosen && !(is_plain(session) && !session.is_empty())));
+        return assert!(of_mappings.is_none() || (chosen && (session.is_empty() || !is_plain(session))));
     };
     assert!(!is_system(&name) || (!parsed.has_placeholders() && name == template));
     if parsed.has_placeholders() {
