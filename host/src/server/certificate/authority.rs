@@ -137,8 +137,9 @@ impl Authority {
         Ok(signed.map_err(CertificateError::Make)?.pem())
     }
 
+    /// Its successor, if there is one with a certificate of its own: no client would know another.
     fn next(&self, folder: &Path) -> Result<Option<Self>, CertificateError> {
-        let next = Self::load_from(folder, [NEXT, NEXT_KEY])?;
+        let next = Self::load_from(folder, [NEXT, NEXT_KEY])?.filter(|next| next.validity.is_some());
         Ok(next.filter(|next| next.key.subject_public_key_info() != self.key.subject_public_key_info()))
     }
 

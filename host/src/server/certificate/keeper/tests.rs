@@ -125,6 +125,12 @@ fn a_start_after_the_authoritys_end_shows_nothing_of_it() {
     };
     check(|place, _| fs::remove_file(place.config.state_dir.join(CERTIFICATE)).unwrap());
     check(|place, later| assert_eq!(rotate(&place.config, later).unwrap(), Rotated::Renewed));
+    // What stands there as a successor has another key's certificate, which no client would take for its own.
+    check(|place, _| {
+        place.put(NEXT, &place.file(AUTHORITY));
+        place.put(NEXT_KEY, &place.file(KEY));
+        fs::remove_file(place.config.state_dir.join(CERTIFICATE)).unwrap();
+    });
     // There is a successor, which has not come to it.
     check(|place, _| {
         place.open().look(now() + 2435 * DAY);
