@@ -16,9 +16,9 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::{
     runtime::Handle,
     sync::{Notify, mpsc},
-    task::JoinHandle,
     time::{sleep, timeout},
 };
+use tokio_util::task::AbortOnDropHandle;
 
 use super::{
     Config, ConfigError, Loaded, Shared, Source,
@@ -39,7 +39,7 @@ pub struct Reloader {
     current: Arc<ArcSwap<Authenticator>>,
     last_error: Arc<ArcSwapOption<String>>,
     wake: Arc<Notify>,
-    worker: JoinHandle<()>,
+    _worker: AbortOnDropHandle<()>,
 }
 
 /// Changes a freshly read configuration before it is built: what the command line overrides.
@@ -100,8 +100,8 @@ impl Reloader {
             config,
         };
         worker.watcher.follow(worker.config.files());
-        let worker = tokio::spawn(worker.run(Arc::clone(&wake), changes));
-        Self { current, last_error, wake, worker }
+        let worker = AbortOnDropHandle::new(tokio::spawn(worker.run(Arc::clone(&wake), changes)));
+        Self { current, last_error, wake, _worker: worker }
     }
 
     /// The authenticator in force: what the server asks on every request.
@@ -119,12 +119,6 @@ impl Reloader {
     /// Reads the files again even if they look unchanged, as SIGHUP asks.
     pub fn trigger(&self) {
         self.wake.notify_one();
-    }
-}
-
-impl Drop for Reloader {
-    fn drop(&mut self) {
-        self.worker.abort();
     }
 }
 

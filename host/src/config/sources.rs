@@ -12,9 +12,9 @@ use std::{
 
 use tokio::{
     sync::watch::Sender,
-    task::JoinHandle,
     time::{sleep, timeout},
 };
+use tokio_util::task::AbortOnDropHandle;
 
 use super::{Config, Source};
 use crate::{
@@ -54,7 +54,7 @@ pub struct Stopping(Arc<Sender<bool>>);
 struct Running {
     live: Live,
     place: Place,
-    task: JoinHandle<()>,
+    _task: AbortOnDropHandle<()>,
 }
 
 /// Where a source stands. Another place makes another source.
@@ -168,12 +168,6 @@ impl Stopping {
     }
 }
 
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
 // === impl Place ===
 
 impl Place {
@@ -242,7 +236,7 @@ impl Place {
                 tokio::spawn(follow_identities(access, target, keeper, tell))
             }
         };
-        Running { live, place: self, task }
+        Running { live, place: self, _task: AbortOnDropHandle::new(task) }
     }
 }
 

@@ -15,10 +15,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::{
-    runtime::{Builder, Handle, Runtime},
-    task::AbortHandle,
-};
+use tokio::runtime::{Builder, Handle, Runtime};
+use tokio_util::task::AbortOnDropHandle;
 
 use super::{Evaluation, Fault};
 
@@ -43,9 +41,6 @@ pub(super) struct Crew {
 /// One login's place in the line, from when it has its question ready until it has its answer.
 #[derive(Debug)]
 pub(super) struct Place<'a>(&'a Crew);
-
-/// A decision that the crew makes; given up with whoever waits for it.
-struct Handed(AbortHandle);
 
 // === impl Crew ===
 
@@ -125,27 +120,17 @@ impl Drop for Place<'_> {
     }
 }
 
-/// Has `decision` made by the crew.
+/// Has `decision` made by the crew; given up with whoever waits for it.
 pub(super) async fn hand_over(
     crew: &Handle,
     decision: impl Future<Output = Evaluation> + Send + 'static,
 ) -> Evaluation {
-    let task = crew.spawn(decision);
-    let _handed = Handed(task.abort_handle());
-    match task.await {
+    match AbortOnDropHandle::new(crew.spawn(decision)).await {
         Ok(evaluation) => evaluation,
         Err(error) => match error.try_into_panic() {
             Ok(panic) => std::panic::resume_unwind(panic),
             Err(_) => Evaluation::failed(Fault::Overloaded),
         },
-    }
-}
-
-// === impl Handed ===
-
-impl Drop for Handed {
-    fn drop(&mut self) {
-        self.0.abort();
     }
 }
 

@@ -11,7 +11,7 @@ use std::{
 use futures_util::future::join_all;
 use proptest::{collection::vec, prelude::*};
 use tempfile::TempDir;
-use tokio::task::yield_now;
+use tokio::task::{JoinHandle, yield_now};
 
 use super::*;
 use crate::{
@@ -150,8 +150,8 @@ async fn a_signal_reads_again() {
     let (current, last_error) = (Arc::clone(&worker.current), Arc::clone(&worker.last_error));
     let wake = Arc::new(Notify::new());
     let (_changed, changes) = mpsc::channel(1);
-    let worker = tokio::spawn(worker.run(Arc::clone(&wake), changes));
-    let rig = Rig { reloader: Reloader { current, last_error, wake, worker }, folder };
+    let worker = AbortOnDropHandle::new(tokio::spawn(worker.run(Arc::clone(&wake), changes)));
+    let rig = Rig { reloader: Reloader { current, last_error, wake, _worker: worker }, folder };
     rig.write("clusterID: second\n");
     sleep(DEBOUNCE * 2).await;
     assert_eq!(rig.cluster(), "first", "nobody has told");

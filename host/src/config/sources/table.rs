@@ -6,7 +6,7 @@
 use std::{sync::Arc, time::SystemTime};
 
 use serde_json::Value;
-use tokio::task::JoinHandle;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
     kubernetes::watch::{self, Access, Object, Target, Told},
@@ -18,7 +18,7 @@ use crate::{
 pub(super) struct Followed {
     pub(super) live: LiveTable,
     pub(super) access: Access,
-    task: JoinHandle<()>,
+    _task: AbortOnDropHandle<()>,
 }
 
 /// The one who writes to a [`LiveTable`] and tells the operator about it.
@@ -63,14 +63,8 @@ impl Followed {
         let live = LiveTable::default();
         let (name, metrics) = (source.to_string(), Arc::clone(metrics));
         let keeper = Keeper { name, live: live.clone(), metrics, clock, version: None, trouble: None };
-        let task = tokio::spawn(follow(source.clone(), access.clone(), keeper));
-        Self { live, access, task }
-    }
-}
-
-impl Drop for Followed {
-    fn drop(&mut self) {
-        self.task.abort();
+        let task = AbortOnDropHandle::new(tokio::spawn(follow(source.clone(), access.clone(), keeper)));
+        Self { live, access, _task: task }
     }
 }
 
