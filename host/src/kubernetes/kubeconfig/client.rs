@@ -55,8 +55,8 @@ impl Entry {
     ///
     /// [`MergeError`].
     pub fn merge(&self, existing: &str) -> Result<String, MergeError> {
-        let mut root = match existing.trim() {
-            "" => Map::new(),
+        let mut root = match existing {
+            text if text.trim().is_empty() => Map::new(),
             text => match serde_saphyr::from_str(text).map_err(|error| MergeError::Syntax(Box::new(error)))? {
                 Value::Null => Map::new(),
                 Value::Object(root) => root,

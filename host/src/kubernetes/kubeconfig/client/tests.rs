@@ -109,6 +109,14 @@ fn others_stay_as_they_are() {
 }
 
 #[test]
+fn a_text_at_the_end_of_the_file_keeps_its_lines() {
+    let merged = entry().merge("zone: |+\n  one\n\n\n").expect("it merges");
+    let again = entry().merge(&merged).expect("it merges again");
+    let read: Value = serde_saphyr::from_str(&again).expect("YAML");
+    assert_eq!((again, read["zone"].as_str()), (merged, Some("one\n\n\n")));
+}
+
+#[test]
 fn names_of_their_own() {
     let entry = Entry {
         user: Some("me".to_owned()),
