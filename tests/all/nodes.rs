@@ -47,15 +47,7 @@ impl World {
         for session in ["alice", "i-0123456789ABCDEF0", "i-12345"] {
             keys.add(key(ACCOUNT, session));
         }
-        keys.add_role(Role {
-            arn: READER.to_owned(),
-            id: "AROANODEREADEREXAMPL".to_owned(),
-            trusts: vec![BOB.arn.to_owned()],
-            external_id: None,
-            device: None,
-            web_identity: None,
-            max_duration: Duration::from_secs(3600),
-        });
+        keys.add_role(Role::trusting(BOB.arn, READER, "AROANODEREADEREXAMPL"));
         let sts = Running::start(Options { keys, ..Options::default() }).await.expect("a dev STS");
         let ec2 = Ec2::start(&sts.sts).await.expect("a dev EC2");
         Self { sts, ec2 }

@@ -43,15 +43,7 @@ impl World {
         }
         (0..20).for_each(|number| keys.add(session(ACCOUNT, 0, &format!("s{number}"))));
         [user(), root(), federated()].into_iter().for_each(|key| keys.add(key));
-        keys.add_role(Role {
-            arn: READER.to_owned(),
-            id: "AROAREADERREADEREXAM".to_owned(),
-            trusts: vec![BOB.arn.to_owned()],
-            external_id: None,
-            device: None,
-            web_identity: None,
-            max_duration: Duration::from_secs(3600),
-        });
+        keys.add_role(Role::trusting(BOB.arn, READER, "AROAREADERREADEREXAM"));
         let sts = Running::start(Options { keys, ..Options::default() }).await.expect("a dev STS");
         let iam = Iam::start(&sts.sts).await.expect("a dev IAM");
         Self { sts, iam }

@@ -223,6 +223,20 @@ fn check_duration(role: &Role, caller: &Identity, asked: Duration) -> Result<(),
 // === impl Role ===
 
 impl Role {
+    /// A role that this caller or account may assume, by ARN or 12 digits, for an hour at most, and that wants nothing else.
+    #[must_use]
+    pub fn trusting(caller: &str, arn: &str, id: &str) -> Self {
+        Self {
+            arn: arn.to_owned(),
+            id: id.to_owned(),
+            trusts: vec![caller.to_owned()],
+            external_id: None,
+            device: None,
+            web_identity: None,
+            max_duration: Duration::from_secs(3600),
+        }
+    }
+
     fn trusts(&self, caller: &Identity) -> bool {
         self.trusts.iter().any(|trusted| *trusted == caller.arn || *trusted == caller.account)
     }

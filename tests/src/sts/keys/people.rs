@@ -1,7 +1,5 @@
 //! Made-up people and roles that demos, tests and the `dev-sts` binary share. No real cloud knows these keys.
 
-use std::time::Duration;
-
 use super::{Identity, Key, Role};
 
 /// A person with a key.
@@ -72,26 +70,17 @@ pub const WEB_IDENTITY: &str = "dev.web.identity";
 const ACCOUNT: &str = "123456789012";
 
 pub(super) fn roles() -> Vec<Role> {
-    let role = |arn: &str, id: &str, trusts: &str, external_id: Option<&str>| Role {
-        arn: arn.to_owned(),
-        id: id.to_owned(),
-        trusts: vec![trusts.to_owned()],
-        external_id: external_id.map(str::to_owned),
-        device: None,
-        web_identity: None,
-        max_duration: Duration::from_secs(3600),
-    };
     let guarded = Role {
         device: Some((DEVICE.to_owned(), DEVICE_CODE.to_owned())),
-        ..role(GUARDED_ROLE, "AROAGUARDEDEXAMPLE01", BOB.arn, None)
+        ..Role::trusting(BOB.arn, GUARDED_ROLE, "AROAGUARDEDEXAMPLE01")
     };
-    let pod = Role { web_identity: Some(WEB_IDENTITY.to_owned()), ..role(POD_ROLE, "AROAPODEXAMPLE000001", "", None) };
-    vec![
-        guarded,
-        pod,
-        role(DEPLOYER_ROLE, "AROADEPLOYEREXAMPLE1", BOB.arn, None),
-        role(PLATFORM_ROLE, "AROAPLATFORMEXAMPLE1", ACCOUNT, Some(EXTERNAL_ID)),
-    ]
+    let pod =
+        Role { web_identity: Some(WEB_IDENTITY.to_owned()), ..Role::trusting("", POD_ROLE, "AROAPODEXAMPLE000001") };
+    let platform = Role {
+        external_id: Some(EXTERNAL_ID.to_owned()),
+        ..Role::trusting(ACCOUNT, PLATFORM_ROLE, "AROAPLATFORMEXAMPLE1")
+    };
+    vec![guarded, pod, Role::trusting(BOB.arn, DEPLOYER_ROLE, "AROADEPLOYEREXAMPLE1"), platform]
 }
 
 // === impl Person ===
