@@ -321,6 +321,7 @@ async fn no_trouble_of_sts_lets_anybody_in() {
         (Fault::Redirect, 503, "sts_unavailable"),
         (Fault::Reset, 503, "sts_unavailable"),
         (Fault::Huge, 503, "sts_unavailable"),
+        (Fault::Html403, 503, "sts_unintelligible"),
         (Fault::Garbage, 503, "sts_unintelligible"),
         (Fault::Empty, 503, "sts_unintelligible"),
         (Fault::Trailing, 503, "sts_unintelligible"),

@@ -160,6 +160,7 @@ async fn no_fault_of_sts_lets_a_stranger_in_or_outlasts_itself() {
         Fault::Expired403,
         Fault::Garbage,
         Fault::Hang,
+        Fault::Html403,
         Fault::Huge,
         Fault::Redirect,
         Fault::Reset,

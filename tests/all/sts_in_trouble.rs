@@ -19,6 +19,7 @@ async fn each_trouble_has_its_answer() {
         (Fault::E500, 503, "sts_unavailable"),
         (Fault::E503, 503, "sts_unavailable"),
         (Fault::Reset, 503, "sts_unavailable"),
+        (Fault::Html403, 503, "sts_unintelligible"),
         (Fault::Huge, 503, "sts_unavailable"),
         (Fault::Redirect, 503, "sts_unavailable"),
     ];
@@ -58,6 +59,22 @@ async fn an_answer_that_names_no_caller_lets_nobody_in() {
         assert_eq!(answer.status, 503, "{fault:?}: {}", answer.text);
     }
     assert_eq!(decisions(&server, "unavailable", "sts_unintelligible").await, nonsense.len() as f64);
+}
+
+/// Neither this token nor the next is the worse for it, and no stranger can close STS to all by provoking it.
+#[tokio::test]
+async fn a_firewall_that_answers_in_place_of_sts_locks_nobody_out() {
+    let (sts, server) = start("  sts: {breaker: {failures: 2, openFor: 5m}}").await;
+    sts.sts.set(Fault::Html403);
+    let token = fresh(&BOB);
+    for _ in 0..5 {
+        let answer = server.review(&token).await.expect("an answer");
+        assert_eq!((answer.status, answer.username()), (503, None), "{}", answer.text);
+        assert_eq!(answer.reason().as_deref(), Some("sts_unintelligible"), "{}", answer.text);
+    }
+    sts.sts.set(Fault::None);
+    let answer = server.review(&token).await.expect("an answer");
+    assert_eq!(answer.username().as_deref(), Some("bob"), "{}", answer.text);
 }
 
 #[tokio::test]

@@ -60,6 +60,8 @@ pub enum Fault {
     Garbage,
     /// No answer for two minutes.
     Hang,
+    /// 403 and a page of HTML, as of a firewall on the way.
+    Html403,
     /// A body of 64 MiB.
     Huge,
     /// All is well.

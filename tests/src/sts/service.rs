@@ -203,6 +203,7 @@ impl Sts {
             Fault::Drip => good().map(AnswerBody::dripping),
             Fault::Garbage => style.answer(200, r#"{"AccountId":["#),
             Fault::Huge => style.huge(),
+            Fault::Html403 => blocked(style),
             Fault::Redirect => redirect(style),
             Fault::Empty => style.answer(200, "{}"),
             Fault::Trailing => style.answer(200, format!("{}\n{{}}", alibaba::identity(&identity, "R"))),
@@ -242,6 +243,7 @@ impl Sts {
             Fault::Drip => good().map(AnswerBody::dripping),
             Fault::Garbage => style.answer(200, r#"{"GetCallerIdentityResponse":["#),
             Fault::Huge => style.huge(),
+            Fault::Html403 => blocked(style),
             Fault::Redirect => redirect(style),
             Fault::Empty => style.answer(200, "{}"),
             Fault::Trailing => style.answer(200, format!("{}\n{{}}", json_identity(&caller))),
@@ -294,6 +296,12 @@ fn throttle(style: Style, status: u16, behaviour: &Behaviour) -> Response<Answer
 fn redirect(style: Style) -> Response<AnswerBody> {
     let mut answer = style.answer(302, "");
     answer.headers_mut().insert(header::LOCATION, HeaderValue::from_static(ELSEWHERE));
+    answer
+}
+
+fn blocked(style: Style) -> Response<AnswerBody> {
+    let mut answer = style.answer(403, "<html><body>Request blocked</body></html>");
+    answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html"));
     answer
 }
 

@@ -19,8 +19,8 @@ const BROKEN: [&str; 3] = ["InternalError", "ServiceUnavailable", "ServiceTimeou
 /// What an answer with a status other than 200 means. Never a caller.
 pub(super) fn read(reply: &StsReply) -> VerifyError {
     let status = reply.status;
-    let code = code(reply).unwrap_or_else(|| "Unknown".to_owned());
-    let first = code.split('.').next().unwrap_or_default();
+    let code = code(reply);
+    let first = code.as_deref().and_then(|code| code.split('.').next()).unwrap_or_default();
     if status == 429 || (status >= 400 && first == THROTTLING) {
         return VerifyError::Throttled { retry_after: reply.retry_after };
     }
@@ -29,9 +29,18 @@ pub(super) fn read(reply: &StsReply) -> VerifyError {
     }
     match status {
         300..=399 => VerifyError::Unavailable { cause: "redirect" },
-        400..=499 => VerifyError::Refused { status, code },
+        400..=499 => code.map_or_else(|| without_code(status), |code| VerifyError::Refused { status, code }),
         500..=599 => VerifyError::Unavailable { cause: "server_error" },
         _ => VerifyError::Unintelligible("the HTTP status is none that STS gives"),
+    }
+}
+
+/// A refusal that is not in STS's words may be that of a proxy or firewall on the way, and says nothing about the
+/// caller; but what is too large (RFC 9110, RFC 6585) is so however often it is sent.
+fn without_code(status: u16) -> VerifyError {
+    match status {
+        413 | 414 | 431 => VerifyError::Refused { status, code: "Unknown".to_owned() },
+        _ => VerifyError::Unintelligible("the refusal has no error code: something between may have refused"),
     }
 }
 

@@ -147,9 +147,14 @@ fn refusals() {
     check(400, "InternalError", "unavailable server_error");
     check(503, "ServiceUnavailable", "unavailable server_error");
     check(302, "Moved", "unavailable redirect");
-    check(400, "Bad Code", "refused 400 Unknown");
-    check(400, &"A".repeat(65), "refused 400 Unknown");
+    check(400, "Bad Code", "sts_unintelligible");
+    check(400, &"A".repeat(65), "sts_unintelligible");
     check(201, "Created", "sts_unintelligible");
+    for (status, reason) in
+        [(403, "sts_unintelligible"), (400, "sts_unintelligible"), (413, "sts_refused"), (431, "sts_refused")]
+    {
+        assert_eq!(answer(status, Some("text/html"), "<html>").expect_err("a refusal").reason(), reason, "{status}");
+    }
     assert_eq!(answer(502, Some("text/html"), "<html>").expect_err("a refusal").reason(), "sts_unavailable");
 }
 

@@ -33,18 +33,28 @@ const TRANSIENT: [&str; 2] = ["RequestTimeout", "RequestTimeoutException"];
 /// What an answer with a status other than 200 means. Never a caller.
 pub(super) fn read(reply: &StsReply) -> VerifyError {
     let status = reply.status;
-    let code = code(reply).unwrap_or_else(|| "Unknown".to_owned());
-    if status == 429 || (status >= 400 && THROTTLING.contains(&code.as_str())) {
+    let code = code(reply);
+    let is_one = |codes: &[&str]| code.as_deref().is_some_and(|code| codes.contains(&code));
+    if status == 429 || (status >= 400 && is_one(&THROTTLING)) {
         return VerifyError::Throttled { retry_after: reply.retry_after };
     }
-    if status == 408 || TRANSIENT.contains(&code.as_str()) {
+    if status == 408 || is_one(&TRANSIENT) {
         return VerifyError::Unavailable { cause: "server_error" };
     }
     match status {
         300..=399 => VerifyError::Unavailable { cause: "redirect" },
-        400..=499 => VerifyError::Refused { status, code },
+        400..=499 => code.map_or_else(|| without_code(status), |code| VerifyError::Refused { status, code }),
         500..=599 => VerifyError::Unavailable { cause: "server_error" },
         _ => VerifyError::Unintelligible("the HTTP status is none that STS gives"),
+    }
+}
+
+/// A refusal that is not in STS's words may be that of a proxy or firewall on the way, and says nothing about the
+/// caller; but what is too large (RFC 9110, RFC 6585) is so however often it is sent.
+fn without_code(status: u16) -> VerifyError {
+    match status {
+        413 | 414 | 431 => VerifyError::Refused { status, code: "Unknown".to_owned() },
+        _ => VerifyError::Unintelligible("the refusal has no error code: something between may have refused"),
     }
 }
 

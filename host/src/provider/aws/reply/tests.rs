@@ -215,16 +215,23 @@ fn failures() {
         }
     }
     check(429, "", "sts_throttled");
-    check(403, "", "refused 403 Unknown");
-    check(403, "Throttling", "refused 403 Unknown");
+    check(403, "", "sts_unintelligible");
+    check(403, "Throttling", "sts_unintelligible");
     check(403, &json("ThrottlingNot"), "refused 403 ThrottlingNot");
-    check(403, &json("with space"), "refused 403 Unknown");
+    check(403, &json("with space"), "sts_unintelligible");
     check(403, &json(&"a".repeat(64)), &format!("refused 403 {}", "a".repeat(64)));
-    check(403, &json(&"a".repeat(65)), "refused 403 Unknown");
-    check(403, r#"{"Code":"Throttling"}"#, "refused 403 Unknown");
-    check(403, "<Error><Code>Throttling</Code></Error>", "refused 403 Unknown");
-    check(403, "<ErrorResponse><Code>Throttling</Code></ErrorResponse>", "refused 403 Unknown");
-    check(403, "<html><body>Throttling</body></html>", "refused 403 Unknown");
+    check(403, &json(&"a".repeat(65)), "sts_unintelligible");
+    check(403, r#"{"Code":"Throttling"}"#, "sts_unintelligible");
+    check(403, "<Error><Code>Throttling</Code></Error>", "sts_unintelligible");
+    check(403, "<ErrorResponse><Code>Throttling</Code></ErrorResponse>", "sts_unintelligible");
+    check(403, "<html><body>Throttling</body></html>", "sts_unintelligible");
+    let page = "<html><body>Request blocked</body></html>";
+    for status in [400, 401, 403, 404, 405, 407, 451] {
+        check(status, page, "sts_unintelligible");
+    }
+    for status in [413, 414, 431] {
+        check(status, page, &format!("refused {status} Unknown"));
+    }
     check(500, "", "unavailable server_error");
     check(503, "", "unavailable server_error");
     for status in [301, 302, 303, 307, 308] {
@@ -233,5 +240,5 @@ fn failures() {
     for status in [100, 201, 204, 206, 600] {
         check(status, &alice(), "sts_unintelligible");
     }
-    check(403, &alice(), "refused 403 Unknown");
+    check(403, &alice(), "sts_unintelligible");
 }
