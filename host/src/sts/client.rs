@@ -2,6 +2,11 @@
 //!
 //! HTTP/2 or HTTP/1.1 as ALPN decides, proxies as the environment says (`HTTPS_PROXY`, `NO_PROXY`), no
 //! redirects, no cookies, no compression.
+//!
+//! A connection may die without a word, as when a gateway on the way has forgotten it. Idle, it is probed and out of
+//! the pool within seconds; with a call on it, it is given up while there is time to make the call again on another.
+//! What remains: calls that meet such a connection in those seconds take so much longer, or fail if the second one is
+//! dead too; and behind a proxy only the way to the proxy is watched.
 
 use std::{collections::HashMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
@@ -26,6 +31,15 @@ struct Way {
     is_direct: bool,
 }
 
+/// After which silence a connection is dead (tcp(7)).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+struct Patience {
+    /// Idle for so long, it is probed, and then each [`PROBE_INTERVAL`].
+    probe_after: Duration,
+    /// What was sent, or a probe, may go without an acknowledgement for so long.
+    unacknowledged: Duration,
+}
+
 /// Where `connectTo` leads: the only names this resolver knows.
 struct Targets(HashMap<String, String>);
 
@@ -35,6 +49,9 @@ const H2_CONNECTION_WINDOW: u32 = 128 * H2_STREAM_WINDOW;
 /// An HTTP/2 connection carries every call, so a dead one must be noticed while calls wait on it.
 const H2_PING_INTERVAL: Duration = Duration::from_secs(5);
 const H2_PING_TIMEOUT: Duration = Duration::from_secs(2);
+/// How often an idle connection is probed that does not answer, and how often before it is dead.
+const PROBE_INTERVAL: Duration = Duration::from_secs(1);
+const PROBES: u32 = 3;
 const H2_HEADER_LIST: u32 = 16 * 1024;
 
 // === impl Clients ===
@@ -85,6 +102,7 @@ fn system_roots(config: &Config) -> Result<Arc<RootCertStore>, ConfigError> {
 }
 
 fn builder(config: &Config, roots: Arc<RootCertStore>) -> reqwest::ClientBuilder {
+    let patience = Patience::of(config);
     reqwest::Client::builder()
         .tls_backend_preconfigured(tls::client_config(roots))
         .https_only(true)
@@ -92,6 +110,10 @@ fn builder(config: &Config, roots: Arc<RootCertStore>) -> reqwest::ClientBuilder
         .referer(false)
         .user_agent(concat!("herald/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(config.connect_timeout)
+        .tcp_keepalive(patience.probe_after)
+        .tcp_keepalive_interval(PROBE_INTERVAL)
+        .tcp_keepalive_retries(PROBES)
+        .tcp_user_timeout(patience.unacknowledged)
         .pool_max_idle_per_host(config.idle_connections)
         .pool_idle_timeout(config.idle_timeout)
         .http2_initial_stream_window_size(H2_STREAM_WINDOW)
@@ -99,6 +121,19 @@ fn builder(config: &Config, roots: Arc<RootCertStore>) -> reqwest::ClientBuilder
         .http2_max_header_list_size(H2_HEADER_LIST)
         .http2_keep_alive_interval(H2_PING_INTERVAL)
         .http2_keep_alive_timeout(H2_PING_TIMEOUT)
+}
+
+// === impl Patience ===
+
+impl Patience {
+    /// Half of the time for an answer, so that a call may be made a second time, but never less than a new connection
+    /// may take. The system counts probes in whole seconds.
+    fn of(config: &Config) -> Self {
+        Self {
+            probe_after: config.connect_timeout.clamp(Duration::from_secs(1), Duration::from_secs(5)),
+            unacknowledged: config.connect_timeout.max(config.timeout / 2),
+        }
+    }
 }
 
 // === impl Way ===
@@ -135,5 +170,25 @@ impl Resolve for Targets {
             let addresses: Vec<SocketAddr> = tokio::net::lookup_host(target).await?.collect();
             Ok(Box::new(addresses.into_iter()) as Addrs)
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dead_connection_is_noticed_in_time_for_a_second_one() {
+        #[track_caller]
+        fn check(connect: u64, whole: u64, probe_after: u64, unacknowledged: u64) {
+            let [connect_timeout, timeout, probe_after, unacknowledged] =
+                [connect, whole, probe_after, unacknowledged].map(Duration::from_millis);
+            let config = Config { connect_timeout, timeout, ..Config::default() };
+            assert_eq!(Patience::of(&config), Patience { probe_after, unacknowledged });
+        }
+        check(2000, 5000, 2000, 2500);
+        check(50, 100, 1000, 50);
+        check(3000, 5000, 3000, 3000);
+        check(30_000, 30_000, 5000, 30_000);
     }
 }

@@ -127,6 +127,34 @@ async fn calls_share_pooled_connections() {
     assert_eq!((server.requests(), server.connections()), (50, 1));
 }
 
+/// By the system's own list of connections and their timers (proc(5), `/proc/net/tcp`).
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn idle_connections_are_probed_within_seconds() {
+    let server = Server::start(&["http/1.1"]).await;
+    let executor = server.executor(|_| {});
+    assert_eq!(login(&executor, "fake.ok.1").await, Ok(Source::Sts));
+    let port: u16 = server.address.rsplit(':').next().unwrap().parse().unwrap();
+    // Ours is the end whose other side has that port. What was sent last may not be acknowledged yet.
+    let timer = || {
+        let list = std::fs::read_to_string("/proc/net/tcp").unwrap();
+        let remote = format!("0100007F:{port:04X}");
+        let ours = list.lines().map(|line| line.split_whitespace().collect::<Vec<_>>()).find(|line| line[2] == remote);
+        ours.expect("a connection")[5].to_owned()
+    };
+    let armed = async {
+        loop {
+            // Which timer it is, then hundredths of a second.
+            if let Some(left) = timer().strip_prefix("02:") {
+                return u64::from_str_radix(left, 16).unwrap();
+            }
+            sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let left = timeout(Duration::from_secs(10), armed).await.expect("a timer that probes");
+    assert!(left <= 200, "{left}");
+}
+
 #[tokio::test]
 async fn http2_carries_all_calls_on_one_connection() {
     let server = Server::start(&["h2", "http/1.1"]).await;
