@@ -197,7 +197,10 @@ impl Authenticator {
 
     /// The outcome; what there is to ask beside it is left for later.
     async fn admit(&self, decision: &mut Decision, caller: Arc<Caller>, now: SystemTime) -> Outcome {
-        let (outcome, job) = self.settle(decision, caller, now).await;
+        let (outcome, job) = self.settle(decision, Arc::clone(&caller), now).await;
+        if matches!(outcome, Outcome::Allowed { .. }) && decision.verified_by == Some("sts") {
+            self.sts.welcome(&caller);
+        }
         if let Some(job) = job {
             self.shadows.later(job);
         }

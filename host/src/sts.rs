@@ -7,7 +7,8 @@
 //!
 //! Pooled connections, deadlines, size caps, one call per token at a time, bounded caches, limits and a
 //! breaker. Only the cloud's word is remembered, never past the token's own end; mapping and policies run
-//! afresh on every login. STS throttles by account, so one caller's throttling slows down nobody else.
+//! afresh on every login. STS throttles by account, so one caller's throttling slows down nobody else. Strangers have
+//! half of what it is asked at most, so that no flood of tokens keeps those out who were let in lately.
 
 use std::{
     sync::Arc,
@@ -30,6 +31,7 @@ mod config;
 mod exchange;
 mod flight;
 mod limits;
+mod standing;
 mod tls;
 
 pub use config::{Breaker, Config, ConfigError, Endpoint, Limits, RefusedCache, VerifiedCache};
@@ -133,6 +135,12 @@ impl Executor {
         verdict.map(|caller| Verified { caller, source })
     }
 
+    /// Tells that `caller` was let in: for an hour his key has its part of what STS is asked at most, however many
+    /// strangers ask.
+    pub fn welcome(&self, caller: &Caller) {
+        self.limits.welcome(&caller.access_key_id, Instant::now());
+    }
+
     /// What `token` asks its cloud, read by its provider and held to `maxTokenAge`. No network.
     ///
     /// # Errors
@@ -157,8 +165,9 @@ impl Executor {
 
     /// Prepares one call, if the breaker and the limits let it pass. It starts when it is first waited for.
     fn launch(&self, call: StsCall) -> Result<BoxFuture<'static, Arc<Answer>>, VerifyError> {
-        let ticket = self.breakers.admit(&call.host, Instant::now())?;
-        let permit = self.limits.admit(&call.host)?;
+        let now = Instant::now();
+        let ticket = self.breakers.admit(&call.host, now)?;
+        let permit = self.limits.admit(&call, now)?;
         let client = self.clients.of(&call.host).clone();
         let timeout = self.config.timeout;
         let flight = async move {
@@ -170,8 +179,8 @@ impl Executor {
                 Err(failure) if failure.is_the_hosts() => ticket.report(false, ended),
                 Err(_) => drop(ticket),
             }
-            drop(permit);
-            Arc::new(Answer { call, reply, took: ended - started })
+            let key = permit.end(reply.is_ok().then_some(ended));
+            Arc::new(Answer { call, reply, took: ended - started, key })
         };
         Ok(flight.boxed())
     }
@@ -189,6 +198,11 @@ impl Executor {
         };
         let result = verdict.as_ref().map_or_else(VerifyError::reason, |_| "ok");
         let is_throttled = matches!(verdict, Err(VerifyError::Throttled { .. }));
+        if let (Some(key), Err(error)) = (&answer.key, &verdict)
+            && !matches!(error, VerifyError::Unavailable { .. })
+        {
+            key.lose();
+        }
         self.metrics.sts_answer(
             &answer.call.region,
             answer.reply.as_ref().ok().map(|reply| reply.status),

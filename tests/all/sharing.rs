@@ -5,12 +5,12 @@ use std::{sync::Arc, time::Duration};
 use tests::{
     herald::{Answer, Server},
     now,
-    sts::{BOB, Behaviour, Running},
-    tokens::{Batch, Kind},
+    sts::{ALICE, BOB, Behaviour, Running},
+    tokens::{Batch, Draft, Kind},
 };
 use tokio::task::JoinSet;
 
-use crate::support::{CLUSTER, fresh, start, until};
+use crate::support::{CLUSTER, draft, fresh, start, until};
 
 /// Posts all of `tokens`, `at_once` at a time.
 async fn all(server: &Arc<Server>, tokens: Vec<String>, at_once: usize) -> Vec<Answer> {
@@ -99,7 +99,7 @@ async fn once_warm_no_login_opens_a_connection_to_sts() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_flood_is_turned_away_before_sts_sees_it() {
-    let (sts, server) = start("  sts: {limits: {perSecond: 10, burst: 5}}").await;
+    let (sts, server) = start("  sts: {limits: {perSecond: 10, burst: 10}}").await;
     let server = Arc::new(server);
     let answers = all(&server, distinct(60, 50_000), 60).await;
     let allowed = answers.iter().filter(|answer| answer.username().is_some()).count();
@@ -108,4 +108,20 @@ async fn a_flood_is_turned_away_before_sts_sees_it() {
     assert!((5..30).contains(&allowed), "{allowed}");
     assert!(turned_away.iter().all(|answer| answer.retry_after().is_some()));
     assert_eq!(sts.sts.stats().requests, allowed as u64);
+}
+
+/// Strangers' tokens need no credentials, so half of what STS is asked at most is for those who were let in.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_was_let_in_comes_in_beside_a_flood() {
+    let (_sts, server) = start("  sts: {limits: {perSecond: 2, burst: 16}}").await;
+    let server = Arc::new(server);
+    let login = async || server.review(&fresh(&BOB)).await.expect("an answer");
+    assert_eq!(login().await.username().as_deref(), Some("bob"));
+    for round in 0..6 {
+        let junk = (0..40).map(|_| Draft { secret: "another".to_owned(), ..draft(&ALICE) }.token()).collect();
+        let answers = all(&server, junk, 40).await;
+        assert!(answers.iter().any(|answer| answer.status == 429), "{round}");
+        let answer = login().await;
+        assert_eq!(answer.username().as_deref(), Some("bob"), "{round}: {}", answer.text);
+    }
 }

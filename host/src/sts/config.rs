@@ -59,11 +59,12 @@ pub struct RefusedCache {
     pub entries: usize,
 }
 
-/// How much is asked of STS at most. A login beyond a limit is answered at once, never queued.
+/// How much is asked of STS at most. Half of each is for whoever comes, the other half for keys whose owners were let
+/// in within the last hour. A login beyond a limit is answered at once, never queued.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
 #[serde(deny_unknown_fields, default, rename_all = "camelCase")]
 pub struct Limits {
-    /// Most calls under way at a time, half of them to one host. Default 512, 1 to 65 536.
+    /// Most calls under way at a time, three quarters of them to one host. Default 512, 1 to 65 536.
     pub in_flight: usize,
     /// Calls per second over time. Default 500, at most 1 000 000; `0` means no limit.
     pub per_second: u32,

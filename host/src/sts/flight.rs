@@ -11,7 +11,7 @@ use std::{
 
 use futures_util::future::{BoxFuture, FutureExt as _, Shared};
 
-use super::exchange::Failure;
+use super::{exchange::Failure, standing::Key};
 use crate::{
     caller::Caller,
     provider::{StsCall, StsReply, VerifyError},
@@ -27,6 +27,8 @@ pub(super) struct Answer {
     pub(super) call: StsCall,
     pub(super) reply: Result<StsReply, Failure>,
     pub(super) took: Duration,
+    /// On whose standing it was asked.
+    pub(super) key: Option<Arc<Key>>,
 }
 
 /// One waiter's place in a flight; dropping it leaves.

@@ -1,7 +1,16 @@
 //! How much is asked of STS at most: calls under way, to all hosts and to one, and calls per second.
 //!
-//! A token chooses among the hosts that there are, so a host that does not answer must not take the places of all
-//! others.
+//! A token costs its sender nothing, names any key, and chooses among the hosts that there are. So places and pace are
+//! in two halves, one for whoever comes and one for keys [with standing](super::standing). What holds:
+//!
+//! - Whoever has not been let in lately, an account with a cloud or none, gets nothing of the second half, whatever
+//!   becomes of the first. A key with standing has recourse to the second where the first has no room.
+//! - Whoever presents another's key gets at most an eighth of the second half's places, and that until STS answers for
+//!   the first time. The key's owner then shares the first half with all others until he is let in; nobody else has
+//!   less.
+//! - Hosts that have not answered lately have half of the places of each half, all of them together: calls to hosts
+//!   that cannot be reached leave room for those that can. A first call each may have beyond that, so a host can always
+//!   prove itself. One host that has answered has three quarters.
 //!
 //! A login beyond a limit is answered at once. There is no queue: kube-apiserver retries by itself,
 //! and a queue would only turn a flood of junk into slow answers for everybody.
@@ -10,145 +19,184 @@ use std::{
     collections::HashMap,
     num::NonZeroU32,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
 };
 
 use governor::{DefaultDirectRateLimiter, Quota};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::config;
-use crate::provider::VerifyError;
+use super::{
+    config,
+    standing::{Claim, Key, Keys},
+};
+use crate::provider::{StsCall, VerifyError};
 
 /// All limits.
 pub(super) struct Limits {
-    in_flight: Arc<Semaphore>,
-    hosts: Arc<Hosts>,
-    bucket: Option<DefaultDirectRateLimiter>,
+    places: Arc<Places>,
+    /// Calls per second of each half; `None`: no limit.
+    paces: [Option<DefaultDirectRateLimiter>; 2],
+    keys: Keys,
 }
 
 /// The right to one call; given back when dropped.
 pub(super) struct Permit {
-    _in_flight: OwnedSemaphorePermit,
-    _at_host: AtHost,
+    place: Place,
+    claim: Option<Claim>,
 }
 
-/// The calls under way to each host that has some.
-struct Hosts {
-    most: usize,
-    calls: Mutex<HashMap<String, usize>>,
+/// One half of what may be asked.
+#[derive(Clone, Copy, Debug)]
+enum Half {
+    /// For whoever comes.
+    First,
+    /// For keys with standing.
+    Second,
 }
 
-/// One of them.
-struct AtHost {
-    hosts: Arc<Hosts>,
+/// The places, and who has them.
+struct Places {
+    /// How many there are in each half.
+    most: [usize; 2],
+    taken: Mutex<Taken>,
+}
+
+#[derive(Default)]
+struct Taken {
+    /// Of each half.
+    calls: [usize; 2],
+    /// Those of them to hosts that had not answered lately when they began.
+    unanswered: [usize; 2],
+    /// Hosts with calls under way, and those that have ever answered: names from a table and the configuration.
+    hosts: HashMap<String, Host>,
+}
+
+#[derive(Default)]
+struct Host {
+    /// Of each half.
+    calls: [usize; 2],
+    answered: Option<Instant>,
+}
+
+/// One place.
+struct Place {
+    places: Arc<Places>,
+    half: Half,
     host: String,
+    is_unanswered: bool,
+    /// When the host has answered this call.
+    answered: Option<Instant>,
 }
+
+/// For how long an answer speaks for a host.
+const LATELY: Duration = Duration::from_secs(60);
 
 // === impl Limits ===
 
 impl Limits {
     pub(super) fn new(config: &config::Limits) -> Self {
-        let quota = NonZeroU32::new(config.per_second).map(|rate| {
-            let burst = NonZeroU32::new(config.burst).unwrap_or(NonZeroU32::MIN);
-            Quota::per_second(rate).allow_burst(burst)
-        });
+        let halves = |whole: u32| [whole - whole / 2, whole / 2];
+        let (rates, bursts) = (halves(config.per_second), halves(config.burst));
+        let paces = [0, 1].map(|half| NonZeroU32::new(rates[half]).zip(NonZeroU32::new(bursts[half])));
+        // Of one call there are no halves.
+        let is_whole = config.in_flight < 2 || (config.per_second > 0 && paces[1].is_none());
+        let second = if is_whole { 0 } else { config.in_flight / 2 };
+        let pace = |(rate, burst)| DefaultDirectRateLimiter::direct(Quota::per_second(rate).allow_burst(burst));
         Self {
-            in_flight: Arc::new(Semaphore::new(config.in_flight)),
-            hosts: Arc::new(Hosts { most: (config.in_flight / 2).max(1), calls: Mutex::default() }),
-            bucket: quota.map(DefaultDirectRateLimiter::direct),
+            paces: paces.map(|found| found.map(pace)),
+            keys: Keys::new(if is_whole { 0 } else { part(second, 1, 8) }),
+            places: Arc::new(Places { most: [config.in_flight - second, second], taken: Mutex::default() }),
         }
     }
 
-    /// Admits one call to `host`, or says which limit stands against it.
-    pub(super) fn admit(&self, host: &str) -> Result<Permit, VerifyError> {
-        let busy = VerifyError::Overloaded { limit: "sts_in_flight" };
-        let Ok(in_flight) = Arc::clone(&self.in_flight).try_acquire_owned() else { return Err(busy) };
-        let Some(at_host) = Hosts::enter(&self.hosts, host) else { return Err(busy) };
-        if self.bucket.as_ref().is_some_and(|bucket| bucket.check().is_err()) {
-            return Err(VerifyError::Overloaded { limit: "sts_per_second" });
-        }
-        Ok(Permit { _in_flight: in_flight, _at_host: at_host })
+    /// Admits `call`, or says which limit stands against it.
+    pub(super) fn admit(&self, call: &StsCall, now: Instant) -> Result<Permit, VerifyError> {
+        let overloaded = |limit| VerifyError::Overloaded { limit };
+        let limit = match self.enter(Half::First, &call.host, now) {
+            Ok(place) => return Ok(Permit { place, claim: None }),
+            Err(limit) => limit,
+        };
+        let claim = self.keys.claim(&call.access_key_id, now).ok_or_else(|| overloaded(limit))?;
+        let place = self.enter(Half::Second, &call.host, now).map_err(overloaded)?;
+        Ok(Permit { place, claim: Some(claim) })
+    }
+
+    /// The owner of a key was let in.
+    pub(super) fn welcome(&self, access_key_id: &str, now: Instant) {
+        self.keys.welcome(access_key_id, now);
+    }
+
+    /// A place in one half and a call of its pace, or the name of the limit.
+    fn enter(&self, half: Half, host: &str, now: Instant) -> Result<Place, &'static str> {
+        let place = Places::enter(&self.places, half, host, now).ok_or("sts_in_flight")?;
+        let pace = self.paces[half as usize].as_ref();
+        if pace.is_none_or(|pace| pace.check().is_ok()) { Ok(place) } else { Err("sts_per_second") }
     }
 }
 
-// === impl Hosts ===
+/// So much of `whole`, but at least one of what there is.
+fn part(whole: usize, numerator: usize, denominator: usize) -> usize {
+    (whole * numerator / denominator).max(1)
+}
 
-impl Hosts {
-    /// `None`: the host has as many calls as one may have.
-    fn enter(this: &Arc<Self>, host: &str) -> Option<AtHost> {
-        let mut calls = this.lock();
-        let count = calls.entry(host.to_owned()).or_default();
-        if *count >= this.most {
+// === impl Permit ===
+
+impl Permit {
+    /// The call has ended, at this moment with an answer or without one. Gives the key on whose standing it was made,
+    /// if it was.
+    pub(super) fn end(mut self, answered: Option<Instant>) -> Option<Arc<Key>> {
+        self.place.answered = answered;
+        self.claim.as_ref().map(|claim| Arc::clone(claim.key()))
+    }
+}
+
+// === impl Places ===
+
+impl Places {
+    /// `None`: there is none in this half, or none for this host.
+    fn enter(this: &Arc<Self>, half: Half, host: &str, now: Instant) -> Option<Place> {
+        let (most, at) = (this.most[half as usize], half as usize);
+        let mut taken = this.lock();
+        let known = taken.hosts.get(host);
+        let calls = known.map_or(0, |host| host.calls[at]);
+        let answered = known.and_then(|host| host.answered);
+        let is_unanswered = answered.is_none_or(|then| now.duration_since(then) >= LATELY);
+        let is_too_many = match (is_unanswered, calls) {
+            (true, 0) => false,
+            (true, _) => taken.unanswered[at] >= part(most, 1, 2),
+            (false, calls) => calls >= part(most, 3, 4),
+        };
+        if is_too_many || taken.calls[at] >= most {
             return None;
         }
-        *count += 1;
-        Some(AtHost { hosts: Arc::clone(this), host: host.to_owned() })
+        taken.calls[at] += 1;
+        taken.unanswered[at] += usize::from(is_unanswered);
+        taken.hosts.entry(host.to_owned()).or_default().calls[at] += 1;
+        Some(Place { places: Arc::clone(this), half, host: host.to_owned(), is_unanswered, answered: None })
     }
 
     /// Nothing under this lock panics half-way.
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, usize>> {
-        self.calls.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Taken> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-// === impl AtHost ===
+// === impl Place ===
 
-impl Drop for AtHost {
-    /// A host without calls is not kept, so that there are never more of them than calls.
+impl Drop for Place {
+    /// A host that has never answered is not kept, so that there are never more of those than calls.
     fn drop(&mut self) {
-        let mut calls = self.hosts.lock();
-        let Some(count) = calls.get_mut(&self.host) else { return };
-        *count -= 1;
-        if *count == 0 {
-            calls.remove(&self.host);
+        let at = self.half as usize;
+        let mut taken = self.places.lock();
+        taken.calls[at] -= 1;
+        taken.unanswered[at] -= usize::from(self.is_unanswered);
+        let Some(host) = taken.hosts.get_mut(&self.host) else { return };
+        host.calls[at] -= 1;
+        host.answered = host.answered.max(self.answered);
+        if host.calls == [0, 0] && host.answered.is_none() {
+            taken.hosts.remove(&self.host);
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Takes `calls` permits for one host, each given back at once unless `keep`, and tells what the last one met.
-    #[track_caller]
-    fn check(limits: &config::Limits, calls: usize, keep: bool, expected: Option<&str>) {
-        let limits = Limits::new(limits);
-        let mut kept = Vec::new();
-        for call in 1..=calls {
-            let refused = match limits.admit("sts.test") {
-                Ok(permit) if keep => {
-                    kept.push(permit);
-                    None
-                }
-                Ok(_) => None,
-                Err(VerifyError::Overloaded { limit }) => Some(limit),
-                Err(other) => panic!("{other}"),
-            };
-            assert_eq!(refused, expected.filter(|_| call == calls), "call {call}");
-        }
-        drop(kept);
-        assert_eq!(limits.hosts.lock().len(), 0, "no host is kept");
-    }
-
-    #[test]
-    fn each_limit_stands_alone() {
-        let limits = |in_flight, per_second, burst| config::Limits { in_flight, per_second, burst };
-        check(&limits(1, 0, 1), 2, true, Some("sts_in_flight"));
-        check(&limits(4, 0, 1), 3, true, Some("sts_in_flight"));
-        check(&limits(5, 0, 1), 3, true, Some("sts_in_flight"));
-        check(&limits(2, 0, 1), 3, false, None);
-        check(&limits(9, 1, 3), 4, false, Some("sts_per_second"));
-        check(&limits(9, 1, 3), 3, true, None);
-    }
-
-    #[test]
-    fn one_host_leaves_half_of_the_places_to_the_others() {
-        let limits = Limits::new(&config::Limits { in_flight: 4, per_second: 0, burst: 1 });
-        let admit = |host| limits.admit(host).map_err(|error| error.reason());
-        let kept: Vec<_> = [admit("a.test"), admit("a.test")].into_iter().collect::<Result<_, _>>().unwrap();
-        assert_eq!(admit("a.test").err(), Some("overloaded"));
-        let others = [admit("b.test").unwrap(), admit("c.test").unwrap()];
-        assert_eq!(admit("d.test").err(), Some("overloaded"), "and all hosts have as many as there are");
-        drop((kept, others));
-        assert!(admit("a.test").is_ok());
-    }
-}
+mod tests;
