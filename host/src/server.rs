@@ -1,7 +1,8 @@
 //! Server: HTTP over TLS, health and drain around an authenticator.
 //!
 //! The only room that speaks HTTP to Kubernetes. Everything a peer can make it hold is bounded:
-//! connections, requests under way, heads, bodies, and the time each of them may take.
+//! connections, requests under way, heads, bodies, and the time each of them may take; and how often it is written
+//! down.
 
 use std::{
     future::Future,
@@ -31,6 +32,7 @@ mod connection;
 mod files;
 mod hostname;
 mod listen;
+mod pace;
 mod plain;
 mod readiness;
 mod rejection;

@@ -2,8 +2,9 @@
 //!
 //! No login is answered "allowed" unless its line was queued. When lines cannot be written (a full
 //! disk, a reader that went away) they are kept and tried again, so the queue fills and logins are
-//! turned away instead of going unrecorded. Every line stands whole in one file: what a full disk took half of is written
-//! again into the file that is opened next, and nothing continues a half that is there already.
+//! turned away instead of going unrecorded; denials and what is beside decisions leave half of it to logins. Every line
+//! stands whole in one file: what a full disk took half of is written again into the file that is opened next, and
+//! nothing continues a half that is there already.
 
 use std::{
     cell::RefCell,
@@ -147,14 +148,20 @@ impl AuditLog {
         T: Serialize,
         S: Serialize,
     {
-        LINE.with_borrow_mut(|line| {
-            write_line(line, entry)?;
-            if line.len() > MAX_LINE_BYTES {
-                write_line(line, &short())?;
-                line.shrink_to(MAX_LINE_BYTES);
-            }
-            if line.len() > MAX_LINE_BYTES { Err(Unrecorded) } else { self.queue.push(line) }
-        })
+        self.queue_line(entry, Some(short), Queue::push)
+    }
+
+    /// The same for a decision that lets nobody in: it leaves half of the queue to those that do.
+    ///
+    /// # Errors
+    ///
+    /// [`Unrecorded`] when it is not in the queue. It stays a denial.
+    pub fn record_denial<T, S>(&self, entry: &T, short: impl FnOnce() -> S) -> Result<(), Unrecorded>
+    where
+        T: Serialize,
+        S: Serialize,
+    {
+        self.queue_line(entry, Some(short), Queue::push_aside)
     }
 
     /// Queues `entry` if it is no longer than a line may be, and logins leave room for it. Never waits.
@@ -163,12 +170,23 @@ impl AuditLog {
     ///
     /// [`Unrecorded`] when it is not in the queue; nothing else may depend on that.
     pub fn record_aside<T: Serialize>(&self, entry: &T) -> Result<(), Unrecorded> {
+        self.queue_line(entry, None::<fn()>, Queue::push_aside)
+    }
+
+    fn queue_line<T: Serialize, S: Serialize>(
+        &self,
+        entry: &T,
+        short: Option<impl FnOnce() -> S>,
+        push: impl FnOnce(&Queue, &[u8]) -> Result<(), Unrecorded>,
+    ) -> Result<(), Unrecorded> {
         LINE.with_borrow_mut(|line| {
             write_line(line, entry)?;
-            let fits = line.len() <= MAX_LINE_BYTES;
-            let queued = if fits { self.queue.push_aside(line) } else { Err(Unrecorded) };
-            line.shrink_to(MAX_LINE_BYTES);
-            queued
+            if line.len() > MAX_LINE_BYTES {
+                line.clear();
+                line.shrink_to(MAX_LINE_BYTES);
+                write_line(line, &short.ok_or(Unrecorded)?())?;
+            }
+            if line.len() > MAX_LINE_BYTES { Err(Unrecorded) } else { push(&self.queue, line) }
         })
     }
 

@@ -247,7 +247,7 @@ impl Metrics {
         own.register("build", "What this process is", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
         own.register(
             "audit_dropped",
-            "Audit lines left out: the queue was full, or tokens that prove nobody came too often",
+            "Audit lines left out: the queue was full, or denials came too often",
             self.audit_dropped.clone(),
         );
         own.register("audit_write_errors", "Failed writes of audit lines", self.audit_write_errors.clone());
@@ -449,7 +449,7 @@ impl Metrics {
         self.policy_shadows.get_or_create(&Evaluation { policy: self.policies.name(policy), result }).inc();
     }
 
-    /// An audit line was refused because the queue is full; `outcome` is what the decision was.
+    /// An audit line was left out: the queue is full, or denials come too often; `outcome` is what the decision was.
     pub fn audit_dropped(&self, outcome: &'static str) {
         self.audit_dropped.get_or_create(&Outcome { outcome }).inc();
     }

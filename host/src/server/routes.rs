@@ -3,7 +3,6 @@
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
-    num::NonZeroU32,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -18,17 +17,18 @@ use axum::{
     routing::{get, post},
 };
 use bytes::Bytes;
-use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::{Serialize, Serializer};
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
-use super::{Config, Served, Services, WEBHOOK_PATH, body, connection::Connection, rejection::Rejection, reply};
+use super::{
+    Config, Served, Services, WEBHOOK_PATH, body, connection::Connection, pace::Denials, rejection::Rejection, reply,
+};
 use crate::{
     authenticator::{Class, Decision},
     kubernetes::{TokenReview, token_review::ApiVersion},
-    observe::metrics,
+    observe::{audit::Unrecorded, metrics},
     token::BearerToken,
 };
 
@@ -42,18 +42,12 @@ pub(super) struct Room {
     slots: Semaphore,
     /// Free slots at which there are many logins under way.
     crowded: usize,
-    /// Bounds what strangers can write into the audit log.
-    refusals: DefaultDirectRateLimiter,
+    /// Bounds how often denials come into the audit log. What it leaves out is counted (`herald_audit_dropped_total`).
+    denials: Denials,
     draining: AtomicBool,
     /// The last text of the metrics, and when it was made.
     scraped: Mutex<Option<(Instant, Bytes)>>,
 }
-
-/// Audit lines a second for tokens that prove nobody, and how many may come at once. Such a token costs its
-/// sender nothing; lines beyond are counted (`herald_audit_dropped_total`) and left out. Callers that a cloud
-/// vouched for are always written down.
-const REFUSALS: Quota =
-    Quota::per_second(NonZeroU32::new(100).expect("not zero")).allow_burst(NonZeroU32::new(1000).expect("not zero"));
 
 /// Logins under way from which on they go [in step](Room::step_aside).
 const CROWD: usize = 16;
@@ -186,7 +180,7 @@ impl Room {
             max_body_bytes: config.max_body_bytes,
             slots: Semaphore::new(config.max_in_flight),
             crowded: config.max_in_flight.saturating_sub(CROWD),
-            refusals: RateLimiter::direct(REFUSALS),
+            denials: Denials::new(),
             draining: AtomicBool::new(false),
             scraped: Mutex::new(None),
         }
@@ -238,16 +232,14 @@ impl Room {
         }
     }
 
-    /// Writes the decision down, then answers. A login that cannot be written down is not answered.
+    /// Writes the decision down, then answers. A login that cannot be written down is not answered; a denial is, and
+    /// leaves its line to others if there are too many.
     fn settle(&self, decision: &Decision, cluster: &str, question: &Question<'_>) -> Result<Response, Rejection> {
         let class = decision.denial().map(|denial| denial.class);
         if class == Some(Class::Foreign) {
             return Ok(reply::decision(decision, question.version, question.audiences));
         }
-        // Whatever the class: a token that STS was not asked about, or did not answer, proves as little as junk.
-        let is_nobody = decision.verified_by.is_none() && decision.user().is_none();
-        let too_many = is_nobody && self.refusals.check().is_err();
-        if too_many || self.record(decision, cluster, question).is_err() {
+        if self.record(decision, cluster, question).is_err() {
             self.services.metrics.audit_dropped(outcome(decision));
             if decision.user().is_some() {
                 return Err(Rejection::AuditUnavailable);
@@ -256,21 +248,17 @@ impl Room {
         Ok(reply::decision(decision, question.version, question.audiences))
     }
 
-    fn record(
-        &self,
-        decision: &Decision,
-        cluster: &str,
-        question: &Question<'_>,
-    ) -> Result<(), crate::observe::audit::Unrecorded> {
+    fn record(&self, decision: &Decision, cluster: &str, question: &Question<'_>) -> Result<(), Unrecorded> {
         let (time, client) = (question.now, question.client);
         let entry = Entry { time, event: "decision", cluster, client, decision };
-        self.services.audit.record(&entry, || Entry {
-            time,
-            event: "decision",
-            cluster,
-            client,
-            decision: digest(decision),
-        })
+        let short = || Entry { time, event: "decision", cluster, client, decision: digest(decision) };
+        if decision.user().is_some() {
+            return self.services.audit.record(&entry, short);
+        }
+        if !self.denials.admit(decision, Instant::now()) {
+            return Err(Unrecorded);
+        }
+        self.services.audit.record_denial(&entry, short)
     }
 
     fn reject(&self, connection: &Connection, rejection: Rejection) -> Response {

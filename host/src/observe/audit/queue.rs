@@ -48,22 +48,22 @@ impl Queue {
 
     /// Adds one line, with its line end.
     pub(super) fn push(&self, line: &[u8]) -> Result<(), Unrecorded> {
+        self.push_within(self.max_bytes, line)
+    }
+
+    /// The same of a line that may be lost, as long as it leaves half of the room to those that may not.
+    pub(super) fn push_aside(&self, line: &[u8]) -> Result<(), Unrecorded> {
+        self.push_within(self.max_bytes / 2, line)
+    }
+
+    fn push_within(&self, most: usize, line: &[u8]) -> Result<(), Unrecorded> {
         let mut state = self.lock();
-        if state.closing || state.taken + state.lines.len() + line.len() > self.max_bytes {
+        if state.closing || state.taken + state.lines.len() + line.len() > most {
             return Err(Unrecorded);
         }
         state.lines.extend_from_slice(line);
         self.tell(state);
         Ok(())
-    }
-
-    /// The same of a line that may be lost, as long as it leaves half of the room to those that may not.
-    pub(super) fn push_aside(&self, line: &[u8]) -> Result<(), Unrecorded> {
-        let waiting = {
-            let state = self.lock();
-            state.taken + state.lines.len()
-        };
-        if waiting + line.len() > self.max_bytes / 2 { Err(Unrecorded) } else { self.push(line) }
     }
 
     pub(super) fn reopen(&self) {

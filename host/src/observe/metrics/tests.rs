@@ -26,7 +26,7 @@ fn text_is_stable() {
         # HELP herald_build What this process is.
         # TYPE herald_build info
         herald_build_info{version="0.1.0"} 1
-        # HELP herald_audit_dropped Audit lines left out: the queue was full, or tokens that prove nobody came too often.
+        # HELP herald_audit_dropped Audit lines left out: the queue was full, or denials came too often.
         # TYPE herald_audit_dropped counter
         herald_audit_dropped_total{outcome="denied"} 1
         # HELP herald_audit_write_errors Failed writes of audit lines.

@@ -6,7 +6,11 @@ use super::{
     super::fixtures::{allowed, decided, denied, services},
     *,
 };
-use crate::observe::{AuditLog, audit::Output};
+use crate::{
+    authenticator::Outcome,
+    caller::made_up,
+    observe::{AuditLog, audit::Output},
+};
 
 #[test]
 fn audiences_in_common() {
@@ -155,6 +159,65 @@ async fn strangers_cannot_fill_the_audit_log() {
     assert!((1000..2000).contains(&written.iter().sum::<usize>()), "{written:?}");
     assert_eq!(callers.map(|(reason, ..)| lines(reason)), [1, 1, 1]);
     assert_eq!(lines(r#""outcome":"allowed""#), 1);
+}
+
+/// Whoever has an account can prove himself as often as he likes.
+#[tokio::test]
+async fn nobody_who_is_not_let_in_can_fill_the_audit_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("audit.log");
+    let room = Room::new(&Config::default(), services(Output::File(file.clone())), served());
+    let settle = |arn: &str, outcome| settle_as(&room, arn, outcome).unwrap();
+    for _ in 0..100 {
+        settle("arn:aws:sts::111122223333:assumed-role/Noisy/a", denied("not_mapped", Class::NotAllowed));
+        settle("arn:aws:sts::111122223333:assumed-role/Noisy/b", denied("not_mapped", Class::NotAllowed));
+        settle("arn:aws:iam::111122223333:user/known", allowed(&["dev"]));
+    }
+    for user in 0..8 {
+        settle(&format!("arn:aws:iam::111122223333:user/beside-{user}"), denied("not_mapped", Class::NotAllowed));
+    }
+    for user in 0..1000 {
+        settle(&format!("arn:aws:iam::444455556666:user/made-{user}"), denied("not_mapped", Class::NotAllowed));
+    }
+    room.services.audit.flush(Duration::from_secs(10));
+    let text = std::fs::read_to_string(file).unwrap();
+    let lines = |part: &str| text.lines().filter(|line| line.contains(part)).count();
+    assert!((20..60).contains(&lines("assumed-role/Noisy/")), "{}", lines("Noisy"));
+    assert_eq!(lines("user/known"), 100);
+    // One in a thousand shares its pace with another.
+    assert!(lines("user/beside-") >= 6, "{}", lines("beside"));
+    assert!((300..1000).contains(&lines("user/made-")), "{}", lines("made"));
+    let text = room.services.metrics.text();
+    assert!(text.contains(r#"herald_audit_dropped_total{outcome="denied"}"#), "{text}");
+}
+
+#[tokio::test]
+async fn denials_leave_half_of_the_queue_to_logins() {
+    let mut services = services(Output::Stderr);
+    services.audit = Arc::new(AuditLog::stuck_for_test(64 * 1024, Arc::default()));
+    let room = Room::new(&Config::default(), services, served());
+    let dropped = || room.services.metrics.text().contains(r#"herald_audit_dropped_total{outcome="denied"}"#);
+    for user in 0..500 {
+        let arn = format!("arn:aws:iam::111122223333:user/made-{user}");
+        settle_as(&room, &arn, denied("not_mapped", Class::NotAllowed)).unwrap();
+    }
+    assert!(dropped(), "they are many");
+    for _ in 0..10 {
+        settle_as(&room, "arn:aws:iam::111122223333:user/known", allowed(&["dev"])).unwrap();
+    }
+}
+
+/// Settles a decision about whom STS vouched for.
+fn settle_as(room: &Room, arn: &str, outcome: Outcome) -> Result<Response, Rejection> {
+    let question = Question {
+        client: "127.0.0.1:1".parse().unwrap(),
+        now: SystemTime::UNIX_EPOCH,
+        version: ApiVersion::V1,
+        audiences: &[],
+    };
+    let caller = made_up::caller(&arn.parse().unwrap(), SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000));
+    let decision = Decision { caller: Some(Arc::new(caller)), verified_by: Some("cache"), ..decided(outcome) };
+    room.settle(&decision, "prod", &question)
 }
 
 /// A certificate that nobody is shown.
