@@ -5,6 +5,7 @@
 //! `headTimeout` from the handshake, and between requests there is `idleTimeout`, or where places are scarce `headTimeout`.
 //! A head that has begun while a request was under way has its time from when that is answered. An answer that its peer
 //! does not take has `headTimeout`, and whoever was too slow with a body over HTTP/2 does not keep the connection.
+//! Over HTTP/2 a peer is told that an idle connection ends (GOAWAY), and what it has sent meanwhile is answered.
 
 use std::{
     future::{Future as _, poll_fn},
@@ -32,13 +33,13 @@ use hyper_util::{
 use rustls::AlertDescription;
 use tokio::{
     net::TcpStream,
-    sync::{Semaphore, SemaphorePermit, watch},
+    sync::{Semaphore, watch},
     time::Instant,
 };
 use tokio_rustls::TlsAcceptor;
 use tower::Service as _;
 
-use super::{Config, rejection::Rejection};
+use super::Config;
 
 mod frames;
 mod heads;
@@ -52,12 +53,13 @@ use watched::{LINGER, Watched};
 
 /// The reason of a connection whose peer does not trust our certificate.
 pub(super) const UNTRUSTED: &str = "untrusted";
+/// The reason of one that was not used for a while.
+const IDLE: &str = "idle";
+/// The reason of one whose peer was too slow with a body.
+const SLOW_BODY: &str = "slow_body";
 
 /// Most requests at once on one HTTP/2 connection.
 const MAX_STREAMS: u32 = 250;
-/// Most bodies of one connection that are read at a time; more wait their turn, so that one peer's slow bodies
-/// hold up nobody else's and little memory.
-const MAX_BODIES: usize = 16;
 /// Largest head, in bytes.
 const MAX_HEAD_BYTES: u32 = 16 * 1024;
 /// Largest read buffer of an HTTP/1.1 connection, in bytes.
@@ -93,7 +95,6 @@ pub(super) struct Connection {
     places: Arc<Semaphore>,
     scarce: usize,
     linger: AtomicBool,
-    bodies: Semaphore,
     activity: Mutex<Activity>,
 }
 
@@ -114,6 +115,8 @@ struct Activity {
     /// No request has arrived yet.
     fresh: bool,
     leaving: Leaving,
+    /// Why it leaves, once it does.
+    farewell: &'static str,
 }
 
 /// Whether the server wants to be rid of an HTTP/2 connection.
@@ -202,7 +205,7 @@ async fn drive<C: GracefulConnection>(
     loop {
         let watched = poll_fn(|cx| {
             if let Poll::Ready(result) = http.as_mut().poll(cx) {
-                return Poll::Ready(result.map_err(|_| "broken"));
+                return Poll::Ready(connection.ended(result.map_err(|_| "broken")));
             }
             loop {
                 // An earlier end than the armed one is rare (a head that does not come whole), a
@@ -251,7 +254,6 @@ impl Connection {
             places,
             scarce: config.max_connections / 4,
             linger: AtomicBool::new(false),
-            bodies: Semaphore::new(MAX_BODIES),
             activity: Mutex::new(Activity {
                 requests: 0,
                 answers: 0,
@@ -261,6 +263,7 @@ impl Connection {
                 amid: false,
                 fresh: true,
                 leaving: Leaving::No,
+                farewell: SLOW_BODY,
             }),
         }
     }
@@ -268,12 +271,6 @@ impl Connection {
     /// The address at the other end.
     pub(super) fn peer(&self) -> SocketAddr {
         self.peer
-    }
-
-    /// Waits until a body may be read, as few others of this connection are.
-    pub(super) async fn turn_to_send(&self, within: Duration) -> Result<SemaphorePermit<'_>, Rejection> {
-        let turn = tokio::time::timeout(within, self.bodies.acquire()).await;
-        turn.map_err(|_| Rejection::SlowBody)?.map_err(|_| Rejection::SlowBody)
     }
 
     /// Should the connection be closed after this answer, what the peer still sends is read for a
@@ -291,7 +288,7 @@ impl Connection {
     pub(super) fn leave(&self) {
         let mut activity = self.lock();
         if self.h2 && activity.leaving == Leaving::No {
-            activity.leaving = Leaving::Wanted;
+            (activity.leaving, activity.farewell) = (Leaving::Wanted, SLOW_BODY);
         }
     }
 
@@ -326,20 +323,33 @@ impl Connection {
         (activity.due, activity.reason) = if activity.answers > 0 {
             (now + self.head_timeout, "slow_reader")
         } else if activity.leaving == Leaving::No {
-            (now + self.patience(), "idle")
+            (now + self.patience(), IDLE)
         } else {
-            (now + LINGER, "slow_body")
+            (now + LINGER, activity.farewell)
         };
     }
 
-    /// The end has come (`Err`), or when to look again (`Ok`).
+    /// The end has come (`Err`), or when to look again (`Ok`). An idle peer is told first over HTTP/2, and what it has
+    /// sent before it knows is answered.
     fn overdue(&self) -> Result<Instant, &'static str> {
-        let (end, now) = (self.lock().end(), Instant::now());
-        match end {
+        let (mut activity, now) = (self.lock(), Instant::now());
+        match activity.end() {
+            Some((end, IDLE)) if end <= now && self.h2 && activity.leaving == Leaving::No => {
+                (activity.leaving, activity.farewell) = (Leaving::Wanted, IDLE);
+                activity.due = now + LINGER;
+                Ok(activity.due)
+            }
             Some((end, reason)) if end <= now => Err(reason),
             Some((end, _)) => Ok(end),
             None => Ok(now + self.idle_timeout),
         }
+    }
+
+    /// How a connection ended that came to its end by itself.
+    fn ended(&self, result: Result<(), &'static str>) -> Result<(), &'static str> {
+        let activity = self.lock();
+        let was_idle = activity.leaving != Leaving::No && activity.farewell == IDLE;
+        if was_idle { Err(IDLE) } else { result }
     }
 
     fn lock(&self) -> MutexGuard<'_, Activity> {

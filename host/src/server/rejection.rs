@@ -3,13 +3,16 @@
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 
-/// Why a request is turned away. Only [`Self::AuditUnavailable`] and [`Self::Busy`] are ours; the others are the
-/// peer's.
+/// Why a request is turned away. Only [`Self::AuditUnavailable`], [`Self::BodyBudget`] and [`Self::Busy`] are ours, and
+/// worth a retry; the others are the peer's.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub(super) enum Rejection {
     /// The login was decided, but could not be written down.
     #[error("audit_unavailable: the login could not be recorded, so it is not answered")]
     AuditUnavailable,
+    /// Too much of bodies is here that are not whole.
+    #[error("busy: too many bodies arrive at once")]
+    BodyBudget,
     /// The body broke off.
     #[error("the body ended early")]
     BrokenBody,
@@ -52,6 +55,7 @@ impl Rejection {
     pub(super) fn reason(&self) -> &'static str {
         match self {
             Self::AuditUnavailable => "audit_unavailable",
+            Self::BodyBudget => "body_budget",
             Self::BrokenBody => "broken_body",
             Self::Busy => "busy",
             Self::MediaType => "media_type",
@@ -67,7 +71,7 @@ impl Rejection {
         match self {
             Self::AuditUnavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::BrokenBody | Self::NotATokenReview { .. } => StatusCode::BAD_REQUEST,
-            Self::Busy => StatusCode::TOO_MANY_REQUESTS,
+            Self::BodyBudget | Self::Busy => StatusCode::TOO_MANY_REQUESTS,
             Self::MediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::NotFound => StatusCode::NOT_FOUND,
@@ -93,7 +97,7 @@ impl IntoResponse for Rejection {
         let mut response = (self.status(), format!("{self}\n")).into_response();
         let headers = response.headers_mut();
         match self {
-            Self::AuditUnavailable | Self::Busy => {
+            Self::AuditUnavailable | Self::BodyBudget | Self::Busy => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
             }
             Self::Method => {

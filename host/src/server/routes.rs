@@ -39,6 +39,7 @@ pub(super) struct Room {
     audiences: Vec<String>,
     body_timeout: Duration,
     max_body_bytes: usize,
+    bodies: body::Budget,
     slots: Semaphore,
     /// Free slots at which there are many logins under way.
     crowded: usize,
@@ -178,6 +179,7 @@ impl Room {
             audiences: config.audiences.clone(),
             body_timeout: config.body_timeout,
             max_body_bytes: config.max_body_bytes,
+            bodies: body::Budget::new(config.max_body_bytes),
             slots: Semaphore::new(config.max_in_flight),
             crowded: config.max_in_flight.saturating_sub(CROWD),
             denials: Denials::new(),
@@ -199,10 +201,7 @@ impl Room {
     async fn review(&self, connection: &Connection, request: Request) -> Result<Response, Rejection> {
         check_media_type(request.headers())?;
         let client = connection.peer();
-        let body = {
-            let _turn = connection.turn_to_send(self.body_timeout).await?;
-            body::read(request.into_body(), self.max_body_bytes, self.body_timeout).await?
-        };
+        let body = body::read(request.into_body(), self.max_body_bytes, self.body_timeout, &self.bodies).await?;
         let _slot = self.slots.try_acquire().map_err(|_| Rejection::Busy)?;
         let _in_flight = InFlight::new(self);
         let mut review: TokenReview = serde_json::from_slice(&body)?;

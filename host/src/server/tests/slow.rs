@@ -6,6 +6,7 @@ use super::*;
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const SETTINGS: u8 = 4;
+const GOAWAY: u8 = 7;
 const WINDOW_UPDATE: u8 = 8;
 const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
@@ -174,4 +175,80 @@ async fn a_body_of_untold_length_is_not_followed_by_an_idle_time() {
     );
     let all = check_ended(&server, "http/1.1", chunked.as_bytes(), "head_timeout").await;
     check(std::str::from_utf8(&all).unwrap(), 200, &[REFUSED]);
+}
+
+/// Whatever of its connection is unfinished, whole reviews are answered, and at once.
+#[tokio::test]
+async fn half_bodies_hold_up_no_whole_one() {
+    let server = Running::start(|_| ()).await;
+    let stream = server.connect_as("localhost", &["h2"]).await;
+    let (mut sender, http) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(http);
+    let mut post = |body| {
+        let post = Request::post("https://localhost/authenticate").header("content-type", "application/json");
+        sender.send_request(post.body(body).unwrap())
+    };
+    let half = || {
+        let pieces = futures_util::stream::iter([Ok::<_, std::convert::Infallible>(bytes::Bytes::from_static(b"{"))]);
+        Body::from_stream(futures_util::StreamExt::chain(pieces, futures_util::stream::pending()))
+    };
+    let slow: Vec<_> = (0..50).map(|_| tokio::spawn(post(half()))).collect();
+    for _ in 0..3 {
+        let answer = timeout(LONG / 2, post(Body::from(review("foreign")))).await.expect("an answer").unwrap();
+        assert_eq!(answer.into_body().collect().await.unwrap().to_bytes(), REFUSED);
+    }
+    assert!(slow.iter().all(|request| !request.is_finished()));
+}
+
+/// More than a server holds of what is not whole.
+#[tokio::test]
+async fn bodies_that_do_not_end_cost_little_all_together() {
+    let server = Running::start(|_| ()).await;
+    let head = "POST /authenticate HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
+                content-length: 65536\r\n\r\n";
+    let mut slow = Vec::new();
+    for _ in 0..80 {
+        let mut stream = server.connect().await;
+        // Whoever is turned away may be so before all is sent.
+        let _ = stream.write_all([head, &" ".repeat(60_000)].concat().as_bytes()).await;
+        slow.push(stream);
+    }
+    let count = || {
+        let text = server.services.metrics.text();
+        let line =
+            text.lines().find_map(|line| line.strip_prefix("herald_rejected_requests_total{reason=\"body_budget\"} "));
+        line.map_or(0, |count| count.parse::<usize>().unwrap())
+    };
+    let too_many = timeout(LONG, async {
+        while count() < 11 {
+            sleep(Duration::from_millis(5)).await;
+        }
+    });
+    too_many.await.expect("4 MiB are 69 of them");
+    assert!(count() < 40, "{}", count());
+    check(&server.exchange(&post(&review("foreign"), "close")).await, 200, &[REFUSED]);
+}
+
+/// What a peer sends before it hears that its idle connection ends is answered.
+#[tokio::test]
+async fn an_idle_peer_is_told_before_its_connection_ends_over_http_2() {
+    let server = Running::start(|config| config.idle_timeout = SHORT).await;
+    let mut stream = server.connect_as("localhost", &["h2"]).await;
+    let ask = |id| frame(HEADERS, END_HEADERS | END_STREAM, id, GET_HEALTHZ);
+    stream.write_all(&[preface(65_535), ask(1)].concat()).await.unwrap();
+    let mut all = Vec::new();
+    let has = |all: &[u8], kind: u8, id: u32| {
+        let rest = [&[kind][..], &id.to_be_bytes()].concat();
+        all.windows(9).any(|head| head[..2] == [0, 0] && [&head[3..4], &head[5..]].concat() == rest)
+    };
+    while !has(&all, GOAWAY, 0) {
+        let read = timeout(LONG, stream.read_buf(&mut all)).await.expect("it is told").unwrap();
+        assert!(read > 0, "it is told before the end");
+    }
+    assert!(has(&all, HEADERS, 1) && !has(&all, HEADERS, 3));
+    stream.write_all(&ask(3)).await.unwrap();
+    let _ = timeout(LONG, stream.read_to_end(&mut all)).await.expect("the server ends it");
+    assert!(has(&all, HEADERS, 3), "{all:?}");
+    check_counted(&server, "idle").await;
 }
