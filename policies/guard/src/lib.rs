@@ -11,7 +11,7 @@ pub struct Guard {
     /// Combinations that nobody may have.
     #[serde(default)]
     never_together: Vec<Together>,
-    /// Groups that only sessions with a name of some shape keep.
+    /// Groups, or logins, that are for sessions with a name of some shape.
     #[serde(default)]
     session_names: Vec<SessionNames>,
     /// Most groups. Default: as many as the host takes.
@@ -24,7 +24,7 @@ pub struct Guard {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Together {
-    /// Patterns: whoever has a group of each is meant.
+    /// Patterns: whoever has a group of each is meant, another one for each.
     groups: Vec<Glob>,
     /// Default `deny`; `drop` takes away what the last pattern names.
     #[serde(default)]
@@ -34,8 +34,8 @@ struct Together {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct SessionNames {
-    /// Patterns for groups.
-    groups: Vec<Glob>,
+    /// Patterns for groups. Default: everybody is meant, whoever has no group too.
+    groups: Option<Vec<Glob>>,
     /// Patterns for the names of sessions that may have them.
     names: Vec<Glob>,
     /// Default `deny`; `drop` takes the groups away.
@@ -83,12 +83,15 @@ impl Guard {
             if session.is_some_and(|name| any(&rule.names, name)) {
                 continue;
             }
-            match user.groups.iter().find(|group| any(&rule.groups, group)) {
-                Some(group) if rule.otherwise == Otherwise::Deny => {
-                    return Err(format!("{group} needs another session name"));
+            let is_meant = |group: &str| rule.groups.as_ref().is_none_or(|patterns| any(patterns, group));
+            let group = user.groups.iter().find(|group| is_meant(group));
+            let meant = if rule.groups.is_some() { group } else { Some(&user.username) };
+            match meant {
+                Some(name) if rule.otherwise == Otherwise::Deny => {
+                    return Err(format!("{name} needs another session name"));
                 }
-                Some(_) => take(user, |group| any(&rule.groups, group), "the session's name"),
-                None => {}
+                _ if group.is_some() => take(user, is_meant, "the session's name"),
+                _ => {}
             }
         }
         Ok(())
@@ -96,9 +99,7 @@ impl Guard {
 
     fn together(&self, user: &mut Mapping) -> Result<(), String> {
         for rule in &self.never_together {
-            let has = |pattern: &Glob| user.groups.iter().find(|group| pattern.matches(group)).cloned();
-            let found: Option<Vec<String>> = rule.groups.iter().map(has).collect();
-            let Some(found) = found else { continue };
+            let Some(found) = one_for_each(&rule.groups, &user.groups) else { continue };
             if rule.otherwise == Otherwise::Deny {
                 return Err(format!("nobody may have {} together", found.join(" and ")));
             }
@@ -124,6 +125,50 @@ impl Guard {
     }
 }
 
+/// A group for each pattern, all of them different, if there are such.
+fn one_for_each<'a>(patterns: &'a [Glob], groups: &'a [String]) -> Option<Vec<&'a str>> {
+    let mut fitting: Vec<&str> = Vec::new();
+    for group in groups.iter().filter(|group| any(patterns, group)) {
+        if !fitting.contains(&group.as_str()) {
+            fitting.push(group);
+        }
+    }
+    let mut found = Found { patterns, taken_by: vec![None; fitting.len()], groups: fitting };
+    for pattern in 0..patterns.len() {
+        if !found.place(pattern, &mut vec![false; found.groups.len()]) {
+            return None;
+        }
+    }
+    let group_of = |pattern| found.taken_by.iter().position(|by| *by == Some(pattern)).map(|group| found.groups[group]);
+    (0..patterns.len()).map(group_of).collect()
+}
+
+/// Which group stands for which pattern so far.
+struct Found<'a> {
+    patterns: &'a [Glob],
+    groups: Vec<&'a str>,
+    /// The pattern that each group stands for.
+    taken_by: Vec<Option<usize>>,
+}
+
+impl Found<'_> {
+    /// Finds a group for one more pattern; one that stands for another pattern is free where that finds another group (an
+    /// augmenting path of a bipartite matching). `seen`: the groups that were tried for it.
+    fn place(&mut self, pattern: usize, seen: &mut [bool]) -> bool {
+        for group in 0..self.groups.len() {
+            if seen[group] || !self.patterns[pattern].matches(self.groups[group]) {
+                continue;
+            }
+            seen[group] = true;
+            if self.taken_by[group].is_none_or(|other| self.place(other, seen)) {
+                self.taken_by[group] = Some(pattern);
+                return true;
+            }
+        }
+        false
+    }
+}
+
 fn any(patterns: &[Glob], text: &str) -> bool {
     patterns.iter().any(|pattern| pattern.matches(text))
 }
@@ -134,3 +179,6 @@ fn take(user: &mut Mapping, which: impl Fn(&str) -> bool, why: &str) {
     user.groups = kept;
     log::warn(&["took groups away for ", why, ": ", &gone.join(", ")].concat());
 }
+
+#[cfg(test)]
+mod tests;
