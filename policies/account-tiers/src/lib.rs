@@ -1,7 +1,7 @@
-//! Groups from the account of a caller: its tier, its organizational unit and whatever else tables say of it.
+//! Groups from the account of a caller: its tier, its organizational unit and whatever else tables say of it or of its unit.
 //!
 //! Adds to a mapping that another stage made, so it is of kind `augment`; it never names anybody. What a table says of one
-//! account and is not understood faults for callers of that account, and for nobody else.
+//! account or unit and is not understood faults for callers of that account or unit, and for nobody else.
 
 use herald_policy::{Decision, Fault, Policy, Request, data};
 use serde::Deserialize;
@@ -17,6 +17,9 @@ pub struct AccountTiers {
     /// Names of the tables to look into, each with accounts for keys. Default `accounts`.
     #[serde(default = "tables")]
     tables: Vec<String>,
+    /// Names of the tables with organizational units for keys: what they say of an account's `ou` counts too. Default none.
+    #[serde(default)]
+    ou_tables: Vec<String>,
     /// What becomes of callers whose account is in no table. Default `keep`.
     #[serde(default)]
     unknown_accounts: Unknown,
@@ -32,7 +35,9 @@ enum Unknown {
     Keep,
 }
 
-/// Most groups from one table: of what an answer may have, some are another stage's.
+/// The key under which an account's organizational units stand, or the name of the table that has nothing else.
+const OU: &str = "ou";
+/// Most groups from one entry: of what an answer may have, some are another stage's.
 const MAX_GROUPS: usize = 64;
 
 fn prefix() -> String {
@@ -53,52 +58,65 @@ impl Policy for AccountTiers {
     fn decide(&self, request: &Request) -> Result<Decision, Fault> {
         let Some(current) = &request.current else { return Ok(Decision::Abstain) };
         let account = &request.caller.account_id;
+        let Some(mut facts) = said_of(account, &self.tables)? else {
+            return Ok(match self.unknown_accounts {
+                Unknown::Deny => Decision::deny(["the account ", account, " is in no table"].concat()),
+                Unknown::Keep => Decision::Abstain,
+            });
+        };
+        let units: Vec<String> = facts.iter().filter(|(key, _)| key == OU).map(|(_, unit)| unit.clone()).collect();
+        for unit in units {
+            facts.extend(said_of(&unit, &self.ou_tables)?.unwrap_or_default());
+        }
         let mut user = current.clone();
-        let mut known = false;
-        for table in &self.tables {
-            let Some(entry) = data::get(table, account)? else { continue };
-            known = true;
-            let names = names(table, &entry).ok_or_else(|| {
-                Fault::broken(["table ", table, ": not understood at ", account, ": ", &entry].concat())
-            })?;
-            for name in names {
-                let group = [self.prefix.as_str(), &name].concat();
-                if !user.groups.contains(&group) {
-                    user.groups.push(group);
-                }
+        for (key, value) in facts {
+            let group = [&self.prefix, &key, ":", &value].concat();
+            if !user.groups.contains(&group) {
+                user.groups.push(group);
             }
         }
-        match self.unknown_accounts {
-            Unknown::Deny if !known => Ok(Decision::deny(["the account ", account, " is in no table"].concat())),
-            _ if !known => Ok(Decision::Abstain),
-            _ => Ok(user.into()),
-        }
+        Ok(user.into())
     }
 }
 
 herald_policy::export!(AccountTiers);
 
-/// The groups of one entry, without their prefix: of a text or a list `<table>:<value>`, of an object `<key>:<value>`.
+/// A key and a value, which a group is named after.
+type Fact = (String, String);
+
+/// What `tables` say of `whom`, one after another; `None` if none of them has such a key.
+fn said_of(whom: &str, tables: &[String]) -> Result<Option<Vec<Fact>>, Fault> {
+    let mut said = None;
+    for table in tables {
+        let Some(entry) = data::get(table, whom)? else { continue };
+        let facts = facts(table, &entry)
+            .ok_or_else(|| Fault::broken(["table ", table, ": not understood at ", whom, ": ", &entry].concat()))?;
+        said.get_or_insert_with(Vec::new).extend(facts);
+    }
+    Ok(said)
+}
+
+/// What one entry says: a text or a list has the table's name for key, an object its own keys.
 /// `None` if it is none of these, has too much in it, or a word that is no part of a group's name.
-fn names(table: &str, entry: &str) -> Option<Vec<String>> {
-    let of = |key: &str, values: &Value| -> Option<Vec<String>> {
+fn facts(table: &str, entry: &str) -> Option<Vec<Fact>> {
+    let of = |key: &str, values: &Value| -> Option<Vec<Fact>> {
         let one = |value: &Value| {
             let value = value.as_str().filter(|value| is_word(value))?;
-            Some([key, ":", value].concat())
+            Some((key.to_owned(), value.to_owned()))
         };
         match values {
             Value::Array(values) => values.iter().map(one).collect(),
-            value => one(value).map(|name| vec![name]),
+            value => one(value).map(|fact| vec![fact]),
         }
     };
-    let names = match parsed(entry) {
+    let facts = match parsed(entry) {
         Value::Object(keys) => {
             let each = keys.iter().map(|(key, values)| of(key, values).filter(|_| is_word(key)));
             each.collect::<Option<Vec<_>>>()?.concat()
         }
         other => of(table, &other)?,
     };
-    (names.len() <= MAX_GROUPS).then_some(names)
+    (facts.len() <= MAX_GROUPS).then_some(facts)
 }
 
 /// What is no text is handed over as JSON; ConfigMaps hold nothing but text, and may hold such JSON too. So a number, `true` and
