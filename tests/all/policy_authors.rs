@@ -246,7 +246,7 @@ async fn the_ready_made_policies_load_as_their_readmes_say() {
         }
         found += 1;
     }
-    assert!(found >= 8, "{found}");
+    assert!(found >= 9, "{found}");
 }
 
 #[tokio::test]
