@@ -381,6 +381,7 @@ async fn a_policy_knows_the_callers_own_instance() {
     world.ec2.add_tagged(&id(1), ACCOUNT, &name(1), &cluster);
     world.ec2.add_tagged(&id(2), ACCOUNT, &name(2), &[("cluster", "test")]);
     world.ec2.add_tagged(&id(3), OTHER, &name(3), &cluster);
+    world.ec2.add_tagged(&id(5), ACCOUNT, "", &cluster);
     let server = world.server(&by_policy("    cloud: [caller-instance]\n")).await;
     let answer = login(&server, ACCOUNT, &id(1), 0).await;
     assert_eq!(answer.username().as_deref(), Some("system:node:ip-10-0-0-1.ec2.internal"), "{}", answer.text);
@@ -391,6 +392,15 @@ async fn a_policy_knows_the_callers_own_instance() {
         assert_eq!(answer.reason().as_deref(), expected, "{session}: {}", answer.text);
     }
     assert_eq!(world.ec2.stats().calls, 3, "what is known is not asked again, and who is no instance never");
+
+    // It is an instance of its account, whatever it lacks.
+    let answer = login(&server, ACCOUNT, &id(5), 0).await;
+    assert_eq!(answer.reason().as_deref(), Some("policy_denied"), "{}", answer.text);
+    let line = last_of_nodes(&server, 7).await;
+    let why = format!("denied by Policy/nodes: the instance {} has no private DNS name", id(5));
+    assert_eq!(line["message"], why, "{line}");
+    world.ec2.add_tagged(&id(5), ACCOUNT, &name(5), &cluster);
+    until(async || login(&server, ACCOUNT, &id(5), 0).await.username().is_some()).await;
 
     // An outage is nobody's fault: the API server is to ask again, and nodes that are known come in.
     world.ec2.set(Behaviour { fault: Fault::E500, ..Behaviour::default() });

@@ -49,17 +49,23 @@ impl Nodes {
 
     async fn look_up(&self, caller: &Caller) -> Found {
         let found = self.ec2.look_up(caller).await;
-        let name = found.instance.map_err(NoNode::from).and_then(|(_, instance)| {
-            NodeName::parse(&instance.private_dns_name).map_err(|error| NoNode {
-                reason: "node_name_invalid",
-                message: format!("the instance's private DNS name is {error}"),
-                is_retryable: false,
-            })
-        });
+        let name = found.instance.map_err(NoNode::from).and_then(|(_, instance)| name_of(&instance));
         let source = found.source.label(ec2::NAME);
         self.metrics.ec2_look_up(source, name.as_ref().map_or_else(|none| none.reason, |_| "ok"));
         Found { name, source }
     }
+}
+
+/// The name that `instance` has as a node. A policy may know an instance without one, but it is no node.
+fn name_of(instance: &ec2::Instance) -> Result<NodeName, NoNode> {
+    let none = |reason, message| NoNode { reason, message, is_retryable: false };
+    let name = instance.private_dns_name.as_str();
+    if name.is_empty() {
+        let message = "the instance has no private DNS name: it has not started, or it has ended";
+        return Err(none("node_without_name", message.to_owned()));
+    }
+    NodeName::parse(name)
+        .map_err(|error| none("node_name_invalid", format!("the instance's private DNS name is {error}")))
 }
 
 impl NodeNames for Nodes {

@@ -40,7 +40,7 @@ pub enum Fact {
 pub struct Instance {
     /// `i-…`.
     pub id: String,
-    /// Its private DNS name.
+    /// Its private DNS name; empty if it has none.
     #[serde(default)]
     pub private_dns_name: String,
     /// Its primary private address.

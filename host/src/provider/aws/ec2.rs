@@ -1,4 +1,4 @@
-//! EC2: the private DNS name of the instance that a caller's session is named after (Amazon EC2 API Reference,
+//! EC2: the instance that a caller's session is named after, and its private DNS name (Amazon EC2 API Reference,
 //! "DescribeInstances"; Amazon EC2 User Guide, "EC2 instance hostnames and domains").
 //!
 //! ```text
@@ -7,8 +7,9 @@
 //! ```
 //!
 //! EC2 calls the session of an instance's role by the instance's id; whoever else may assume that role may choose such a
-//! name too. So the instance must be there, in the caller's own account, and have a name; everything else refuses the
-//! login. Ids are a filter of the call and not its argument, so that one that is made up takes no neighbour with it.
+//! name too. So the instance must be there, and in the caller's own account. Whoever needs its name has to look whether it
+//! has one: EC2 describes an instance that has ended for up to an hour more, without.
+//! Ids are a filter of the call and not its argument, so that one that is made up takes no neighbour with it.
 //! Nothing is loaded or called before the first login that needs a name.
 
 use std::{
@@ -62,7 +63,7 @@ pub struct LookUp {
 pub struct Instance {
     /// The account that owns it.
     pub owner: String,
-    /// Its private DNS name, never empty.
+    /// Its private DNS name; empty if it has not started, or has ended.
     pub private_dns_name: String,
     /// Its primary private address.
     pub private_ip: String,
@@ -85,8 +86,8 @@ struct Shared {
     observer: Box<dyn Observer>,
 }
 
-/// What a page of `DescribeInstances` says of `id`, its private DNS name, and the token of the next page: what a look-up makes
-/// of an answer, for whoever tries answers out.
+/// What a page of `DescribeInstances` says of `id`, its private DNS name or an empty one, and the token of the next page: what a
+/// look-up makes of an answer, for whoever tries answers out.
 ///
 /// # Errors
 ///
@@ -112,13 +113,14 @@ static SERVICE: Service = Service {
 };
 
 /// An instance keeps its private DNS name for life and no id is given twice, so a name may be old; it is asked for again only
-/// so that an instance that is gone is a node no more. One that is there has its name a moment after its start.
+/// so that an instance that is gone is a node no more. One that is there has its name a moment after its start,
+/// so that it has none is believed no longer than that there is no such instance.
 const AGES: Ages = Ages {
     fresh: Duration::from_secs(15 * 60),
     stale: Duration::from_secs(24 * 60 * 60),
     missing: Duration::from_secs(5),
 };
-/// Most instances that are kept, and most of those without a name.
+/// Most instances that are kept, and most ids that are known to be none.
 const ENTRIES: usize = 16 * 1024;
 /// Most that is kept of instances, in bytes: fewer of them where they have many tags.
 const BYTES: u64 = 16 << 20;
@@ -195,5 +197,9 @@ impl Room for Instance {
         let texts = [owner, private_dns_name, private_ip, zone, image_id].map(String::len).iter().sum::<usize>();
         let tags = tags.iter().map(|(key, value)| AROUND_TAG + key.len() + value.len()).sum::<usize>();
         AROUND + texts + tags
+    }
+
+    fn is_passing(&self) -> bool {
+        self.private_dns_name.is_empty()
     }
 }

@@ -34,11 +34,7 @@ impl Found {
 
     /// What is known of `id` once every page has been read.
     pub(super) fn of(&self, id: &InstanceId) -> Result<Arc<Instance>, Ec2Error> {
-        match self.instances.get(id) {
-            None => Err(Ec2Error::NotFound { region: self.region.clone() }),
-            Some(instance) if instance.private_dns_name.is_empty() => Err(Ec2Error::WithoutName),
-            Some(instance) => Ok(Arc::clone(instance)),
-        }
+        self.instances.get(id).cloned().ok_or_else(|| Ec2Error::NotFound { region: self.region.clone() })
     }
 
     /// Reads one page, and gives the token of the next.
@@ -216,8 +212,8 @@ mod tests {
         let set = |items: &str| page_of(&format!("<reservationSet>{items}</reservationSet>"));
         check(&[set(&one("ip-10-0-0-1.ec2.internal"))], Ok("ip-10-0-0-1.ec2.internal"));
         check(&[set("")], Err("node_not_found"));
-        check(&[set(&one(""))], Err("node_without_name"));
-        check(&[set(&one("").replace("<privateDnsName></privateDnsName>", ""))], Err("node_without_name"));
+        check(&[set(&one(""))], Ok(""));
+        check(&[set(&one("").replace("<privateDnsName></privateDnsName>", ""))], Ok(""));
         check(&[set(&one("a").replace(ID, "i-99999999999999999"))], Err("node_not_found"));
         check(&[set(&one("a&amp;b"))], Ok("a&b"));
         check(&[set(""), set(&one("a"))], Ok("a"));

@@ -20,9 +20,6 @@ pub enum Ec2Error {
     /// The caller's fault: the instance is somebody else's.
     #[error("the instance is of another account than the caller's role")]
     OtherAccount,
-    /// The instance has no private DNS name: it is not running yet, or not any more.
-    #[error("the instance has no private DNS name: it has not started, or it has ended")]
-    WithoutName,
     /// The operator's fault: Herald itself has no credentials to ask EC2 with, or may not assume the role.
     #[error("no credentials to ask EC2 with: {0}")]
     Credentials(String),
@@ -67,7 +64,6 @@ impl Ec2Error {
             Self::NotAnInstance => "node_not_an_instance",
             Self::NotFound { .. } => "node_not_found",
             Self::OtherAccount => "node_other_account",
-            Self::WithoutName => "node_without_name",
             Self::Credentials(_) => "ec2_credentials",
             Self::Endpoint(_) => "ec2_endpoint",
             Self::Refused { .. } => "ec2_refused",
@@ -82,7 +78,7 @@ impl Ec2Error {
     /// Whether asking again later can help: it says nothing about the caller.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
-        !matches!(self, Self::NotAnInstance | Self::NotFound { .. } | Self::OtherAccount | Self::WithoutName)
+        !matches!(self, Self::NotAnInstance | Self::NotFound { .. } | Self::OtherAccount)
     }
 }
 

@@ -33,6 +33,11 @@ pub(in crate::provider::aws) struct Ages {
 pub(in crate::provider::aws) trait Room: Send + Sync + 'static {
     /// About how much, in bytes.
     fn bytes(&self) -> usize;
+
+    /// Whether it will soon be another: it is believed as long as that there is none, and not when nobody can be asked.
+    fn is_passing(&self) -> bool {
+        false
+    }
 }
 
 /// How much room an entry takes, its fair share at least.
@@ -67,7 +72,8 @@ impl<K: Clone + Eq + Hash, V: Room, E: Failure> Kept<K, V, E> {
     /// What was said, if that is to be believed without asking again.
     pub(in crate::provider::aws) fn fresh(&self, key: &K, now: Instant) -> Option<Result<Arc<V>, E>> {
         let young = |at: Instant, limit| now.duration_since(at) < limit;
-        if let Some((value, _)) = self.known.get(key).filter(|(_, at)| young(*at, self.ages.fresh)) {
+        let age = |value: &V| if value.is_passing() { self.ages.missing } else { self.ages.fresh };
+        if let Some((value, _)) = self.known.get(key).filter(|(value, at)| young(*at, age(value))) {
             return Some(Ok(value));
         }
         let (error, _) = self.missing.get(key).filter(|(_, at)| young(*at, self.ages.missing))?;
@@ -77,7 +83,7 @@ impl<K: Clone + Eq + Hash, V: Room, E: Failure> Kept<K, V, E> {
     /// What was said before, if nobody can be asked.
     pub(in crate::provider::aws) fn stale(&self, key: &K, now: Instant) -> Option<Arc<V>> {
         let (value, _) = self.known.get(key).filter(|(_, at)| now.duration_since(*at) < self.ages.stale)?;
-        Some(value)
+        (!value.is_passing()).then_some(value)
     }
 
     /// Keeps what was said about one thing. What says nothing about it is left out.
@@ -124,9 +130,15 @@ mod tests {
         }
     }
 
+    const PASSING: usize = 3;
+
     impl Room for usize {
         fn bytes(&self) -> usize {
             *self
+        }
+
+        fn is_passing(&self) -> bool {
+            *self == PASSING
         }
     }
 
@@ -147,6 +159,8 @@ mod tests {
         check(Ok(1), Duration::ZERO, true, true);
         check(Ok(1), AGES.fresh, false, true);
         check(Ok(1), AGES.stale, false, false);
+        check(Ok(PASSING), Duration::ZERO, true, false);
+        check(Ok(PASSING), AGES.missing, false, false);
         check(Err(Test::Gone), Duration::ZERO, true, false);
         check(Err(Test::Gone), AGES.missing, false, false);
         check(Err(Test::Later), Duration::ZERO, false, false);
@@ -162,6 +176,9 @@ mod tests {
         assert_eq!(kept.stale(&1, now), Some(Arc::new(7)), "trouble takes nothing away");
         kept.keep(1, &Err(Test::Gone), now);
         assert_eq!(kept.stale(&1, now), None, "what is gone is not there for bad times");
+        kept.keep(1, &Ok(Arc::new(7)), now);
+        kept.keep(1, &Ok(Arc::new(PASSING)), now);
+        assert_eq!(kept.stale(&1, now), None, "nor is what it was before it changed");
     }
 
     #[test]
