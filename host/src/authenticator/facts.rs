@@ -1,4 +1,7 @@
 //! Facts about callers: joins what a policy may be granted to know to the services of AWS that can tell.
+//!
+//! Of callers of other clouds nothing is asked, and nothing found: they are not of that kind. It is no fault and no missing
+//! grant, either of which would refuse everybody of theirs where a policy for AWS stands in front of their entries.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -98,5 +101,27 @@ fn without_tags(error: &IamError) -> LookUpError {
 impl Observer for Counted {
     fn called(&self, result: &'static str, took: Duration) {
         self.0.iam_request(result, took);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use super::*;
+    use crate::caller::made_up;
+
+    #[tokio::test]
+    async fn nothing_is_found_of_callers_of_other_clouds() {
+        let (clock, metrics): (fn() -> SystemTime, _) = (|| SystemTime::UNIX_EPOCH, Arc::new(Metrics::default()));
+        let nodes = Arc::new(Nodes::new(ec2::Settings::default(), clock, Arc::clone(&metrics)));
+        let facts = CloudFacts::new(nodes, Settings::default(), clock, metrics);
+        for arn in
+            ["acs:ram::1234567890123456:assumed-role/Nodes/i-0123456789abcdef0", "acs:ram::1234567890123456:user/dora"]
+        {
+            let caller = made_up::caller(&arn.parse().expect("an ARN"), clock());
+            assert_eq!(facts.instance(&caller).await, Err(LookUpError::NotFound), "{arn}");
+            assert_eq!(facts.tags(&caller).await, Err(LookUpError::NotFound), "{arn}");
+        }
     }
 }

@@ -148,6 +148,23 @@ pub(super) fn ceilings(policies: &[policy::Config], places: &Places) -> Vec<Prob
     problems
 }
 
+/// Policies that are granted facts which no caller has.
+pub(super) fn facts(policies: &[policy::Config], clouds: Option<&[Cloud]>, places: &Places) -> Vec<Problem> {
+    if clouds != Some(&[Cloud::Alibaba]) {
+        return Vec::new();
+    }
+    let placed = policies.iter().enumerate().zip(&places.policies);
+    let granted = placed.filter(|((_, policy), _)| !policy.cloud.is_empty());
+    let problems = granted.map(|((index, policy), at)| {
+        let name = policy.name.as_str();
+        let what = format!("`cloud` of `{name}` gives it nothing: of callers of Alibaba Cloud no fact is known");
+        let problem = Problem::new(*at, what).id(CheckId::NoEffect);
+        let problem = problem.fix("leave the policy out, or add aws to `server.providers`");
+        problem.within(index, *at).under("policies", *at)
+    });
+    problems.collect()
+}
+
 /// Reserved prefixes by source, and what is wrong with them. Entries of one source add up.
 pub(super) fn reserved_prefixes(
     entries: Vec<ReservedPrefixes>,

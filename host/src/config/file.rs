@@ -258,6 +258,9 @@ impl Reader<'_> {
             check::ceilings(&policies, &places).into_iter().for_each(|problem| {
                 self.findings.remark(Severity::Note, problem.under(SERVER, at));
             });
+            check::facts(&policies, providers.as_deref(), &places).into_iter().for_each(|problem| {
+                self.findings.remark(Severity::Warning, problem.under(SERVER, at));
+            });
         }
         let reserved = if all_known && reserved_read { reserved_prefix_config } else { Vec::new() };
         let (reserved_prefixes, problems) = check::reserved_prefixes(reserved, &sources, &places, self.findings);

@@ -1,4 +1,5 @@
-//! Facts about the caller of a request, looked up with the host's cloud credentials.
+//! Facts about the caller of a request, looked up with the host's cloud credentials. Herald knows them of callers of AWS; of others
+//! there is none.
 //!
 //! A policy that uses them imports `herald:policy/cloud`, and loads only where its entry has `cloud`. They are there for
 //! [`decide`](crate::Policy::decide), not for [`configure`](crate::Policy::configure). In a native build they are those of
@@ -13,7 +14,7 @@ use crate::Fault;
 pub struct Instance {
     /// `i-…`.
     pub id: String,
-    /// Its private DNS name; empty if it has none.
+    /// Its private DNS name; empty if it has none, as before it runs, and for up to an hour after it has ended.
     pub private_dns_name: String,
     /// Its primary private address.
     pub private_ip: String,

@@ -77,3 +77,20 @@ fn entries_of_a_cloud_that_is_not_accepted_never_match() {
     "#]],
     );
 }
+
+#[test]
+fn facts_are_of_callers_of_aws_alone() {
+    let of = |providers: &str| {
+        format!(
+            "server:\n  providers: {providers}\n  policies:\n  - {{name: a, kind: augment, component: a.wasm}}\n  - {{name: b, kind: augment, component: b.wasm, cloud: [caller-tags]}}\n"
+        )
+    };
+    says(&of("[aws]"), &expect![""]);
+    says(&of("[alibaba, aws]"), &expect![""]);
+    says(
+        &of("[alibaba]"),
+        &expect![[r#"
+        line 5: `cloud` of `b` gives it nothing: of callers of Alibaba Cloud no fact is known: leave the policy out, or add aws to `server.providers` (server.policies[1])
+    "#]],
+    );
+}
