@@ -5,6 +5,10 @@
 //! `mapAccounts` of all of them, then `augment` policies (all see the same mapping, their additions are
 //! united), then `guard` policies (each may only take away), then the [`Guard`]. A denial is final, whatever the kind
 //! of the policy. Shadows are not asked: what they would be asked is noted.
+//!
+//! What an `augment` policy adds whose faults are skipped counts or not whatever the others of its kind say: it has an even
+//! share of the room that all the rest leaves. If the others could take its room, it would be their failure that lets its
+//! additions in.
 
 use std::{
     sync::Arc,
@@ -14,7 +18,7 @@ use std::{
 use super::{
     Answer, Guard, NodeNames, Refusal, Stage, StageError, StageRecord,
     ceiling::Ceiling,
-    guard::GuardError,
+    guard::{GuardError, MAX_EXTRA, MAX_GROUPS},
     node::{NoNode, NodeRecord},
     rule::Rule,
     shadow::{Place, Question, Shadow},
@@ -48,8 +52,17 @@ pub struct Link {
     pub stage: Box<dyn Stage>,
     /// The most it may grant; `None` for a static source, whose entries the operator wrote.
     pub ceiling: Option<Ceiling>,
-    /// `augment` only: a fault adds nothing instead of refusing the login.
+    /// `augment` only: a fault adds nothing instead of refusing the login. More than its share is one, and so is what the
+    /// [`Guard`] does not pass.
     pub skip_on_fault: bool,
+}
+
+/// What an `augment` policy answered.
+struct Addition<'a> {
+    link: &'a Link,
+    /// Which of the stages that were asked it is.
+    record: usize,
+    after: Mapping,
 }
 
 /// What a chain said about one caller.
@@ -119,11 +132,15 @@ impl Chain {
             mapping = walk.guard(link, mapping).await?;
         }
         walk.note(Place::Guard(self.guards.len()), Some(&mapping));
-        let stage = walk.trail.first().map_or("", String::as_str);
-        self.guard
-            .check(stage, &mapping, walk.request.caller.extra)
-            .map_err(|source| Refusal::Guard { stage: stage.to_owned(), source })?;
+        self.check(walk, &mapping)?;
         Ok(mapping)
+    }
+
+    /// The checks behind every source.
+    fn check(&self, walk: &Walk<'_>, mapping: &Mapping) -> Result<(), Refusal> {
+        let stage = walk.trail.first().map_or("", String::as_str);
+        let checked = self.guard.check(stage, mapping, walk.request.caller.extra);
+        checked.map_err(|source| Refusal::Guard { stage: stage.to_owned(), source })
     }
 
     async fn map(&self, walk: &mut Walk<'_>) -> Result<Mapping, Refusal> {
@@ -149,26 +166,63 @@ impl Chain {
     }
 
     async fn augment(&self, walk: &mut Walk<'_>, before: Mapping) -> Result<Mapping, Refusal> {
+        let additions = self.additions(walk, &before).await?;
+        let mut settled = before.clone();
+        for Addition { link, after, .. } in additions.iter().filter(|addition| !addition.link.skip_on_fault) {
+            unite(&mut settled, after.clone());
+            if settled.groups.len() > MAX_GROUPS {
+                let stage = link.stage.name().to_owned();
+                return Err(Refusal::Guard { stage, source: GuardError::TooMany("groups") });
+            }
+        }
+        if additions.iter().any(|addition| addition.link.skip_on_fault) {
+            self.check(walk, &settled)?;
+        }
         let mut united = before.clone();
+        for Addition { link, record, after } in additions {
+            if link.skip_on_fault && !self.has_room(walk, &settled, &after) {
+                walk.overrule(record);
+                continue;
+            }
+            if shrunk(&before, &after).is_err() {
+                walk.trail.push(link.stage.name().to_owned());
+            }
+            unite(&mut united, after);
+        }
+        Ok(united)
+    }
+
+    /// What the `augment` policies answer that have an opinion, all of them shown `before`.
+    async fn additions(&self, walk: &mut Walk<'_>, before: &Mapping) -> Result<Vec<Addition<'_>>, Refusal> {
         let trail = walk.trail.clone();
+        let mut additions = Vec::new();
         for link in &self.augment {
-            let answer = match walk.ask_with_trail(link, Some(&before), &trail).await {
+            let answer = match walk.ask_with_trail(link, Some(before), &trail).await {
                 Err(Refusal::Stage { .. }) if link.skip_on_fault => continue,
                 answer => answer?,
             };
             let Some(after) = answer else { continue };
-            let name = link.stage.name();
-            if let Err(rule) = grown(&before, &after) {
-                walk.overrule(rule);
-                if link.skip_on_fault {
-                    continue;
+            let record = walk.stages.len() - 1;
+            match grown(before, &after) {
+                Ok(()) => additions.push(Addition { link, record, after }),
+                Err(rule) => {
+                    walk.overrule(record);
+                    if !link.skip_on_fault {
+                        return Err(out_of_bounds(link.stage.name(), rule));
+                    }
                 }
-                return Err(out_of_bounds(name, rule));
             }
-            unite(&mut united, after).map_err(|source| Refusal::Guard { stage: name.to_owned(), source })?;
-            walk.trail.push(name.to_owned());
         }
-        Ok(united)
+        Ok(additions)
+    }
+
+    /// Whether what a policy adds whose faults are skipped passes the checks beside `settled`, which is there whatever
+    /// such policies say, and stays within its share.
+    fn has_room(&self, walk: &Walk<'_>, settled: &Mapping, after: &Mapping) -> bool {
+        let mut beside = settled.clone();
+        unite(&mut beside, after.clone());
+        let sharers = self.augment.iter().filter(|link| link.skip_on_fault).count();
+        self.check(walk, &beside).is_ok() && is_within_share(settled, &beside, sharers)
     }
 }
 
@@ -192,11 +246,14 @@ impl Walk<'_> {
     async fn guard(&mut self, link: &Link, before: Mapping) -> Result<Mapping, Refusal> {
         let Some(after) = self.ask(link, Some(&before)).await? else { return Ok(before) };
         if let Err(rule) = shrunk(&before, &after) {
-            self.overrule(rule);
+            self.overrule(self.stages.len() - 1);
             return Err(out_of_bounds(link.stage.name(), rule));
         }
-        self.trail.push(link.stage.name().to_owned());
-        Ok(Mapping { uid: before.uid, ..after })
+        let after = Mapping { uid: before.uid.clone(), ..after };
+        if after != before {
+            self.trail.push(link.stage.name().to_owned());
+        }
+        Ok(after)
     }
 
     async fn ask(&mut self, link: &Link, current: Option<&Mapping>) -> Result<Option<Mapping>, Refusal> {
@@ -252,11 +309,9 @@ impl Walk<'_> {
         (verdict, NodeRecord { name, source, micros: took })
     }
 
-    /// Writes into the last record that the host did not accept the stage's answer.
-    fn overrule(&mut self, rule: &str) {
-        if let Some(record) = self.stages.last_mut() {
-            record.verdict = Fault::OutOfBounds(rule.to_owned()).reason();
-        }
+    /// Writes into a record that the host did not accept the stage's answer.
+    fn overrule(&mut self, record: usize) {
+        self.stages[record].verdict = Fault::OutOfBounds(String::new()).reason();
     }
 }
 
@@ -316,16 +371,16 @@ fn extra_within(small: &Mapping, large: &Mapping) -> bool {
     })
 }
 
-/// Adds to `united` what `after` has and it has not. Two policies that give one extra key
-/// different values are both kept.
-pub(super) fn unite(united: &mut Mapping, after: Mapping) -> Result<(), GuardError> {
+/// Adds to `united` what `after` has and it has not. Where two policies give one extra key different values, both are kept;
+/// keys that differ in nothing but case are one, as they are for the [`Guard`].
+pub(super) fn unite(united: &mut Mapping, after: Mapping) {
     for group in after.groups {
         if !united.groups.contains(&group) {
             united.groups.push(group);
         }
     }
     for (key, values) in after.extra {
-        match united.extra.iter_mut().find(|(name, _)| *name == key) {
+        match united.extra.iter_mut().find(|(name, _)| name.eq_ignore_ascii_case(&key)) {
             None => united.extra.push((key, values)),
             Some((_, all)) => {
                 let new: Vec<String> = values.into_iter().filter(|value| !all.contains(value)).collect();
@@ -333,7 +388,15 @@ pub(super) fn unite(united: &mut Mapping, after: Mapping) -> Result<(), GuardErr
             }
         }
     }
-    if united.groups.len() > super::guard::MAX_GROUPS { Err(GuardError::TooMany("groups")) } else { Ok(()) }
+}
+
+/// Whether `beside` has no more new groups, extra keys and values of a key than one of so many `sharers` may add to `settled`.
+fn is_within_share(settled: &Mapping, beside: &Mapping, sharers: usize) -> bool {
+    let within = |most: usize, before: usize, after: usize| after - before <= most.saturating_sub(before) / sharers;
+    let values = |key: &str| settled.extra.iter().find(|(name, _)| name == key).map_or(0, |(_, values)| values.len());
+    within(MAX_GROUPS, settled.groups.len(), beside.groups.len())
+        && within(MAX_EXTRA, settled.extra.len(), beside.extra.len())
+        && beside.extra.iter().all(|(key, all)| within(MAX_EXTRA, values(key), all.len()))
 }
 
 /// Whole microseconds of `time`.

@@ -150,12 +150,14 @@ impl Shadow {
             Verdict::Allow(after) => after,
         };
         let bounds = |rule: &str| Refused::from(Fault::OutOfBounds(rule.to_owned()));
+        // As in the chain, where such a policy may have a smaller share of the room.
+        let checks = |error: GuardError| if self.skip_on_fault { bounds(&error.to_string()) } else { error.into() };
         self.ceiling.check(&after, current, node).map_err(|why| bounds(&why))?;
         let after = match (self.policy.kind(), current) {
             (Kind::Augment, Some(before)) => {
                 grown(before, &after).map_err(bounds)?;
                 let mut united = given.unwrap_or_else(|| before.clone());
-                unite(&mut united, after)?;
+                unite(&mut united, after);
                 united
             }
             (Kind::Guard, Some(before)) => {
@@ -165,7 +167,7 @@ impl Shadow {
             _ => after,
         };
         let first = question.trail.first().map_or(self.name.as_str(), String::as_str);
-        guard.check(first, &after, login.caller.extra)?;
+        guard.check(first, &after, login.caller.extra).map_err(checks)?;
         Ok(Some(after))
     }
 }

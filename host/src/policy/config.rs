@@ -26,7 +26,7 @@ pub struct Config {
     /// The tables that it may read, by the names it knows them by. Default none.
     #[serde(default)]
     pub tables: BTreeMap<Name, TableSource>,
-    /// The facts about callers that it may ask for. Default none.
+    /// The facts about callers that it may ask for. Default none. Those of Alibaba Cloud have none.
     #[serde(default)]
     pub cloud: Vec<Fact>,
     /// The most it may grant. Default: any name but those under `system:`.
@@ -75,7 +75,8 @@ pub enum OnFault {
     /// Refuses it.
     #[default]
     Refuse,
-    /// Goes on without what the policy would have added; only for [`Kind::Augment`].
+    /// Goes on without what the policy would have added; only for [`Kind::Augment`]. Policies with it share evenly what is left
+    /// of the most groups and extra values, so that no failure of one makes room for another: more is a fault as well.
     Skip,
 }
 

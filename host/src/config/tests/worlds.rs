@@ -150,8 +150,9 @@ const GROUPS: [&[&str]; 6] = [&[], &["dev"], &["dev", "ops"], &["ops"], &["{{Ses
 const LIVE: [&str; 5] =
     [live::EKS_CONFIG_MAP, live::ACK_CONFIG_MAP, live::CRD, live::RAM_IDENTITY_MAPPING, live::DYNAMIC_FILE];
 const MAX_POLICIES: usize = 4;
-/// Policies that say something.
-const GUESTS: [&str; 7] = ["abstains", "allows", "allows", "denies", "echoes", "names", "remembers"];
+/// Policies that say something; two of them more than fits beside each other.
+const GUESTS: [&str; 9] =
+    ["abstains", "allows", "allows", "crowds", "denies", "echoes", "names", "remembers", "throngs"];
 /// Policies that fault, each in its way.
 const FAULTS: [&str; 7] = ["asks", "breaks", "burns", "grows", "swells", "traps", "waits"];
 /// When entries with an end end.
@@ -299,7 +300,7 @@ fn entries() -> impl Strategy<Value = Vec<Entry>> + Clone {
 fn draft() -> impl Strategy<Value = Draft> {
     let kind = select(vec!["map", "augment", "augment", "guard"]);
     let ceiling = select(vec!["{}", "{groups: [dev]}", "{usernames: [alice], groups: [dev, ops, 'system:masters']}"]);
-    let guest = prop_oneof![7 => select(&GUESTS[..]), 1 => select(&FAULTS[..])];
+    let guest = prop_oneof![9 => select(&GUESTS[..]), 1 => select(&FAULTS[..])];
     (kind, guest, ceiling, prop::bool::weighted(0.25), any::<bool>())
         .prop_map(|(kind, guest, ceiling, is_shadow, skip)| Draft { kind, guest, ceiling, is_shadow, skip })
 }
@@ -519,16 +520,24 @@ fn guest(name: &str) -> Guest {
         "asks" => Guest::asking_without_end(),
         "breaks" => Guest::deciding(saying(1, 1, 4)).with(text("oops")),
         "burns" => Guest::deciding("(loop $l (br $l)) unreachable"),
+        "crowds" => crowding('c'),
         "denies" => Guest::deciding(saying(0, 2, 2)).with(text("no")),
         "echoes" => Guest::echoing_after(1000),
         "grows" => Guest::deciding("(drop (memory.grow (i32.const 1000))) unreachable"),
         "names" => Guest::naming(),
         "remembers" => remembering(),
         "swells" => Guest { pages: 20, ..Guest::deciding(saying(0, 2, 1 << 20)) },
+        "throngs" => crowding('t'),
         "traps" => Guest::deciding("unreachable"),
         "waits" => Guest::deciding(saying(1, 0, 4)).with(text("late")),
         other => panic!("no guest {other}"),
     }
+}
+
+/// Allows, in what a mapping may have before it and 150 groups of its own.
+fn crowding(name: char) -> Guest {
+    let before = ["dev", "ops"].map(str::to_owned).into_iter();
+    Guest::allowing_in(&before.chain((0..150).map(|number| format!("{name}{number}"))).collect::<Vec<_>>())
 }
 
 /// Allows, but for an instance that has decided before.

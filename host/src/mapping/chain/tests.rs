@@ -57,6 +57,14 @@ const EMPTY: Fake = Fake("empty", |_| Ok(Verdict::Allow(named("", &["dev"]))));
 const ADD_X: Fake = Fake("add-x", |current| changed(current, |m| m.groups.push("x".into())));
 const ADD_Y: Fake = Fake("add-y", |current| changed(current, |m| m.groups.push("y".into())));
 const ADD_MASTERS: Fake = Fake("add-masters", |current| changed(current, |m| m.groups.push("system:masters".into())));
+const ADD_100: Fake = Fake("add-100", |current| changed(current, |m| crowd(m, 'x', 100)));
+const ADD_127: Fake = Fake("add-127", |current| changed(current, |m| crowd(m, 'x', 127)));
+const ADD_128: Fake = Fake("add-128", |current| changed(current, |m| crowd(m, 'y', 128)));
+const ADD_254: Fake = Fake("add-254", |current| changed(current, |m| crowd(m, 'z', 254)));
+const ADD_255: Fake = Fake("add-255", |current| changed(current, |m| crowd(m, 'z', 255)));
+const ADD_NOTHING: Fake = Fake("add-nothing", |current| changed(current, |m| m.groups.push(String::new())));
+const SAME: Fake = Fake("same", |current| changed(current, |_| ()));
+const TURNED: Fake = Fake("turned", |current| changed(current, |m| m.groups.reverse()));
 const DROP_OPS: Fake = Fake("drop-ops", |current| changed(current, |m| m.groups.retain(|group| group != "ops")));
 const RENAME: Fake = Fake("rename", |current| changed(current, |m| m.username = "eve".into()));
 const REID: Fake = Fake("reid", |current| changed(current, |m| m.uid = Some("0".into())));
@@ -67,6 +75,10 @@ fn changed(current: Option<&Mapping>, change: fn(&mut Mapping)) -> Result<Verdic
     let mut mapping = current.cloned().expect("a refining stage sees a mapping");
     change(&mut mapping);
     Ok(Verdict::Allow(mapping))
+}
+
+fn crowd(mapping: &mut Mapping, name: char, count: usize) {
+    mapping.groups.extend((0..count).map(|number| format!("{name}{number}")));
 }
 
 fn links(stages: Vec<Fake>, policy: bool) -> Vec<Link> {
@@ -155,6 +167,64 @@ fn skipping_an_augment_policy_only_loses_what_it_would_add() {
     assert_eq!(words(&decide(&chain)), "alice [dev ops x] by alice add-x");
 }
 
+/// The number of groups, and who gave them.
+#[track_caller]
+fn check_sharing(augment: Vec<(Fake, bool)>, expected: Result<(usize, &str), &str>) {
+    let link = |(stage, skip_on_fault)| Link { skip_on_fault, ..links(vec![stage], true).remove(0) };
+    let augment = augment.into_iter().map(link).collect();
+    let trace = decide(&Chain { map: links(vec![ALICE], false), augment, ..Chain::default() });
+    let (trail, expected) = (trace.trail.join(" "), expected.map(|(count, trail)| (count, trail.to_owned())));
+    let found = trace.outcome.map(|mapping| (mapping.groups.len(), trail));
+    assert_eq!(found.as_ref().map_err(Refusal::reason), expected.as_ref().map_err(|reason| *reason));
+}
+
+#[test]
+fn a_policy_that_is_skipped_has_a_share_that_others_cannot_take() {
+    const SKIP: bool = true;
+    const REFUSE: bool = false;
+    let check = check_sharing;
+    check(vec![(ADD_254, SKIP)], Ok((256, "alice add-254")));
+    check(vec![(ADD_255, SKIP)], Ok((2, "alice")));
+    check(vec![(ADD_254, REFUSE)], Ok((256, "alice add-254")));
+    check(vec![(ADD_255, REFUSE)], Err("guard_too_many"));
+    // Two share what is left beside alice's own groups, and neither gets more where the other fails.
+    check(vec![(ADD_127, SKIP), (ADD_128, SKIP)], Ok((129, "alice add-127")));
+    check(vec![(BROKEN, SKIP), (ADD_128, SKIP)], Ok((2, "alice")));
+    check(vec![(NO, SKIP), (ADD_128, SKIP)], Ok((2, "alice")));
+    check(vec![(ADD_127, SKIP), (BROKEN, SKIP)], Ok((129, "alice add-127")));
+    // Those whose faults refuse come first, wherever they stand.
+    check(vec![(ADD_128, SKIP), (ADD_127, REFUSE)], Ok((129, "alice add-127")));
+    check(vec![(ADD_128, REFUSE), (ADD_100, SKIP)], Ok((230, "alice add-128 add-100")));
+    check(vec![(ADD_127, REFUSE), (ADD_128, REFUSE)], Err("guard_too_many"));
+    check(vec![(ADD_255, SKIP), (DENY, SKIP)], Err("policy_denied"));
+    check(vec![(ADD_NOTHING, SKIP), (ADD_X, SKIP)], Ok((3, "alice add-x")));
+    check(vec![(ADD_NOTHING, REFUSE), (ADD_X, SKIP)], Err("guard_empty_group"));
+}
+
+#[test]
+fn what_a_skipped_policy_may_not_add_is_on_record() {
+    let mut augment = links(vec![ADD_128, ADD_X], true);
+    augment.iter_mut().for_each(|link| link.skip_on_fault = true);
+    let trace = decide(&Chain { map: links(vec![ALICE], false), augment, ..Chain::default() });
+    let verdicts: Vec<_> = trace.stages.iter().map(|record| record.verdict).collect();
+    assert_eq!(verdicts, ["allow", "policy_out_of_bounds", "allow"]);
+}
+
+#[test]
+fn keys_that_differ_in_case_alone_are_one() {
+    let extra = |key: &str, value: &str| (key.to_owned(), vec![value.to_owned()]);
+    let mut united = Mapping { extra: vec![extra("team", "a")], ..named("alice", &[]) };
+    unite(&mut united, Mapping { extra: vec![extra("Team", "b"), extra("k", "v")], ..named("alice", &[]) });
+    assert_eq!(united.extra, [("team".to_owned(), vec!["a".to_owned(), "b".to_owned()]), extra("k", "v")]);
+}
+
+#[test]
+fn the_trail_has_those_who_changed_something() {
+    check(vec![ALICE], vec![SAME, ADD_X, TURNED], vec![], "alice [dev ops x] by alice add-x");
+    check(vec![ALICE], vec![], vec![SAME, DROP_OPS, SAME], "alice [dev] by alice drop-ops");
+    check(vec![ALICE], vec![], vec![TURNED], "alice [ops dev] by alice turned");
+}
+
 #[test]
 fn account_rules_come_after_every_explicit_mapping() {
     let accounts = BTreeSet::from(["123456789012".parse().expect("12 digits")]);
@@ -231,11 +301,11 @@ async fn a_table_that_changes_meanwhile_is_of_one_version_for_the_whole_login() 
     let (cluster_id, now) = ("c", SystemTime::UNIX_EPOCH);
     let request = Request::new(&CALLER, cluster_id, now);
     let trace = chain.decide(request).await;
-    assert_eq!(words(&trace), "bob [] by Policy/test Policy/test");
+    assert_eq!(words(&trace), "bob [] by Policy/test");
     let login = Login { caller: &CALLER, cluster_id, now };
     let record = trace.questions[0].ask(login, &Guard::default()).await;
     assert!(record.same && record.verdict == "allow", "{record:?}");
-    assert_eq!(words(&chain.decide(request).await), "mallory [] by Policy/test Policy/test", "the next login");
+    assert_eq!(words(&chain.decide(request).await), "mallory [] by Policy/test", "the next login");
 }
 
 #[test]

@@ -63,13 +63,21 @@ impl Guest {
 
     /// Always says that the caller is `alice` in group `dev`.
     pub(crate) fn allowing() -> Self {
-        let words = [(0, 0), (4, 1), (8, TEXTS), (12, 5), (16, 0), (28, TEXTS + 64), (32, 1)];
+        Self::allowing_in(&["dev".to_owned()])
+    }
+
+    /// Always says that the caller is `alice` in these groups, a few kilobytes of names at most.
+    pub(crate) fn allowing_in(groups: &[String]) -> Self {
+        let (list, count) = (TEXTS + 32, length(groups.len()));
+        let words = [(0, 0), (4, 1), (8, TEXTS), (12, 5), (16, 0), (28, list), (32, count)];
+        let (mut at, mut entries) = (list + 8 * count, String::new());
+        for group in groups {
+            entries.push_str(&(little_endian(at) + &little_endian(length(group.len()))));
+            at += length(group.len());
+        }
         Self::deciding(answer(&words)).with(format!(
-            r#"(data (i32.const {TEXTS}) "alice") (data (i32.const {}) "dev")
-               (data (i32.const {}) "{}\03\00\00\00")"#,
-            TEXTS + 32,
-            TEXTS + 64,
-            little_endian(TEXTS + 32),
+            r#"(data (i32.const {TEXTS}) "alice") (data (i32.const {list}) "{entries}{}")"#,
+            groups.concat()
         ))
     }
 
@@ -170,6 +178,10 @@ pub(crate) fn componentise(module: &str, wit: &str, world: &str) -> Vec<u8> {
     embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).expect("metadata fits");
     let encoder = ComponentEncoder::default().module(&module).expect("a module");
     encoder.validate(true).encode().expect("the module fits its world")
+}
+
+fn length(length: usize) -> u32 {
+    u32::try_from(length).expect("short")
 }
 
 fn little_endian(number: u32) -> String {

@@ -21,17 +21,38 @@ fn says(verdict: Result<Verdict, StageError>, skip_on_fault: bool) -> Link {
     Link { stage: Box::new(Says(verdict)), ceiling: Some(Ceiling::default()), skip_on_fault }
 }
 
+/// Names of one of two crowds, of which two may not fit beside each other.
+fn crowd(most: usize) -> impl Strategy<Value = Vec<String>> {
+    let crowds = prop::sample::select(vec!["p", "q"]);
+    (crowds, 1..=most).prop_map(|(crowd, count)| (0..count).map(|number| format!("{crowd}{number}")).collect())
+}
+
 /// Few names, so that answers meet.
+fn few(names: &'static [&str], most: usize) -> impl Strategy<Value = Vec<String>> {
+    let names = prop::collection::vec(prop::sample::select(names), 0..=most);
+    names.prop_map(|names| names.into_iter().map(str::to_owned).collect())
+}
+
+/// Often what there was before, and now and then a group that the guard does not pass.
+fn groups() -> impl Strategy<Value = Vec<String>> {
+    let list = |names: &[&str]| Just(names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>());
+    let before = prop_oneof![2 => list(&["a"]), 1 => list(&[])];
+    let crowd = prop_oneof![3 => list(&[]).boxed(), 2 => crowd(MAX_GROUPS).boxed()];
+    let odd = prop_oneof![12 => list(&[]), 1 => list(&[""])];
+    let few = few(&["a", "b", "c", "d", "system:masters"], 3);
+    (before, few, crowd, odd).prop_map(|(before, few, crowd, odd)| [before, few, crowd, odd].concat())
+}
+
 fn mapping() -> impl Strategy<Value = Mapping> {
-    let groups = prop::collection::vec(prop::sample::select(vec!["a", "b", "c", "d", "system:masters"]), 0..5);
-    let extra = prop::collection::vec(
-        (prop::sample::select(vec!["k", "l"]), prop::collection::vec(prop::sample::select(vec!["1", "2"]), 0..3)),
-        0..2,
-    );
-    (prop::sample::select(vec!["alice", "alice", "alice", "eve"]), groups, extra).prop_map(|(name, groups, extra)| {
-        let owned = |list: Vec<&str>| list.into_iter().map(str::to_owned).collect::<Vec<_>>();
-        let extra = extra.into_iter().map(|(key, values)| (key.to_owned(), owned(values))).collect();
-        Mapping { username: name.to_owned(), uid: None, groups: owned(groups), extra }
+    let values = prop_oneof![3 => few(&["1", "2"], 2).boxed(), 1 => crowd(MAX_EXTRA).boxed()];
+    let key = prop::sample::select(vec!["k", "l", "L"]).prop_map(str::to_owned);
+    let extra = prop::collection::vec((key, values), 0..3);
+    let name = prop::sample::select(vec!["alice", "alice", "alice", "alice", "eve"]);
+    (name, groups(), extra).prop_map(|(name, groups, extra)| Mapping {
+        username: name.to_owned(),
+        uid: None,
+        groups,
+        extra,
     })
 }
 
@@ -63,10 +84,15 @@ fn after(mapped: &Mapping, augment: Vec<Link>, guards: Vec<Link>) -> Result<Mapp
 }
 
 fn has_no_more(small: &Mapping, large: &Mapping) -> bool {
+    // For Kubernetes, as for the guard, keys that differ in case alone are one.
+    let lower = |mapping: &Mapping| {
+        let extra = mapping.extra.iter().map(|(key, values)| (key.to_ascii_lowercase(), values.clone())).collect();
+        Mapping { extra, ..Mapping::default() }
+    };
     small.username == large.username
         && small.uid == large.uid
         && small.groups.iter().all(|group| large.groups.contains(group))
-        && extra_within(small, large)
+        && extra_within(&lower(small), &lower(large))
 }
 
 proptest! {
