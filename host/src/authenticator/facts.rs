@@ -1,7 +1,8 @@
 //! Facts about callers: joins what a policy may be granted to know to the services of AWS that can tell.
 //!
-//! Of callers of other clouds nothing is asked, and nothing found: they are not of that kind. It is no fault and no missing
-//! grant, either of which would refuse everybody of theirs where a policy for AWS stands in front of their entries.
+//! Of callers of other clouds nothing is asked, and nothing found: they are not of that kind. It is no fault and no
+//! missing grant, either of which would refuse everybody of theirs where a policy for AWS stands in front of their
+//! entries.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 

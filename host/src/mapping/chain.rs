@@ -6,9 +6,9 @@
 //! united), then `guard` policies (each may only take away), then the [`Guard`]. A denial is final, whatever the kind
 //! of the policy. Shadows are not asked: what they would be asked is noted.
 //!
-//! What an `augment` policy adds whose faults are skipped counts or not whatever the others of its kind say: it has an even
-//! share of the room that all the rest leaves. If the others could take its room, it would be their failure that lets its
-//! additions in.
+//! What an `augment` policy adds whose faults are skipped counts or not whatever the others of its kind say: it has an
+//! even share of the room that all the rest leaves. If the others could take its room, it would be their failure that
+//! lets its additions in.
 
 use std::{
     sync::Arc,
@@ -52,8 +52,8 @@ pub struct Link {
     pub stage: Box<dyn Stage>,
     /// The most it may grant; `None` for a static source, whose entries the operator wrote.
     pub ceiling: Option<Ceiling>,
-    /// `augment` only: a fault adds nothing instead of refusing the login. More than its share is one, and so is what the
-    /// [`Guard`] does not pass.
+    /// `augment` only: a fault adds nothing instead of refusing the login. More than its share is one, and so is what
+    /// the [`Guard`] does not pass.
     pub skip_on_fault: bool,
 }
 
@@ -371,8 +371,8 @@ fn extra_within(small: &Mapping, large: &Mapping) -> bool {
     })
 }
 
-/// Adds to `united` what `after` has and it has not. Where two policies give one extra key different values, both are kept;
-/// keys that differ in nothing but case are one, as they are for the [`Guard`].
+/// Adds to `united` what `after` has and it has not. Where two policies give one extra key different values, both are
+/// kept; keys that differ in nothing but case are one, as they are for the [`Guard`].
 pub(super) fn unite(united: &mut Mapping, after: Mapping) {
     for group in after.groups {
         if !united.groups.contains(&group) {
@@ -390,7 +390,8 @@ pub(super) fn unite(united: &mut Mapping, after: Mapping) {
     }
 }
 
-/// Whether `beside` has no more new groups, extra keys and values of a key than one of so many `sharers` may add to `settled`.
+/// Whether `beside` has no more new groups, extra keys and values of a key than one of so many `sharers` may add to
+/// `settled`.
 fn is_within_share(settled: &Mapping, beside: &Mapping, sharers: usize) -> bool {
     let within = |most: usize, before: usize, after: usize| after - before <= most.saturating_sub(before) / sharers;
     let values = |key: &str| settled.extra.iter().find(|(name, _)| name == key).map_or(0, |(_, values)| values.len());

@@ -75,8 +75,9 @@ pub enum OnFault {
     /// Refuses it.
     #[default]
     Refuse,
-    /// Goes on without what the policy would have added; only for [`Kind::Augment`]. Policies with it share evenly what is left
-    /// of the most groups and extra values, so that no failure of one makes room for another: more is a fault as well.
+    /// Goes on without what the policy would have added; only for [`Kind::Augment`]. Policies with it share evenly what
+    /// is left of the most groups and extra values, so that no failure of one makes room for another: more is a fault
+    /// as well.
     Skip,
 }
 

@@ -1,4 +1,5 @@
-//! Groups from the account of a caller: its tier, its organizational unit and whatever else tables say of it or of its unit.
+//! Groups from the account of a caller: its tier, its organizational unit and whatever else tables say of it or of its
+//! unit.
 //!
 //! Adds to a mapping that another stage made, so it is of kind `augment`; it never names anybody. What a table says of one
 //! account or unit and is not understood faults for callers of that account or unit, and for nobody else.
@@ -17,7 +18,8 @@ pub struct AccountTiers {
     /// Names of the tables to look into, each with accounts for keys. Default `accounts`.
     #[serde(default = "tables")]
     tables: Vec<String>,
-    /// Names of the tables with organizational units for keys: what they say of an account's `ou` counts too. Default none.
+    /// Names of the tables with organizational units for keys: what they say of an account's `ou` counts too. Default
+    /// none.
     #[serde(default)]
     ou_tables: Vec<String>,
     /// What becomes of callers whose account is in no table. Default `keep`.

@@ -152,8 +152,8 @@ struct Found<'a> {
 }
 
 impl Found<'_> {
-    /// Finds a group for one more pattern; one that stands for another pattern is free where that finds another group (an
-    /// augmenting path of a bipartite matching). `seen`: the groups that were tried for it.
+    /// Finds a group for one more pattern; one that stands for another pattern is free where that finds another group
+    /// (an augmenting path of a bipartite matching). `seen`: the groups that were tried for it.
     fn place(&mut self, pattern: usize, seen: &mut [bool]) -> bool {
         for group in 0..self.groups.len() {
             if seen[group] || !self.patterns[pattern].matches(self.groups[group]) {

@@ -1,4 +1,5 @@
-//! Which groups a combination means, as a table and against every way to choose. `cases.yaml` holds what an operator reads.
+//! Which groups a combination means, as a table and against every way to choose. `cases.yaml` holds what an operator
+//! reads.
 
 use super::*;
 

@@ -1,7 +1,7 @@
 //! Groups of people from the AWS IAM Identity Center permission set that they came with, in every account of a table.
 //!
-//! The sets are those of `sso-permission-sets`. That one has its accounts in its settings and imports nothing; this one reads
-//! them at each login, so that an organization's accounts stand in one place and change without its settings.
+//! The sets are those of `sso-permission-sets`. That one has its accounts in its settings and imports nothing; this one
+//! reads them at each login, so that an organization's accounts stand in one place and change without its settings.
 
 #[path = "../../sso-permission-sets/src/sets.rs"]
 mod sets;

@@ -38,8 +38,8 @@ impl PermissionSets {
         Ok(Self { username, sets: Rules::new(sets, |set| vec![key(set.name.literal())]) })
     }
 
-    /// Names `caller` by his permission set, if his account `is_ours`: anybody can have a set of any name in an account of
-    /// their own. No other account is asked about than that of somebody with a set that fits.
+    /// Names `caller` by his permission set, if his account `is_ours`: anybody can have a set of any name in an account
+    /// of their own. No other account is asked about than that of somebody with a set that fits.
     pub(crate) fn decide(
         &self,
         caller: &Caller,

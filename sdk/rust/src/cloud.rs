@@ -1,5 +1,5 @@
-//! Facts about the caller of a request, looked up with the host's cloud credentials. Herald knows them of callers of AWS; of others
-//! there is none.
+//! Facts about the caller of a request, looked up with the host's cloud credentials. Herald knows them of callers of
+//! AWS; of others there is none.
 //!
 //! A policy that uses them imports `herald:policy/cloud`, and loads only where its entry has `cloud`. They are there for
 //! [`decide`](crate::Policy::decide), not for [`configure`](crate::Policy::configure). In a native build they are those of

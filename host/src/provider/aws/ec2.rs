@@ -6,11 +6,11 @@
 //!           of the session  names     join it      bounded  by role          limit    signed, in pages
 //! ```
 //!
-//! EC2 calls the session of an instance's role by the instance's id; whoever else may assume that role may choose such a
-//! name too. So the instance must be there, and in the caller's own account. Whoever needs its name has to look whether it
-//! has one: EC2 describes an instance that has ended for up to an hour more, without.
-//! Ids are a filter of the call and not its argument, so that one that is made up takes no neighbour with it.
-//! Nothing is loaded or called before the first login that needs a name.
+//! EC2 calls the session of an instance's role by the instance's id; whoever else may assume that role may choose such
+//! a name too. So the instance must be there, and in the caller's own account. Whoever needs its name has to look
+//! whether it has one: EC2 describes an instance that has ended for up to an hour more, without. Ids are a filter of
+//! the call and not its argument, so that one that is made up takes no neighbour with it. Nothing is loaded or called
+//! before the first login that needs a name.
 
 use std::{
     fmt,
@@ -86,8 +86,8 @@ struct Shared {
     observer: Box<dyn Observer>,
 }
 
-/// What a page of `DescribeInstances` says of `id`, its private DNS name or an empty one, and the token of the next page: what a
-/// look-up makes of an answer, for whoever tries answers out.
+/// What a page of `DescribeInstances` says of `id`, its private DNS name or an empty one, and the token of the next
+/// page: what a look-up makes of an answer, for whoever tries answers out.
 ///
 /// # Errors
 ///
