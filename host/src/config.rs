@@ -42,6 +42,7 @@ mod backend_mode;
 pub mod build;
 mod check;
 pub mod checked;
+pub mod compilations;
 mod de;
 pub mod edit;
 mod entry;
@@ -377,7 +378,11 @@ fn digest_of_all<'a>(
         };
         whole.update(digest_of(file).map_err(unreadable)?);
     }
-    Ok(whole.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(hexadecimal(&whole.finalize()))
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn digest_of(path: &Path) -> std::io::Result<[u8; 32]> {

@@ -44,7 +44,7 @@ mod track;
 pub use ceiling::Ceiling;
 pub use cloud::{FactFinder, Facts};
 pub use compiled::{
-    CompileElsewhere, Compiled, CompiledFolder, FolderError,
+    CompileElsewhere, Compiled, CompiledFolder, Elsewhere, FolderError,
     housekeeping::{Bounds, RENEW_EVERY, Removed},
 };
 pub use config::{
@@ -56,7 +56,8 @@ pub use loader::{check, compile, compile_configured, find_compiled, read};
 pub use problem::{LoadError, LoadProblem};
 pub use tables::{LiveTable, Table, TableSource, Tables, Versions};
 
-/// A policy that is loaded: linked, and content with its settings.
+/// A policy that is loaded: linked, and content with its settings. A clone is the same policy.
+#[derive(Clone)]
 pub struct Policy {
     engine: Engine,
     name: Name,
@@ -78,6 +79,8 @@ struct Prepared {
     settings: Option<String>,
     /// Whether taking its settings in has bounds of its own, and is no part of a decision.
     configures_apart: bool,
+    /// Whether it decides only until there is code with its settings taken in.
+    meanwhile: bool,
     /// The facts about callers that the component imports.
     facts: Vec<Fact>,
 }
@@ -270,6 +273,16 @@ impl Policy {
         loader::load(engine, config, compiled, tables.clone(), true).map_err(LoadError::about(&config.component))
     }
 
+    /// The same with the tables of `config`, which is of the same policy, read anew.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::load`], about tables alone.
+    pub fn with_tables(&self, config: &Config, live: impl Fn(&TableSource) -> LiveTable) -> Result<Self, LoadError> {
+        let tables = Tables::read(&config.tables, live).map_err(LoadProblem::from);
+        Ok(Self { tables: tables.map_err(LoadError::about(&config.component))?, ..self.clone() })
+    }
+
     /// Lets it know of what `cloud` knows the facts that its configuration grants and its component asks for.
     #[must_use]
     pub fn with_cloud(self, cloud: Arc<dyn FactFinder>) -> Self {
@@ -350,6 +363,18 @@ impl Policy {
     #[must_use]
     pub fn digest(&self) -> Digest {
         self.digest
+    }
+
+    /// Whether loading it for `engine` again would give the same: it runs there, by the code that is to stay.
+    #[must_use]
+    pub fn is_settled_in(&self, engine: &Engine) -> bool {
+        !self.prepared.meanwhile && std::ptr::eq(self.engine.wasmtime(), engine.wasmtime())
+    }
+
+    /// Whether it decides only until there is code with its settings taken in.
+    #[must_use]
+    pub fn is_meanwhile(&self) -> bool {
+        self.prepared.meanwhile
     }
 }
 

@@ -130,6 +130,8 @@ pub struct Services {
     pub readiness: Arc<Readiness>,
     /// Why the newest configuration is not in force; told by `/readyz?verbose`, no reason not to be ready.
     pub reload_error: Arc<ArcSwapOption<String>>,
+    /// Which policies go on as they were while their newest versions are compiled; told there too.
+    pub compiling: Arc<ArcSwapOption<String>>,
 }
 
 /// Why the server does not start. The operator's to mend, every one of them.

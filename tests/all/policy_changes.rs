@@ -17,7 +17,7 @@ use serde_json::Value;
 use tests::{
     herald::{Answer, Server},
     now, policies,
-    sts::{ALICE, Running},
+    sts::{ALICE, BOB, Running},
 };
 use tokio::task::JoinSet;
 
@@ -33,10 +33,11 @@ const ROUNDS: usize = 3;
 /// The time that is promised.
 const SECOND: Duration = Duration::from_secs(1);
 
-/// The quickest change of each thing has to be live within this time; the others too, but the machine may be busy. What
-/// is built for development takes several times as long as a finished binary, and its compiler most of all.
+/// Every second change of each thing has to be live within this time; the others too, but the machine may be busy. What
+/// is built for development takes several times as long as a finished binary, and on two processors with other tests on them
+/// as long again: seconds that are its own and not the change's.
 fn time_to_change() -> Duration {
-    if std::env::var_os("HERALD_BIN").is_some() { SECOND } else { SECOND * 10 }
+    if std::env::var_os("HERALD_BIN").is_some() { SECOND } else { SECOND * 5 }
 }
 
 /// A configuration in which nobody but the policy names alice.
@@ -61,16 +62,49 @@ fn bytes(policy: &str) -> Vec<u8> {
 
 /// `component` with a custom section at its end: another file that does the same.
 fn with_section(component: &[u8], size: usize) -> Vec<u8> {
-    let mut bytes = component.to_vec();
-    let mut rest = size + 2;
-    bytes.push(0);
-    while rest >= 0x80 {
-        bytes.push(u8::try_from(rest & 0x7f).expect("seven bits") | 0x80);
-        rest >>= 7;
+    [component, &section(0, &[&[1, b'x'], &vec![0; size][..]].concat())].concat()
+}
+
+/// One section (WebAssembly Core Specification, "Binary Format: Modules"), of a module or of a component.
+fn section(id: u8, content: &[u8]) -> Vec<u8> {
+    [&[id][..], &leb128(content.len()), content].concat()
+}
+
+fn leb128(mut number: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while number >= 0x80 {
+        bytes.push(u8::try_from(number & 0x7f).expect("seven bits") | 0x80);
+        number >>= 7;
     }
-    bytes.extend([u8::try_from(rest).expect("seven bits"), 1, b'x']);
-    bytes.resize(bytes.len() + size, 0);
+    bytes.push(u8::try_from(number).expect("seven bits"));
     bytes
+}
+
+/// `component` with a core module in it that nobody uses, and that takes a compiler many seconds: another file that does the
+/// same.
+fn with_much_to_compile(component: &[u8]) -> Vec<u8> {
+    const FUNCTIONS: usize = 4000;
+    const STEPS: usize = 400;
+    // From two numbers one: each step depends on all before it, so that none can be left out.
+    let function = |nth: usize| {
+        let mut body = vec![0, 0x20, 0];
+        for step in 0..STEPS {
+            let constant = 1 + u8::try_from((nth + step) % 63).expect("six bits");
+            body.extend([0x20, 1, 0x6c, 0x41, constant, 0x73, 0x20, 0, 0x6a]);
+        }
+        body.push(0x0b);
+        [leb128(body.len()), body].concat()
+    };
+    let bodies: Vec<u8> = (0..FUNCTIONS).flat_map(function).collect();
+    let module = [
+        &b"\0asm\x01\0\0\0"[..],
+        &section(1, &[1, 0x60, 2, 0x7f, 0x7f, 1, 0x7f]),
+        &section(3, &[leb128(FUNCTIONS), vec![0; FUNCTIONS]].concat()),
+        &section(10, &[leb128(FUNCTIONS), bodies].concat()),
+    ]
+    .concat();
+    // A component's section for a core module (Component Model, "Binary Format").
+    [component, &section(1, &module)].concat()
 }
 
 /// A new file in the place of the old one.
@@ -167,8 +201,10 @@ async fn last_reload(server: &Server) -> Option<f64> {
     server.metric("herald_config_last_reload_successful").await.expect("metrics")
 }
 
-fn quickest(times: &[Duration]) -> Duration {
-    *times.iter().min().expect("there were changes")
+fn median(times: &[Duration]) -> Duration {
+    let mut sorted = times.to_vec();
+    sorted.sort();
+    sorted[sorted.len() / 2]
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -197,7 +233,7 @@ async fn settings_and_file_go_live_within_a_second_under_load_and_back_again() {
     let told = load.end().await;
     assert!(told.len() > ROUNDS, "the load has seen changes: {told:?}");
     for (what, times) in [("settings", settings), ("a file", files), ("the old file", back)] {
-        assert!(quickest(&times) < time_to_change(), "{what}: {times:?}");
+        assert!(median(&times) < time_to_change(), "{what}: {times:?}");
     }
 }
 
@@ -224,7 +260,7 @@ async fn a_table_goes_live_within_a_second_under_load_and_a_bad_one_is_told_and_
     let (told, _) = change(&server, |folder| replace(folder, TABLE, &table("v0"))).await;
     assert_eq!((told, reload_error(&server).await), (first, Value::Null), "the old table back in place");
     load.end().await;
-    assert!(quickest(&times) < time_to_change(), "{times:?}");
+    assert!(median(&times) < time_to_change(), "{times:?}");
 }
 
 /// What the process log says when a process of its own has compiled.
@@ -243,6 +279,25 @@ fn compilations(server: &Server) -> usize {
     server.stderr.text().matches(COMPILED).count()
 }
 
+/// Which policies are being compiled, as `/readyz` tells.
+async fn compiling(server: &Server) -> Value {
+    server.get("/readyz?verbose").await.expect("an answer").json()["compiling"].clone()
+}
+
+/// Whether a process compiles for `server`.
+fn compiles(server: &Server) -> bool {
+    runs_with(&[&server.folder().join("state"), Path::new("--only")])
+}
+
+async fn until_compiled(server: &Server) {
+    let started = Instant::now();
+    let is_under_way = async || compiling(server).await != Value::Null || compiles(server);
+    while is_under_way().await {
+        assert!(started.elapsed() < PATIENCE, "{}", server.stderr.text());
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_large_policy_is_compiled_by_another_process_and_its_settings_change_without_a_failed_login() {
     let large = with_section(&bytes("session-groups"), 300 << 10);
@@ -254,34 +309,122 @@ async fn a_large_policy_is_compiled_by_another_process_and_its_settings_change_w
     load.end().await;
     let before = most_memory(&server);
     let load = Load::start(&server);
-    for round in 1..=2 {
-        let (told, _) = change(&server, |_| server.configure(&naming(&format!("v{round}"))).expect("a file")).await;
-        assert_eq!((told.name, compilations(&server)), (format!("v{round}:alice"), round + 1));
+    let mut times = Vec::new();
+    for round in 1..=ROUNDS {
+        let name = format!("v{round}");
+        let (told, took) = change(&server, |_| server.configure(&naming(&name)).expect("a file")).await;
+        assert_eq!(told.name, format!("{name}:alice"));
+        times.push(took);
+        let started = Instant::now();
+        while compilations(&server) <= round {
+            assert!(started.elapsed() < PATIENCE, "{}", server.stderr.text());
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        assert_eq!(alice(&server).await, told, "with the code for them as without");
     }
     load.end().await;
+    assert!(median(&times) < time_to_change(), "{times:?}");
     let grown = most_memory(&server) - before;
     assert!(grown < GROWTH, "{grown} KiB more than before");
-    assert!(!server.stderr.text().contains("takes its settings in at every decision"), "{}", server.stderr.text());
+    assert!(server.stderr.text().contains("takes its settings in at every decision until"), "{}", server.stderr.text());
     // What is compiled already takes no process.
     change(&server, |_| server.configure(&naming("v1")).expect("a file")).await;
-    assert_eq!(compilations(&server), 3);
+    assert_eq!(compilations(&server), ROUNDS + 1);
 
-    // What another process cannot do either leaves the last good one in force, and the reason is the policy's own.
+    // What the policy refuses leaves the last good one in force, and no process is asked.
     let last = alice(&server).await;
     server.configure(&naming("{{User}}")).expect("a file");
-    let refused = "a process of its own did not: ";
-    let is_refused = async || reload_error(&server).await.as_str().is_some_and(|error| error.contains(refused));
-    let started = Instant::now();
-    while !is_refused().await {
-        assert!(started.elapsed() < PATIENCE, "{}", server.stderr.text());
-        tokio::time::sleep(Duration::from_millis(10)).await;
+    let refused = "refuses its settings: unknown placeholder {{User}}";
+    until(async || reload_error(&server).await.as_str().is_some_and(|error| error.contains(refused))).await;
+    assert_eq!((alice(&server).await, compilations(&server)), (last, ROUNDS + 1));
+}
+
+/// Rules of `expression` that make alice `NAME:alice`.
+fn expression(name: &str) -> String {
+    let rule =
+        format!(r#"{{match: 'caller.accountId == "123456789012"', username: '"{name}:" + caller.sessionName'}}"#);
+    with_policy(&format!("settings: {{rules: [{rule}]}}"))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rules_of_the_ready_made_policy_go_live_within_a_second_under_load() {
+    let (_sts, server) = start(&expression("v0"), &[(COMPONENT, &bytes("expression"))]).await;
+    assert_eq!(alice(&server).await.name, "v0:alice");
+    let load = Load::start(&server);
+    let mut times = Vec::new();
+    for round in 1..=ROUNDS {
+        let (told, took) =
+            change(&server, |_| server.configure(&expression(&format!("v{round}"))).expect("a file")).await;
+        assert_eq!(told.name, format!("v{round}:alice"));
+        times.push(took);
     }
-    let error = reload_error(&server).await;
-    assert!(
-        error.as_str().is_some_and(|error| error.contains("refuses its settings: unknown placeholder {{User}}")),
-        "{error}"
+    load.end().await;
+    assert!(median(&times) < time_to_change(), "{times:?}");
+    until_compiled(&server).await;
+    assert_eq!((alice(&server).await.name.as_str(), reload_error(&server).await), ("v3:alice", Value::Null));
+}
+
+/// A configuration with two policies: `listed` goes by a table, and `changing` names alice where that does not.
+fn two_policies() -> String {
+    let listed = format!(
+        "backendMode: [MountedFile, Policy/listed, Policy/changing]\n  policies:\n  - name: listed\n    kind: map\n\
+         \x20   component: listed.wasm\n    limits: {{timeout: 5s}}\n    tables: {{people: {TABLE}}}\n"
     );
-    assert_eq!(alice(&server).await, last);
+    let before = "backendMode: [MountedFile, Policy/changing]\n  policies:\n";
+    naming("v0").replace(before, &listed)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_taken_away_is_out_while_a_large_policy_is_compiled() {
+    const BOB_IN_THE_FILE: &str = "user/bob";
+    let component = bytes("session-groups");
+    let table = br#"{"Developers": "listed"}"#;
+    let files = [(COMPONENT, &component[..]), ("listed.wasm", &bytes("tables")), (TABLE, table)];
+    let (_sts, server) = start(&two_policies(), &files).await;
+    let first = alice(&server).await;
+    let bob = async || server.review(&fresh(&BOB)).await.expect("an answer").username();
+    assert_eq!((first.name.as_str(), bob().await.as_deref()), ("listed", Some("bob")));
+    let load = Load::start(&server);
+    replace(server.folder(), COMPONENT, &with_much_to_compile(&component));
+    until(async || compiling(&server).await == "compiling changing, the last good in force").await;
+    until(async || server.metric("herald_policies_compiling").await.expect("metrics") == Some(1.0)).await;
+    assert!(server.stderr.text().contains("configuration: compiling changing, the last good in force"));
+
+    let without_bob = two_policies().replace(BOB_IN_THE_FILE, "user/nobody");
+    let (_, took) = change(&server, |_| server.configure(&without_bob).expect("a file")).await;
+    assert_eq!(bob().await, None);
+    assert!(took < time_to_change(), "a mapping: {took:?}");
+    let (told, took) = change(&server, |folder| replace(folder, TABLE, b"{}")).await;
+    assert_eq!(told.name, "v0:alice");
+    assert!(took < time_to_change(), "a table: {took:?}");
+    assert_eq!(compiling(&server).await, "compiling changing, the last good in force", "all that while it is");
+    assert_eq!(reload_error(&server).await, Value::Null);
+    assert_ne!(alice(&server).await.generation, first.generation);
+
+    // Another file takes its place, and the one before that as well: nobody compiles what nobody wants.
+    replace(server.folder(), COMPONENT, &component);
+    until(async || compiling(&server).await == Value::Null).await;
+    until(async || !compiles(&server)).await;
+    assert_eq!((alice(&server).await.name, compilations(&server)), (told.name, 0));
+    load.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_newer_file_takes_the_place_of_one_that_is_being_compiled() {
+    let component = bytes("session-groups");
+    let (_sts, server) = start(&naming("v0"), &[(COMPONENT, &component)]).await;
+    let first = alice(&server).await;
+    let load = Load::start(&server);
+    replace(server.folder(), COMPONENT, &with_much_to_compile(&component));
+    until(async || compiling(&server).await != Value::Null).await;
+    until(async || compiles(&server)).await;
+    replace(server.folder(), COMPONENT, &with_section(&component, 300 << 10));
+    until(async || server.stderr.text().matches("in a process of its own").count() == 2).await;
+    until_compiled(&server).await;
+    let last = alice(&server).await;
+    assert_eq!((last.name.as_str(), compilations(&server)), ("v0:alice", 1), "of the newer one alone");
+    assert_ne!(last.generation, first.generation);
+    load.end().await;
 }
 
 #[tokio::test]
@@ -327,17 +470,30 @@ async fn an_end_while_a_large_policy_is_compiled_for_the_first_time_is_the_end_o
     let finished = setup.run().await.expect("an end");
     assert_eq!(finished.code, Some(0), "{}", finished.stderr);
     assert!(finished.stderr.contains("stopped before the first login"), "{}", finished.stderr);
-    until(async || !runs_with(&state)).await;
+    until(async || !runs_with(&[&state])).await;
 }
 
-/// Whether any process has `word` in its command line.
-fn runs_with(word: &Path) -> bool {
-    let word = word.to_str().expect("UTF-8");
+/// Whether any process has all `words` in its command line.
+fn runs_with(words: &[&Path]) -> bool {
     let processes = fs::read_dir("/proc").expect("proc(5)").flatten();
     processes.filter_map(|process| fs::read(process.path().join("cmdline")).ok()).any(|line| {
         let line = String::from_utf8_lossy(&line).into_owned();
-        line.split('\0').any(|argument| argument == word)
+        words.iter().all(|word| line.split('\0').any(|argument| Path::new(argument) == *word))
     })
+}
+
+/// As an end is otherwise: at once, and nobody is left who compiles.
+#[tokio::test]
+async fn an_end_while_a_newer_file_is_compiled_is_the_end_of_both() {
+    let component = bytes("session-groups");
+    let (_sts, server) = start(&naming("v0"), &[(COMPONENT, &component)]).await;
+    replace(server.folder(), COMPONENT, &with_much_to_compile(&component));
+    until(async || compiles(&server)).await;
+    let state = server.folder().join("state");
+    let server = Arc::into_inner(server).expect("nobody else has it");
+    let finished = server.stop().await.expect("an end");
+    assert_eq!(finished.code, Some(0), "{}", finished.stderr);
+    until(async || !runs_with(&[&state])).await;
 }
 
 /// What the server starts: one policy, once, and within the memory that it is given.

@@ -36,7 +36,7 @@ const LAST_LINES: Duration = Duration::from_secs(1);
 /// Longest wait for what this process holds in the cluster to be given back.
 const GIVE_BACK: Duration = Duration::from_secs(2);
 
-/// Longest wait for what is under way besides requests. A reload may be waiting for another process to compile.
+/// Longest wait for what is under way besides requests.
 const UNFINISHED: Duration = Duration::from_secs(1);
 
 const EXAMPLES: &str = "\
@@ -132,7 +132,7 @@ impl Command {
         let shared = Shared::new(&config, Arc::clone(&metrics), Some(compiled), super::now)?
             .compiling(compiler(config.server.state_dir.clone()));
         drop(entered);
-        let build = runtime.spawn_blocking(move || (config.build(&shared), config, shared));
+        let build = runtime.spawn_blocking(move || (config.build_first(&shared), config, shared));
         let built = runtime.block_on(async {
             tokio::select! {
                 built = build => Some(built),
@@ -160,6 +160,7 @@ impl Command {
                 metrics,
                 readiness: Arc::default(),
                 reload_error: reloader.last_error(),
+                compiling: reloader.compiling(),
             };
             let trigger = Arc::clone(&reloader);
             let served = serve(settings, globals.name, services, (ends, hang_up), move || trigger.trigger()).await;

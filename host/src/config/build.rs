@@ -5,24 +5,21 @@
 
 use std::{
     fmt,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::Arc,
     time::{Duration, SystemTime},
 };
 
 use super::{
     Config, ConfigError, Source,
+    compilations::Compiler,
     sources::{Sources, Stopping},
 };
 use crate::{
     authenticator::{Authenticator, facts::CloudFacts, nodes::Nodes, shadows::Shadows},
-    mapping::{
-        BootstrapAdmins, Chain, Guard, MountedFile, NodeNames, PolicyStage, Shadow, Stage, chain::Link, shadow::Place,
-    },
+    mapping::{BootstrapAdmins, Chain, Guard, MountedFile, NodeNames, Shadow, Stage, chain::Link, shadow::Place},
     observe::Metrics,
-    policy::{
-        self, Bounds, CompiledFolder, Engine, Kind, LoadProblem, Mode, OnFault, Policy, Removed, schema::Violation,
-    },
+    policy::{self, Bounds, Engine, Kind, Mode, Name, Removed},
     provider::{
         Cloud, ClusterId, Provider,
         alibaba::{self, Alibaba},
@@ -30,6 +27,11 @@ use crate::{
     },
     sts::{self, Executor},
 };
+
+mod policies;
+
+use policies::Loading;
+pub(super) use policies::{Before, Standing};
 
 /// What configurations share: it is kept over a reload that does not change its own settings.
 #[derive(Clone)]
@@ -44,7 +46,7 @@ pub struct Shared {
     /// Where compiled policies are kept; `None` compiles them at every load.
     compiled: Option<PathBuf>,
     /// Who compiles what is too large to be compiled here; `None`: nobody.
-    compiler: Option<Compiler>,
+    pub(super) compiler: Option<Compiler>,
     sources: Sources,
     /// Knows names for hours, and loads nothing until it is asked for one.
     nodes: Arc<Nodes>,
@@ -53,8 +55,22 @@ pub struct Shared {
     clock: fn() -> SystemTime,
 }
 
-/// Compiles one policy of the configuration in a file, see [`policy::CompileElsewhere`].
-pub type Compiler = Arc<dyn Fn(&Path, &policy::Config) -> Result<(), String> + Send + Sync>;
+/// What a configuration was built to.
+pub struct Built {
+    /// The pipeline.
+    pub authenticator: Authenticator,
+    /// Its policies.
+    pub(super) standing: Standing,
+    /// Those of them whose newest version is still being compiled.
+    pub(super) awaited: Vec<Name>,
+}
+
+/// What became of a configuration that does not wait for large policies.
+pub(super) enum Next {
+    Built(Built),
+    /// It has none in the place of these, which are compiled for the first time.
+    Awaits(Vec<Name>),
+}
 
 /// Everything that STS's word depends on. The executor remembers callers by their token alone, so it must not
 /// outlive the cluster id, the partition or the hosts that they were verified for.
@@ -183,6 +199,10 @@ impl Shared {
         &self.shadows
     }
 
+    fn engine(&self) -> &Engine {
+        self.engine.as_ref().expect("a configuration with policies has made it")
+    }
+
     /// Counts for everybody.
     #[must_use]
     pub fn metrics(&self) -> &Arc<Metrics> {
@@ -224,23 +244,52 @@ impl Config {
     ///
     /// When there is no cluster id, or a policy does not load.
     pub fn build(&self, shared: &Shared) -> Result<Authenticator, ConfigError> {
-        let cluster_id = self.cluster_id.as_ref().ok_or_else(|| ConfigError::Build {
+        self.build_first(shared).map(|built| built.authenticator)
+    }
+
+    /// The same, for those that follow.
+    ///
+    /// # Errors
+    ///
+    /// As [`build`](Self::build).
+    pub fn build_first(&self, shared: &Shared) -> Result<Built, ConfigError> {
+        let cluster_id = self.known_cluster_id()?;
+        self.assemble(shared, cluster_id, self.load_policies(shared, None)?)
+    }
+
+    /// The same behind another one, without waiting for what compiles.
+    pub(super) fn build_after(&self, shared: &Shared, before: Before<'_>) -> Result<Next, ConfigError> {
+        let cluster_id = self.known_cluster_id()?;
+        let loading = self.load_policies(shared, Some(before))?;
+        if loading.missing.is_empty() {
+            return self.assemble(shared, cluster_id, loading).map(Next::Built);
+        }
+        Ok(Next::Awaits([loading.missing, loading.awaited].concat()))
+    }
+
+    fn known_cluster_id(&self) -> Result<&ClusterId, ConfigError> {
+        self.cluster_id.as_ref().ok_or_else(|| ConfigError::Build {
             file: self.file.clone(),
             what: "no cluster id: set clusterID here, or --cluster-id on the command line".to_owned(),
-        })?;
+        })
+    }
+
+    fn assemble(&self, shared: &Shared, cluster_id: &ClusterId, loading: Loading) -> Result<Built, ConfigError> {
         let dynamic_file = self.sources.contains(&Source::DynamicFile);
         shared.metrics.old_dynamic_file(dynamic_file, dynamic_file && self.sources.len() == 1);
-        Ok(Authenticator {
+        let authenticator = Authenticator {
             cluster_id: cluster_id.as_str().to_owned(),
-            generation: self.generation.clone(),
+            generation: loading.generation(self),
             providers: self.providers(cluster_id)?,
             sts: Arc::clone(&shared.sts),
-            chain: self.chain(shared)?,
+            chain: self.chain(shared, &loading.standing)?,
             shadows: Arc::clone(&shared.shadows),
             scrubbed: self.scrubbed_accounts.clone(),
             deny_root: self.deny_root,
             metrics: Arc::clone(&shared.metrics),
-        })
+        };
+        let Loading { standing, awaited, .. } = loading;
+        Ok(Built { authenticator, standing, awaited })
     }
 
     /// Loads every policy by itself, with what `shared` makes for them: what fails, with the number of its policy if it is
@@ -253,7 +302,7 @@ impl Config {
         // No policy needs a source or a table to be read.
         let mut without_sources = Self { sources: Vec::new(), ..self.clone() };
         without_sources.policies.iter_mut().for_each(|policy| policy.tables.retain(|_, table| !table.is_live()));
-        let made = shared(&without_sources).and_then(|shared| Ok((self.compiled(&shared)?, shared)));
+        let made = shared(&without_sources).and_then(|shared| Ok((self.compiled(&shared, None)?, shared)));
         let (compiled, shared) = match made {
             Ok(made) => made,
             Err(error) => return vec![(None, error)],
@@ -288,36 +337,25 @@ impl Config {
         })
     }
 
-    fn chain(&self, shared: &Shared) -> Result<Chain, ConfigError> {
-        let compiled = self.compiled(shared)?;
-        let load = |policy| self.policy(policy, shared, compiled.as_ref());
+    fn chain(&self, shared: &Shared, standing: &Standing) -> Result<Chain, ConfigError> {
         let links = |kind| {
             let enforced =
                 self.policies.iter().filter(move |policy| policy.kind == kind && policy.mode == Mode::Enforce);
-            enforced.map(load).collect::<Result<Vec<_>, _>>()
+            enforced.map(|policy| standing.get(&policy.name).link()).collect()
         };
         Ok(Chain {
-            map: self.map_links(shared, load)?,
-            augment: links(Kind::Augment)?,
-            guards: links(Kind::Guard)?,
-            shadows: self.shadows(shared, compiled.as_ref())?,
+            map: self.map_links(shared, standing)?,
+            augment: links(Kind::Augment),
+            guards: links(Kind::Guard),
+            shadows: self.shadows(standing),
             guard: Guard::new(self.reserved_prefixes.clone()),
             nodes: Some(Arc::clone(&shared.nodes) as Arc<dyn NodeNames>),
         })
     }
 
-    fn compiled(&self, shared: &Shared) -> Result<Option<CompiledFolder>, ConfigError> {
-        let folder = shared.compiled.as_deref().filter(|_| !self.policies.is_empty());
-        let folder =
-            folder.map(CompiledFolder::open).transpose().map_err(|error| self.fault("compiled policies", &error))?;
-        let Some(compiler) = shared.compiler.clone() else { return Ok(folder) };
-        let file = self.file.clone();
-        Ok(folder.map(|folder| folder.compiling(Arc::new(move |policy| compiler(&file, policy)))))
-    }
-
     /// Keeps the folder of compiled policies: says which of them are needed, and removes what nobody needs any more.
     pub(super) fn keep_compiled(&self, shared: &Shared, now: SystemTime) {
-        let (Some(engine), Ok(Some(folder))) = (&shared.engine, self.compiled(shared)) else { return };
+        let (Some(engine), Ok(Some(folder))) = (&shared.engine, self.compiled(shared, None)) else { return };
         self.policies.iter().for_each(|policy| folder.renew(engine, policy));
         match folder.tidy(&Bounds::OF_SERVERS, now) {
             Ok(Removed { files: 0, .. }) => {}
@@ -329,7 +367,7 @@ impl Config {
     }
 
     /// Every policy in shadow mode that would be asked, and where.
-    fn shadows(&self, shared: &Shared, compiled: Option<&CompiledFolder>) -> Result<Vec<Arc<Shadow>>, ConfigError> {
+    fn shadows(&self, standing: &Standing) -> Vec<Arc<Shadow>> {
         let mut shadows = Vec::new();
         for (index, policy) in self.policies.iter().enumerate().filter(|(_, policy)| policy.mode == Mode::Shadow) {
             let place = match policy.kind {
@@ -343,15 +381,9 @@ impl Config {
                     Place::Map(admins + self.sources[..place].iter().filter(|source| !self.is_shadow(source)).count())
                 }
             };
-            let loaded = self.policy_of(policy, shared, compiled)?;
-            shadows.push(Arc::new(Shadow::new(
-                Arc::new(loaded),
-                policy.ceiling.clone(),
-                place,
-                policy.on_fault == OnFault::Skip,
-            )));
+            shadows.extend(standing.find(&policy.name).map(|stands| Arc::new(stands.shadow(place))));
         }
-        Ok(shadows)
+        shadows
     }
 
     fn is_shadow(&self, source: &Source) -> bool {
@@ -360,24 +392,15 @@ impl Config {
     }
 
     /// Bootstrap admins first, then the sources in order.
-    fn map_links<'a>(
-        &'a self,
-        shared: &Shared,
-        load: impl Copy + Fn(&'a policy::Config) -> Result<Link, ConfigError>,
-    ) -> Result<Vec<Link>, ConfigError> {
+    fn map_links(&self, shared: &Shared, standing: &Standing) -> Result<Vec<Link>, ConfigError> {
         let admins = BootstrapAdmins::new(Arc::clone(&self.bootstrap_admins));
         let admins = (!self.bootstrap_admins.is_empty()).then(|| Ok(static_link(Box::new(admins))));
         let enforced = self.sources.iter().filter(|source| !self.is_shadow(source));
-        let sources = enforced.map(|source| self.source(source, shared, load));
+        let sources = enforced.map(|source| self.source(source, shared, standing));
         admins.into_iter().chain(sources).collect()
     }
 
-    fn source<'a>(
-        &'a self,
-        source: &Source,
-        shared: &Shared,
-        load: impl FnOnce(&'a policy::Config) -> Result<Link, ConfigError>,
-    ) -> Result<Link, ConfigError> {
+    fn source(&self, source: &Source, shared: &Shared, standing: &Standing) -> Result<Link, ConfigError> {
         match source {
             Source::AckConfigMap
             | Source::Crd
@@ -393,79 +416,13 @@ impl Config {
             }
             Source::Policy(name) => {
                 let policy = self.policies.iter().find(|policy| policy.name.as_str() == name);
-                load(policy.ok_or_else(|| ConfigError::Build {
+                let policy = policy.ok_or_else(|| ConfigError::Build {
                     file: self.file.clone(),
                     what: format!("Policy/{name} is among the sources, but there is no such policy"),
-                })?)
+                })?;
+                Ok(standing.get(&policy.name).link())
             }
         }
-    }
-
-    fn policy(
-        &self,
-        config: &policy::Config,
-        shared: &Shared,
-        compiled: Option<&CompiledFolder>,
-    ) -> Result<Link, ConfigError> {
-        let policy = self.policy_of(config, shared, compiled)?;
-        Ok(Link {
-            stage: Box::new(PolicyStage::new(Arc::new(policy))),
-            ceiling: Some(config.ceiling.clone()),
-            skip_on_fault: config.on_fault == OnFault::Skip,
-        })
-    }
-
-    fn policy_of(
-        &self,
-        config: &policy::Config,
-        shared: &Shared,
-        compiled: Option<&CompiledFolder>,
-    ) -> Result<Policy, ConfigError> {
-        Self::load_policy(config, shared, compiled).map_err(|error| {
-            let mut errors = self.unloadable(config, &error);
-            let more = errors.len() - 1;
-            let mut first = errors.swap_remove(0);
-            if let ConfigError::Invalid { what, .. } = &mut first
-                && more > 0
-            {
-                what.push_str(&format!(" (and {more} more: `herald check-config` lists them)"));
-            }
-            first
-        })
-    }
-
-    fn load_policy(
-        config: &policy::Config,
-        shared: &Shared,
-        compiled: Option<&CompiledFolder>,
-    ) -> Result<Policy, policy::LoadError> {
-        let engine = shared.engine.as_ref().expect("a configuration with policies has made it");
-        let policy = Policy::load_following(engine, config, compiled, |source| shared.sources.table(source))?;
-        Ok(policy.with_cloud(Arc::new(shared.facts.clone())))
-    }
-
-    /// Why a policy does not load: each violation of its schema at its own place, or one error. Never empty.
-    fn unloadable(&self, config: &policy::Config, error: &policy::LoadError) -> Vec<ConfigError> {
-        let name = config.name.as_str();
-        let index = self.policies.iter().position(|policy| policy.name == config.name).unwrap_or_default();
-        let LoadProblem::Schema(violations) = &error.problem else {
-            return vec![self.fault(&format!("policy {name}"), error)];
-        };
-        let places = self.settings_at.get(index);
-        let invalid = |violation: &Violation| {
-            let settings = format!("server.policies[{index}].settings");
-            let path = match violation.place() {
-                place if place.is_empty() => settings,
-                place if place.starts_with('[') => settings + &place,
-                place => format!("{settings}.{place}"),
-            };
-            let what = format!("policy {name}: {}", violation.what);
-            match places.and_then(|places| places.find(&violation.path)) {
-                Some(at) => ConfigError::Invalid { file: self.file.clone(), at, path, what },
-                None => ConfigError::Build { file: self.file.clone(), what: format!("{what} ({path})") },
-            }
-        };
-        violations.iter().map(invalid).collect()
     }
 
     /// That `part` does not work, with the whole chain of causes in one line.

@@ -3,7 +3,8 @@
 //! Where watching its files does not work, e.g. because the node's inotify instances are used up, a look every
 //! half minute has to do. A source that is new is read before the configuration that names it goes live, so that
 //! a reload never answers a login with "not ready". What changes while it is read is read again: a generation is of
-//! what is in force and of nothing else.
+//! what is in force and of nothing else. No reload waits for a large policy to be compiled: all else goes live, that policy
+//! goes on as it was, and the end of its compilation is the next reload.
 
 use std::{
     collections::BTreeSet,
@@ -22,6 +23,8 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::{
     Config, ConfigError, Loaded, Shared, Source,
+    build::{Before, Built, Next, Standing},
+    compilations::Compilations,
     files::{Stamp, Watcher},
     lockout::{LOST, Vital},
     sources::keeper,
@@ -31,13 +34,14 @@ use crate::{
     authenticator::Authenticator,
     mapping::{bootstrap_admins::NAME as BOOTSTRAP_ADMINS, live, mounted_file::NAME as MOUNTED_FILE},
     observe::Metrics,
-    policy::RENEW_EVERY,
+    policy::{Name, RENEW_EVERY},
 };
 
 /// Keeps an authenticator in step with its configuration file, until it is dropped.
 pub struct Reloader {
     current: Arc<ArcSwap<Authenticator>>,
     last_error: Arc<ArcSwapOption<String>>,
+    compiling: Arc<ArcSwapOption<String>>,
     wake: Arc<Notify>,
     _worker: AbortOnDropHandle<()>,
 }
@@ -62,6 +66,13 @@ struct Worker {
     clock: fn() -> SystemTime,
     current: Arc<ArcSwap<Authenticator>>,
     last_error: Arc<ArcSwapOption<String>>,
+    compiling: Arc<ArcSwapOption<String>>,
+    /// `None`: nobody compiles what is large.
+    compilations: Option<Arc<Compilations>>,
+    /// The policies in force.
+    standing: Standing,
+    /// Whether the same files would give something else once a compilation ends.
+    is_unfinished: bool,
     /// How the files looked when they were last read.
     seen: Vec<Stamp>,
     watcher: Watcher,
@@ -77,14 +88,15 @@ impl Reloader {
     pub fn start(
         config: Config,
         shared: Shared,
-        first: Authenticator,
+        first: Built,
         overrides: Overrides,
         clock: fn() -> SystemTime,
     ) -> Self {
         config.log();
         tell_in_force(&config, shared.metrics(), clock());
-        let current = Arc::new(ArcSwap::from_pointee(first));
-        let last_error = Arc::new(ArcSwapOption::empty());
+        let Built { authenticator, standing, .. } = first;
+        let current = Arc::new(ArcSwap::from_pointee(authenticator));
+        let (last_error, compiling) = (Arc::default(), Arc::default());
         let wake = Arc::new(Notify::new());
         let (changed, changes) = mpsc::channel(1);
         let mut worker = Worker {
@@ -94,6 +106,13 @@ impl Reloader {
             kept_house: Instant::now(),
             current: Arc::clone(&current),
             last_error: Arc::clone(&last_error),
+            compiling: Arc::clone(&compiling),
+            compilations: shared
+                .compiler
+                .clone()
+                .map(|compiler| Arc::new(Compilations::new(compiler, Arc::clone(&wake)))),
+            is_unfinished: !standing.is_settled(),
+            standing,
             overrides,
             clock,
             shared,
@@ -101,7 +120,7 @@ impl Reloader {
         };
         worker.watcher.follow(worker.config.files());
         let worker = AbortOnDropHandle::new(tokio::spawn(worker.run(Arc::clone(&wake), changes)));
-        Self { current, last_error, wake, _worker: worker }
+        Self { current, last_error, compiling, wake, _worker: worker }
     }
 
     /// The authenticator in force: what the server asks on every request.
@@ -114,6 +133,12 @@ impl Reloader {
     #[must_use]
     pub fn last_error(&self) -> Arc<ArcSwapOption<String>> {
         Arc::clone(&self.last_error)
+    }
+
+    /// Which policies go on as they were because they are still being compiled; `None` if there are none.
+    #[must_use]
+    pub fn compiling(&self) -> Arc<ArcSwapOption<String>> {
+        Arc::clone(&self.compiling)
     }
 
     /// Reads the files again even if they look unchanged, as SIGHUP asks.
@@ -189,6 +214,10 @@ impl Worker {
                     "configuration not reloaded, the last good one stays: {line}"
                 );
                 self.metrics().config_rejected();
+                // What is under way for an earlier version goes on: its end is the next attempt.
+                if !self.compilations.as_ref().is_some_and(|compilations| compilations.is_any_under_way()) {
+                    self.tell_compiling(&[]);
+                }
                 self.last_error.store(Some(Arc::new(line)));
             }
         }
@@ -197,8 +226,12 @@ impl Worker {
     fn attempt(&mut self) -> Result<(), ConfigError> {
         for _ in 0..READS {
             let loaded = Config::load(&self.config.file)?;
-            if loaded.config.digest == self.config.digest {
+            if let Some(compilations) = &self.compilations {
+                compilations.begin();
+            }
+            if loaded.config.digest == self.config.digest && !self.is_unfinished {
                 // A bad file may have been put back as it was: what is in the files is in force again.
+                self.settle(&[]);
                 tell_in_force(&self.config, self.metrics(), (self.clock)());
                 return Ok(());
             }
@@ -211,13 +244,23 @@ impl Worker {
         Err(ConfigError::Build { file: self.config.file.clone(), what })
     }
 
-    /// Gives whether it is in force: it is not if a file changed meanwhile.
+    /// Gives whether that is all: it is not if a file changed meanwhile.
     fn put_in_force(&mut self, mut loaded: Loaded) -> Result<bool, ConfigError> {
         // A file that changes twice may have the same text in the end, and another one when it was read.
         let stamps = Stamp::of(loaded.config.files());
         (self.overrides)(&mut loaded.config)?;
         let shared = self.shared.follow(&loaded.config)?;
-        let next = loaded.config.build(&shared)?;
+        let before = Before { standing: &self.standing, compilations: self.compilations.as_ref() };
+        let Built { authenticator: next, standing, awaited } = match loaded.config.build_after(&shared, before)? {
+            Next::Built(built) => built,
+            Next::Awaits(awaited) => {
+                let Self { watcher, config, .. } = self;
+                watcher.follow(config.files().chain(loaded.config.files()));
+                self.settle(&awaited);
+                return Ok(true);
+            }
+        };
+        loaded.config.generation.clone_from(&next.generation);
         if next.not_ready().next().is_some() {
             Handle::current().block_on(shared.read_once(Some(&self.shared), FIRST_READ))?;
         }
@@ -237,9 +280,32 @@ impl Worker {
         }
         shared.replace(&mut self.shared);
         self.config = loaded.config;
+        self.is_unfinished = !awaited.is_empty() || !standing.is_settled();
+        self.standing = standing;
+        self.settle(&awaited);
         self.watcher.follow(self.config.files());
         tell_in_force(&self.config, self.metrics(), (self.clock)());
         Ok(true)
+    }
+
+    /// Has compiled what was asked for, and tells whose last good versions go on until then.
+    fn settle(&self, awaited: &[Name]) {
+        if let Some(compilations) = &self.compilations {
+            compilations.settle();
+        }
+        self.tell_compiling(awaited);
+    }
+
+    fn tell_compiling(&self, awaited: &[Name]) {
+        self.metrics().policies_compiling(awaited.len());
+        let names: Vec<&str> = awaited.iter().map(Name::as_str).collect();
+        let text = (!names.is_empty()).then(|| format!("compiling {}, the last good in force", names.join(", ")));
+        if let Some(text) = &text
+            && self.compiling.load().as_deref() != Some(text)
+        {
+            tracing::info!(generation = self.config.generation, "configuration: {text}");
+        }
+        self.compiling.store(text.map(Arc::new));
     }
 
     /// As of a source that is followed: who maps to what now.

@@ -65,6 +65,7 @@ pub struct Metrics {
     iam_request_seconds: Histogram,
     iam_requests: Family<CacheResult, Counter>,
     in_flight: Gauge,
+    policies_compiling: Gauge,
     policy_evaluations: Family<Evaluation, Counter>,
     policy_fuel: Family<Policy, Counter>,
     policy_seconds: Family<Policy, Histogram, fn() -> Histogram>,
@@ -217,6 +218,7 @@ impl Metrics {
             iam_request_seconds: Histogram::new(LOGIN_BUCKETS),
             iam_requests: Family::default(),
             in_flight: Gauge::default(),
+            policies_compiling: Gauge::default(),
             policy_evaluations: Family::default(),
             policy_fuel: Family::default(),
             policy_seconds: Family::new_with_constructor(|| Histogram::new(POLICY_BUCKETS)),
@@ -300,6 +302,11 @@ impl Metrics {
             self.iam_request_seconds.clone(),
         );
         own.register("in_flight", "Token reviews under way", self.in_flight.clone());
+        own.register(
+            "policies_compiling",
+            "Policies whose newest version is being compiled, the last good in force",
+            self.policies_compiling.clone(),
+        );
         own.register("policy_evaluations", "Answers and faults of policies", self.policy_evaluations.clone());
         own.register("policy_fuel", "Fuel that policies used", self.policy_fuel.clone());
         own.register_with_unit(
@@ -477,6 +484,11 @@ impl Metrics {
         self.config_info.get_or_create(&Generation { generation: generation.to_owned() }).set(1);
         self.config_last_reload_success.set(1);
         self.config_last_reload_success_time.set(since.as_secs_f64());
+    }
+
+    /// So many policies of the newest configuration are still being compiled.
+    pub fn policies_compiling(&self, policies: usize) {
+        self.policies_compiling.set(i64::try_from(policies).unwrap_or(i64::MAX));
     }
 
     /// A configuration was refused; the last good one stays in force.

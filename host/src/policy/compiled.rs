@@ -45,8 +45,18 @@ pub struct CompiledFolder {
 }
 
 /// Compiles one policy of the configuration that is being loaded, its settings taken in, into the same folder, where the
-/// memory that it takes is not the server's. Returns when that is done, or with one line that says why it is not.
-pub type CompileElsewhere = Arc<dyn Fn(&Config) -> Result<(), String> + Send + Sync>;
+/// memory that it takes is not the server's. Given its entry and its component's digest. An error is one line that says why
+/// it is not done.
+pub type CompileElsewhere = Arc<dyn Fn(&Config, Digest) -> Result<Elsewhere, String> + Send + Sync>;
+
+/// How far a compilation elsewhere is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Elsewhere {
+    /// The code is in the folder.
+    Done,
+    /// It will be, and whoever loads the policy is not to wait for it.
+    UnderWay,
+}
 
 /// A policy that has been compiled into a folder.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -129,8 +139,8 @@ impl CompiledFolder {
     }
 
     /// Has a policy compiled elsewhere; `None`: there is nobody who does that.
-    pub(super) fn compile_elsewhere(&self, config: &Config) -> Option<Result<(), String>> {
-        self.elsewhere.as_ref().map(|compile| compile(config))
+    pub(super) fn compile_elsewhere(&self, config: &Config, component: Digest) -> Option<Result<Elsewhere, String>> {
+        self.elsewhere.as_ref().map(|compile| compile(config, component))
     }
 
     /// The code made of `origin`, if it is here, ours and whole.

@@ -14,8 +14,9 @@ use wasmtime::{
 };
 
 use super::{
-    Compiled, CompiledFolder, Config, Digest, Engine, Kind, LoadError, LoadProblem, OnFault, Policy, Prepared, Tables,
-    cases::Document,
+    Compiled, CompiledFolder, Config, Digest, Elsewhere, Engine, Fault, Kind, LoadError, LoadProblem, OnFault, Policy,
+    Prepared, Tables,
+    cases::{Case, Document},
     compiled::{Form, Origin},
     examples,
     limits::{Guest, MAX_REASON},
@@ -54,7 +55,7 @@ pub(super) fn load(
         return Err(LoadProblem::Skip);
     }
     let source = Source::pinned(config)?;
-    let prepared = prepare(
+    let (engine, prepared) = prepare(
         engine,
         config,
         &source,
@@ -175,16 +176,17 @@ fn keep(engine: &Engine, folder: &CompiledFolder, origin: Origin<'_>, bytes: &[u
     folder.store(engine, origin, &code).map_err(LoadProblem::NotKept)
 }
 
-/// What decisions start from, tried once: a snapshot from the folder; or one taken here, if the component is small, or
-/// elsewhere, if it is large; or else the component as it is. Nothing is prepared of one whose settings do not fit or whose examples fail.
-fn prepare(
-    engine: &Engine,
+/// What decisions start from, tried once, and the engine that it is for: a snapshot from the folder; or one taken here, if the
+/// component is small, or elsewhere, if it is large; or else the component as it is. Nothing is prepared of one whose settings do
+/// not fit or whose examples fail.
+fn prepare<'a>(
+    engine: &'a Engine,
     config: &Config,
     source: &Source,
     compiled: Option<&CompiledFolder>,
     grants: Grants,
     for_cases: bool,
-) -> Result<Prepared, LoadProblem> {
+) -> Result<(&'a Engine, Prepared), LoadProblem> {
     let sections = Sections::of(&source.bytes)?;
     let (schema, cases) = (sections.schema()?, sections.examples()?);
     fits(schema.as_ref(), config)?;
@@ -203,7 +205,21 @@ fn prepare(
             };
             taken.transpose()?.flatten().map(here).transpose()?
         }
-        _ => made_elsewhere(engine, config, source, configured, compiled)?,
+        _ => match made_elsewhere(engine, config, source, configured, compiled) {
+            Ok(component) => component,
+            Err(unmade) => {
+                let cases = cases.map(Document::into_cases).unwrap_or_default();
+                let meanwhile = meanwhile(engine, config, source, compiled, grants, (schema.as_ref(), &cases))?;
+                match (&meanwhile, &unmade) {
+                    (Some(_), LoadProblem::NotCompiledElsewhere(why)) => takes_settings_each_time(config, why),
+                    (Some(_), _) => {
+                        tracing::info!(policy = %config.name, "takes its settings in at every decision until it is compiled with them");
+                    }
+                    (None, _) => {}
+                }
+                return meanwhile.ok_or(unmade);
+            }
+        },
     };
     let (component, settings) = match snapshot {
         Some(component) => (component, None),
@@ -227,7 +243,34 @@ fn prepare(
         examples::run(engine, config, track.as_ref(), schema.as_ref(), &cases.into_cases(), apart)?;
     }
     let facts = track::facts(engine, &component);
-    Ok(Prepared { track, settings, configures_apart, facts })
+    Ok((engine, Prepared { track, settings, configures_apart, meanwhile: false, facts }))
+}
+
+/// What decisions start from while there is no snapshot with the settings of `config` yet: the component that takes any, if
+/// taking them in is within the limits of one decision. The decision has its own limits behind that, so that none fails
+/// which would not later. `None`: there is no such component, or it takes longer.
+fn meanwhile<'a>(
+    engine: &'a Engine,
+    config: &Config,
+    source: &Source,
+    compiled: Option<&CompiledFolder>,
+    grants: Grants,
+    (schema, cases): (Option<&Schema>, &[Case]),
+) -> Result<Option<(&'a Engine, Prepared)>, LoadProblem> {
+    let (engine, form) = (engine.draft(), source.in_form(Form::Readable));
+    let Some(component) = fetch(engine, form, compiled) else { return Ok(None) };
+    let track = track::link(engine, &component, grants)?;
+    let settings = config.settings.to_string();
+    let tried =
+        engine.with_load_slot(|slot| start(&mut slot.store(&config.limits), track.as_ref(), Some(&settings)).map(drop));
+    match tried {
+        // A snapshot's bounds are wider.
+        Err(LoadProblem::Fault(Fault::Fuel | Fault::Timeout)) => return Ok(None),
+        tried => tried?,
+    }
+    examples::run(engine, config, track.as_ref(), schema, cases, true)?;
+    let facts = track::facts(engine, &component);
+    Ok(Some((engine, Prepared { track, settings: Some(settings), configures_apart: true, meanwhile: true, facts })))
 }
 
 /// The snapshot of a large component, made where its compiling harms nobody. `None` if it cannot be had, but the component
@@ -239,15 +282,21 @@ fn made_elsewhere(
     configured: Origin<'_>,
     compiled: Option<&CompiledFolder>,
 ) -> Result<Option<Component>, LoadProblem> {
-    let Some(made) = compiled.and_then(|folder| folder.compile_elsewhere(config)) else { return Ok(None) };
+    let elsewhere = |folder: &CompiledFolder| folder.compile_elsewhere(config, source.digest);
+    let Some(made) = compiled.and_then(elsewhere) else { return Ok(None) };
     match made {
-        Ok(()) => Ok(fetch(engine, configured, compiled)),
+        Ok(Elsewhere::Done) => Ok(fetch(engine, configured, compiled)),
+        Ok(Elsewhere::UnderWay) => Err(LoadProblem::Compiling),
         Err(why) if fetch(engine, source.in_form(Form::AsBuilt), compiled).is_some() => {
-            tracing::warn!(policy = %config.name, "takes its settings in at every decision, since it could not be compiled with them: {why}");
+            takes_settings_each_time(config, &why);
             Ok(None)
         }
         Err(why) => Err(LoadProblem::NotCompiledElsewhere(why)),
     }
+}
+
+fn takes_settings_each_time(config: &Config, why: &str) {
+    tracing::warn!(policy = %config.name, "takes its settings in at every decision, since it could not be compiled with them: {why}");
 }
 
 /// The component as its author built it, compiled.

@@ -54,6 +54,9 @@ pub enum LoadProblem {
     /// A component without our export.
     #[error("not a policy: it exports no herald:policy/mapper")]
     NotAPolicy,
+    /// Too large to be compiled beside logins, and another process is at it. Nobody has to mend anything.
+    #[error("being compiled by another process")]
+    Compiling,
     /// Too large to be compiled beside logins.
     #[error(
         "not compiled yet, and with {bytes} bytes too large to compile while serving (at most {MAX_COMPILED_IN_PROCESS}): \
@@ -173,6 +176,7 @@ impl LoadProblem {
     #[must_use]
     pub fn reason(&self) -> &'static str {
         match self {
+            Self::Compiling => "compiling",
             Self::CoreModule => "core_module",
             Self::Example { .. } => "example_failed",
             Self::Fault(fault) => fault.reason(),

@@ -121,6 +121,7 @@ pub(super) fn services_with(output: audit::Output, gate: Arc<Gate>) -> Services 
         metrics,
         readiness: Arc::default(),
         reload_error: Arc::default(),
+        compiling: Arc::default(),
     }
 }
 

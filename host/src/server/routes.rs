@@ -103,6 +103,9 @@ struct Ready {
     /// Why the newest configuration is not in force, but the last good one.
     #[serde(skip_serializing_if = "Option::is_none")]
     reload_error: Option<Arc<String>>,
+    /// Which policies are older than the files, because they are still being compiled.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    compiling: Option<Arc<String>>,
     version: &'static str,
     /// When the certificate in force ends.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -296,6 +299,7 @@ impl Room {
             cluster: authenticator.cluster_id.clone(),
             generation: authenticator.generation.clone(),
             reload_error: self.services.reload_error.load_full(),
+            compiling: self.services.compiling.load_full(),
             version: env!("CARGO_PKG_VERSION"),
             certificate_end: self
                 .served

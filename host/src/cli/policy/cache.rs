@@ -38,8 +38,9 @@ pub(in crate::cli) fn shared(config: &config::Config) -> Result<Shared, ConfigEr
     let cache = if config.policies.is_empty() { None } else { Cache::open().ok() };
     let Some(cache) = cache else { return Shared::new(config, metrics, None, now) };
     let shared = Shared::new(config, metrics, Some(cache.path.clone()), now)?;
-    Ok(shared
-        .compiling(Arc::new(move |_, policy| cache.compile_configured(policy).map_err(|error| format!("{error:#}")))))
+    Ok(shared.compiling(Arc::new(move |_, policy, _| {
+        cache.compile_configured(policy).map_err(|error| format!("{error:#}"))
+    })))
 }
 
 // === impl Cache ===

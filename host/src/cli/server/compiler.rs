@@ -1,6 +1,6 @@
 //! Compiles large policies in a process of its own: `herald policy compile` of the same binary, with the lowest priority
-//! and limits of its own, so that the server's memory never grows and logins go on. Whoever loads the policy waits, and
-//! the configuration that is in force stays so until then.
+//! and limits of its own, so that the server's memory never grows and logins go on. The first load of a server waits for it,
+//! a reload does not.
 
 use std::{
     collections::VecDeque,
@@ -9,12 +9,16 @@ use std::{
     os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
     process::{Child, ChildStderr, Command, ExitStatus, Stdio},
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     thread,
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, Instant},
 };
 
-use crate::{cli::policy::compile::MYSELF, config::build::Compiler, policy};
+use crate::{
+    cli::policy::compile::MYSELF,
+    config::compilations::{Compiler, Stop},
+    policy,
+};
 
 /// Longest time that one policy may take. The largest take half a minute of a processor.
 const LONGEST: Duration = Duration::from_secs(300);
@@ -29,57 +33,15 @@ const MAX_WORDS: usize = 16 << 10;
 /// What the allocator says before it gives up.
 const NO_MEMORY: &str = "memory allocation of ";
 
-/// How long a failure holds: what has not changed is not tried again sooner, whatever a reloader asks for.
-const AGAIN: Duration = Duration::from_secs(600);
-
-/// The last attempts that failed, one for each policy.
-#[derive(Default)]
-struct Failures(Mutex<Vec<Failure>>);
-
-struct Failure {
-    policy: policy::Config,
-    component: Option<SystemTime>,
-    when: Instant,
-    why: String,
-}
-
 /// Compiles below `state_dir`.
 pub(super) fn compiler(state_dir: PathBuf) -> Compiler {
-    let failures = Failures::default();
-    Arc::new(move |config, policy| {
-        failures.unless_known(policy, || {
-            let (started, policy) = (Instant::now(), &policy.name);
-            tracing::info!(%policy, "compiling a large policy in a process of its own; until then what is in force stays");
-            run(command(config, &state_dir, policy, most_memory(left())?), LONGEST)?;
-            tracing::info!(%policy, seconds = started.elapsed().as_secs(), "compiled a large policy");
-            Ok(())
-        })
+    Arc::new(move |config, policy, stop| {
+        let (started, policy) = (Instant::now(), &policy.name);
+        tracing::info!(%policy, "compiling a large policy in a process of its own");
+        run(command(config, &state_dir, policy, most_memory(left())?), LONGEST, stop)?;
+        tracing::info!(%policy, seconds = started.elapsed().as_secs(), "compiled a large policy");
+        Ok(())
     })
-}
-
-// === impl Failures ===
-
-impl Failures {
-    /// Makes an attempt, or gives the answer of one that was the same.
-    fn unless_known(
-        &self,
-        policy: &policy::Config,
-        attempt: impl FnOnce() -> Result<(), String>,
-    ) -> Result<(), String> {
-        let component = fs::metadata(&policy.component).and_then(|about| about.modified()).ok();
-        let mut failures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        failures.retain(|failure| failure.when.elapsed() < AGAIN);
-        let is_it = |failure: &&Failure| failure.policy == *policy && failure.component == component;
-        if let Some(failure) = failures.iter().find(is_it) {
-            let again = humantime::format_duration(AGAIN);
-            return Err(format!("{} (not tried again within {again} unless component or entry change)", failure.why));
-        }
-        failures.retain(|failure| failure.policy.name != policy.name);
-        attempt().inspect_err(|why| {
-            let (policy, when, why) = (policy.clone(), Instant::now(), why.clone());
-            failures.push(Failure { policy, component, when, why });
-        })
-    }
 }
 
 fn command(config: &Path, state_dir: &Path, policy: &policy::Name, mebibytes: u64) -> Command {
@@ -97,26 +59,27 @@ fn command(config: &Path, state_dir: &Path, policy: &policy::Name, mebibytes: u6
     command
 }
 
-/// Runs `command` to its end, but no longer than `longest`; what went wrong is one line.
-fn run(mut command: Command, longest: Duration) -> Result<(), String> {
+/// Runs `command` to its end, but no longer than `longest` or until it is stopped; what went wrong is one line.
+fn run(mut command: Command, longest: Duration, stop: &Stop) -> Result<(), String> {
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
     let program = command.get_program().to_string_lossy().into_owned();
     let mut child = command.spawn().map_err(|error| format!("{program} cannot be started: {error}"))?;
     // All the time, or it would wait until there is room in the pipe.
     let said = child.stderr.take().map(|stderr| thread::spawn(|| last_words(stderr)));
-    let status = wait(&mut child, longest);
+    let status = wait(&mut child, longest, stop);
     let said = said.and_then(|said| said.join().ok()).unwrap_or_default();
     match status {
+        None if stop.is_told() => Err("it was stopped".to_owned()),
         None => Err(format!("it took longer than {longest:?}")),
         Some(status) if status.success() => Ok(()),
         Some(status) => Err(words(&said, status)),
     }
 }
 
-/// Waits for the end; `None`: it did not come in time, and was brought about.
-fn wait(child: &mut Child, longest: Duration) -> Option<ExitStatus> {
+/// Waits for the end; `None`: it did not come in time, or nobody waits for it any more, and was brought about.
+fn wait(child: &mut Child, longest: Duration, stop: &Stop) -> Option<ExitStatus> {
     let started = Instant::now();
-    while started.elapsed() < longest {
+    while started.elapsed() < longest && !stop.is_told() {
         if let Ok(Some(status)) = child.try_wait() {
             return Some(status);
         }
@@ -194,7 +157,7 @@ mod tests {
     fn it_ends_well_or_says_why_in_one_line() {
         #[track_caller]
         fn check(script: &str, expected: Result<(), &str>) {
-            let found = run(shell(script), Duration::from_secs(60));
+            let found = run(shell(script), Duration::from_secs(60), &Stop::default());
             assert_eq!(found, expected.map_err(str::to_owned));
         }
         check("true", Ok(()));
@@ -209,7 +172,7 @@ mod tests {
             Err(&format!("it ended with exit status: 3: memory allocation of 9 bytes failed{IF}")),
         );
         check("kill -9 $$", Err(&format!("it ended with signal: 9 (SIGKILL){IF}")));
-        let gone = run(Command::new("/nonexistent/herald"), LONGEST).expect_err("there is none");
+        let gone = run(Command::new("/nonexistent/herald"), LONGEST, &Stop::default()).expect_err("there is none");
         assert!(gone.starts_with("/nonexistent/herald cannot be started: No such file"), "{gone}");
     }
 
@@ -218,45 +181,13 @@ mod tests {
     fn it_may_say_much() {
         const MUCH: &str = "i=0; while [ $i -lt 3000 ]; do echo level=warning msg=left-out-since-it-is-no-good $i >&2; \
                             i=$((i+1)); done; echo 'herald: no' >&2; exit 1";
-        assert_eq!(run(shell(MUCH), Duration::from_secs(60)), Err("no".to_owned()));
-    }
-
-    #[test]
-    fn what_failed_is_tried_again_when_it_is_another_thing() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let component = folder.path().join("a.wasm");
-        let touch = |seconds| {
-            let file = fs::File::create(&component).expect("a file");
-            file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)).expect("a time");
-        };
-        let policy = |settings: &str| {
-            let json = serde_json::json!({"name": "a", "kind": "map", "component": component, "settings": settings});
-            serde_json::from_value::<policy::Config>(json).expect("a policy")
-        };
-        let failures = Failures::default();
-        let is_tried = |settings: &str, outcome: Result<(), &str>| {
-            let mut tried = false;
-            let found = failures.unless_known(&policy(settings), || {
-                tried = true;
-                outcome.map_err(str::to_owned)
-            });
-            assert_eq!(found.is_err(), !tried || outcome.is_err());
-            tried
-        };
-        touch(1);
-        assert!(is_tried("one", Err("no")));
-        assert!(!is_tried("one", Ok(())));
-        assert!(is_tried("two", Err("no")));
-        assert!(!is_tried("two", Ok(())));
-        touch(2);
-        assert!(is_tried("two", Ok(())));
-        assert!(is_tried("two", Ok(())), "what went well is in the folder, and not asked for again");
+        assert_eq!(run(shell(MUCH), Duration::from_secs(60), &Stop::default()), Err("no".to_owned()));
     }
 
     #[test]
     fn it_is_bounded_in_time() {
         let started = Instant::now();
-        let found = run(shell("exec sleep 60"), Duration::from_millis(100));
+        let found = run(shell("exec sleep 60"), Duration::from_millis(100), &Stop::default());
         assert_eq!(found, Err("it took longer than 100ms".to_owned()));
         assert!(started.elapsed() < Duration::from_secs(30));
     }

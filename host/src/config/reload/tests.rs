@@ -19,6 +19,8 @@ use crate::{
     sts::Executor,
 };
 
+mod compiling;
+
 /// A reloader over a folder, started on a good file.
 struct Rig {
     folder: TempDir,
@@ -66,7 +68,7 @@ fn write(folder: &Path, text: &str) {
 fn reloader(file: &Path) -> Reloader {
     let config = Config::load(file).expect("good").config;
     let shared = Shared::new(&config, Arc::default(), None, || SystemTime::UNIX_EPOCH).expect("made");
-    let first = config.build(&shared).expect("built");
+    let first = config.build_first(&shared).expect("built");
     Reloader::start(config, shared, first, Arc::new(|_: &mut Config| Ok(())), || SystemTime::UNIX_EPOCH)
 }
 
@@ -74,10 +76,14 @@ fn reloader(file: &Path) -> Reloader {
 fn unwatched(file: &Path, compiled: Option<PathBuf>) -> Worker {
     let config = Config::load(file).expect("good").config;
     let shared = Shared::new(&config, Arc::default(), compiled, || SystemTime::UNIX_EPOCH).expect("made");
-    let first = config.build(&shared).expect("built");
+    let Built { authenticator, standing, .. } = config.build_first(&shared).expect("built");
     Worker {
-        current: Arc::new(ArcSwap::from_pointee(first)),
+        current: Arc::new(ArcSwap::from_pointee(authenticator)),
         last_error: Arc::default(),
+        compiling: Arc::default(),
+        compilations: None,
+        standing,
+        is_unfinished: false,
         overrides: Arc::new(|_: &mut Config| Ok(())),
         clock: || SystemTime::UNIX_EPOCH,
         seen: Stamp::of(config.files()),
@@ -148,10 +154,11 @@ async fn a_signal_reads_again() {
     write(folder.path(), GOOD);
     let worker = unwatched(&folder.path().join("config.yaml"), None);
     let (current, last_error) = (Arc::clone(&worker.current), Arc::clone(&worker.last_error));
+    let compiling = Arc::clone(&worker.compiling);
     let wake = Arc::new(Notify::new());
     let (_changed, changes) = mpsc::channel(1);
     let worker = AbortOnDropHandle::new(tokio::spawn(worker.run(Arc::clone(&wake), changes)));
-    let rig = Rig { reloader: Reloader { current, last_error, wake, _worker: worker }, folder };
+    let rig = Rig { reloader: Reloader { current, last_error, compiling, wake, _worker: worker }, folder };
     rig.write("clusterID: second\n");
     sleep(DEBOUNCE * 2).await;
     assert_eq!(rig.cluster(), "first", "nobody has told");
@@ -171,7 +178,7 @@ async fn the_command_line_stays_in_force_over_reloads() {
     let mut config = Config::load(&file).expect("good").config;
     set(&mut config).expect("good");
     let shared = Shared::new(&config, Arc::default(), None, || SystemTime::UNIX_EPOCH).expect("made");
-    let first = config.build(&shared).expect("built");
+    let first = config.build_first(&shared).expect("built");
     let generation = config.generation.clone();
     let rig = Rig { reloader: Reloader::start(config, shared, first, set, || SystemTime::UNIX_EPOCH), folder };
     rig.write("clusterID: file\n");
@@ -185,7 +192,7 @@ async fn a_mistake_in_loading_is_told_and_not_the_end() {
     write(folder.path(), GOOD);
     let config = Config::load(&folder.path().join("config.yaml")).expect("good").config;
     let shared = Shared::new(&config, Arc::default(), None, || SystemTime::UNIX_EPOCH).expect("made");
-    let first = config.build(&shared).expect("built");
+    let first = config.build_first(&shared).expect("built");
     let panics: Overrides = Arc::new(|config: &mut Config| {
         let id = config.cluster_id.as_ref().map(|id| id.as_str());
         assert_ne!(id, Some("second"), "as if it could not be taken in");

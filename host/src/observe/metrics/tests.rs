@@ -76,6 +76,9 @@ fn text_is_stable() {
         # HELP herald_in_flight Token reviews under way.
         # TYPE herald_in_flight gauge
         herald_in_flight 1
+        # HELP herald_policies_compiling Policies whose newest version is being compiled, the last good in force.
+        # TYPE herald_policies_compiling gauge
+        herald_policies_compiling 0
         # HELP herald_policy_evaluations Answers and faults of policies.
         # TYPE herald_policy_evaluations counter
         herald_policy_evaluations_total{policy="oncall",result="allow"} 1

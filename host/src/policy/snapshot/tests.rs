@@ -10,7 +10,7 @@ use std::{
 };
 
 use crate::policy::{
-    CompiledFolder, Digest, Engine, Evaluation, Policy, Verdict, compile, compile_configured,
+    CompiledFolder, Digest, Elsewhere, Engine, Evaluation, Policy, Verdict, compile, compile_configured,
     compiled::{Form, Origin},
     sections::{EXAMPLES, tests::section},
     tests::{
@@ -113,9 +113,9 @@ fn a_large_policy_is_compiled_elsewhere_with_its_settings() {
         for settings in ["first", "second", "first"] {
             fixture.config.settings = settings.into();
             let (path, folder) = fixture.compiled();
-            let folder = folder.compiling(Arc::new(move |config| {
+            let folder = folder.compiling(Arc::new(move |config, _| {
                 let (engine, folder) = (Engine::for_compiling_aside().unwrap(), CompiledFolder::open(&path).unwrap());
-                compile_configured(&engine, config, &folder).map(drop).map_err(|error| error.to_string())
+                compile_configured(&engine, config, &folder).map(|_| Elsewhere::Done).map_err(|error| error.to_string())
             }));
             let policy = Policy::load(&ENGINE, &fixture.config, Some(&folder)).unwrap();
             check(&policy, settings, takes_settings_each_time);
@@ -138,10 +138,10 @@ fn a_large_policy_that_is_there_in_part_is_compiled_again() {
     let (path, folder) = fixture.compiled();
     let calls = Arc::new(AtomicUsize::new(0));
     let (counted, elsewhere) = (Arc::clone(&calls), path.clone());
-    let helped = CompiledFolder::open(&path).unwrap().compiling(Arc::new(move |config| {
+    let helped = CompiledFolder::open(&path).unwrap().compiling(Arc::new(move |config, _| {
         counted.fetch_add(1, SeqCst);
         let (engine, folder) = (Engine::for_compiling_aside().unwrap(), CompiledFolder::open(&elsewhere).unwrap());
-        compile_configured(&engine, config, &folder).map(drop).map_err(|error| error.to_string())
+        compile_configured(&engine, config, &folder).map(|_| Elsewhere::Done).map_err(|error| error.to_string())
     }));
     let compiled = compile_configured(&ENGINE, &fixture.config, &folder).unwrap();
     assert!(compiled.has_settings);
@@ -164,12 +164,46 @@ fn a_large_policy_that_is_there_in_part_is_compiled_again() {
     check(&load(&folder).unwrap(), "first", false);
 }
 
+/// As a decision costs what it costs with the snapshot, none fails that would not later.
+#[test]
+fn until_there_is_code_with_them_settings_are_taken_in_by_code_that_takes_any() {
+    let mut fixture = large(keeper());
+    let (path, folder) = fixture.compiled();
+    let later = CompiledFolder::open(&path).unwrap().compiling(Arc::new(|_, _| Ok(Elsewhere::UnderWay)));
+    let load = |fixture: &Fixture| Policy::load(&ENGINE, &fixture.config, Some(&later));
+    assert_eq!(load(&fixture).unwrap_err().reason(), "compiling", "there is no code at all");
+    compile_configured(&ENGINE, &fixture.config, &folder).unwrap();
+    let settled = load(&fixture).unwrap();
+    assert!(settled.is_settled_in(&ENGINE) && !settled.is_meanwhile());
+    fixture.config.settings = "second".into();
+    let meanwhile = load(&fixture).unwrap();
+    assert!(meanwhile.is_meanwhile() && !meanwhile.is_settled_in(&ENGINE));
+    check(&meanwhile, "second", false);
+    assert_eq!(decide(&meanwhile).fuel, decide(&settled).fuel);
+    // A snapshot's bounds are ten times as wide.
+    let tight = fixture.limited(PATIENT, SMALL, 50_000);
+    assert_eq!(load(&tight).unwrap_err().reason(), "compiling");
+    compile_configured(&ENGINE, &tight.config, &folder).unwrap();
+    check(&load(&tight).unwrap(), "second", false);
+}
+
+#[test]
+fn settings_that_are_refused_need_no_code_of_their_own_to_be() {
+    let refuse = "(i32.store (i32.const 16) (i32.const 1)) (i32.store (i32.const 20) (local.get $settings))
+        (i32.store (i32.const 24) (local.get $length)) i32.const 16";
+    let fixture = large(Guest::configuring(refuse));
+    let (_, folder) = fixture.compiled();
+    compile_configured(&ENGINE, &fixture.config, &folder).unwrap_err();
+    let later = folder.compiling(Arc::new(|_, _| Ok(Elsewhere::UnderWay)));
+    assert_eq!(Policy::load(&ENGINE, &fixture.config, Some(&later)).unwrap_err().reason(), "settings_refused");
+}
+
 /// Whether it goes live then depends on whether there is code that takes any settings.
 #[test]
 fn what_cannot_be_compiled_elsewhere_either_stays_out_or_takes_its_settings_each_time() {
     let fixture = large(keeper());
     let (_, folder) = fixture.compiled();
-    let folder = folder.compiling(Arc::new(|config| Err(format!("{} has no luck", config.name.as_str()))));
+    let folder = folder.compiling(Arc::new(|config, _| Err(format!("{} has no luck", config.name.as_str()))));
     let load = || Policy::load(&ENGINE, &fixture.config, Some(&folder));
     let error = load().unwrap_err();
     assert_eq!(error.reason(), "not_compiled");
