@@ -80,19 +80,22 @@ fn leb128(mut number: usize) -> Vec<u8> {
     bytes
 }
 
-/// `component` with a core module in it that nobody uses, and that takes a compiler many seconds: another file that does the
-/// same.
+/// `component` with a core module in it that nobody uses, and that takes a compiler half a minute: another file that does
+/// the same.
 fn with_much_to_compile(component: &[u8]) -> Vec<u8> {
-    const FUNCTIONS: usize = 4000;
-    const STEPS: usize = 400;
-    // From two numbers one: each step depends on all before it, so that none can be left out.
+    const FUNCTIONS: usize = 100;
+    const LOCALS: usize = 400;
+    const STEPS: usize = 2000;
+    let local = |nth: usize| leb128(2 + nth % LOCALS);
+    // A loop around many branches, each of which changes one of many numbers by two others: what is alive where is the work.
     let function = |nth: usize| {
-        let mut body = vec![0, 0x20, 0];
+        let mut body = [&[1][..], &leb128(LOCALS), &[0x7f, 0x03, 0x40]].concat();
         for step in 0..STEPS {
-            let constant = 1 + u8::try_from((nth + step) % 63).expect("six bits");
-            body.extend([0x20, 1, 0x6c, 0x41, constant, 0x73, 0x20, 0, 0x6a]);
+            let (from, by, to) = (local(13 * step + 1), local(29 * step + 2), local(7 * step + nth));
+            body.extend([&[0x20][..], &from, &[0x04, 0x40, 0x20], &from, &[0x20], &by].concat());
+            body.extend([&[0x6c, 0x20, 0, 0x6a, 0x21][..], &to, &[0x0b]].concat());
         }
-        body.push(0x0b);
+        body.extend([0x20, 1, 0x41, 1, 0x6b, 0x22, 1, 0x0d, 0, 0x0b, 0x20, 2, 0x0b]);
         [leb128(body.len()), body].concat()
     };
     let bodies: Vec<u8> = (0..FUNCTIONS).flat_map(function).collect();
