@@ -23,8 +23,8 @@ use crate::{
     policy::{self, Digest, Elsewhere},
 };
 
-/// Compiles one policy of the configuration in a file, its settings taken in, unless it is stopped before. An error is one
-/// line.
+/// Compiles one policy of the configuration in a file, its settings taken in, unless it is stopped before. An error is
+/// one line.
 pub type Compiler = Arc<dyn Fn(&Path, &policy::Config, &Stop) -> Result<(), String> + Send + Sync>;
 
 /// Tells whoever compiles that nobody wants that any more. A clone is the same one.

@@ -3,8 +3,8 @@
 //! Where watching its files does not work, e.g. because the node's inotify instances are used up, a look every
 //! half minute has to do. A source that is new is read before the configuration that names it goes live, so that
 //! a reload never answers a login with "not ready". What changes while it is read is read again: a generation is of
-//! what is in force and of nothing else. No reload waits for a large policy to be compiled: all else goes live, that policy
-//! goes on as it was, and the end of its compilation is the next reload.
+//! what is in force and of nothing else. No reload waits for a large policy to be compiled: all else goes live, that
+//! policy goes on as it was, and the end of its compilation is the next reload.
 
 use std::{
     collections::BTreeSet,

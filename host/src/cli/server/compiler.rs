@@ -1,6 +1,6 @@
 //! Compiles large policies in a process of its own: `herald policy compile` of the same binary, with the lowest priority
-//! and limits of its own, so that the server's memory never grows and logins go on. The first load of a server waits for it,
-//! a reload does not.
+//! and limits of its own, so that the server's memory never grows and logins go on. The first load of a server waits for
+//! it, a reload does not.
 
 use std::{
     collections::VecDeque,

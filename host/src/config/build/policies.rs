@@ -1,5 +1,5 @@
-//! Policies: loads those of a configuration. One that is in force is not loaded again, and one whose newest version is still
-//! being compiled goes on as it was.
+//! Policies: loads those of a configuration. One that is in force is not loaded again, and one whose newest version is
+//! still being compiled goes on as it was.
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
@@ -108,8 +108,8 @@ impl Stands {
 // === impl Loading ===
 
 impl Loading {
-    /// What logins are decided by, as it is shown: where an older version goes on, that is another configuration than the one
-    /// in the files.
+    /// What logins are decided by, as it is shown: where an older version goes on, that is another configuration than the
+    /// one in the files.
     pub(super) fn generation(&self, config: &Config) -> String {
         if self.awaited.is_empty() {
             return config.generation.clone();
@@ -126,7 +126,7 @@ impl Loading {
 // === impl Config ===
 
 impl Config {
-    /// Loads the policies that are asked. Without anything `before`, waits for those that have to be compiled elsewhere.
+    /// Loads the policies that are asked. Without anything `before`, waits for those that are compiled elsewhere.
     pub(super) fn load_policies(&self, shared: &Shared, before: Option<Before<'_>>) -> Result<Loading, ConfigError> {
         let compiled = self.compiled(shared, before)?;
         let mut loading = Loading::default();

@@ -207,7 +207,8 @@ async fn one_that_cannot_be_compiled_is_told_and_the_last_good_one_stays() {
     slow.rig.until("no error", |rig| rig.error().is_none()).await;
 }
 
-/// There is nothing that could go on in the place of one that is new, under its name and with its power: what brings it waits.
+/// There is nothing that could go on in the place of one that is new, under its name and with its power: what brings it
+/// waits.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_change_that_brings_a_policy_goes_live_as_a_whole() {
     const RENAMED: &str = "name: q, kind: map, component: other.wasm";
