@@ -14,14 +14,14 @@ use rustls::pki_types::ServerName;
 use tests::{
     herald::{Answer, Server},
     now,
-    sts::{BOB, Behaviour, Fault},
+    sts::{BOB, Behaviour, Fault, Options, Running},
     tls,
-    tokens::{Batch, Kind, Made},
+    tokens::{Batch, Kind, Made, alibaba},
 };
 use tokio::{net::TcpStream, task::JoinSet};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-use crate::support::{CLUSTER, ONE_WORKER, SOON, fresh, start, until};
+use crate::support::{CLUSTER, ONE_WORKER, SOON, config, fresh, start, start_beside, until};
 
 mod clients;
 mod clock;
@@ -32,11 +32,16 @@ mod sources;
 
 /// Tokens of as many callers of one kind.
 fn made(kind: Kind, count: usize) -> Vec<Made> {
-    static NEXT: AtomicU64 = AtomicU64::new(0);
-    let first_session = NEXT.fetch_add(count as u64, Relaxed);
+    let first_session = next_sessions(count);
     let host = "sts.us-east-1.amazonaws.com";
     let batch = Batch { kind, roles: 1, first_session, host, cluster_id: CLUSTER, session_token_len: 300, at: now() };
     batch.tokens(count)
+}
+
+/// The first of as many sessions that nobody has had.
+fn next_sessions(count: usize) -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    NEXT.fetch_add(count as u64, Relaxed)
 }
 
 /// What an answer says of the token that it was given for: let in as the right one, refused, or told to ask again.
@@ -93,10 +98,16 @@ async fn all_recorded(server: &Server, ids: &BTreeSet<String>) {
 
 /// Nothing of a fault is left: a good login works, and it is written down.
 async fn is_well(server: &Server) {
+    lets_in(server, || (fresh(&BOB), Some("bob".to_owned()))).await;
+}
+
+/// The same of those whose tokens `good` makes.
+async fn lets_in(server: &Server, good: impl Fn() -> Made) {
     let good = async {
         loop {
-            match server.review(&fresh(&BOB)).await {
-                Ok(answer) if verdict(&answer, Some("bob")) == Verdict::Allowed => break answer,
+            let (token, name) = good();
+            match server.review(&token).await {
+                Ok(answer) if verdict(&answer, name.as_deref()) == Verdict::Allowed => break answer,
                 _ => tokio::time::sleep(Duration::from_millis(10)).await,
             }
         }
@@ -139,50 +150,76 @@ async fn post_all(server: &Arc<Server>, tokens: Vec<Made>) -> Vec<(Answer, Optio
 /// Short deadlines, so that each fault comes up often.
 const IMPATIENT: &str = "  sts: {timeout: 300ms, connectTimeout: 300ms, breaker: {failures: 5, openFor: 200ms}}";
 
+/// Whose STS is in trouble.
+#[derive(Clone, Copy, Debug)]
+enum Cloud {
+    Alibaba,
+    Aws,
+}
+
+// === impl Cloud ===
+
+impl Cloud {
+    /// A configuration that lets its derived callers in.
+    fn config(self) -> String {
+        match self {
+            Self::Alibaba => format!(
+                "clusterID: {CLUSTER}\nserver:\n  providers: [alibaba]\n  alibaba: {{region: cn-hangzhou}}\n  mapRoles:\n  - \
+                 roleARN: acs:ram::{}:role/bench-role-000000\n    username: bench-role-000000:{{{{SessionName}}}}\n\
+                 {ONE_WORKER}\n{IMPATIENT}\n",
+                alibaba::ACCOUNT
+            ),
+            Self::Aws => config(&format!("{ONE_WORKER}\n{IMPATIENT}")),
+        }
+    }
+
+    /// Good tokens of as many callers.
+    fn made(self, count: usize) -> Vec<Made> {
+        match self {
+            Self::Alibaba => alibaba::many(count, next_sessions(count), 1, CLUSTER, now()),
+            Self::Aws => made(Kind::Good, count),
+        }
+    }
+}
+
 /// All that STS may do at once to many callers; who they are it says to none of them.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_fault_of_sts_lets_a_stranger_in_or_outlasts_itself() {
-    let (sts, server) = start(&format!("{ONE_WORKER}\n{IMPATIENT}")).await;
-    let server = Arc::new(server);
-    is_well(&server).await;
+async fn withstands_every_fault(cloud: Cloud, h2: bool) {
+    let behaviour = Behaviour { h2, ..Behaviour::default() };
+    let options = Options { behaviour: behaviour.clone(), ..Options::default() };
+    let sts = Running::start(options).await.expect("a dev STS");
+    let server = Arc::new(start_beside(&sts, &cloud.config()).await);
+    let good = || cloud.made(1).remove(0);
+    lets_in(&server, good).await;
     let before = server.resident_kib().expect("it runs");
-    let faults = [
-        Fault::AccountMismatch,
-        Fault::BadArn,
-        Fault::BadUserId,
-        Fault::Bare429,
-        Fault::Denied403,
-        Fault::Drip,
-        Fault::Duplicate,
-        Fault::E500,
-        Fault::E503,
-        Fault::Empty,
-        Fault::Expired403,
-        Fault::Garbage,
-        Fault::Hang,
-        Fault::Html403,
-        Fault::Huge,
-        Fault::Redirect,
-        Fault::Reset,
-        Fault::Stalled,
-        Fault::Throttle400,
-        Fault::Throttle429,
-        Fault::Trailing,
-        Fault::Xml,
-    ];
-    for fault in faults {
-        sts.sts.set(fault);
+    for fault in Fault::all() {
+        sts.sts.set(Behaviour { fault, ..behaviour.clone() });
         let mut ids = BTreeSet::new();
-        for (answer, name) in post_all(&server, made(Kind::Good, 12)).await {
-            assert_ne!(verdict(&answer, name.as_deref()), Verdict::Allowed, "{fault:?}: {}", answer.text);
+        for (answer, name) in post_all(&server, cloud.made(12)).await {
+            let found = verdict(&answer, name.as_deref());
+            assert_ne!(found, Verdict::Allowed, "{cloud:?} {h2} {fault:?}: {}", answer.text);
             ids.extend(decision_id(&answer));
         }
-        sts.sts.set(Fault::None);
+        sts.sts.set(behaviour.clone());
         all_recorded(&server, &ids).await;
-        is_well(&server).await;
+        lets_in(&server, good).await;
         let after = server.resident_kib().expect("it runs");
-        assert!(after < before + 16 * 1024, "{fault:?}: {before} KiB before the first, {after} KiB after this one");
+        assert!(
+            after < before + 16 * 1024,
+            "{cloud:?} {h2} {fault:?}: {before} KiB before the first, {after} KiB after this one"
+        );
     }
+    let protocol = if h2 { "HTTP/2.0" } else { "HTTP/1.1" };
+    assert!(sts.sts.requests().iter().all(|request| request.protocol == protocol));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_fault_of_sts_lets_a_stranger_in_or_outlasts_itself() {
+    tokio::join!(
+        withstands_every_fault(Cloud::Aws, true),
+        withstands_every_fault(Cloud::Aws, false),
+        withstands_every_fault(Cloud::Alibaba, true),
+        withstands_every_fault(Cloud::Alibaba, false),
+    );
 }
 
 /// As many flaps as three minutes have at the pace of `cargo figures`.
@@ -223,7 +260,16 @@ async fn while_sts_flaps_answers_are_right_or_come_later() {
     }
     let given = std::env::var(FLAP_MS.0).ok().map(|text| text.parse().expect("milliseconds"));
     let moment = Duration::from_millis(given.unwrap_or(FLAP_MS.1));
-    let flaps = [Fault::Reset, Fault::E503, Fault::Xml, Fault::Hang, Fault::AccountMismatch, Fault::Throttle429];
+    let flaps = [
+        Fault::Reset,
+        Fault::E503,
+        Fault::Xml,
+        Fault::Hang,
+        Fault::ResetBody,
+        Fault::AccountMismatch,
+        Fault::Close,
+        Fault::Throttle429,
+    ];
     for fault in flaps.into_iter().cycle().take(FLAPS) {
         sts.sts.set(Behaviour { fault_pct: 60.0, ..fault.into() });
         tokio::time::sleep(moment).await;

@@ -18,8 +18,10 @@ async fn each_trouble_has_its_answer() {
         (Fault::Bare429, 429, "sts_throttled"),
         (Fault::E500, 503, "sts_unavailable"),
         (Fault::E503, 503, "sts_unavailable"),
+        (Fault::Close, 503, "sts_unavailable"),
         (Fault::Reset, 503, "sts_unavailable"),
         (Fault::Html403, 503, "sts_unintelligible"),
+        (Fault::ResetBody, 503, "sts_unavailable"),
         (Fault::Huge, 503, "sts_unavailable"),
         (Fault::Redirect, 503, "sts_unavailable"),
     ];

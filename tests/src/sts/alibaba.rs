@@ -246,6 +246,16 @@ pub(super) fn identity(identity: &Identity, request_id: &str) -> String {
     json.to_string()
 }
 
+/// The same for whoever takes no JSON.
+pub(super) fn identity_xml(identity: &Identity, request_id: &str) -> String {
+    let Identity { account_id, arn, identity_type, principal_id } = identity;
+    format!(
+        "<?xml version='1.0' encoding='UTF-8'?>\n<GetCallerIdentityResponse><AccountId>{account_id}</AccountId>\
+         <Arn>{arn}</Arn><IdentityType>{identity_type}</IdentityType><PrincipalId>{principal_id}</PrincipalId>\
+         <RequestId>{request_id}</RequestId></GetCallerIdentityResponse>"
+    )
+}
+
 fn credentials(key: &Key, request_id: &str) -> String {
     serde_json::json!({
         "RequestId": request_id,

@@ -2,18 +2,19 @@
 
 use std::{
     pin::Pin,
-    sync::OnceLock,
-    task::{Context, Poll},
+    sync::{Arc, OnceLock},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use hyper::body::{Body, Frame, SizeHint};
-use tokio::time::{Interval, interval};
+use tokio::time::{Interval, Sleep, interval, sleep};
 
 use super::{
     alibaba,
+    connection::Connection,
     error::StsError,
     keys::{Identity, Key},
     verify::amz_date,
@@ -25,10 +26,11 @@ pub(super) enum Reply<'a> {
     Session { action: &'static str, key: &'a Key, role_arn: &'a str },
 }
 
-/// A body that comes at once, drop by drop, or never to its end.
+/// A body that comes at once, drop by drop, up to a reset of its connection, or never to its end.
 pub(super) enum AnswerBody {
     Whole(Option<Bytes>),
     Drip { rest: Bytes, every: Interval },
+    Reset { half: Option<Bytes>, length: u64, arrived: Pin<Box<Sleep>>, connection: Arc<Connection> },
     Stalled(Option<Bytes>),
 }
 
@@ -41,6 +43,8 @@ pub(super) struct Style {
 
 const XMLNS: &str = "https://sts.amazonaws.com/doc/2011-06-15/";
 const HUGE: usize = 64 << 20;
+/// Ample for bytes to arrive that have been sent: a reset overtakes those that have not.
+const ON_THE_WAY: Duration = Duration::from_millis(20);
 
 // === impl Style ===
 
@@ -160,6 +164,18 @@ impl AnswerBody {
         }
     }
 
+    /// The first half of the bytes, and then a reset of their connection.
+    pub(super) fn reset(self, connection: Arc<Connection>) -> Self {
+        match self {
+            Self::Whole(Some(mut bytes)) => {
+                let length = bytes.len() as u64;
+                let half = Some(bytes.split_to(bytes.len() / 2));
+                Self::Reset { half, length, arrived: Box::pin(sleep(ON_THE_WAY)), connection }
+            }
+            other => other,
+        }
+    }
+
     /// The first half of the bytes and then nothing more, ever.
     pub(super) fn stalled(self) -> Self {
         match self {
@@ -178,6 +194,14 @@ impl Body for AnswerBody {
             Self::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             Self::Drip { rest, .. } if rest.is_empty() => Poll::Ready(None),
             Self::Drip { rest, every } => every.poll_tick(context).map(|_| Some(Ok(Frame::data(rest.split_to(1))))),
+            Self::Reset { half, arrived, connection, .. } => match half.take() {
+                Some(half) => Poll::Ready(Some(Ok(Frame::data(half)))),
+                None => {
+                    ready!(arrived.as_mut().poll(context));
+                    connection.reset();
+                    Poll::Pending
+                }
+            },
             Self::Stalled(bytes) => match bytes.take() {
                 Some(bytes) => Poll::Ready(Some(Ok(Frame::data(bytes)))),
                 // No waker is kept: only the end of the connection ends this body.
@@ -190,7 +214,7 @@ impl Body for AnswerBody {
         match self {
             Self::Whole(bytes) => bytes.is_none(),
             Self::Drip { rest, .. } => rest.is_empty(),
-            Self::Stalled(_) => false,
+            Self::Reset { .. } | Self::Stalled(_) => false,
         }
     }
 
@@ -198,6 +222,7 @@ impl Body for AnswerBody {
         match self {
             Self::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
             Self::Drip { rest, .. } => SizeHint::with_exact(rest.len() as u64),
+            Self::Reset { length, .. } => SizeHint::with_exact(*length),
             Self::Stalled(_) => SizeHint::default(),
         }
     }

@@ -1,5 +1,6 @@
 //! Knobs of the dev STS: how slow, how broken, how strict. Changed while it runs.
 
+use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
 /// What the dev STS does to its clients.
@@ -30,7 +31,7 @@ pub struct Behaviour {
 }
 
 /// What can go wrong with an answer.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Fault {
@@ -42,6 +43,8 @@ pub enum Fault {
     BadArn,
     /// The user id of a role session has no session.
     BadUserId,
+    /// The connection is closed instead of an answer; over HTTP/2 the stream alone, by `RST_STREAM`.
+    Close,
     /// 403 `InvalidClientTokenId`.
     Denied403,
     /// One byte of the body each 100 ms.
@@ -69,8 +72,10 @@ pub enum Fault {
     None,
     /// 302 to another STS host, where anybody would be vouched for.
     Redirect,
-    /// The connection is closed instead of an answer.
+    /// The connection is reset by TCP instead of an answer, and with it all else that is on its way over it.
     Reset,
+    /// The same behind the head and half of the body.
+    ResetBody,
     /// The body never ends.
     Stalled,
     /// 400 `Throttling`.
@@ -139,6 +144,16 @@ impl Behaviour {
 impl From<Fault> for Behaviour {
     fn from(fault: Fault) -> Self {
         Self { fault, ..Self::default() }
+    }
+}
+
+// === impl Fault ===
+
+impl Fault {
+    /// Each of them.
+    #[must_use]
+    pub fn all() -> Vec<Self> {
+        Self::value_variants().iter().copied().filter(|fault| *fault != Self::None).collect()
     }
 }
 

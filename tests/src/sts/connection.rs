@@ -1,6 +1,7 @@
 //! Connections: the first bytes tell whether a client speaks TLS, asks for a tunnel, or is the operator.
 
 use std::{
+    os::fd::AsFd as _,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -17,6 +18,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
+    sync::watch,
     time::timeout,
 };
 
@@ -30,6 +32,7 @@ pub(super) struct Connection {
     pub(super) server_name: Option<String>,
     /// Requests so far.
     pub(super) served: AtomicU64,
+    reset: watch::Sender<bool>,
 }
 
 const TLS_HANDSHAKE: u8 = 0x16;
@@ -71,6 +74,8 @@ async fn greet(sts: &Sts, socket: &mut TcpStream) -> Option<()> {
 }
 
 async fn secure(sts: Arc<Sts>, socket: TcpStream, nth: u64) {
+    // The socket itself goes to TLS and is out of reach then.
+    let Ok(handle) = second_handle(&socket) else { return };
     count(&sts.counters.tcp_accepted);
     let _open = sts.counters.open.hold();
     let behaviour = sts.behaviour();
@@ -86,7 +91,9 @@ async fn secure(sts: Arc<Sts>, socket: TcpStream, nth: u64) {
     let (_, session) = tls.get_ref();
     let h2 = session.alpn_protocol() == Some(b"h2");
     let server_name = session.server_name().map(str::to_owned);
-    let connection = Arc::new(Connection { nth, server_name, served: AtomicU64::new(0) });
+    let reset = watch::Sender::new(false);
+    let mut is_reset = reset.subscribe();
+    let connection = Arc::new(Connection { nth, server_name, served: AtomicU64::new(0), reset });
     let service = service_fn({
         let sts = Arc::clone(&sts);
         move |request: hyper::Request<Incoming>| {
@@ -94,14 +101,29 @@ async fn secure(sts: Arc<Sts>, socket: TcpStream, nth: u64) {
             Arc::clone(&sts).answer(Arc::clone(&connection), request)
         }
     });
-    // An error from the service (fault `reset`), or from the client, ends the connection: all there is to do.
-    if h2 {
-        count(&sts.counters.h2_conns);
-        let mut builder = http2::Builder::new(TokioExecutor::new());
-        let _ = builder.max_concurrent_streams(MAX_STREAMS).serve_connection(TokioIo::new(tls), service).await;
-    } else {
-        let _ = http1::Builder::new().serve_connection(TokioIo::new(tls), service).await;
+    // An error from the service (fault `close`), or from the client, ends the connection: all there is to do.
+    let serving = async {
+        if h2 {
+            count(&sts.counters.h2_conns);
+            let mut builder = http2::Builder::new(TokioExecutor::new());
+            let _ = builder.max_concurrent_streams(MAX_STREAMS).serve_connection(TokioIo::new(tls), service).await;
+        } else {
+            let _ = http1::Builder::new().serve_connection(TokioIo::new(tls), service).await;
+        }
+    };
+    tokio::select! {
+        biased;
+        _ = is_reset.changed() => {}
+        () = serving => {}
     }
+    // The socket that TLS had is closed by now, and the last handle decides how the connection ends.
+    if *is_reset.borrow() {
+        let _ = handle.set_zero_linger();
+    }
+}
+
+fn second_handle(socket: &TcpStream) -> std::io::Result<TcpStream> {
+    TcpStream::from_std(socket.as_fd().try_clone_to_owned()?.into())
 }
 
 /// Everything up to the empty line. A client sends nothing behind it before it has its answer.
@@ -113,4 +135,13 @@ async fn read_head(socket: &mut TcpStream) -> Option<String> {
         }
     }
     String::from_utf8(head).ok()
+}
+
+// === impl Connection ===
+
+impl Connection {
+    /// Ends it by a TCP RST, whatever is on the way.
+    pub(super) fn reset(&self) {
+        self.reset.send_replace(true);
+    }
 }

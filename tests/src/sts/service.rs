@@ -35,6 +35,8 @@ const HANG: Duration = Duration::from_secs(120);
 /// Where the fault `redirect` leads: to this same service, where that path vouches for anybody.
 const ELSEWHERE: &str = "https://sts.eu-west-1.amazonaws.com/elsewhere";
 const ELSEWHERE_PATH: &str = "/elsewhere";
+/// What the fault `bare429` says.
+const BARE: &str = r#"{"message":"slow down"}"#;
 
 // === impl Sts ===
 
@@ -80,7 +82,7 @@ impl Sts {
         behaviour: &Behaviour,
         style: Style,
         wire: &Wire<'_>,
-        connection: &Connection,
+        connection: &Arc<Connection>,
     ) -> (io::Result<Response<AnswerBody>>, Option<&'static str>) {
         if self.over_limit(behaviour.rate_limit) {
             count(&self.counters.throttled);
@@ -93,11 +95,11 @@ impl Sts {
             return (Ok(style.reply(&Reply::Identity(&anybody()))), None);
         }
         if alibaba::is_host(wire.host) {
-            return self.answer_alibaba(behaviour, style, wire).await;
+            return self.answer_alibaba(behaviour, style, wire, connection).await;
         }
         if behaviour.strikes(style.serial) {
             count(&self.counters.faults);
-            return (self.spoil(behaviour, style, wire).await, None);
+            return (self.spoil(behaviour, style, wire, connection).await, None);
         }
         match self.good(behaviour, wire, connection) {
             Ok(outcome) => {
@@ -148,10 +150,11 @@ impl Sts {
         behaviour: &Behaviour,
         style: Style,
         wire: &Wire<'_>,
+        connection: &Arc<Connection>,
     ) -> (io::Result<Response<AnswerBody>>, Option<&'static str>) {
         if behaviour.strikes(style.serial) {
             count(&self.counters.faults);
-            return (self.spoil_alibaba(behaviour, style, wire).await, None);
+            return (self.spoil_alibaba(behaviour, style, wire, connection).await, None);
         }
         match self.alibaba.answer(wire, behaviour.verify, self.now(), &style.request_id()) {
             Ok(body) => {
@@ -173,8 +176,10 @@ impl Sts {
         behaviour: &Behaviour,
         style: Style,
         wire: &Wire<'_>,
+        connection: &Arc<Connection>,
     ) -> io::Result<Response<AnswerBody>> {
-        let identity = alibaba::LIN.key().identity;
+        let caller = self.alibaba.named(wire);
+        let identity = caller.map_or_else(|_| alibaba::LIN.key().identity, |key| key.identity.clone());
         let changed = |change: fn(&mut alibaba::Identity)| {
             let mut identity = identity.clone();
             change(&mut identity);
@@ -183,9 +188,10 @@ impl Sts {
         let good = || changed(|_| {});
         let refuse = |error| style.of_alibaba(wire.host, error);
         Ok(match behaviour.fault {
-            Fault::None | Fault::Xml => good(),
+            Fault::None => good(),
             Fault::Throttle400 => refuse(alibaba::Error::Throttling),
-            Fault::Throttle429 | Fault::Bare429 => {
+            Fault::Bare429 => style.answer(429, BARE),
+            Fault::Throttle429 => {
                 let mut answer = refuse(alibaba::Error::Throttling);
                 *answer.status_mut() = http::StatusCode::TOO_MANY_REQUESTS;
                 answer
@@ -198,7 +204,12 @@ impl Sts {
                 tokio::time::sleep(HANG).await;
                 refuse(alibaba::Error::ServiceUnavailable)
             }
-            Fault::Reset => return Err(io::Error::other("fault: reset")),
+            Fault::Close => return Err(io::Error::other("fault: close")),
+            Fault::Reset => {
+                connection.reset();
+                return Err(io::Error::other("fault: reset"));
+            }
+            Fault::ResetBody => good().map(|body| body.reset(Arc::clone(connection))),
             Fault::Stalled => good().map(AnswerBody::stalled),
             Fault::Drip => good().map(AnswerBody::dripping),
             Fault::Garbage => style.answer(200, r#"{"AccountId":["#),
@@ -212,12 +223,23 @@ impl Sts {
                 style.answer(200, alibaba::identity(&identity, "R").replace('}', &twice))
             }
             Fault::AccountMismatch => changed(|identity| identity.account_id = "9999999999999999".to_owned()),
-            Fault::BadArn => changed(|identity| identity.arn = "acs:ecs::1234567890123456:instance/i-0".to_owned()),
+            Fault::BadArn => {
+                changed(|identity| identity.arn = format!("acs:ecs::{}:instance/i-0", identity.account_id))
+            }
             Fault::BadUserId => changed(|identity| identity.principal_id = String::new()),
+            Fault::Xml => {
+                Style { json: false, ..style }.answer(200, alibaba::identity_xml(&identity, &style.request_id()))
+            }
         })
     }
 
-    async fn spoil(&self, behaviour: &Behaviour, style: Style, wire: &Wire<'_>) -> io::Result<Response<AnswerBody>> {
+    async fn spoil(
+        &self,
+        behaviour: &Behaviour,
+        style: Style,
+        wire: &Wire<'_>,
+        connection: &Arc<Connection>,
+    ) -> io::Result<Response<AnswerBody>> {
         let caller = self.named_caller(wire);
         let identity = |change: fn(&mut Identity)| {
             let mut identity = caller.clone();
@@ -229,7 +251,7 @@ impl Sts {
             Fault::None => good(),
             Fault::Throttle400 => throttle(style, 400, behaviour),
             Fault::Throttle429 => throttle(style, 429, behaviour),
-            Fault::Bare429 => style.answer(429, r#"{"message":"slow down"}"#),
+            Fault::Bare429 => style.answer(429, BARE),
             Fault::Denied403 => style.error(&StsError::InvalidClientTokenId),
             Fault::Expired403 => style.error(&StsError::ExpiredToken),
             Fault::E500 => style.error(&StsError::InternalFailure),
@@ -238,7 +260,12 @@ impl Sts {
                 tokio::time::sleep(HANG).await;
                 style.error(&StsError::ServiceUnavailable)
             }
-            Fault::Reset => return Err(io::Error::other("fault: reset")),
+            Fault::Close => return Err(io::Error::other("fault: close")),
+            Fault::Reset => {
+                connection.reset();
+                return Err(io::Error::other("fault: reset"));
+            }
+            Fault::ResetBody => good().map(|body| body.reset(Arc::clone(connection))),
             Fault::Stalled => good().map(AnswerBody::stalled),
             Fault::Drip => good().map(AnswerBody::dripping),
             Fault::Garbage => style.answer(200, r#"{"GetCallerIdentityResponse":["#),

@@ -3,6 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use expect_test::expect;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::*;
 use crate::{
@@ -137,10 +138,59 @@ async fn faults() {
         assert!(matches!(ask(fault, AMPLE).await, Some((found, Some(_))) if found == status), "{fault:?}");
     }
     assert_eq!(ask(Fault::Hang, SHORT).await, None);
+    assert_eq!(ask(Fault::Close, AMPLE).await, None);
     assert_eq!(ask(Fault::Reset, AMPLE).await, None);
+    assert_eq!(ask(Fault::ResetBody, AMPLE).await, Some((200, None)));
     assert_eq!(ask(Fault::Stalled, SHORT).await, Some((200, None)));
     assert_eq!(ask(Fault::Drip, SHORT).await, Some((200, None)));
     assert!(running.sts.stats().aborted >= 1, "the client left a hanging answer");
+}
+
+/// The preface, empty settings and a `GET /` of a.b (RFC 9113, sections 3.4, 6.2 and 6.5).
+const H2_REQUEST: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0\
+    \0\0\x08\x01\x05\0\0\0\x01\x82\x87\x84\x41\x03a.b";
+/// The head of an `RST_STREAM` for that request (section 6.4).
+const H2_RESET: &[u8] = b"\0\0\x04\x03\0\0\0\0\x01";
+
+/// What arrives of the answer to a request in these bytes, up to the end of the connection or `end`, and how it ended.
+async fn raw(running: &Running, alpn: &[u8], request: &[u8], end: &[u8]) -> (Vec<u8>, Option<std::io::ErrorKind>) {
+    let config = tls::client_config(running.sts.ca_pem(), &[alpn]).expect("a CA");
+    let name = HOST.try_into().expect("a name");
+    let socket = tokio::net::TcpStream::connect(running.address).await.expect("a connection");
+    let mut stream = tokio_rustls::TlsConnector::from(Arc::new(config)).connect(name, socket).await.expect("TLS");
+    stream.write_all(request).await.expect("it is open");
+    let mut all = Vec::new();
+    while end.is_empty() || !all.windows(end.len()).any(|window| window == end) {
+        let mut piece = [0; 1024];
+        match tokio::time::timeout(Duration::from_secs(10), stream.read(&mut piece)).await.expect("an end") {
+            Ok(0) => return (all, None),
+            Ok(count) => all.extend_from_slice(&piece[..count]),
+            Err(error) => return (all, Some(error.kind())),
+        }
+    }
+    (all, None)
+}
+
+#[tokio::test]
+async fn a_reset_is_one_of_tcp() {
+    use std::io::ErrorKind::{ConnectionReset, UnexpectedEof};
+    const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nhost: sts.us-east-1.amazonaws.com\r\naccept: application/json\r\n\r\n";
+    let running = start(Behaviour::default()).await;
+    for (fault, one, end) in [
+        (Fault::Close, Some(UnexpectedEof), H2_RESET),
+        (Fault::Reset, Some(ConnectionReset), &[]),
+        (Fault::ResetBody, Some(ConnectionReset), &[]),
+    ] {
+        running.sts.set(fault);
+        let (answer, ended) = raw(&running, b"http/1.1", REQUEST, &[]).await;
+        assert_eq!(ended, one, "{fault:?}");
+        let text = String::from_utf8(answer).expect("text");
+        let has_half = text.starts_with("HTTP/1.1 200 OK\r\n") && text.contains("{\"GetCallerIdentityResponse\"");
+        assert_eq!(has_half, fault == Fault::ResetBody, "{fault:?}: {text}");
+        assert!(text.is_empty() || has_half && !text.ends_with("}}"), "{fault:?}: {text}");
+        let (_, ended) = raw(&running, b"h2", H2_REQUEST, end).await;
+        assert_eq!(ended, one.filter(|_| end.is_empty()), "{fault:?} over HTTP/2");
+    }
 }
 
 #[tokio::test]

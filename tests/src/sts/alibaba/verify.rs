@@ -42,7 +42,7 @@ impl Service {
     }
 
     /// Whoever `wire` says it is from, unproven.
-    pub(super) fn named(&self, wire: &Wire<'_>) -> Result<Arc<Key>, Error> {
+    pub(in crate::sts) fn named(&self, wire: &Wire<'_>) -> Result<Arc<Key>, Error> {
         let authorization = header(wire, "authorization")?.unwrap_or_default();
         let id = authorization.split_once("Credential=").and_then(|(_, rest)| rest.split(',').next());
         self.find(id.unwrap_or_default()).ok_or(Error::KeyNotFound)
