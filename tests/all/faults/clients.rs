@@ -44,8 +44,8 @@ const HALF_H2_BODY: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0
 /// A whole `GET /healthz` of a peer that takes no byte of the answer: SETTINGS_INITIAL_WINDOW_SIZE of 0 (section 6.9.2).
 const UNTAKEN_H2_ANSWER: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\x06\x04\0\0\0\0\0\0\x04\0\0\0\0\
     \0\0\x11\x01\x05\0\0\0\x01\x82\x87\x04\x08/healthz\x41\x03a.b";
-/// The settings say ten seconds, and one more for a last word; a machine that is busy with other tests takes a moment longer to look at its clocks.
-const CUT: Duration = Duration::from_secs(15);
+/// The settings say ten seconds; a machine that is busy with other tests takes a moment longer to look at its clocks.
+const CUT: Duration = Duration::from_secs(12);
 
 /// Sends `start` and nothing more; gives the time until the server closed.
 async fn closed_after(mut stream: impl AsyncRead + AsyncWrite + Unpin, start: &[u8]) -> Duration {
