@@ -9,14 +9,16 @@ use std::{
 
 use rustix::process::Signal;
 use rustls::{
-    crypto::ring,
-    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
+    RootCertStore,
+    client::{WebPkiServerVerifier, danger::ServerCertVerifier as _},
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject as _},
     sign::CertifiedKey,
 };
 use tests::{
     herald::{self, Server, finish},
     policies,
     sts::{ALICE, BOB, Running},
+    tls,
     tokens::Kind,
 };
 use tokio::process::{Child, Command};
@@ -58,8 +60,30 @@ fn is_pair(state: &Path, what: &str) {
     let key = PrivateKeyDer::from_pem_slice(&read("key.pem"));
     let (Ok(chain), Ok(key)) = (chain, key) else { panic!("{what}: half a file") };
     assert!(!chain.is_empty(), "{what}: no certificate");
-    let pair = CertifiedKey::from_der(chain, key, &ring::default_provider());
+    let pair = CertifiedKey::from_der(chain, key, &tls::provider());
     assert!(pair.is_ok(), "{what}: {:?}", pair.err());
+}
+
+/// An API server that is started now with the webhook kubeconfig in `folder` would trust what a server of `folder/state`
+/// would show. Whether there is one.
+fn is_trusted(folder: &Path, what: &str) -> bool {
+    let file = folder.join("kubeconfig.yaml");
+    if !file.exists() {
+        return false;
+    }
+    let (url, ca) = herald::kubeconfig(&file).unwrap_or_else(|error| panic!("{what}: {error:#}"));
+    let host = url.strip_prefix("https://").and_then(|rest| rest.split(':').next()).expect("a host");
+    let host = ServerName::try_from(host).expect("a name");
+    let mut roots = RootCertStore::empty();
+    for root in CertificateDer::pem_slice_iter(ca.as_bytes()) {
+        roots.add(root.expect("PEM")).expect("a certificate");
+    }
+    let chain = std::fs::read(folder.join("state/cert.pem")).unwrap_or_else(|error| panic!("{what}: {error}"));
+    let shown = CertificateDer::from_pem_slice(&chain).expect("a certificate");
+    let verifier = WebPkiServerVerifier::builder_with_provider(roots.into(), tls::provider()).build().expect("roots");
+    let found = verifier.verify_server_cert(&shown, &[], &host, &[], UnixTime::now());
+    assert!(found.is_ok(), "{what}: {:?}", found.err());
+    true
 }
 
 /// Modes and all.
@@ -71,7 +95,7 @@ fn copy(from: &Path, to: &Path) {
 /// Starts in the state folder that was left, and logs in.
 async fn starts_again(sts: &Running, text: &str, files: &[PathBuf], state: &Path, what: &str) -> Server {
     let next = setup(sts, text);
-    for file in files {
+    for file in files.iter().filter(|file| file.exists()) {
         std::fs::copy(file, next.folder().join(file.file_name().expect("a name"))).expect("copied");
     }
     if state.exists() {
@@ -88,13 +112,19 @@ async fn a_first_start_that_is_killed_at_any_moment_is_followed_by_a_good_one() 
     let sts = sts().await;
     // How long one takes here, so that the moments lie within it.
     let took = setup(&sts, &config("")).start().await.expect("a server").started_in;
+    let mut written = 0;
     for nth in 1..=KILLS {
         let folder = tempfile::tempdir().expect("a folder");
         std::fs::write(folder.path().join("config.yaml"), config("")).expect("a file");
         let delay = moment(took, nth);
         kill_after(command(folder.path(), &sts).spawn().expect("it starts"), delay).await;
-        starts_again(&sts, &config(""), &[], &folder.path().join("state"), &format!("killed after {delay:?}")).await;
+        let what = format!("killed after {delay:?}");
+        written += u32::from(is_trusted(folder.path(), &what));
+        let files = [folder.path().join("kubeconfig.yaml")];
+        let server = starts_again(&sts, &config(""), &files, &folder.path().join("state"), &what).await;
+        assert!(is_trusted(server.folder(), &what), "{what}");
     }
+    assert!(written > 0, "none of them came as far as the kubeconfig");
 }
 
 /// The folder of compiled policies is written by a start with a policy, which takes its time: so it is killed a few times only.
@@ -168,6 +198,7 @@ async fn a_rotation_that_is_killed_at_any_moment_leaves_a_good_pair() {
         let what = format!("killed after {delay:?}");
         let state = server.folder().join("state");
         is_pair(&state, &what);
+        assert!(is_trusted(server.folder(), &what), "{what}: the kubeconfig is gone");
         if nth % SAMPLE == 0 {
             starts_again(&sts, &config(""), &[], &state, &what).await;
         }

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tokio::process::{Child, Command};
@@ -377,10 +377,18 @@ fn client(ca_pem: &str, alpn: &[&[u8]]) -> anyhow::Result<reqwest::Client> {
     Ok(builder.timeout(Duration::from_secs(30)).build()?)
 }
 
-/// The webhook's URL and CA, as the API server reads them.
-fn kubeconfig(path: &Path) -> anyhow::Result<(String, String)> {
+/// The webhook's URL and CA in a kubeconfig that is whole, as the API server reads them.
+///
+/// # Errors
+///
+/// When it is not there, is no YAML, or something is missing in it.
+pub fn kubeconfig(path: &Path) -> anyhow::Result<(String, String)> {
     let text = fs::read_to_string(path).context("no webhook kubeconfig")?;
     let config: Value = serde_saphyr::from_str(&text).context("the webhook kubeconfig is no YAML")?;
+    for last in ["contexts", "users"] {
+        ensure!(config[last][0]["name"].is_string(), "no {last}");
+    }
+    ensure!(config["current-context"] == config["contexts"][0]["name"], "no current context");
     let cluster = &config["clusters"][0]["cluster"];
     let url = cluster["server"].as_str().context("no server")?;
     let ca = cluster["certificate-authority-data"].as_str().context("no CA")?;
