@@ -10,7 +10,7 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process};
 use tests::{
-    sts::{BOB, Behaviour},
+    sts::{BOB, Behaviour, Fault},
     tokens::Kind,
 };
 use tokio::{net::TcpStream, task::JoinSet};
@@ -31,13 +31,11 @@ async fn without_file_descriptors_logins_go_on_and_nothing_is_allowed_unwritten(
     }
     until(async || server.stderr.text().contains("cannot accept connections; trying again")).await;
     let mut ids = BTreeSet::new();
-    let mut allowed = 0;
     for (token, name) in made(Kind::Good, 40) {
         let answer = server.review(&token).await.expect("the API server's own connection is open");
-        allowed += usize::from(verdict(&answer, name.as_deref()) == Verdict::Allowed);
+        assert_eq!(verdict(&answer, name.as_deref()), Verdict::Allowed, "so is that to STS: {}", answer.text);
         ids.extend(decision_id(&answer));
     }
-    assert!(allowed > 0, "the connection to STS is open as well");
     // A change of the configuration waits, at worst, and does no harm.
     server.configure(&config("").replace("username: bob", "username: robert")).expect("a file");
     let answer = server.review(&fresh(&BOB)).await.expect("an answer");
@@ -51,6 +49,40 @@ async fn without_file_descriptors_logins_go_on_and_nothing_is_allowed_unwritten(
     })
     .await;
     is_well(&server).await;
+}
+
+/// STS ends its connection, and somebody else has the descriptor before there is another one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_descriptor_for_sts_logins_come_later_and_then_all_is_well() {
+    let sts = sts().await;
+    let server = setup(&sts, &config("")).under(&["prlimit", "--nofile=48:48"]).start().await.expect("a server");
+    is_well(&server).await;
+    let connections = async || server.metric("herald_connections").await.expect("metrics").unwrap_or_default();
+    let mut idle = Vec::new();
+    for _ in 0..60 {
+        idle.push(TcpStream::connect(("127.0.0.1", port(&server))).await.expect("a connection"));
+    }
+    until(async || server.stderr.text().contains("cannot accept connections; trying again")).await;
+    let before = connections().await;
+    sts.sts.set(Fault::Reset);
+    let mut ids = BTreeSet::new();
+    let answer = server.review(&fresh(&BOB)).await.expect("an answer");
+    assert_eq!(verdict(&answer, None), Verdict::Later, "{}", answer.text);
+    ids.extend(decision_id(&answer));
+    sts.sts.set(Fault::None);
+    until(async || connections().await > before).await;
+    let handshakes = sts.sts.stats().tls_handshakes;
+    for (token, _) in made(Kind::Good, 3) {
+        let answer = server.review(&token).await.expect("the API server's own connection is open");
+        assert_eq!(verdict(&answer, None), Verdict::Later, "{}", answer.text);
+        assert_eq!(answer.reason().as_deref(), Some("sts_unavailable"), "{}", answer.text);
+        ids.extend(decision_id(&answer));
+    }
+    assert_eq!(sts.sts.stats().tls_handshakes, handshakes, "there is no connection to it");
+    all_recorded(&server, &ids).await;
+    drop(idle);
+    is_well(&server).await;
+    assert!(sts.sts.stats().tls_handshakes > handshakes);
 }
 
 /// What reads our log, as a container runtime does, stands still and goes on: logins are answered meanwhile, and no line is lost.
