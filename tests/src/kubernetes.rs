@@ -167,6 +167,11 @@ impl Kubernetes {
         self.put(Kind::ConfigMap, AWS_AUTH, json!({ "data": data }));
     }
 
+    /// Writes kube-system/aws-auth with whatever stands beside `metadata`.
+    pub fn put_aws_auth_object(&self, object: &Value) {
+        self.put(Kind::ConfigMap, AWS_AUTH, object.clone());
+    }
+
     /// Has somebody else write `roles` into kube-system/aws-auth just before the next write of anybody arrives; once
     /// for every call.
     pub fn meddle(&self, roles: &str) {

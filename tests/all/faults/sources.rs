@@ -3,6 +3,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Map, Value, json};
 use tests::{
     herald::Server,
@@ -29,10 +30,16 @@ const DEVELOPERS: &str = "\
   - others
 ";
 /// What the process log says of each of the documents, before it says where and why.
-const REFUSED: [&str; 2] = [
+const REFUSED: [&str; 3] = [
     "msg=\"the last good one stays: mapRoles does not parse, line ",
     "msg=\"the last good one stays: mapUsers does not parse, line ",
+    "msg=\"the last good one stays: mapAccounts does not parse, line ",
 ];
+const ACCOUNTS: &str = "\
+# partners
+- \"111122223333\"
+- '444455556666'
+";
 const PEOPLE: &str = "\
 Developers: dev
 Others: other
@@ -60,6 +67,25 @@ async fn failures(server: &Server, source: &str) -> Vec<String> {
     text.lines().filter_map(|line| line.strip_prefix(&of_source)).map(str::to_owned).collect()
 }
 
+/// The `nth` object: one document garbled or the other, or two of them, or an object that has none of the three.
+fn garbled_object(nth: usize) -> Value {
+    let text = garbled(DEVELOPERS, nth);
+    let nothing = [
+        json!({}),
+        json!({ "data": null }),
+        json!({ "data": {} }),
+        json!({ "binaryData": { "mapRoles": STANDARD.encode(DEVELOPERS) } }),
+        json!({ "data": { "maproles": DEVELOPERS, "mapRoles.yaml": DEVELOPERS, "roles": text }, "immutable": false }),
+    ];
+    match nth % 5 {
+        0 => json!({ "data": { "mapRoles": text, "mapUsers": "" } }),
+        1 => json!({ "data": { "mapRoles": DEVELOPERS, "mapUsers": text } }),
+        2 => json!({ "data": { "mapRoles": text, "mapUsers": text } }),
+        3 => json!({ "data": { "mapRoles": DEVELOPERS, "mapAccounts": garbled(ACCOUNTS, nth) } }),
+        _ => nothing[nth / 5 % nothing.len()].clone(),
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thousand_garbled_config_maps_let_nobody_in_and_the_next_good_one_is_in_force() {
     let kubernetes = Kubernetes::start().await.expect("a fake");
@@ -71,11 +97,8 @@ async fn a_thousand_garbled_config_maps_let_nobody_in_and_the_next_good_one_is_i
     let before = server.resident_kib().expect("it runs");
     let (mut from, mut refused, mut kept) = (server.stderr.text().len(), 0, 0);
     for nth in 0..GARBLED {
-        let text = garbled(DEVELOPERS, nth);
-        // Now in the one document, now in the other, now in both.
-        let (roles, users) = [(text.as_str(), ""), (DEVELOPERS, &text), (&text, &text)][nth % 3];
         let was = if nth % 8 == 0 { Some(name(&server, &ALICE).await) } else { None };
-        kubernetes.put_aws_auth(roles, users);
+        kubernetes.put_aws_auth_object(&garbled_object(nth));
         let said = told(&server, from, "msg=\"mappings changed\"").await;
         from += said.len();
         for line in said.lines().filter(|line| line.contains("source=EKSConfigMap")) {
@@ -90,6 +113,7 @@ async fn a_thousand_garbled_config_maps_let_nobody_in_and_the_next_good_one_is_i
                 assert_eq!(is, was, "{nth}: the last good one stays");
                 kept += 1;
             }
+            assert!(nth % 5 != 4 || is.is_none(), "{nth}: documents that are not there map nobody");
             assert_eq!((name(&server, &BOB).await, name(&server, &EVE).await), (None, None), "{nth}: in none of them");
         }
     }
