@@ -32,7 +32,7 @@ fn mapping(name: &str, arn: &str, username: &str) -> String {
 }
 
 /// An `alibabacloud-auth` ConfigMap.
-fn alibabacloud_auth(users: &str, roles: &str) -> String {
+pub(crate) fn alibabacloud_auth(users: &str, roles: &str) -> String {
     json!({
         "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "alibabacloud-auth", "namespace": "kube-system" },
         "data": { "mapUsers": users, "mapRoles": roles },
@@ -41,7 +41,7 @@ fn alibabacloud_auth(users: &str, roles: &str) -> String {
 }
 
 /// Herald with these keys under `server`, beside a cluster that has what its manifests for Alibaba Cloud bring.
-async fn start(config: &str, files: impl FnOnce(&std::path::Path)) -> Option<World> {
+pub(crate) async fn start(config: &str, files: impl FnOnce(&std::path::Path)) -> Option<World> {
     let mut cluster = Cluster::prepare().await?;
     let sts = sts().await;
     let setup = setup_as(ACCOUNT, &sts, &cluster, config);

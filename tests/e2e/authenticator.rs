@@ -27,15 +27,15 @@ const TTL: &str = "-authentication-token-webhook-cache-ttl";
 /// What an API server goes on with, and what each of its requests was answered with (`0`: nothing).
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-struct Verdict {
+pub(crate) struct Verdict {
     authenticated: bool,
     error: String,
-    username: String,
+    pub(crate) username: String,
     uid: String,
     groups: Vec<String>,
     extra: Value,
     audiences: Vec<String>,
-    statuses: Vec<u16>,
+    pub(crate) statuses: Vec<u16>,
 }
 
 /// A token of a person's; another one for each other number.
@@ -67,6 +67,11 @@ async fn end(child: Child) -> Vec<Verdict> {
 
 async fn judge(server: &Server, token: &str, arguments: &[&str]) -> Vec<Verdict> {
     end(begin(&webhook(server), token, arguments).await).await
+}
+
+/// The verdict of an API server that is started now with the webhook of `kubeconfig`, and has no connection to it yet.
+pub(crate) async fn judge_anew(kubeconfig: &Path, token: &str) -> Verdict {
+    end(begin(kubeconfig, token, &[]).await).await.pop().expect("a verdict")
 }
 
 /// The only verdict.
@@ -196,7 +201,7 @@ async fn what_keeps_the_webhook_from_being_asked_is_told() {
     let pem = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, impostor.pem());
     kubeconfig["clusters"][0]["cluster"]["certificate-authority-data"] = pem.into();
     std::fs::write(&others, kubeconfig.to_string()).expect("a file");
-    let distrust = end(begin(&others, &token(&BOB, 1), &[]).await).await.pop().expect("a verdict");
+    let distrust = judge_anew(&others, &token(&BOB, 1)).await;
     assert!(!distrust.authenticated && distrust.error.contains("x509: certificate signed by unknown authority"));
     assert_eq!(distrust.statuses, [0], "{distrust:?}");
     let told = "a client does not trust the certificate in force";
@@ -205,7 +210,7 @@ async fn what_keeps_the_webhook_from_being_asked_is_told() {
     let left = folder.path().join("left.yaml");
     std::fs::copy(webhook(&server), &left).expect("copied");
     server.stop().await.expect("an end");
-    let gone = end(begin(&left, &token(&BOB, 1), &[]).await).await.pop().expect("a verdict");
+    let gone = judge_anew(&left, &token(&BOB, 1)).await;
     assert!(!gone.authenticated && gone.error.contains("connection refused"), "{gone:?}");
     assert_eq!(gone.statuses, [0], "{gone:?}");
 }
