@@ -10,7 +10,7 @@ use libfuzzer_sys::fuzz_target;
 fuzz_target!(|bytes: &[u8]| {
     let Some(reply) = reply(bytes) else { return };
     let call = call(ALIBABA_HOST, http::Method::POST, "LTAI5tDUMMYexample01");
-    let Ok(caller) = alibaba().interpret(&call, &reply) else { return };
+    let Ok(caller) = alibaba(ALIBABA_HOST).interpret(&call, &reply) else { return };
     assert_eq!(reply.status, 200);
     let arn: Arn = caller.arn.parse().expect("a caller has an ARN");
     assert_eq!(arn.account_id(), &caller.account_id);

@@ -3,14 +3,17 @@
 //! The first two bytes choose the status, the rest is the body.
 #![no_main]
 
-use herald::{caller::Arn, provider::Provider as _};
+use herald::{
+    caller::Arn,
+    provider::{Provider as _, aws::Partition},
+};
 use herald_fuzz::{aws, call, reply};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
     let Some(reply) = reply(bytes) else { return };
     let call = call("sts.us-east-1.amazonaws.com", http::Method::GET, "AKIAIOSFODNN7EXAMPLE");
-    let Ok(caller) = aws().interpret(&call, &reply) else { return };
+    let Ok(caller) = aws(Partition::Aws).interpret(&call, &reply) else { return };
     assert_eq!(reply.status, 200);
     let arn: Arn = caller.arn.parse().expect("a caller has an ARN");
     assert_eq!(arn.account_id(), &caller.account_id);

@@ -18,26 +18,31 @@ use percent_encoding::percent_decode_str;
 
 /// The cluster that every token is for.
 pub const CLUSTER: &str = "test-cluster";
-/// The endpoint that the provider of Alibaba Cloud asks.
+/// The global endpoint of Alibaba Cloud.
 pub const ALIBABA_HOST: &str = "sts.aliyuncs.com";
+/// An endpoint that an operator has added, and its region.
+pub const EXTRA_HOST: &str = "vpce-0a1b.sts.us-east-1.vpce.amazonaws.com";
+/// See [`EXTRA_HOST`].
+pub const EXTRA_REGION: &str = "us-east-1";
 
 /// When the call was signed that an answer is read for: 2026-01-02T03:10:00Z.
 const SIGNED_AT: Duration = Duration::from_secs(1_767_323_400);
 
-/// The provider of AWS.
+/// The provider of a partition of AWS, with [`EXTRA_HOST`] beside its own.
 #[must_use]
-pub fn aws() -> Aws {
+pub fn aws(partition: Partition) -> Aws {
     let cluster_id = CLUSTER.parse().expect("a good id");
-    Aws::new(aws::Config { cluster_id, partition: Partition::Aws, hosts: Vec::new() })
+    let extra = serde_json::json!([{ "host": EXTRA_HOST, "region": EXTRA_REGION }]);
+    Aws::new(aws::Config { cluster_id, partition, hosts: serde_json::from_value(extra).expect("a good host") })
 }
 
-/// The provider of Alibaba Cloud.
+/// The provider of Alibaba Cloud that asks an endpoint.
 #[must_use]
-pub fn alibaba() -> Alibaba {
+pub fn alibaba(endpoint: &str) -> Alibaba {
     Alibaba::new(alibaba::Config {
         cluster_id: CLUSTER.parse().expect("a good id"),
         former_cluster_ids: Vec::new(),
-        endpoint: ALIBABA_HOST.parse().expect("a good host"),
+        endpoint: endpoint.parse().expect("a good host"),
         region: None,
     })
 }

@@ -1,6 +1,6 @@
 //! One grant: who may what, from when until when, and why.
 
-use crate::record::{LINE, cut, plain};
+use super::record::{LINE, cut, plain};
 use herald_policy::{Caller, Glob, PrincipalKind, Template, Unfit};
 use serde::{Deserialize, Deserializer, de::Error as _};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
