@@ -18,7 +18,7 @@ mod server;
 
 pub use output::Output;
 pub use review::{Answer, Version};
-pub use server::{Server, Setup, kubeconfig};
+pub use server::{Server, Setup, webhook_kubeconfig};
 
 /// How a process ended, and all it said.
 #[derive(Clone, Debug)]

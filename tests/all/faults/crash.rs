@@ -71,7 +71,7 @@ fn is_trusted(folder: &Path, what: &str) -> bool {
     if !file.exists() {
         return false;
     }
-    let (url, ca) = herald::kubeconfig(&file).unwrap_or_else(|error| panic!("{what}: {error:#}"));
+    let (url, ca) = herald::webhook_kubeconfig(&file).unwrap_or_else(|error| panic!("{what}: {error:#}"));
     let host = url.strip_prefix("https://").and_then(|rest| rest.split(':').next()).expect("a host");
     let host = ServerName::try_from(host).expect("a name");
     let mut roots = RootCertStore::empty();

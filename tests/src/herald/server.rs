@@ -146,7 +146,7 @@ impl Setup {
             status = child.wait() => bail!("herald server ended: {}\n{}", status?, stderr.text()),
         }
         let started_in = started.elapsed();
-        let (url, ca_pem) = kubeconfig(&self.folder().join("kubeconfig.yaml"))?;
+        let (url, ca_pem) = webhook_kubeconfig(&self.folder().join("kubeconfig.yaml"))?;
         let client = client(&ca_pem, &[b"h2", b"http/1.1"])?;
         Ok(Server { child, pid, url, ca_pem, started_in, stdout, stderr, client, folder: self.folder })
     }
@@ -382,7 +382,7 @@ fn client(ca_pem: &str, alpn: &[&[u8]]) -> anyhow::Result<reqwest::Client> {
 /// # Errors
 ///
 /// When it is not there, is no YAML, or something is missing in it.
-pub fn kubeconfig(path: &Path) -> anyhow::Result<(String, String)> {
+pub fn webhook_kubeconfig(path: &Path) -> anyhow::Result<(String, String)> {
     let text = fs::read_to_string(path).context("no webhook kubeconfig")?;
     let config: Value = serde_saphyr::from_str(&text).context("the webhook kubeconfig is no YAML")?;
     for last in ["contexts", "users"] {

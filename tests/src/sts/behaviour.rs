@@ -33,7 +33,7 @@ pub struct Behaviour {
 /// What can go wrong with an answer.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
-#[non_exhaustive]
+#[value(rename_all = "lower")]
 pub enum Fault {
     /// The account in the answer is not that of its ARN.
     AccountMismatch,
@@ -178,6 +178,14 @@ mod tests {
         check("fault=badarn&colour=red", Err("colour=red"));
         check("fault=flood", Err("fault=flood"));
         check("latency_ms=soon", Err("latency_ms=soon"));
+    }
+
+    #[test]
+    fn a_fault_has_one_name() {
+        for fault in Fault::value_variants() {
+            let name = fault.to_possible_value().expect("none is hidden");
+            assert_eq!(Behaviour::default().with_query(&format!("fault={}", name.get_name())), Ok((*fault).into()));
+        }
     }
 
     #[test]
