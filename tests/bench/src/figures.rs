@@ -38,8 +38,8 @@ use row::{Goal, Row};
 /// How thoroughly, and where to write.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Arguments {
-    /// Two short repeats instead of five, and 20 s of an STS that flaps instead of three minutes: a quarter of an hour
-    /// instead of one and a half, and wider spreads.
+    /// Two short repeats instead of five, floods of 3 s instead of 10, and 20 s of an STS that flaps instead of three minutes:
+    /// a third of an hour instead of one and three quarters, and wider spreads.
     #[arg(long)]
     quick: bool,
     /// Only these parts of the table.
@@ -48,8 +48,8 @@ pub(crate) struct Arguments {
     /// Write the table, the machine and the date as Markdown to this file.
     #[arg(long)]
     markdown: Option<PathBuf>,
-    /// Measure `herald`, `floor` and `floor-token` in this folder instead of building them, with the policies `session-groups.wasm`
-    /// and `hostile.wasm` if they are there too.
+    /// Measure `herald`, `floor` and `floor-token` in this folder instead of building them, with the components of policies
+    /// (`session-groups.wasm`, `hostile.wasm`, …) that are there too.
     #[arg(long)]
     binaries: Option<PathBuf>,
     /// Write every repeat's figures as JSON to this file.
@@ -76,11 +76,13 @@ enum Part {
     Policy,
     /// One decision of a policy, by the language that it is written in, and the size of its component.
     Languages,
-    /// Good logins beside a flood of junk.
+    /// Good logins beside floods of junk.
     Flood,
-    /// Memory after faults, unfriendly clients, floods, an STS that flaps, a clock that steps.
+    /// Memory after faults, unfriendly clients, floods, a clock that steps.
     Faults,
-    /// Policy, certificate and configuration change under load.
+    /// Logins while STS flaps, and memory after it: three minutes.
+    Flap,
+    /// Policies, their settings and tables, certificate and configuration change under load.
     Changes,
     /// The exec plugin's cold starts.
     Exec,
@@ -101,6 +103,10 @@ struct Scale {
     starts: usize,
     /// Cold starts of each command.
     cold_starts: usize,
+    /// How long a flood lasts.
+    flood: Duration,
+    /// How long a fault of STS lasts in which its answers come.
+    fault: Duration,
     /// How long STS flaps.
     flapping: Duration,
 }
@@ -148,6 +154,7 @@ impl Part {
             Self::Languages => languages::measure(binaries, scale),
             Self::Flood => flood::measure(binaries, scale).await,
             Self::Faults => faults::measure(binaries, scale).await,
+            Self::Flap => faults::measure_flapping(binaries, scale).await,
             Self::Changes => changes::measure(binaries, scale).await,
             Self::Exec => exec::measure(binaries, scale),
             Self::Kubectl => kubectl::measure(binaries, scale).await,
@@ -231,6 +238,8 @@ const THOROUGH: Scale = Scale {
     duration: Duration::from_millis(2500),
     starts: 10,
     cold_starts: 40,
+    flood: Duration::from_secs(10),
+    fault: Duration::from_secs(6),
     flapping: Duration::from_secs(180),
 };
 const QUICK: Scale = Scale {
@@ -238,5 +247,7 @@ const QUICK: Scale = Scale {
     duration: Duration::from_millis(1200),
     starts: 4,
     cold_starts: 15,
+    flood: Duration::from_secs(3),
+    fault: Duration::from_secs(2),
     flapping: Duration::from_secs(20),
 };

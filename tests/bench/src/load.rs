@@ -4,6 +4,7 @@
 
 use std::{
     net::SocketAddr,
+    pin::pin,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
@@ -18,7 +19,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use crate::{procfs, traffic::Cases};
+use crate::{procfs, tls::Trust, traffic::Cases};
 
 pub(crate) mod arguments;
 pub(crate) mod client;
@@ -74,6 +75,8 @@ pub(crate) struct Spec {
     pub(crate) order: Order,
     /// The requests and what must come back.
     pub(crate) cases: Arc<Cases>,
+    /// Whose certificates are accepted.
+    pub(crate) trust: Trust,
 }
 
 /// Load under way: started, not yet measured.
@@ -134,7 +137,7 @@ impl Load {
     /// Connects and starts sending.
     pub(crate) fn start(spec: Spec) -> Self {
         let spec = Arc::new(spec);
-        let connector = crate::tls::danger_connector(spec.protocol.alpn());
+        let connector = spec.trust.connector(spec.protocol.alpn());
         let shared = Arc::new(Shared {
             next: AtomicU64::new(0),
             measuring: AtomicBool::new(false),
@@ -160,11 +163,16 @@ impl Load {
 
     /// Counts for `duration`, then stops.
     pub(crate) async fn measure(self, duration: Duration) -> Report {
+        self.measure_until(sleep(duration)).await
+    }
+
+    /// Counts until `end` has come, then stops.
+    pub(crate) async fn measure_until(self, end: impl Future<Output = ()>) -> Report {
         let own = std::process::id();
         let before = Moment::take(self.spec.pid, own);
         let began = Instant::now();
         self.shared.measuring.store(true, Relaxed);
-        let peak_kib = self.watch(began, duration).await;
+        let peak_kib = self.watch(end).await;
         self.shared.measuring.store(false, Relaxed);
         let elapsed = began.elapsed();
         let after = Moment::take(self.spec.pid, own);
@@ -179,15 +187,17 @@ impl Load {
         Report::new(tally, elapsed, &before, &after, peak_kib)
     }
 
-    /// Waits, looking now and then at the server's memory; gives the largest seen, in KiB.
-    async fn watch(&self, began: Instant, duration: Duration) -> u64 {
-        let mut peak_kib = 0;
-        while let Some(left) = duration.checked_sub(began.elapsed()).filter(|left| !left.is_zero()) {
-            sleep(left.min(MEMORY_PERIOD)).await;
+    /// Waits for `end`, looking now and then at the server's memory; gives the largest seen, in KiB.
+    async fn watch(&self, end: impl Future<Output = ()>) -> u64 {
+        let (mut end, mut peak_kib) = (pin!(end), 0);
+        loop {
+            let is_over = timeout(MEMORY_PERIOD, end.as_mut()).await.is_ok();
             let sample = self.spec.pid.and_then(procfs::sample);
             peak_kib = peak_kib.max(sample.map_or(0, |sample| sample.rss_kib));
+            if is_over {
+                return peak_kib;
+            }
         }
-        peak_kib
     }
 
     /// Gives what is under way a moment, so that the next run starts with a quiet server.

@@ -6,10 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use serde::{
-    Deserialize as _, Serialize,
-    de::{IntoDeserializer as _, value::Error},
-};
+use serde::Serialize;
 use tests::sts::Fault;
 
 use crate::{
@@ -71,7 +68,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_enum, default_value = "round")]
     order: Order,
     /// A fault of the dev STS.
-    #[arg(long, default_value = "none", value_parser = fault)]
+    #[arg(long, value_enum, default_value = "none")]
     fault: Fault,
     /// Share of the answers that get the fault, in percent.
     #[arg(long, default_value_t = 100.0)]
@@ -122,7 +119,7 @@ struct Row {
 pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let world = World::new(&arguments.world, &TARGETS).await?;
     let rows = all_runs(arguments, &world).await?;
-    output::line(table::of(&rows));
+    output::line(table::of(&rows, arguments.quick));
     if let Some(file) = &arguments.world.json {
         fs::write(file, serde_json::to_string_pretty(&rows)?)?;
     }
@@ -238,11 +235,6 @@ impl Arguments {
             timeout: Duration::from_millis(self.timeout_ms),
         }
     }
-}
-
-/// A fault by the name that the dev STS has for it.
-fn fault(name: &str) -> Result<Fault, Error> {
-    Fault::deserialize(name.into_deserializer())
 }
 
 /// The echo, both floors, and Herald without and with a policy.

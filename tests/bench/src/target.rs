@@ -4,7 +4,7 @@ use std::{
     ffi::OsStr,
     fs::{self, File},
     net::{Ipv4Addr, SocketAddr},
-    path::{Path, PathBuf},
+    path::Path,
     process::Stdio,
     time::{Duration, Instant},
 };
@@ -29,8 +29,10 @@ use crate::{
 };
 
 pub(crate) mod config;
+mod place;
 
-use config::{Mappings, Policies};
+use config::{Config, HOSTILE, Mappings, Policies};
+pub(crate) use place::{LOADED, Place, replace};
 
 /// One webhook to measure.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize, ValueEnum)]
@@ -46,32 +48,18 @@ pub(crate) enum Target {
     Herald,
     /// The same for callers of Alibaba Cloud.
     HeraldAlibaba,
+    /// Herald with the policy `expression` in front of the static mappings.
+    HeraldExpression,
+    /// Herald with static mappings, and the limits towards STS that it has by itself.
+    HeraldLimited,
     /// Herald with the policy `session-groups` in front of the static mappings.
     HeraldPolicy,
-    /// Herald with ten policies around the static mappings: four that know nobody, and six that break the rules.
+    /// Herald with static mappings, and a policy in shadow mode that never comes to an end.
+    HeraldShadow,
+    /// Herald with static mappings, and the policy `account-tiers` behind them, which has a table in a file.
+    HeraldTable,
+    /// Herald with ten policies around the static mappings: six ready-made ones, and four that break the rules.
     HeraldTenPolicies,
-}
-
-/// Where a target runs and what it may use.
-#[derive(Clone, Debug)]
-pub(crate) struct Place {
-    /// Its program.
-    pub(crate) binary: PathBuf,
-    /// A program that takes its command line as the last arguments and becomes it, such as unshare(1), and the arguments
-    /// in front of those; none: it is started by itself.
-    pub(crate) wrapper: Vec<String>,
-    /// Its state folder. A second start in the same folder finds what the first one left.
-    pub(crate) dir: PathBuf,
-    /// Its mapping table.
-    pub(crate) mappings: Mappings,
-    /// The component of `session-groups`, for targets with policies.
-    pub(crate) policy: PathBuf,
-    /// The component of `hostile`, for [`Target::HeraldTenPolicies`].
-    pub(crate) hostile: PathBuf,
-    /// The production settings that lead its STS calls to its dev STS.
-    pub(crate) environment: Vec<(&'static str, String)>,
-    /// CPUs it may use; none means all.
-    pub(crate) cpus: Vec<usize>,
 }
 
 /// A target that runs and is ready. Dropping it kills it.
@@ -113,14 +101,18 @@ impl Target {
             Self::FloorCached => "floor-cached",
             Self::Herald => "herald",
             Self::HeraldAlibaba => "herald-alibaba",
+            Self::HeraldExpression => "herald-expression",
+            Self::HeraldLimited => "herald-limited",
             Self::HeraldPolicy => "herald-policy",
+            Self::HeraldShadow => "herald-shadow",
+            Self::HeraldTable => "herald-table",
             Self::HeraldTenPolicies => "herald-ten-policies",
         }
     }
 
     /// How it names callers.
     pub(crate) fn naming(self) -> Naming {
-        if self == Self::HeraldPolicy { Naming::Policy } else { Naming::Mapping }
+        if matches!(self, Self::HeraldExpression | Self::HeraldPolicy) { Naming::Policy } else { Naming::Mapping }
     }
 
     /// Whose callers it takes.
@@ -130,7 +122,26 @@ impl Target {
 
     /// Whether this is the product and not a floor.
     pub(crate) fn is_herald(self) -> bool {
-        matches!(self, Self::Herald | Self::HeraldAlibaba | Self::HeraldPolicy | Self::HeraldTenPolicies)
+        !matches!(self, Self::FloorEcho | Self::FloorSts | Self::FloorCached)
+    }
+
+    /// Its policies, as they are at first.
+    pub(crate) fn policies(self) -> Policies {
+        match self {
+            Self::HeraldExpression => Policies::Expression { edition: 0 },
+            Self::HeraldPolicy => Policies::One { edition: 0 },
+            Self::HeraldShadow => Policies::Shadow,
+            Self::HeraldTable => Policies::Table,
+            Self::HeraldTenPolicies => Policies::Ten { hostile: HOSTILE[0] },
+            _ => Policies::None,
+        }
+    }
+
+    /// Its configuration with these mappings and policies.
+    pub(crate) fn config(self, place: &Place, mappings: Mappings, policies: Policies) -> String {
+        let limited = self == Self::HeraldLimited;
+        Config { cloud: self.cloud(), limited, mappings, policies, components: &place.policies, audit: &place.audit() }
+            .text()
     }
 
     /// The path that answers 200 once it is ready.
@@ -144,28 +155,21 @@ impl Target {
             Self::FloorEcho => vec!["--mode", "echo", "--port", &port],
             Self::FloorSts => vec!["--mode", "sts", "--port", &port],
             Self::FloorCached => vec!["--mode", "cached", "--port", &port],
-            Self::Herald | Self::HeraldAlibaba | Self::HeraldPolicy | Self::HeraldTenPolicies => {
-                return self.herald_arguments(place, &port);
-            }
+            _ => return self.herald_arguments(place, &port),
         };
         Ok(words.into_iter().map(str::to_owned).collect())
     }
 
     fn herald_arguments(self, place: &Place, port: &str) -> anyhow::Result<Vec<String>> {
         let file = |name: &str| place.dir.join(name).display().to_string();
-        let policies = match self {
-            Self::HeraldPolicy => Policies::One(&place.policy),
-            Self::HeraldTenPolicies => Policies::Ten { good: &place.policy, hostile: &place.hostile },
-            _ => Policies::None,
-        };
-        // Not beside the configuration, whose folder Herald watches for changes.
-        let audit = place.dir.join("audit");
-        fs::create_dir_all(&audit)?;
-        fs::write(
-            file("config.yaml"),
-            config::herald(self.cloud(), &place.mappings, policies, &audit.join("audit.jsonl")),
-        )?;
-        let (config, state, kubeconfig) = (file("config.yaml"), file("state"), file("webhook.kubeconfig"));
+        let audit = place.audit();
+        fs::create_dir_all(audit.parent().context("a file has a folder")?)?;
+        fs::write(place.config(), self.config(place, place.mappings, self.policies()))?;
+        for (name, text) in [(config::ACCOUNTS, &*config::accounts(0)), (config::GRANTS, "{}\n")] {
+            fs::write(place.dir.join(name), text)?;
+        }
+        let (config, state, kubeconfig) =
+            (file("config.yaml"), file("state"), place.kubeconfig().display().to_string());
         let words = ["server", "--config", &config, "--state-dir", &state, "--generate-kubeconfig", &kubeconfig];
         Ok(words.into_iter().chain(["--port", port]).map(str::to_owned).collect())
     }

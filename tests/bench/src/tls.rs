@@ -1,7 +1,7 @@
 //! TLS of the load generator: a client that accepts any server certificate, since the webhooks under
-//! test make their own.
+//! test make their own; or, where that is the point, one that trusts whom API servers trust.
 
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
 use rustls::{
     ClientConfig, DigitallySignedStruct, Error, SignatureScheme,
@@ -12,7 +12,17 @@ use rustls::{
     crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature},
     pki_types::{CertificateDer, ServerName, UnixTime},
 };
+use tests::{herald::webhook_kubeconfig, tls::client_config};
 use tokio_rustls::TlsConnector;
+
+/// Whose certificates a load accepts.
+#[derive(Clone, Debug)]
+pub(crate) enum Trust {
+    /// Anybody's who holds the key.
+    Anybody,
+    /// Those that these settings say.
+    Of(Arc<ClientConfig>),
+}
 
 /// Accepts every certificate but checks that the peer holds its key.
 #[derive(Debug)]
@@ -31,6 +41,29 @@ pub(crate) fn danger_connector(alpn: &[u8]) -> TlsConnector {
     config.alpn_protocols = vec![alpn.to_vec()];
     config.resumption = Resumption::disabled();
     Arc::new(config).into()
+}
+
+// === impl Trust ===
+
+impl Trust {
+    /// What API servers accept that are started with this webhook kubeconfig as it is now.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be read, or names no authority.
+    pub(crate) fn of_kubeconfig(path: &Path) -> anyhow::Result<Self> {
+        let (_, ca) = webhook_kubeconfig(path)?;
+        Ok(Self::Of(Arc::new(client_config(&ca, &[])?)))
+    }
+
+    /// A connector that offers `alpn` and resumes no session, so that each connection costs a full handshake.
+    pub(crate) fn connector(&self, alpn: &[u8]) -> TlsConnector {
+        let Self::Of(config) = self else { return danger_connector(alpn) };
+        let mut config = ClientConfig::clone(config);
+        config.alpn_protocols = vec![alpn.to_vec()];
+        config.resumption = Resumption::disabled();
+        Arc::new(config).into()
+    }
 }
 
 // === impl AnyCertificate ===

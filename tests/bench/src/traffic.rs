@@ -1,11 +1,15 @@
 //! Traffic: TokenReviews of made tokens, each with the username that must come back.
 
-use std::thread;
+use std::{
+    ops::Range,
+    thread,
+    time::{Duration, SystemTime},
+};
 
+pub(crate) use ::tests::tokens::Kind;
+use ::tests::tokens::{Batch, Made, alibaba};
 use anyhow::Context as _;
 use bytes::Bytes;
-pub(crate) use tests::tokens::Kind;
-use tests::tokens::{Batch, Made, alibaba};
 
 use crate::{clock, load::Order, target::config::CLUSTER_ID};
 
@@ -43,6 +47,11 @@ pub(crate) struct Cases(Vec<Case>);
 // === impl Naming ===
 
 impl Naming {
+    /// The request with this token.
+    fn case(self, (token, mapped): Made) -> Case {
+        Case { body: review_body(&token), username: mapped.map(|mapped| self.username(mapped)) }
+    }
+
     /// The username of the caller whom the forge says the mappings call `mapped`.
     fn username(self, mapped: String) -> String {
         match self {
@@ -55,8 +64,7 @@ impl Naming {
 // === impl Cloud ===
 
 impl Cloud {
-    fn tokens(self, kind: Kind, count: usize, first_session: u64, roles: u64) -> Vec<Made> {
-        let at = clock::now();
+    fn tokens(self, kind: Kind, count: usize, first_session: u64, roles: u64, at: SystemTime) -> Vec<Made> {
         match self {
             Self::Alibaba => alibaba::many(count, first_session, roles, CLUSTER_ID, at),
             Self::Aws => {
@@ -90,18 +98,28 @@ impl Cases {
         roles: u64,
         naming: Naming,
     ) -> anyhow::Result<Self> {
-        let half = n.div_ceil(2).max(1);
+        let (half, at) = (n.div_ceil(2).max(1), clock::now());
         let made = thread::scope(|scope| {
-            let other = scope.spawn(move || cloud.tokens(kind, n.saturating_sub(half), first + half as u64, roles));
-            let mut made = cloud.tokens(kind, half, first, roles);
+            let other = scope.spawn(move || cloud.tokens(kind, n.saturating_sub(half), first + half as u64, roles, at));
+            let mut made = cloud.tokens(kind, half, first, roles, at);
             made.extend(other.join().ok()?);
             Some(made)
         });
-        let cases = made.context("the token maker panicked")?.into_iter().map(|(token, mapped)| Case {
-            body: review_body(&token),
-            username: mapped.map(|mapped| naming.username(mapped)),
-        });
-        Ok(Self(cases.collect()))
+        let made = made.context("the token maker panicked")?;
+        Ok(Self(made.into_iter().map(|made| naming.case(made)).collect()))
+    }
+
+    /// Requests with good tokens of AWS, of the same `callers` again and again: each has signed one so many seconds before `at`.
+    pub(crate) fn of_callers(
+        callers: usize,
+        first: u64,
+        roles: u64,
+        naming: Naming,
+        (at, ages): (SystemTime, Range<u64>),
+    ) -> Self {
+        let signed = ages.map(|age| at - Duration::from_secs(age));
+        let made = signed.flat_map(|at| Cloud::Aws.tokens(Kind::Good, callers, first, roles, at));
+        Self(made.map(|made| naming.case(made)).collect())
     }
 
     /// The `n`th request's case.
@@ -123,3 +141,21 @@ pub(crate) const POLICY_PREFIX: &str = "policy:";
 const STS_HOST: &str = "sts.us-east-1.amazonaws.com";
 /// Length of the session token in each token of AWS; with it a token has 1.7 kB, as with temporary credentials.
 const SESSION_TOKEN_BYTES: u64 = 800;
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// Known callers come again, and no token of theirs does.
+    #[test]
+    fn tokens_of_the_same_callers_are_all_different() {
+        let at = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
+        let make = |ages| Cases::of_callers(3, 7, 2, Naming::Mapping, (at, ages)).0;
+        let cases = [make(0..2), make(2..4)].concat();
+        assert_eq!(cases.iter().map(|case| &case.body).collect::<BTreeSet<_>>().len(), 12);
+        assert_eq!(cases.iter().map(|case| &case.username).collect::<BTreeSet<_>>().len(), 3);
+        assert!(cases.iter().all(|case| case.username.is_some()));
+    }
+}

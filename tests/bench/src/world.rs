@@ -1,6 +1,10 @@
 //! A world to measure in: one scratch folder, and for each target a dev STS and a place to run.
 
-use std::path::PathBuf;
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
 
 use anyhow::Context as _;
 use tempfile::TempDir;
@@ -40,8 +44,8 @@ pub(crate) struct Arguments {
     /// The dev STS checks signatures for real; that costs CPU time of its own beside the target's.
     #[arg(long)]
     pub(crate) verify: bool,
-    /// Measure `herald`, `floor` and `floor-token` in this folder instead of building them, with the policies `session-groups.wasm`
-    /// and `hostile.wasm` if they are there too.
+    /// Measure `herald`, `floor` and `floor-token` in this folder instead of building them, with the components of policies
+    /// (`session-groups.wasm`, `hostile.wasm`, …) that are there too.
     #[arg(long)]
     pub(crate) binaries: Option<PathBuf>,
     /// Write all results as JSON to this file.
@@ -90,13 +94,12 @@ impl World {
     /// When something cannot be written or bound.
     pub(crate) async fn with_binaries(arguments: &Arguments, binaries: &Binaries) -> anyhow::Result<Self> {
         let scratch = tempfile::Builder::new().prefix("herald-bench-").tempdir()?;
-        let [policy, hostile] = ["session-groups.wasm", "hostile.wasm"].map(|name| scratch.path().join(name));
-        let ten = arguments.targets.contains(&Target::HeraldTenPolicies);
-        if ten || arguments.targets.contains(&Target::HeraldPolicy) {
-            binaries.build_policy("policies/session-groups", &policy)?;
-        }
-        if ten {
-            binaries.build_policy("tests/policies/hostile", &hostile)?;
+        let policies = scratch.path().join("policies");
+        fs::create_dir(&policies)?;
+        let components = arguments.targets.iter().flat_map(|target| target.policies().components());
+        for name in components.collect::<BTreeSet<_>>() {
+            let place = if *name == "hostile" { "tests/policies" } else { "policies" };
+            binaries.build_policy(Path::new(place).join(name), &policies.join(name).with_extension("wasm"))?;
         }
         let roles = if arguments.roles == 0 { arguments.entries } else { arguments.roles };
         let mut sites = Vec::new();
@@ -110,8 +113,7 @@ impl World {
                 wrapper: Vec::new(),
                 dir: scratch.path().join(target.name()),
                 mappings: Mappings { kind: arguments.map_kind, entries: arguments.entries, roles },
-                policy: policy.clone(),
-                hostile: hostile.clone(),
+                policies: policies.clone(),
                 environment: sts.environment(),
                 cpus: arguments.server_cpus.clone(),
             };

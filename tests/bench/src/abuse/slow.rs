@@ -1,16 +1,21 @@
 //! Slow and idle clients, and those that do not finish their handshake: when does the server close on them?
 
 use std::{
+    convert::Infallible,
     net::SocketAddr,
     time::{Duration, Instant},
 };
 
-use futures_util::future::join_all;
+use bytes::Bytes;
+use futures_util::{future::join_all, stream};
+use http_body_util::StreamBody;
+use hyper::{Request, body::Frame, client::conn::http2};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
-    time::timeout,
+    time::{sleep, timeout},
 };
 
 use crate::{
@@ -30,16 +35,17 @@ pub(crate) struct Group {
     closed: Vec<Closed>,
 }
 
-/// Holds slow heads, slow bodies and idle connections all at once for `hold`.
-pub(crate) async fn run(running: &Running, slow: usize, hold: Duration) -> anyhow::Result<[Group; 4]> {
+/// Holds slow heads, slow bodies over HTTP/1.1 and HTTP/2, and idle connections all at once for `hold`.
+pub(crate) async fn run(running: &Running, slow: usize, hold: Duration) -> anyhow::Result<[Group; 5]> {
     let address = running.address;
     let head = format!("POST {ROUTE} HTTP/1.1\r\nhost: localhost\r\nx-a: ");
     let body = format!(
-        "POST {ROUTE} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 60000\r\n\r\n{{\"spec\":{{\"token\":\""
+        "POST {ROUTE} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {LENGTH}\r\n\r\n{BODY}"
     );
-    let (heads, bodies, idle, used) = tokio::join!(
+    let (heads, bodies, streams, idle, used) = tokio::join!(
         join_all((0..slow).map(|_| drip(address, head.as_bytes(), hold))),
         join_all((0..slow).map(|_| drip(address, body.as_bytes(), hold))),
+        join_all((0..slow).map(|_| drip_stream(address, hold))),
         join_all((0..IDLE).map(|_| silence(address, b"", hold))),
         silence(address, b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n", hold),
     );
@@ -49,6 +55,7 @@ pub(crate) async fn run(running: &Running, slow: usize, hold: Duration) -> anyho
     Ok([
         group("slowHead", heads)?,
         group("slowBody", bodies)?,
+        group("slowBodyH2", streams)?,
         group("idle", idle)?,
         group("idleAfterARequest", vec![used])?,
     ])
@@ -72,10 +79,9 @@ impl Group {
         json!({"held": self.closed.len(), "closedByServer": seconds.len(), "medianSeconds": median(seconds)})
     }
 
-    /// Seconds until the last one was closed, to a tenth; `hold` if one was not.
+    /// Seconds until the last one was closed; `hold` if one was not.
     pub(crate) fn longest(&self, hold: Duration) -> f64 {
-        let seconds = self.closed.iter().map(|closed| closed.unwrap_or(hold.as_secs_f64()));
-        (seconds.fold(0.0, f64::max) * 10.0).round() / 10.0
+        self.closed.iter().map(|closed| closed.unwrap_or(hold.as_secs_f64())).fold(0.0, f64::max)
     }
 }
 
@@ -94,6 +100,27 @@ async fn drip(address: SocketAddr, start: &[u8], hold: Duration) -> anyhow::Resu
         }
     }
     Ok(None)
+}
+
+/// Sends the beginning of a body over HTTP/2 and then one byte each half second, until the server ends the stream or
+/// everything.
+async fn drip_stream(address: SocketAddr, hold: Duration) -> anyhow::Result<Closed> {
+    let connection = client::dial(address, &tls::danger_connector(Protocol::H2.alpn())).await?;
+    let (mut sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(connection)).await?;
+    tokio::spawn(connection);
+    let body = stream::unfold(BODY, |next| async move {
+        if next != BODY {
+            sleep(DRIP_PERIOD).await;
+        }
+        Some((Ok::<_, Infallible>(Frame::data(Bytes::from_static(next.as_bytes()))), "a"))
+    });
+    let request = Request::post(format!("https://localhost:{}{ROUTE}", address.port()))
+        .header("content-type", "application/json")
+        .header("content-length", LENGTH)
+        .body(StreamBody::new(Box::pin(body)))?;
+    let began = Instant::now();
+    // An answer is an end as well as an error is: the rest of the body is not waited for.
+    Ok(timeout(hold, sender.send_request(request)).await.is_ok().then(|| began.elapsed().as_secs_f64()))
 }
 
 /// Sends `request`, reads its answer if there is one to come, and is then silent.
@@ -124,6 +151,10 @@ async fn closed(mut stream: impl AsyncRead + Unpin, hold: Duration) -> anyhow::R
     }
 }
 
+/// The beginning of a slow body.
+const BODY: &str = "{\"spec\":{\"token\":\"";
+/// What its length is said to be.
+const LENGTH: usize = 60_000;
 /// Idle connections held.
 const IDLE: usize = 20;
 const DRIP_PERIOD: Duration = Duration::from_millis(500);

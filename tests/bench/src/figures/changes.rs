@@ -1,11 +1,13 @@
-//! Changes under load: a policy, a configuration and a certificate change while people log in, and nobody notices.
+//! Changes under load: policies, their settings and tables, a configuration and a certificate change while people log in, and
+//! nobody notices.
 
-use std::{fs, path::Path, process::Stdio, time::Duration};
+use std::{fs, process::Stdio, time::Duration};
 
 use anyhow::{Context as _, ensure};
 use tokio::{
     process::Command,
-    time::{Instant, sleep},
+    sync::watch,
+    time::{sleep, timeout},
 };
 
 use super::{
@@ -14,14 +16,15 @@ use super::{
 };
 use crate::{
     binaries::Binaries,
-    load::{Load, Protocol},
+    load::{Load, Protocol, Spec, client},
     output,
     run::{self, Plan},
     target::{
-        Place, Running, Target,
+        LOADED, Place, Running, Target,
         config::{self, CLUSTER_ID, Mappings, Policies},
+        replace,
     },
-    traffic::Cloud,
+    tls::Trust,
     world::World,
 };
 
@@ -31,59 +34,33 @@ enum Change {
     Certificate,
     Configuration,
     Policy,
+    Rules,
+    Settings,
+    Table,
+}
+
+/// What was found out about one of them.
+struct Changed {
+    /// Logins that failed.
+    failed: f64,
+    /// All logins.
+    answered: f64,
+    /// Seconds that each change took, of those that were in force in time.
+    times: Vec<f64>,
 }
 
 /// Changes each of them under load, one after another.
 pub(super) async fn measure(binaries: &Binaries, scale: Scale) -> anyhow::Result<Vec<Row>> {
-    let world = super::world(binaries, &[Target::HeraldPolicy], false).await?;
-    let servers = world.start_all().await?;
-    let [herald] = &servers[..] else { anyhow::bail!("one server was asked for") };
+    let world = super::world(binaries, &CHANGES_OF.map(|(target, _)| target), false).await?;
     let mut rows = Vec::new();
-    for change in [Change::Policy, Change::Certificate, Change::Configuration] {
-        let (failed, answered, times) = under_load(&world, herald, change, scale).await?;
-        let name = change.name();
-        let changes = times.len();
-        rows.push(Row::alone(format!("failed logins while {name} changes"), "", vec![failed], AtMost(0.0)));
-        rows.push(Row::alone(format!("logins meanwhile, {name}"), "", vec![answered], AtLeast(1.0)));
-        rows.push(Row::alone(
-            format!("changes in force meanwhile, {name}"),
-            "",
-            vec![changes as f64],
-            AtLeast(CHANGES as f64),
-        ));
-        // Of certificates nothing is promised but that nobody notices.
-        let goal = if let Change::Certificate = change { Information } else { AtMost(1.0) };
-        rows.push(Row::alone(format!("until it is in force, {name}"), "s", times, goal));
-    }
-    for server in servers {
-        server.stop().await;
+    for (target, changes) in CHANGES_OF {
+        let herald = target.start(&world.site(target)?.place).await?;
+        for change in changes {
+            rows.extend(change.rows(change.under_load(&world, &herald, scale).await?));
+        }
+        herald.stop().await;
     }
     Ok(rows)
-}
-
-/// Failed logins, all logins, and of each change that was in force before the load ended the seconds that it took.
-async fn under_load(
-    world: &World,
-    herald: &Running,
-    change: Change,
-    scale: Scale,
-) -> anyhow::Result<(f64, f64, Vec<f64>)> {
-    output::progress(format_args!("{} changes", change.name()));
-    let length = scale.duration + Duration::from_secs(3) * CHANGES as u32;
-    let kept = Plan { duration: length, ..Plan::distinct(8, Duration::ZERO, length) }.repeated(TOKENS);
-    let anew = Plan { protocol: Protocol::New, connections: 2, ..kept.clone() };
-    let loads = [Load::start(run::spec(world, herald, &kept)?), Load::start(run::spec(world, herald, &anew)?)];
-    sleep(kept.warm_up).await;
-    let [kept, anew] = loads;
-    let place = &world.site(herald.target)?.place;
-    let (kept, anew, times) =
-        tokio::join!(kept.measure(length), anew.measure(length), change.make_all(place, herald, length));
-    let (mut failed, mut answered) = (0, 0);
-    for report in [kept, anew] {
-        failed += report.verdicts.errors() + report.verdicts.wrong();
-        answered += report.done;
-    }
-    Ok((failed as f64, answered as f64, times?))
 }
 
 // === impl Change ===
@@ -94,6 +71,9 @@ impl Change {
             Self::Certificate => "the certificate",
             Self::Configuration => "the configuration",
             Self::Policy => "a policy",
+            Self::Rules => "the rules of `expression`, beside 1,000 logins a second",
+            Self::Settings => "a policy's settings",
+            Self::Table => "a policy's table",
         }
     }
 
@@ -101,47 +81,104 @@ impl Change {
     fn told(self) -> &'static str {
         match self {
             Self::Certificate => "certificate: another one is in force",
-            Self::Configuration | Self::Policy => "msg=\"configuration loaded\"",
+            _ => LOADED,
         }
     }
 
-    /// Makes the changes one after another; gives the seconds that each took of those that were in force within `length`.
-    async fn make_all(self, place: &Place, herald: &Running, length: Duration) -> anyhow::Result<Vec<f64>> {
-        let mut times = Vec::new();
-        let end = Instant::now() + length;
-        let log = || fs::read_to_string(place.dir.join("log")).unwrap_or_default().matches(self.told()).count();
+    /// Logins a second; `None`: as many as are answered. That would leave nothing to a compilation, whose priority is the
+    /// lowest.
+    fn rate(self) -> Option<f64> {
+        matches!(self, Self::Rules).then_some(1_000.0)
+    }
+
+    fn rows(self, Changed { failed, answered, times }: Changed) -> [Row; 4] {
+        let (name, changes) = (self.name(), times.len() as f64);
+        // Of certificates nothing is promised but that nobody notices.
+        let goal = if let Self::Certificate = self { Information } else { AtMost(1.0) };
+        [
+            Row::alone(format!("failed logins while {name} changes"), "", vec![failed], AtMost(0.0)),
+            Row::alone(format!("logins meanwhile, {name}"), "", vec![answered], AtLeast(1.0)),
+            Row::alone(format!("changes in force meanwhile, {name}"), "", vec![changes], AtLeast(CHANGES as f64)),
+            Row::alone(format!("until it is in force, {name}"), "s", times, goal),
+        ]
+    }
+
+    /// Makes the changes while people log in on connections that are kept, and on new ones; all trust what an API server does.
+    async fn under_load(self, world: &World, herald: &Running, scale: Scale) -> anyhow::Result<Changed> {
+        output::progress(format_args!("{} changes", self.name()));
+        let place = &world.site(herald.target)?.place;
+        let trust = Trust::of_kubeconfig(&place.kubeconfig())?;
+        let kept = Plan { rate: self.rate(), ..Plan::distinct(8, Duration::ZERO, scale.duration) }.repeated(TOKENS);
+        let rate = self.rate().map(|rate| rate / 10.0);
+        let anew = Plan { protocol: Protocol::New, connections: 2, rate, ..kept.clone() };
+        let start = |plan: &Plan| {
+            let spec = run::spec(world, herald, plan)?;
+            anyhow::Ok(Load::start(Spec { trust: trust.clone(), ..spec }))
+        };
+        let loads = (start(&kept)?, start(&anew)?);
+        sleep(kept.warm_up).await;
+        let (changing, changed) = watch::channel(());
+        let until = |mut changed: watch::Receiver<()>| async move {
+            // An error says that there is nothing to wait for any more.
+            while changed.changed().await.is_ok() {}
+        };
+        let changes = async {
+            let times = self.make_all(place, herald, &trust, scale.duration).await;
+            drop(changing);
+            times
+        };
+        let (kept, anew, times) =
+            tokio::join!(loads.0.measure_until(until(changed.clone())), loads.1.measure_until(until(changed)), changes);
+        let failed = [&kept, &anew].map(|report| report.verdicts.errors() + report.verdicts.wrong());
+        let answered = kept.done + anew.done;
+        Ok(Changed { failed: failed.iter().sum::<u64>() as f64, answered: answered as f64, times: times? })
+    }
+
+    /// Makes the changes one after another, and lets people log in for `after` each; gives the seconds that each took, up to
+    /// the first that was not in force in time.
+    async fn make_all(
+        self,
+        place: &Place,
+        herald: &Running,
+        trust: &Trust,
+        after: Duration,
+    ) -> anyhow::Result<Vec<f64>> {
+        let connector = trust.connector(Protocol::H1.alpn());
+        let (mut times, mut shown) = (Vec::new(), client::certificate(herald.address, &connector).await?);
         for nth in 1..=CHANGES {
-            let (before, began) = (log(), Instant::now());
+            let (before, began) = (place.said(self.told())?, tokio::time::Instant::now());
             self.make(place, herald, nth).await?;
-            while log() == before {
-                if Instant::now() >= end {
-                    return Ok(times);
-                }
-                sleep(Duration::from_millis(20)).await;
-            }
+            let Ok(told) = timeout(LONGEST, place.until_said(self.told(), before)).await else { break };
+            told?;
             times.push(began.elapsed().as_secs_f64());
+            if let Self::Certificate = self {
+                let other = client::certificate(herald.address, &connector).await?;
+                ensure!(other != shown, "the same certificate is shown as before");
+                shown = other;
+            }
+            sleep(after).await;
         }
         Ok(times)
     }
 
     async fn make(self, place: &Place, herald: &Running, nth: usize) -> anyhow::Result<()> {
+        let configure = |more: usize, policies| {
+            let mappings = Mappings { entries: place.mappings.entries + more as u64, ..place.mappings };
+            replace(&place.config(), herald.target.config(place, mappings, policies).as_bytes())
+        };
         match self {
             Self::Certificate => rotate(place, herald).await,
-            Self::Configuration => {
-                let entries = place.mappings.entries + nth as u64;
-                let mappings = Mappings { entries, ..place.mappings };
-                let audit = place.dir.join("audit/audit.jsonl");
-                let policy = Policies::One(&place.policy);
-                replace(
-                    &place.dir.join("config.yaml"),
-                    config::herald(Cloud::Aws, &mappings, policy, &audit).as_bytes(),
-                )
-            }
+            Self::Configuration => configure(nth, Policies::One { edition: 0 }),
             Self::Policy => {
                 // The same policy with one more custom section at its end: another file, and so another generation.
-                let component = [&fs::read(&place.policy)?[..], &[0, 2, 1, b'x']].concat();
-                replace(&place.policy, &component)
+                let file = place.policies.join("session-groups.wasm");
+                let component = [&fs::read(&file)?[..], &[0, 2, 1, b'x']].concat();
+                replace(&file, &component)
             }
+            Self::Rules => configure(0, Policies::Expression { edition: nth }),
+            // Beside the mappings that the configuration's changes have left.
+            Self::Settings => configure(CHANGES, Policies::One { edition: nth }),
+            Self::Table => replace(&place.dir.join(config::ACCOUNTS), config::accounts(nth).as_bytes()),
         }
     }
 }
@@ -152,19 +189,20 @@ async fn rotate(place: &Place, herald: &Running) -> anyhow::Result<()> {
     fs::write(file("init.yaml"), format!("clusterID: {CLUSTER_ID}\nserver: {{port: {}}}\n", herald.address.port()))?;
     let mut command = Command::new(&place.binary);
     command.args(["init", "--rotate", "--config", &file("init.yaml"), "--state-dir", &file("state")]);
-    command.args(["--generate-kubeconfig", &file("webhook.kubeconfig")]).env_clear();
+    command.arg("--generate-kubeconfig").arg(place.kubeconfig()).env_clear();
     let status = command.stdin(Stdio::null()).stdout(Stdio::null()).status().await.context("herald init")?;
     ensure!(status.success(), "herald init --rotate: {status}");
     Ok(())
 }
 
-/// A new file in the place of the old one.
-pub(super) fn replace(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
-    let new = path.with_extension("new");
-    fs::write(&new, bytes)?;
-    Ok(fs::rename(new, path)?)
-}
-
+/// What changes, by the server that it is a change of.
+const CHANGES_OF: [(Target, &[Change]); 3] = [
+    (Target::HeraldPolicy, &[Change::Policy, Change::Certificate, Change::Configuration, Change::Settings]),
+    (Target::HeraldTable, &[Change::Table]),
+    (Target::HeraldExpression, &[Change::Rules]),
+];
 const CHANGES: usize = 3;
+/// Longest wait until a change is in force.
+const LONGEST: Duration = Duration::from_secs(45);
 /// Few enough that most logins meet the policy and the mappings and not STS.
 const TOKENS: usize = 2_000;

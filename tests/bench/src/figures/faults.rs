@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-use tests::sts::{Behaviour, Fault};
+use ::tests::sts::{Behaviour, Fault};
+use clap::ValueEnum as _;
 use tokio::time::sleep;
 
 use super::{
@@ -46,6 +47,20 @@ pub(super) async fn measure(binaries: &Binaries, scale: Scale) -> anyhow::Result
     Ok(rows)
 }
 
+/// Measures what becomes of logins while STS flaps, on a server of their own: three minutes of it are a part of the table.
+pub(super) async fn measure_flapping(binaries: &Binaries, scale: Scale) -> anyhow::Result<Vec<Row>> {
+    let world = super::world(binaries, &[Target::Herald], false).await?;
+    let place = &world.site(Target::Herald)?.place;
+    let herald = Target::Herald.start(place).await?;
+    let mut bench = Bench::new(&world, place, &herald, scale);
+    bench.run_flapping().await?;
+    let (mut rows, strangers) = (bench.rows, bench.strangers);
+    herald.stop().await;
+    let what = "logins let in as somebody else while STS flaps";
+    rows.push(Row::alone(what, "", vec![strangers], AtMost(0.0)));
+    Ok(rows)
+}
+
 /// A server, and what was found out about it so far.
 struct Bench<'a> {
     world: &'a World,
@@ -70,16 +85,16 @@ impl<'a> Bench<'a> {
         self.warm_up().await?;
         self.unfriendly_clients().await?;
         self.floods().await?;
-        for (name, fault) in FAULTS {
+        for (name, fault) in faults() {
             output::progress(format_args!("STS {name}"));
-            // What is refused is not remembered, so tokens may come round again.
-            let plan = Plan { duration: FAULT, ..self.good(32) }.repeated(FAULTY_TOKENS);
+            let duration = if is_endless(fault) { FAULT } else { self.scale.fault };
+            // Nobody is let in, so that tokens may come round again.
+            let plan = Plan { duration, ..self.good(32) }.repeated(FAULTY_TOKENS);
             let sts = StsPlan { fault, ..plan.sts };
             let found = run::run(self.world, self.herald, &Plan { sts, ..plan }).await?;
             self.strangers += found.report.verdicts.authenticated as f64;
             self.afterwards(&format!("STS {name}")).await?;
         }
-        self.flaps().await?;
         self.full_disk().await?;
         self.no_descriptors().await?;
         self.garbled_config_maps().await
@@ -97,9 +112,10 @@ impl<'a> Bench<'a> {
 
     async fn unfriendly_clients(&mut self) -> anyhow::Result<()> {
         output::progress("half-sent heads and bodies");
-        let [heads, bodies, ..] = slow::run(self.herald, 20, HOLD).await?;
+        let [heads, bodies, streams, ..] = slow::run(self.herald, 20, HOLD).await?;
         self.closed("half-sent heads", &heads);
         self.closed("half-sent bodies", &bodies);
+        self.closed("half-sent bodies over HTTP/2", &streams);
         self.afterwards("half-sent heads and bodies").await?;
 
         output::progress("unfinished handshakes");
@@ -126,7 +142,7 @@ impl<'a> Bench<'a> {
 
     fn closed(&mut self, what: &str, group: &slow::Group) {
         let longest = vec![group.longest(HOLD)];
-        self.rows.push(Row::alone(format!("{what} are closed after"), "s", longest, AtMost(10.0)));
+        self.rows.push(Row::alone(format!("{what} are closed after"), "s", longest, AtMost(CLOSED)));
     }
 
     /// As many as it answers, of each kind.
@@ -142,6 +158,12 @@ impl<'a> Bench<'a> {
         Ok(())
     }
 
+    /// Measures one that is asked while STS flaps.
+    async fn run_flapping(&mut self) -> anyhow::Result<()> {
+        self.warm_up().await?;
+        self.flaps().await
+    }
+
     /// Now one fault and now another, with good moments in between.
     async fn flaps(&mut self) -> anyhow::Result<()> {
         let length = self.scale.flapping;
@@ -152,7 +174,7 @@ impl<'a> Bench<'a> {
         sts.set(good.clone());
         let load = Load::start(run::spec(self.world, self.herald, &plan)?);
         let flapping = async {
-            for (_, fault) in FAULTS.into_iter().cycle() {
+            for (_, fault) in faults().filter(|(_, fault)| !is_verdict(*fault)).cycle() {
                 sts.set(Behaviour { fault, ..good.clone() });
                 sleep(FLAP).await;
                 sts.set(good.clone());
@@ -171,7 +193,7 @@ impl<'a> Bench<'a> {
         let answered = vec![100.0 * report.verdicts.authenticated as f64 / report.done.max(1) as f64];
         self.rows.push(Row::alone("of them let in, the others told to ask again", "%", answered, Information));
         // The breaker has two seconds to try again.
-        self.afterwards("STS has flapped").await
+        self.afterwards(&format!("STS has flapped for {} s", length.as_secs())).await
     }
 
     /// All is well again, and no memory is kept.
@@ -198,23 +220,51 @@ impl<'a> Bench<'a> {
     }
 }
 
-const FAULTS: [(&str, Fault); 15] = [
-    ("hangs", Fault::Hang),
-    ("resets", Fault::Reset),
-    ("throttles", Fault::Throttle429),
-    ("answers XML", Fault::Xml),
-    ("fails with 500", Fault::E500),
-    ("answers with another account", Fault::AccountMismatch),
-    ("answers with an ARN that is none", Fault::BadArn),
-    ("answers with a user id that is none", Fault::BadUserId),
-    ("answers twice at once", Fault::Duplicate),
-    ("answers with more behind it", Fault::Trailing),
-    ("breaks off", Fault::Garbage),
-    ("answers 64 MiB", Fault::Huge),
-    ("redirects", Fault::Redirect),
-    ("drips", Fault::Drip),
-    ("never ends its answer", Fault::Stalled),
-];
+/// Every fault of the dev STS, with what STS does in the names of rows.
+fn faults() -> impl Iterator<Item = (&'static str, Fault)> + Clone {
+    Fault::value_variants().iter().filter_map(|&fault| Some((words(fault)?, fault)))
+}
+
+/// `None`: nothing goes wrong.
+fn words(fault: Fault) -> Option<&'static str> {
+    Some(match fault {
+        Fault::AccountMismatch => "answers with another account",
+        Fault::Bare429 => "answers 429 and says nothing of a throttle",
+        Fault::BadArn => "answers with an ARN that is none",
+        Fault::BadUserId => "answers with a user id that is none",
+        Fault::Denied403 => "refuses",
+        Fault::Drip => "drips",
+        Fault::Duplicate => "answers twice at once",
+        Fault::E500 => "fails with 500",
+        Fault::E503 => "fails with 503",
+        Fault::Empty => "answers with nothing in it",
+        Fault::Expired403 => "calls every token expired",
+        Fault::Garbage => "breaks off",
+        Fault::Hang => "hangs",
+        Fault::Huge => "answers 64 MiB",
+        Fault::None => return None,
+        Fault::Redirect => "redirects",
+        Fault::Reset => "resets",
+        Fault::Stalled => "never ends its answer",
+        Fault::Throttle400 => "throttles with 400",
+        Fault::Throttle429 => "throttles",
+        Fault::Trailing => "answers with more behind it",
+        Fault::Xml => "answers XML",
+    })
+}
+
+/// Whether STS has the last word with it, so that good tokens are rightly refused for good.
+fn is_verdict(fault: Fault) -> bool {
+    matches!(fault, Fault::Denied403 | Fault::Expired403)
+}
+
+/// Whether a call with it lasts until Herald gives it up.
+fn is_endless(fault: Fault) -> bool {
+    matches!(fault, Fault::Drip | Fault::Hang | Fault::Stalled)
+}
+
+/// Until slow clients are closed, in seconds: Herald's own limits are ten, and a tenth is the machine's.
+const CLOSED: f64 = 10.1;
 /// Connections of the good logins after a fault, and before the first.
 const AFTERWARDS: usize = 32;
 /// How many such loads go before the first reading.
@@ -236,3 +286,16 @@ const REST: Duration = Duration::from_secs(2);
 const FLAP: Duration = Duration::from_millis(700);
 /// Enough that most of them are not remembered when they come round again.
 const FLAPPED_TOKENS: usize = 60_000;
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_fault_has_rows_of_its_own() {
+        let names: BTreeSet<_> = faults().map(|(name, _)| name).collect();
+        assert_eq!(names.len(), Fault::value_variants().len() - 1);
+    }
+}

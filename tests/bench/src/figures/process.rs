@@ -14,7 +14,11 @@ use crate::{
     output, procfs,
     run::{self, Plan},
     startup::{self, Starts},
-    target::{Start, Target, config::HOSTILE},
+    target::{
+        LOADED, Start, Target,
+        config::{HOSTILE, Policies},
+        replace,
+    },
     world::World,
 };
 
@@ -56,19 +60,30 @@ struct Hostile {
     failed: f64,
 }
 
-/// Lets people log in until hostile policies have been asked [`CALLS`] times: each login asks all of them.
+/// Lets people log in until hostile policies have been asked [`CALLS`] times: each login asks four, and half-way four others
+/// take their places.
 async fn hostile(world: &World, scale: Scale) -> anyhow::Result<Hostile> {
-    let herald = Target::HeraldTenPolicies.start(&world.site(Target::HeraldTenPolicies)?.place).await?;
+    let target = Target::HeraldTenPolicies;
+    let place = &world.site(target)?.place;
+    let herald = target.start(place).await?;
     let plan = Plan::distinct(8, Duration::ZERO, scale.duration).repeated(TOKENS);
     let (mut calls, mut failed, mut peak_mib) = (0, 0, 0.0_f64);
-    while calls < CALLS {
-        output::progress(format_args!("{calls} calls of hostile policies"));
-        let report = run::run(world, &herald, &plan).await?.report;
-        let answered = report.verdicts.authenticated;
-        anyhow::ensure!(answered > 0, "nobody could log in beside hostile policies");
-        calls += answered * HOSTILE.len() as u64;
-        failed += report.verdicts.wrong() + report.verdicts.errors();
-        peak_mib = peak_mib.max(report.server.peak_mib);
+    for (nth, hostile) in HOSTILE.into_iter().enumerate() {
+        if nth > 0 {
+            let loaded = place.said(LOADED)?;
+            let text = target.config(place, place.mappings, Policies::Ten { hostile });
+            replace(&place.config(), text.as_bytes())?;
+            place.until_said(LOADED, loaded).await?;
+        }
+        while calls < CALLS * (nth as u64 + 1) / HOSTILE.len() as u64 {
+            output::progress(format_args!("{calls} calls of hostile policies"));
+            let report = run::run(world, &herald, &plan).await?.report;
+            let answered = report.verdicts.authenticated;
+            anyhow::ensure!(answered > 0, "nobody could log in beside hostile policies");
+            calls += answered * hostile.len() as u64;
+            failed += report.verdicts.wrong() + report.verdicts.errors();
+            peak_mib = peak_mib.max(report.server.peak_mib);
+        }
     }
     sleep(REST).await;
     let sample = procfs::sample(herald.pid).context("it still runs")?;

@@ -8,6 +8,7 @@ use super::{Order, Protocol, Spec};
 use crate::{
     output,
     target::ROUTE,
+    tls::Trust,
     traffic::{Cases, Cloud, Kind, Naming},
 };
 
@@ -80,6 +81,7 @@ pub(crate) async fn run_arguments(arguments: Arguments) -> anyhow::Result<()> {
             arguments.roles,
             Naming::Mapping,
         )?),
+        trust: Trust::Anybody,
     };
     let (warm_up, duration) =
         (Duration::from_millis(arguments.warm_up_ms), Duration::from_millis(arguments.duration_ms));

@@ -38,6 +38,17 @@ pub(crate) async fn dial(address: SocketAddr, connector: &TlsConnector) -> anyho
     timeout(DIAL, dialled).await.context("no connection in time")?
 }
 
+/// The certificate that is shown at a new connection, in DER.
+///
+/// # Errors
+///
+/// When there is no connection, or the certificate is not accepted.
+pub(crate) async fn certificate(address: SocketAddr, connector: &TlsConnector) -> anyhow::Result<Vec<u8>> {
+    let stream = dial(address, connector).await?;
+    let shown = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
+    Ok(shown.context("no certificate")?.to_vec())
+}
+
 /// One GET on a connection of its own: its status code.
 ///
 /// # Errors

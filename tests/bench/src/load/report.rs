@@ -67,6 +67,8 @@ pub(crate) struct ServerUse {
     pub(crate) cpu_us: f64,
     /// Largest resident memory seen, in MiB.
     pub(crate) peak_mib: f64,
+    /// Resident memory at the beginning, in MiB.
+    pub(crate) begin_mib: f64,
     /// Resident memory at the end, in MiB.
     pub(crate) end_mib: f64,
     /// The anonymous part of it.
@@ -124,7 +126,7 @@ impl Report {
             p999_us: percentile(&latencies_us, 0.999),
             max_us: percentile(&latencies_us, 1.0),
             verdicts,
-            server: ServerUse::new(after, server_ms * 1000.0 / done.max(1) as f64, peak_kib),
+            server: ServerUse::new(before, after, server_ms * 1000.0 / done.max(1) as f64, peak_kib),
             others_cpu_share: others_share(before, after, server_ms),
         }
     }
@@ -194,11 +196,12 @@ impl Verdicts {
 // === impl ServerUse ===
 
 impl ServerUse {
-    fn new(after: &Moment, cpu_us: f64, peak_kib: u64) -> Self {
+    fn new(before: &Moment, after: &Moment, cpu_us: f64, peak_kib: u64) -> Self {
         let sample = after.server.unwrap_or_default();
         Self {
             cpu_us,
             peak_mib: mib(peak_kib.max(sample.rss_kib)),
+            begin_mib: mib(before.server.unwrap_or_default().rss_kib),
             end_mib: mib(sample.rss_kib),
             anonymous_mib: mib(sample.anonymous_kib),
             threads: sample.threads,

@@ -22,11 +22,11 @@ struct Bases<'a> {
     floor: Option<&'a Line<'a>>,
 }
 
-/// Herald's lines, one a cell and target, then those of the floors.
-pub(super) fn of(rows: &[Row]) -> String {
+/// Herald's lines, one a cell and target, then those of the floors; in front of them what was left out if it was a `quick` run.
+pub(super) fn of(rows: &[Row], quick: bool) -> String {
     let lines = lines(rows);
     let (herald, floors): (Vec<_>, Vec<_>) = lines.iter().partition(|line| line.target.is_herald());
-    let mut text = String::new();
+    let mut text = String::from(if quick && !lines.is_empty() { QUICK } else { "" });
     if !herald.is_empty() {
         text.push_str("Herald (ratio to the echo · ratio to the floor):\n\n");
         text.push_str(&head());
@@ -126,6 +126,12 @@ fn ratio(own: f64, base: Option<f64>) -> String {
     }
 }
 
+/// What a quick run leaves out.
+const QUICK: &str = "\
+Left out by `--quick`: all repeats but one, repeated tokens at other STS latencies than the first, and the echo but for the first cell of
+each number of connections, protocol and rate, to which the echo's ratios of all cells are.
+
+";
 /// What a line is about.
 const WHERE: [&str; 4] = ["connections", "tokens", "STS ms", "target"];
 
@@ -187,7 +193,8 @@ mod tests {
             | 8 H1 | distinct | 0 | floor-echo | 1000 | 1.50 | 0.00 | 22.50 | 0.0 | 0.0 | 1.00 | 0 | 0 | 0 % |
             | 8 H1 | distinct | 0 | floor-sts | 200 | 1.50 | 0.00 | 22.50 | 0.0 | 0.0 | 1.00 | 0 | 7 | 0 % |
             | 8 H1 | distinct | 5 | floor-sts | 100 | 1.50 | 0.00 | 22.50 | 0.0 | 0.0 | 1.00 | 0 | 7 | 0 % |
-        "#]].assert_eq(&of(&rows));
-        assert_eq!(of(&[]), "");
+        "#]].assert_eq(&of(&rows, false));
+        assert!(of(&rows, true).starts_with("Left out by `--quick`: "));
+        assert_eq!(of(&[], true), "");
     }
 }

@@ -1,5 +1,5 @@
-//! Configuration of Herald under test: a mapping table of any size that fits the made tokens, no limit
-//! towards STS, an audit log on disk, everything else at its default.
+//! Configuration of Herald under test: a mapping table of any size that fits the made tokens, policies around it, no limit
+//! towards STS unless its own are asked for, an audit log on disk, everything else at its default.
 
 use std::{fmt::Write as _, path::Path};
 
@@ -30,86 +30,191 @@ pub(crate) struct Mappings {
     pub(crate) roles: u64,
 }
 
-/// Policies around the mapping table, by their components.
+/// Policies around the mapping table.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Policies<'a> {
+pub(crate) enum Policies {
+    /// `expression`, which names every caller by rules; the caller's groups tell their edition.
+    Expression {
+        /// The number in the group.
+        edition: usize,
+    },
     /// None at all.
     None,
-    /// One that names every caller, so that the table is never asked.
-    One(&'a Path),
-    /// Four that are asked first and know nobody, and one that adds to what the table says for each of [`HOSTILE`].
+    /// `session-groups`, which names every caller, so that the table is never asked; likewise.
+    One {
+        /// The number in the group.
+        edition: usize,
+    },
+    /// `hostile` in shadow mode, which computes at every login until its limits stop it.
+    Shadow,
+    /// `account-tiers`, which adds what [`ACCOUNTS`] says of the caller's account.
+    Table,
+    /// Six ready-made ones, of which four are asked first and know nobody and two add what their tables say; and
+    /// `hostile`, as many times as there are modes. `guard` is not among them: beside a guard no fault is skipped. Nor is
+    /// `ec2-node`, which asks EC2.
     Ten {
-        /// The component of `session-groups`.
-        good: &'a Path,
-        /// The component of `hostile`.
-        hostile: &'a Path,
+        /// What the hostile ones do, each at every login. All of them fault, and are skipped.
+        hostile: [&'static str; 4],
     },
 }
 
-/// What the hostile ones of [`Policies::Ten`] do, each at every login. All of them fault, and are skipped.
-pub(crate) const HOSTILE: [&str; 6] = ["huge-string", "many-groups", "memory", "recurse", "spin", "trap"];
+/// What Herald under test is configured with.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Config<'a> {
+    /// Whose callers it takes.
+    pub(crate) cloud: Cloud,
+    /// Whether it has its own limits towards STS, instead of none a second.
+    pub(crate) limited: bool,
+    /// Its mapping table.
+    pub(crate) mappings: Mappings,
+    /// Its policies.
+    pub(crate) policies: Policies,
+    /// The folder of their components.
+    pub(crate) components: &'a Path,
+    /// Where its audit log goes.
+    pub(crate) audit: &'a Path,
+}
 
-/// Herald's configuration file.
-pub(crate) fn herald(cloud: Cloud, mappings: &Mappings, policies: Policies<'_>, audit: &Path) -> String {
-    let mut text = format!("clusterID: {CLUSTER_ID}\nserver:\n  sts: {{limits: {{perSecond: 0}}}}\n");
-    if cloud == Cloud::Alibaba {
-        text.push_str("  providers: [alibaba]\n  alibaba: {region: cn-hangzhou}\n");
+/// What a hostile policy does that faults, by the four of [`Policies::Ten`].
+pub(crate) const HOSTILE: [[&str; 4]; 2] =
+    [["huge-string", "many-groups", "memory", "recurse"], ["fault-huge", "many-extra", "spin", "trap"]];
+/// The table of `account-tiers`, beside the configuration.
+pub(crate) const ACCOUNTS: &str = "accounts.yaml";
+/// The table of `break-glass`, likewise.
+pub(crate) const GRANTS: &str = "grants.yaml";
+
+/// What [`ACCOUNTS`] says.
+pub(crate) fn accounts(edition: usize) -> String {
+    format!("\"{ACCOUNT}\": {{tier: bench, edition: e{edition}}}\n")
+}
+
+// === impl Config ===
+
+impl Config<'_> {
+    /// The configuration file.
+    pub(crate) fn text(&self) -> String {
+        let mut text = format!("clusterID: {CLUSTER_ID}\nserver:\n");
+        if !self.limited {
+            text.push_str("  sts: {limits: {perSecond: 0}}\n");
+        }
+        if self.cloud == Cloud::Alibaba {
+            text.push_str("  providers: [alibaba]\n  alibaba: {region: cn-hangzhou}\n");
+        }
+        let _ = writeln!(text, "  audit: {{output: {}}}", self.audit.display());
+        self.policies.write(self.components, &mut text);
+        self.mappings.write(self.cloud, &mut text);
+        text
     }
-    let _ = writeln!(text, "  audit: {{output: {}}}", audit.display());
-    policies.write(&mut text);
-    mappings.write(cloud, &mut text);
-    text
 }
 
 // === impl Policies ===
 
-impl Policies<'_> {
-    /// The `server` keys of these policies.
-    fn write(self, text: &mut String) {
+impl Policies {
+    /// Their names, which are their folders' in the repository.
+    pub(crate) fn components(self) -> &'static [&'static str] {
         match self {
-            Self::None => {}
-            Self::One(component) => one(text, component),
-            Self::Ten { good, hostile } => ten(text, good, hostile),
+            Self::Expression { .. } => &["expression"],
+            Self::None => &[],
+            Self::One { .. } => &["session-groups"],
+            Self::Shadow => &["hostile"],
+            Self::Table => &["account-tiers"],
+            Self::Ten { .. } => &[
+                "account-tiers",
+                "arn-globs",
+                "break-glass",
+                "expression",
+                "hostile",
+                "session-groups",
+                "sso-permission-sets",
+            ],
         }
     }
-}
 
-fn one(text: &mut String, component: &Path) {
-    let _ = write!(
-        text,
-        "  backendMode: [Policy/session-groups, MountedFile]
+    /// The `server` keys of these policies, whose components are in `folder`.
+    fn write(self, folder: &Path, text: &mut String) {
+        let component = |name: &str| folder.join(name).with_extension("wasm").display().to_string();
+        let _ = match self {
+            Self::None => Ok(()),
+            Self::Expression { edition } => write!(
+                text,
+                "  backendMode: [Policy/expression, MountedFile]
+  policies:
+  - name: expression
+    kind: map
+    component: {}
+    settings:
+      rules:
+      - match: caller.accountId == \"{ACCOUNT}\"
+        username: '\"{POLICY_PREFIX}\" + caller.name + \":\" + caller.sessionName'
+        groups: '[\"bench:viewers\", \"bench:edition-{edition}\"]'
+",
+                component("expression")
+            ),
+            Self::One { edition } => write!(
+                text,
+                "  backendMode: [Policy/session-groups, MountedFile]
   policies:
   - name: session-groups
     kind: map
-    component: {component}
+    component: {}
     settings:
       rules:
       - match: {{accounts: [\"{ACCOUNT}\"]}}
         username: \"{POLICY_PREFIX}{{{{RoleName}}}}:{{{{SessionName}}}}\"
-        groups: [\"bench:viewers\", \"account:{{{{AccountID}}}}\"]
+        groups: [\"bench:edition-{edition}\", \"account:{{{{AccountID}}}}\"]
 ",
-        component = component.display()
-    );
+                component("session-groups")
+            ),
+            Self::Shadow => writeln!(
+                text,
+                "  policies:\n  - {{name: hostile, kind: augment, mode: shadow, component: {}, settings: {{mode: spin}}}}",
+                component("hostile")
+            ),
+            Self::Table => writeln!(
+                text,
+                "  policies:\n  - {{name: tiers, kind: augment, component: {}, tables: {{accounts: {ACCOUNTS}}}}}",
+                component("account-tiers")
+            ),
+            Self::Ten { hostile } => write_ten(text, component, &hostile),
+        };
+    }
 }
 
-fn ten(text: &mut String, good: &Path, hostile: &Path) {
-    text.push_str("  backendMode: [Policy/p0, Policy/p1, Policy/p2, Policy/p3, MountedFile]\n  policies:\n");
-    for number in 0..10 - HOSTILE.len() {
-        let _ = writeln!(
+fn write_ten(text: &mut String, component: impl Fn(&str) -> String, hostile: &[&str]) -> std::fmt::Result {
+    text.push_str("  backendMode: [");
+    STRANGERS.iter().try_for_each(|(name, _)| write!(text, "Policy/{name}, "))?;
+    text.push_str("MountedFile]\n  policies:\n");
+    for (name, settings) in STRANGERS {
+        writeln!(
             text,
-            "  - name: p{number}\n    kind: map\n    component: {}\n    settings: {{rules: [{{match: {{accounts: [\"99999999999{number}\"]}}, username: a}}]}}",
-            good.display()
-        );
+            "  - name: {name}\n    kind: map\n    component: {}\n    settings: {settings}",
+            component(name)
+        )?;
+    }
+    for (name, table, file) in [("account-tiers", "accounts", ACCOUNTS), ("break-glass", "grants", GRANTS)] {
+        writeln!(
+            text,
+            "  - name: {name}\n    kind: augment\n    component: {}\n    tables: {{{table}: {file}}}",
+            component(name)
+        )?;
     }
     // Little fuel, so that most of what is measured is not the processor's patience.
-    for mode in HOSTILE {
-        let _ = writeln!(
+    hostile.iter().try_for_each(|mode| {
+        writeln!(
             text,
             "  - name: {mode}\n    kind: augment\n    onFault: skip\n    component: {}\n    settings: {{mode: {mode}}}\n    limits: {{fuel: 5000000}}",
-            hostile.display()
-        );
-    }
+            component("hostile")
+        )
+    })
 }
+
+/// Ready-made policies with settings that are about no caller of the bench.
+const STRANGERS: [(&str, &str); 4] = [
+    ("arn-globs", r#"{rules: [{match: {accounts: ["999999999999"], role: "*"}, username: stranger}]}"#),
+    ("expression", r#"{rules: [{match: 'caller.accountId == "999999999999"', username: '"stranger"'}]}"#),
+    ("session-groups", r#"{rules: [{match: {accounts: ["999999999999"]}, username: stranger}]}"#),
+    ("sso-permission-sets", r#"{accounts: ["999999999999"], permissionSets: [{name: Admin}]}"#),
+];
 
 // === impl Mappings ===
 
@@ -159,37 +264,75 @@ impl Mappings {
 
 /// The cluster id of all runs.
 pub(crate) const CLUSTER_ID: &str = "bench";
+
 #[cfg(test)]
 mod tests {
-    use expect_test::expect;
+    use expect_test::{Expect, expect};
 
     use super::*;
 
+    #[track_caller]
+    fn check(policies: Policies, limited: bool, expected: &Expect) {
+        let mappings = Mappings { kind: MapKind::Role, entries: 1, roles: 1 };
+        let (components, audit) = (Path::new("policies"), Path::new("/run/audit.jsonl"));
+        expected.assert_eq(&Config { cloud: Cloud::Aws, limited, mappings, policies, components, audit }.text());
+    }
+
     #[test]
     fn a_policy_before_the_mapping_table() {
-        let mappings = Mappings { kind: MapKind::Role, entries: 1, roles: 1 };
-        let text =
-            herald(Cloud::Aws, &mappings, Policies::One(Path::new("policy.wasm")), Path::new("/run/audit.jsonl"));
-        expect![[r#"
-            clusterID: bench
-            server:
-              sts: {limits: {perSecond: 0}}
-              audit: {output: /run/audit.jsonl}
-              backendMode: [Policy/session-groups, MountedFile]
-              policies:
-              - name: session-groups
-                kind: map
-                component: policy.wasm
-                settings:
-                  rules:
-                  - match: {accounts: ["111122223333"]}
-                    username: "policy:{{RoleName}}:{{SessionName}}"
-                    groups: ["bench:viewers", "account:{{AccountID}}"]
-              mapRoles:
-              - roleARN: arn:aws:iam::111122223333:role/bench-role-000000
-                username: "bench-role-000000:{{SessionName}}"
-                groups: ["bench:viewers", "bench:g0"]
-        "#]]
-        .assert_eq(&text);
+        check(
+            Policies::One { edition: 0 },
+            false,
+            &expect![[r#"
+                clusterID: bench
+                server:
+                  sts: {limits: {perSecond: 0}}
+                  audit: {output: /run/audit.jsonl}
+                  backendMode: [Policy/session-groups, MountedFile]
+                  policies:
+                  - name: session-groups
+                    kind: map
+                    component: policies/session-groups.wasm
+                    settings:
+                      rules:
+                      - match: {accounts: ["111122223333"]}
+                        username: "policy:{{RoleName}}:{{SessionName}}"
+                        groups: ["bench:edition-0", "account:{{AccountID}}"]
+                  mapRoles:
+                  - roleARN: arn:aws:iam::111122223333:role/bench-role-000000
+                    username: "bench-role-000000:{{SessionName}}"
+                    groups: ["bench:viewers", "bench:g0"]
+            "#]],
+        );
+    }
+
+    #[test]
+    fn a_policy_behind_the_mapping_table_with_the_limits_of_every_server() {
+        check(
+            Policies::Table,
+            true,
+            &expect![[r#"
+                clusterID: bench
+                server:
+                  audit: {output: /run/audit.jsonl}
+                  policies:
+                  - {name: tiers, kind: augment, component: policies/account-tiers.wasm, tables: {accounts: accounts.yaml}}
+                  mapRoles:
+                  - roleARN: arn:aws:iam::111122223333:role/bench-role-000000
+                    username: "bench-role-000000:{{SessionName}}"
+                    groups: ["bench:viewers", "bench:g0"]
+            "#]],
+        );
+    }
+
+    #[test]
+    fn ten_policies_are_ten() {
+        for hostile in HOSTILE {
+            let mut text = String::new();
+            Policies::Ten { hostile }.write(Path::new(""), &mut text);
+            assert_eq!(text.matches("- name: ").count(), 10, "{text}");
+            assert_eq!(text.matches("onFault: skip").count(), hostile.len());
+            assert!(Policies::Ten { hostile }.components().iter().all(|name| text.contains(&format!("{name}.wasm"))));
+        }
     }
 }

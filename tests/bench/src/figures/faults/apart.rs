@@ -98,9 +98,9 @@ impl Bench<'_> {
     async fn read_only_state(&mut self) -> anyhow::Result<()> {
         output::progress("the state folder is read-only");
         self.remount("ro").await?;
-        let before = self.said(KEPT)?;
+        let before = self.place.said(KEPT)?;
         self.set_clock(RENEWAL)?;
-        self.until_said(KEPT, before).await?;
+        self.place.until_said(KEPT, before).await?;
         self.set_clock(0)?;
         let plan = Plan { duration: FAULT, ..self.good(AFTERWARDS) };
         let found = run::run(self.world, self.herald, &plan).await?;

@@ -21,7 +21,7 @@ impl Bench<'_> {
     /// Nothing can be written: lines wait, and once the queue is full nobody is let in.
     pub(super) async fn full_disk(&mut self) -> anyhow::Result<()> {
         output::progress("the disk of the audit log is full");
-        let audit = self.place.dir.join("audit/audit.jsonl");
+        let audit = self.place.audit();
         // Every write to it fails as one to a full disk does (full(4)).
         fs::remove_file(&audit)?;
         symlink("/dev/full", &audit)?;
