@@ -21,6 +21,7 @@ mod cache;
 mod changes;
 mod exec;
 mod faults;
+mod flap;
 mod flood;
 mod kubectl;
 mod languages;
@@ -154,7 +155,7 @@ impl Part {
             Self::Languages => languages::measure(binaries, scale),
             Self::Flood => flood::measure(binaries, scale).await,
             Self::Faults => faults::measure(binaries, scale).await,
-            Self::Flap => faults::measure_flapping(binaries, scale).await,
+            Self::Flap => flap::measure(binaries, scale).await,
             Self::Changes => changes::measure(binaries, scale).await,
             Self::Exec => exec::measure(binaries, scale),
             Self::Kubectl => kubectl::measure(binaries, scale).await,

@@ -195,6 +195,6 @@ impl Found {
 static NEXT_SESSION: AtomicU64 = AtomicU64::new(1_000_000);
 /// Long enough for every connection to be made on a busy machine.
 const SHORTEST_WARM_UP: Duration = Duration::from_millis(700);
-/// Distinct tokens are made for at most this many logins a second: more than the floor has answered (23,400). The echo answers
-/// more, and does not look at them.
+/// Distinct tokens are made for at most this many logins a second: more than the floor has answered (23,400). The echo
+/// answers more, and does not look at them.
 const MOST_PER_SECOND: f64 = 26_000.0;

@@ -109,7 +109,8 @@ impl Cases {
         Ok(Self(made.into_iter().map(|made| naming.case(made)).collect()))
     }
 
-    /// Requests with good tokens of AWS, of the same `callers` again and again: each has signed one so many seconds before `at`.
+    /// Requests with good tokens of AWS, of the same `callers` again and again: each has signed one so many seconds before
+    /// `at`.
     pub(crate) fn of_callers(
         callers: usize,
         first: u64,

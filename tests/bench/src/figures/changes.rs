@@ -1,5 +1,5 @@
-//! Changes under load: policies, their settings and tables, a configuration and a certificate change while people log in, and
-//! nobody notices.
+//! Changes under load: policies, their settings and tables, a configuration and a certificate change while people log
+//! in, and nobody notices.
 
 use std::{fs, process::Stdio, time::Duration};
 
@@ -103,7 +103,8 @@ impl Change {
         ]
     }
 
-    /// Makes the changes while people log in on connections that are kept, and on new ones; all trust what an API server does.
+    /// Makes the changes while people log in on connections that are kept, and on new ones; all trust what an API server
+    /// does.
     async fn under_load(self, world: &World, herald: &Running, scale: Scale) -> anyhow::Result<Changed> {
         output::progress(format_args!("{} changes", self.name()));
         let place = &world.site(herald.target)?.place;

@@ -3,18 +3,17 @@
 
 use std::time::Duration;
 
-use ::tests::sts::{Behaviour, Fault};
+use ::tests::sts::Fault;
 use clap::ValueEnum as _;
 use tokio::time::sleep;
 
 use super::{
     Row, Scale,
-    row::Goal::{AtLeast, AtMost, AtMostFloor, Information},
+    row::Goal::{AtLeast, AtMost, AtMostFloor},
 };
 use crate::{
     abuse::{bodies, slow, vanishing},
     binaries::Binaries,
-    load::{Load, Report},
     output, procfs,
     run::{self, Plan, StsPlan, Tokens},
     target::{Place, Running, Target},
@@ -47,37 +46,23 @@ pub(super) async fn measure(binaries: &Binaries, scale: Scale) -> anyhow::Result
     Ok(rows)
 }
 
-/// Measures what becomes of logins while STS flaps, on a server of their own: three minutes of it are a part of the table.
-pub(super) async fn measure_flapping(binaries: &Binaries, scale: Scale) -> anyhow::Result<Vec<Row>> {
-    let world = super::world(binaries, &[Target::Herald], false).await?;
-    let place = &world.site(Target::Herald)?.place;
-    let herald = Target::Herald.start(place).await?;
-    let mut bench = Bench::new(&world, place, &herald, scale);
-    bench.run_flapping().await?;
-    let (mut rows, strangers) = (bench.rows, bench.strangers);
-    herald.stop().await;
-    let what = "logins let in as somebody else while STS flaps";
-    rows.push(Row::alone(what, "", vec![strangers], AtMost(0.0)));
-    Ok(rows)
-}
-
 /// A server, and what was found out about it so far.
-struct Bench<'a> {
-    world: &'a World,
+pub(super) struct Bench<'a> {
+    pub(super) world: &'a World,
     place: &'a Place,
-    herald: &'a Running,
-    scale: Scale,
+    pub(super) herald: &'a Running,
+    pub(super) scale: Scale,
     /// Its memory at rest after [`Bench::warm_up`].
     idle_mib: f64,
-    rows: Vec<Row>,
+    pub(super) rows: Vec<Row>,
     /// Logins that were let in though STS did not vouch for anybody, or as somebody else.
-    strangers: f64,
+    pub(super) strangers: f64,
 }
 
 // === impl Bench ===
 
 impl<'a> Bench<'a> {
-    fn new(world: &'a World, place: &'a Place, herald: &'a Running, scale: Scale) -> Self {
+    pub(super) fn new(world: &'a World, place: &'a Place, herald: &'a Running, scale: Scale) -> Self {
         Self { world, place, herald, scale, idle_mib: 0.0, rows: Vec::new(), strangers: 0.0 }
     }
 
@@ -102,7 +87,7 @@ impl<'a> Bench<'a> {
 
     /// What is idle: its memory after loads like those that go before each later reading, and no larger. Caches, pools
     /// and pages of the binary that logins need once are there then, so that the rest is what a fault has left.
-    async fn warm_up(&mut self) -> anyhow::Result<()> {
+    pub(super) async fn warm_up(&mut self) -> anyhow::Result<()> {
         for _ in 0..WARM_UPS {
             run::run(self.world, self.herald, &self.good(AFTERWARDS)).await?;
         }
@@ -158,46 +143,8 @@ impl<'a> Bench<'a> {
         Ok(())
     }
 
-    /// Measures one that is asked while STS flaps.
-    async fn run_flapping(&mut self) -> anyhow::Result<()> {
-        self.warm_up().await?;
-        self.flaps().await
-    }
-
-    /// Now one fault and now another, with good moments in between.
-    async fn flaps(&mut self) -> anyhow::Result<()> {
-        let length = self.scale.flapping;
-        output::progress(format_args!("STS flaps for {length:?}"));
-        let plan = Plan { duration: length, ..self.good(8) }.repeated(FLAPPED_TOKENS);
-        let sts = &self.world.site(Target::Herald)?.sts.sts;
-        let good = plan.sts.behaviour(&sts.behaviour());
-        sts.set(good.clone());
-        let load = Load::start(run::spec(self.world, self.herald, &plan)?);
-        let flapping = async {
-            for (_, fault) in faults().filter(|(_, fault)| !is_verdict(*fault)).cycle() {
-                sts.set(Behaviour { fault, ..good.clone() });
-                sleep(FLAP).await;
-                sts.set(good.clone());
-                sleep(FLAP).await;
-            }
-        };
-        let report: Report = tokio::select! {
-            report = load.measure(length) => report,
-            () = flapping => anyhow::bail!("the cycle of faults has no end"),
-        };
-        sts.set(good);
-        self.strangers += report.verdicts.wrong_identity as f64;
-        let refused = vec![report.verdicts.wrongly_refused as f64];
-        let what = format!("good tokens refused for good while STS flaps for {} s", length.as_secs());
-        self.rows.push(Row::alone(what, "", refused, AtMost(0.0)));
-        let answered = vec![100.0 * report.verdicts.authenticated as f64 / report.done.max(1) as f64];
-        self.rows.push(Row::alone("of them let in, the others told to ask again", "%", answered, Information));
-        // The breaker has two seconds to try again.
-        self.afterwards(&format!("STS has flapped for {} s", length.as_secs())).await
-    }
-
     /// All is well again, and no memory is kept.
-    async fn afterwards(&mut self, what: &str) -> anyhow::Result<()> {
+    pub(super) async fn afterwards(&mut self, what: &str) -> anyhow::Result<()> {
         sleep(BREAKER).await;
         let plan = self.good(AFTERWARDS);
         let found = run::run(self.world, self.herald, &plan).await?;
@@ -208,7 +155,7 @@ impl<'a> Bench<'a> {
         Ok(())
     }
 
-    fn good(&self, connections: usize) -> Plan {
+    pub(super) fn good(&self, connections: usize) -> Plan {
         let plan = Plan::distinct(connections, Duration::ZERO, self.scale.duration);
         Plan { timeout: Duration::from_secs(20), ..plan }
     }
@@ -221,7 +168,7 @@ impl<'a> Bench<'a> {
 }
 
 /// Every fault of the dev STS, with what STS does in the names of rows.
-fn faults() -> impl Iterator<Item = (&'static str, Fault)> + Clone {
+pub(super) fn faults() -> impl Iterator<Item = (&'static str, Fault)> + Clone {
     Fault::value_variants().iter().filter_map(|&fault| Some((words(fault)?, fault)))
 }
 
@@ -253,11 +200,6 @@ fn words(fault: Fault) -> Option<&'static str> {
     })
 }
 
-/// Whether STS has the last word with it, so that good tokens are rightly refused for good.
-fn is_verdict(fault: Fault) -> bool {
-    matches!(fault, Fault::Denied403 | Fault::Expired403)
-}
-
 /// Whether a call with it lasts until Herald gives it up.
 fn is_endless(fault: Fault) -> bool {
     matches!(fault, Fault::Drip | Fault::Hang | Fault::Stalled)
@@ -282,10 +224,6 @@ const FAULTY_TOKENS: usize = 10_000;
 const BREAKER: Duration = Duration::from_millis(2500);
 /// From the last request to the reading of memory.
 const REST: Duration = Duration::from_secs(2);
-/// A good or a bad moment.
-const FLAP: Duration = Duration::from_millis(700);
-/// Enough that most of them are not remembered when they come round again.
-const FLAPPED_TOKENS: usize = 60_000;
 
 #[cfg(test)]
 mod tests {

@@ -1,7 +1,7 @@
 //! Good logins beside floods of tokens that are none: what they lose, and what memory it costs.
 //!
-//! Good logins come as fast as they are answered, and at a fixed rate. The first are bound by the time at STS, so that a loss of CPU
-//! hardly shows in their number; latency at a fixed rate shows it.
+//! Good logins come as fast as they are answered, and at a fixed rate. The first are bound by the time at STS, so that
+//! a loss of CPU hardly shows in their number; latency at a fixed rate shows it.
 
 use std::{sync::Arc, time::Duration};
 
@@ -159,7 +159,8 @@ fn per_second(junk: &[Report]) -> f64 {
 // === impl Flood ===
 
 impl Flood {
-    /// Answers that are wrong, and tokens without one. Well-formed tokens beyond what may be asked of STS are told to come again.
+    /// Answers that are wrong, and tokens without one. Well-formed tokens beyond what may be asked of STS are told to come
+    /// again.
     fn mistakes(self, junk: &Report) -> u64 {
         let verdicts = &junk.verdicts;
         let shed = if self.kinds.contains(&Kind::Badsig) { verdicts.turned_away } else { 0 };

@@ -1,6 +1,6 @@
-//! One decision of a policy in each language, in a fresh instance, as `herald policy bench` measures it: settings taken in,
-//! machine code compiled beforehand. Alone, and while another process decides by the same policy without a pause, so that on two
-//! processors both are loaded. A language whose toolchain is not here has no rows.
+//! One decision of a policy in each language, in a fresh instance, as `herald policy bench` measures it: settings taken
+//! in, machine code compiled beforehand. Alone, and while another process decides by the same policy without a pause, so
+//! that on two processors both are loaded. A language whose toolchain is not here has no rows.
 
 use std::{
     fs,

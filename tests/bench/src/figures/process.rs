@@ -60,8 +60,8 @@ struct Hostile {
     failed: f64,
 }
 
-/// Lets people log in until hostile policies have been asked [`CALLS`] times: each login asks four, and half-way four others
-/// take their places.
+/// Lets people log in until hostile policies have been asked [`CALLS`] times: each login asks four, and half-way four
+/// others take their places.
 async fn hostile(world: &World, scale: Scale) -> anyhow::Result<Hostile> {
     let target = Target::HeraldTenPolicies;
     let place = &world.site(target)?.place;

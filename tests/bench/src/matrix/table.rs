@@ -22,7 +22,7 @@ struct Bases<'a> {
     floor: Option<&'a Line<'a>>,
 }
 
-/// Herald's lines, one a cell and target, then those of the floors; in front of them what was left out if it was a `quick` run.
+/// Herald's lines, one a cell and target, then those of the floors; in front of them what a `quick` run leaves out.
 pub(super) fn of(rows: &[Row], quick: bool) -> String {
     let lines = lines(rows);
     let (herald, floors): (Vec<_>, Vec<_>) = lines.iter().partition(|line| line.target.is_herald());

@@ -1,5 +1,5 @@
-//! Configuration of Herald under test: a mapping table of any size that fits the made tokens, policies around it, no limit
-//! towards STS unless its own are asked for, an audit log on disk, everything else at its default.
+//! Configuration of Herald under test: a mapping table of any size that fits the made tokens, policies around it, no
+//! limit towards STS unless its own are asked for, an audit log on disk, everything else at its default.
 
 use std::{fmt::Write as _, path::Path};
 
@@ -50,8 +50,8 @@ pub(crate) enum Policies {
     /// `account-tiers`, which adds what [`ACCOUNTS`] says of the caller's account.
     Table,
     /// Six ready-made ones, of which four are asked first and know nobody and two add what their tables say; and
-    /// `hostile`, as many times as there are modes. `guard` is not among them: beside a guard no fault is skipped. Nor is
-    /// `ec2-node`, which asks EC2.
+    /// `hostile`, four times. `guard` is not among them: beside a guard no fault is skipped. Nor is `ec2-node`, which
+    /// asks EC2.
     Ten {
         /// What the hostile ones do, each at every login. All of them fault, and are skipped.
         hostile: [&'static str; 4],
