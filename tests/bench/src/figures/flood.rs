@@ -3,7 +3,10 @@
 //! Good logins come as fast as they are answered, and at a fixed rate. The first are bound by the time at STS, so that
 //! a loss of CPU hardly shows in their number; latency at a fixed rate shows it.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use futures_util::future::join_all;
 use tests::sts::Behaviour;
@@ -62,7 +65,7 @@ struct Bench<'a> {
     scale: Scale,
     /// Seconds before `since` in which known callers have signed a token already.
     signed: u64,
-    since: std::time::SystemTime,
+    since: SystemTime,
 }
 
 /// Measures good logins alone and beside each flood, in turn.

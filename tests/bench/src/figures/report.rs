@@ -87,11 +87,13 @@ const NOTES: &str = "
   seconds, after three loads of 32 connections with distinct tokens. One such load goes before each later reading too, so that both have the same caches,
   pools and pages of the binary in them, and no larger load stands in the floor's column.
 - The clock is stepped by a library in front of the C library, and the state folder is closed in mounts of the server's own: those rows are
-  of a server of their own, and are not there where it cannot be started so. So are the rows about an STS that flaps.
+  of a server of their own, and are not there where it cannot be started so. The rows about an STS
+  that flaps are of one of their own, too.
 - A flood is an open loop beside good logins with 5 ms at STS: in a closed loop of 8 connections, and at 1,000 a second, which is an open
   loop. The closed one is bound by the time at STS, so that a loss of CPU hardly shows in its number; at a fixed rate latency shows it.
-  The load generator makes the flood on the same processors, and what it takes of them is in both. Bad signatures are for STS to tell: that server has the
-  limits towards STS that every server has, STS checks signatures, and the good logins are new tokens of people who have logged in before.
+  The load generator makes the flood on the same processors, and what it takes of them the logins beside it lose as well. Bad signatures are for STS to
+  tell: that server has the limits towards STS that every server has, the dev STS checks signatures, and good logins are new tokens of people who have
+  logged in before.
 - An instance of a policy is fresh in each decision. *Both processors loaded* is beside a process that decides by the same policy without a pause.
 - A change is in force when the process log says so, beside logins on 8 connections that are kept and 2 that are made anew for each login; all of
   them trust what the webhook kubeconfig names and nobody else, and each new certificate has been shown to one of them. The rules of
