@@ -34,6 +34,7 @@ mod log;
 mod problem;
 pub mod schema;
 pub mod sections;
+mod share;
 mod since_v0_1;
 mod snapshot;
 pub mod tables;
@@ -83,6 +84,8 @@ struct Prepared {
     meanwhile: bool,
     /// The facts about callers that the component imports.
     facts: Vec<Fact>,
+    /// What it may have of the engine's instances.
+    share: share::Share,
 }
 
 /// One question: who is this caller in the cluster?
@@ -200,9 +203,14 @@ pub enum Fault {
     Unavailable(String),
 }
 
-/// A policy with all that it may see in one decision, ready to be asked on whatever thread.
+/// A policy with all that it may use and see in one decision, ready to be asked on whatever thread.
 struct Ready {
     prepared: Arc<Prepared>,
+    scope: Scope,
+}
+
+/// What one decision may use and see.
+struct Scope {
     limits: Limits,
     tables: Tables,
     facts: Facts,
@@ -309,7 +317,7 @@ impl Policy {
     pub async fn decide_aside(&self, request: &Request<'_>) -> Evaluation {
         let ready = self.ready(request).await;
         let slot = self.engine.slot_aside().await;
-        ready.decide_in(&slot, request).await
+        ready.prepared.decide_in(&slot, ready.scope, request).await
     }
 
     /// Facts are looked up before there is an instance to hold, all at once.
@@ -319,7 +327,7 @@ impl Policy {
         let (instance, tags) = join(instance, tags).await;
         let facts = Facts { instance, tags };
         let tables = self.tables.as_seen_by(request.tables);
-        Ready { prepared: Arc::clone(&self.prepared), limits: self.limits, tables, facts }
+        Ready { prepared: Arc::clone(&self.prepared), scope: Scope { limits: self.limits, tables, facts } }
     }
 
     /// What `find` finds, if the policy may know `fact` and asks for it.
@@ -394,19 +402,24 @@ impl fmt::Debug for Policy {
 
 impl Ready {
     async fn decide(self, engine: &Engine, request: &Request<'_>) -> Evaluation {
-        match engine.slot().await {
-            Ok(slot) => self.decide_in(&slot, request).await,
+        let Self { prepared, scope } = self;
+        match engine.slot(&prepared.share).await {
+            Ok(slot) => prepared.decide_in(&slot, scope, request).await,
             Err(fault) => Evaluation::failed(fault),
         }
     }
+}
 
-    async fn decide_in(self, slot: &engine::Slot<'_>, request: &Request<'_>) -> Evaluation {
-        let Self { prepared, limits, tables, facts } = self;
+// === impl Prepared ===
+
+impl Prepared {
+    async fn decide_in(&self, slot: &engine::Slot<'_>, scope: Scope, request: &Request<'_>) -> Evaluation {
+        let Scope { limits, tables, facts } = scope;
         let node = facts.node().map(str::to_owned);
-        let mut store = if prepared.configures_apart { slot.store_apart(&limits) } else { slot.store(&limits) };
+        let mut store = if self.configures_apart { slot.store_apart(&limits) } else { slot.store(&limits) };
         store.data_mut().facts = facts;
         store.data_mut().tables = tables;
-        let said = prepared.track.decide(&mut store, prepared.settings.as_deref(), request).await;
+        let said = self.track.decide(&mut store, self.settings.as_deref(), request).await;
         let verdict = match said {
             Ok(said) => said.and_then(limits::bounded),
             Err(error) => Err(limits::fault(&error)),

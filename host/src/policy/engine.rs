@@ -6,10 +6,7 @@
 use std::{
     fmt,
     num::{NonZeroU8, NonZeroUsize},
-    sync::{
-        Arc, Mutex, OnceLock, PoisonError,
-        atomic::{AtomicUsize, Ordering::SeqCst},
-    },
+    sync::{Arc, Mutex, OnceLock, PoisonError},
     thread,
     time::{Duration, Instant},
 };
@@ -25,6 +22,7 @@ use super::{
     Fault, Limits,
     crew::Crew,
     limits::{self, Guest},
+    share::{Held, Share},
     ticker::{Awake, TICK, Ticker},
     track::{self, Known},
 };
@@ -33,9 +31,11 @@ use super::{
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
 #[serde(deny_unknown_fields, default, rename_all = "camelCase")]
 pub struct EngineConfig {
-    /// Decisions that may run at once, all policies together; each holds one instance. 1 to 255, default 8.
+    /// Decisions that may run at once, all policies together; each holds one instance. One policy holds three quarters of them at
+    /// most, so that one that takes its time leaves room for the others. 1 to 255, default 8.
     pub instances: NonZeroU8,
-    /// Decisions that may wait for a free instance; more are refused at once. Default 1024, as many as reviews may be under way.
+    /// Decisions of one policy that may wait for a free instance; more are refused at once. Default 1024, as many as reviews may be
+    /// under way.
     pub queue: usize,
     /// Longest wait for a free instance. Default 250 ms.
     #[serde(with = "crate::config::duration")]
@@ -55,7 +55,6 @@ struct Inner {
     ticker: Ticker,
     slots: Semaphore,
     crew: Crew,
-    waiting: AtomicUsize,
     config: EngineConfig,
     /// The instance that loading uses, so that a reload neither waits for logins nor delays them.
     load_slot: Mutex<()>,
@@ -94,6 +93,8 @@ pub(super) struct Slot<'a> {
     _awake: Awake<'a>,
     /// One of the instances for decisions, or the one aside; none for a load, which has its own.
     _permit: Option<SemaphorePermit<'a>>,
+    /// One of those that the policy may have; none where no login waits.
+    _held: Option<Held<'a>>,
 }
 
 /// What an instance may use of a processor.
@@ -225,7 +226,6 @@ impl Engine {
             ticker,
             slots: Semaphore::new(config.instances.get().into()),
             crew: Crew::new(config.workers.unwrap_or(0).into()),
-            waiting: AtomicUsize::new(0),
             config: config.clone(),
             load_slot: Mutex::new(()),
             aside: Semaphore::new(1),
@@ -261,13 +261,19 @@ impl Engine {
         &self.0.crew
     }
 
-    /// Waits for a free instance, within bounds.
-    pub(super) async fn slot(&self) -> Result<Slot<'_>, Fault> {
-        let permit = match self.0.slots.try_acquire() {
-            Ok(permit) => permit,
-            Err(_) => self.queue().await?,
+    /// What one policy may have of the instances.
+    pub(super) fn share(&self) -> Share {
+        Share::of(self.0.config.instances)
+    }
+
+    /// Waits for a free instance out of `share`, within bounds.
+    pub(super) async fn slot<'a>(&'a self, share: &'a Share) -> Result<Slot<'a>, Fault> {
+        let at_once = share.try_take().and_then(|held| Some((held, self.0.slots.try_acquire().ok()?)));
+        let (held, permit) = match at_once {
+            Some(both) => both,
+            None => self.queue(share).await?,
         };
-        Ok(Slot::new(self, Pace::Yields, Some(permit)))
+        Ok(Slot { _held: Some(held), ..Slot::new(self, Pace::Yields, Some(permit)) })
     }
 
     /// Waits for the instance that no login uses.
@@ -282,15 +288,14 @@ impl Engine {
         load(&Slot::new(self, Pace::Blocks, None))
     }
 
-    async fn queue(&self) -> Result<SemaphorePermit<'_>, Fault> {
-        let place = Place(&self.0.waiting);
-        if place.0.fetch_add(1, SeqCst) >= self.0.config.queue {
-            return Err(Fault::Overloaded);
-        }
-        match tokio::time::timeout(self.0.config.queue_timeout, self.0.slots.acquire()).await {
-            Ok(Ok(permit)) => Ok(permit),
-            _ => Err(Fault::Overloaded),
-        }
+    async fn queue<'a>(&'a self, share: &'a Share) -> Result<(Held<'a>, SemaphorePermit<'a>), Fault> {
+        let EngineConfig { queue, queue_timeout, .. } = self.0.config;
+        let place = share.line_up(queue).ok_or(Fault::Overloaded)?;
+        let both = async {
+            let held = place.take().await;
+            (held, self.0.slots.acquire().await.expect("nobody closes it"))
+        };
+        tokio::time::timeout(queue_timeout, both).await.map_err(|_| Fault::Overloaded)
     }
 
     #[cfg(test)]
@@ -305,20 +310,11 @@ impl fmt::Debug for Engine {
     }
 }
 
-/// A place in the queue, given up when dropped.
-struct Place<'a>(&'a AtomicUsize);
-
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, SeqCst);
-    }
-}
-
 // === impl Slot ===
 
 impl<'a> Slot<'a> {
     fn new(engine: &'a Engine, pace: Pace, permit: Option<SemaphorePermit<'a>>) -> Self {
-        Self { engine, pace, _awake: engine.0.ticker.awake(), _permit: permit }
+        Self { engine, pace, _awake: engine.0.ticker.awake(), _permit: permit, _held: None }
     }
 
     /// A fresh store under `limits`; its time starts now.

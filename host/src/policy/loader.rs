@@ -243,7 +243,7 @@ fn prepare<'a>(
         examples::run(engine, config, track.as_ref(), schema.as_ref(), &cases.into_cases(), apart)?;
     }
     let facts = track::facts(engine, &component);
-    Ok((engine, Prepared { track, settings, configures_apart, meanwhile: false, facts }))
+    Ok((engine, Prepared { track, settings, configures_apart, meanwhile: false, facts, share: engine.share() }))
 }
 
 /// What decisions start from while there is no snapshot with the settings of `config` yet: the component that takes any, if
@@ -270,7 +270,7 @@ fn meanwhile<'a>(
     }
     examples::run(engine, config, track.as_ref(), schema, cases, true)?;
     let facts = track::facts(engine, &component);
-    Ok(Some((engine, Prepared { track, settings: Some(settings), configures_apart: true, meanwhile: true, facts })))
+    Ok(Some((engine, Prepared { track, settings: Some(settings), configures_apart: true, meanwhile: true, facts, share: engine.share() })))
 }
 
 /// The snapshot of a large component, made where its compiling harms nobody. `None` if it cannot be had, but the component
