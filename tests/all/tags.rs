@@ -290,6 +290,20 @@ async fn sessions_of_one_role_share_a_look_up_and_hold_up_no_other_login() {
 }
 
 #[tokio::test]
+async fn a_policy_in_shadow_mode_is_told_them_too() {
+    let world = World::start().await;
+    world.add_role(ACCOUNT, 1, "team-db");
+    let server = world.server(&format!("{GRANT}    mode: shadow\n"), "").await;
+    let answer = login(&server, &session(ACCOUNT, 1, "alice"), 0).await;
+    assert_eq!((answer.username(), answer.reason().as_deref()), (None, Some("not_mapped")), "{}", answer.text);
+    let shadow = || server.audit().into_iter().find(|line| line["event"] == "shadow");
+    until(async || shadow().is_some()).await;
+    let line = shadow().expect("there is one");
+    assert_eq!((&line["verdict"], &line["letsIn"]), (&"allow".into(), &"team-db".into()), "{line}");
+    assert_eq!(world.iam.stats().calls, 1);
+}
+
+#[tokio::test]
 async fn what_is_not_granted_is_not_looked_up() {
     let world = World::start().await;
     world.add_role(ACCOUNT, 1, "team-db");

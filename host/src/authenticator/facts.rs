@@ -16,6 +16,7 @@ use crate::{
     provider::aws::{
         ec2::{self, Ec2Error},
         iam::{self, Iam, IamError, Observer, Settings},
+        service::Asker,
     },
 };
 
@@ -26,6 +27,11 @@ pub struct CloudFacts {
     iam: Iam,
     metrics: Arc<Metrics>,
 }
+
+/// The same for policies in shadow mode: by the runtime's own threads, since others may wait for the same look-up, and with
+/// half of the pace left to logins. They look up one after another, and so take no more than a place or two.
+#[derive(Clone)]
+pub struct Aside(pub CloudFacts);
 
 /// Counts calls to IAM.
 struct Counted(Arc<Metrics>);
@@ -56,27 +62,52 @@ impl CloudFacts {
     pub fn with_nodes(&self, nodes: Arc<Nodes>) -> Self {
         Self { nodes, ..self.clone() }
     }
+
+    async fn find_instance(&self, caller: &Caller, asker: Asker) -> Result<Instance, LookUpError> {
+        let found = self.nodes.instance(caller, asker).await;
+        let (id, instance) = found.instance.map_err(|error| without_instance(&error))?;
+        let ec2::Instance { private_dns_name, private_ip, zone, image_id, tags, owner: _ } = (*instance).clone();
+        let (id, tags) = (id.as_str().to_owned(), tags.into_iter().collect());
+        Ok(Instance { id, private_dns_name, private_ip, zone, image_id, tags })
+    }
+
+    async fn find_tags(&self, caller: &Caller, asker: Asker) -> Result<BTreeMap<String, String>, LookUpError> {
+        let found = self.iam.look_up(caller, asker).await;
+        let result = found.tags.as_ref().map_or_else(IamError::reason, |_| "ok");
+        self.metrics.iam_look_up(found.source.label(iam::NAME), result);
+        found.tags.map(|tags| tags.0.clone()).map_err(|error| without_tags(&error))
+    }
 }
 
 impl FactFinder for CloudFacts {
     fn instance<'a>(&'a self, caller: &'a Caller) -> BoxFuture<'a, Result<Instance, LookUpError>> {
-        let found = self.nodes.instance(caller).map(|found| {
-            let (id, instance) = found.instance.map_err(|error| without_instance(&error))?;
-            let ec2::Instance { private_dns_name, private_ip, zone, image_id, tags, owner: _ } = (*instance).clone();
-            let (id, tags) = (id.as_str().to_owned(), tags.into_iter().collect());
-            Ok(Instance { id, private_dns_name, private_ip, zone, image_id, tags })
-        });
-        found.boxed()
+        self.find_instance(caller, Asker::Login).boxed()
     }
 
     fn tags<'a>(&'a self, caller: &'a Caller) -> BoxFuture<'a, Result<BTreeMap<String, String>, LookUpError>> {
-        let found = self.iam.look_up(caller).map(|found| {
-            let result = found.tags.as_ref().map_or_else(IamError::reason, |_| "ok");
-            self.metrics.iam_look_up(found.source.label(iam::NAME), result);
-            found.tags.map(|tags| tags.0.clone()).map_err(|error| without_tags(&error))
-        });
-        found.boxed()
+        self.find_tags(caller, Asker::Login).boxed()
     }
+}
+
+// === impl Aside ===
+
+impl FactFinder for Aside {
+    fn instance<'a>(&'a self, caller: &'a Caller) -> BoxFuture<'a, Result<Instance, LookUpError>> {
+        let (Self(facts), caller) = (self.clone(), caller.clone());
+        elsewhere(async move { facts.find_instance(&caller, Asker::Aside).await }).boxed()
+    }
+
+    fn tags<'a>(&'a self, caller: &'a Caller) -> BoxFuture<'a, Result<BTreeMap<String, String>, LookUpError>> {
+        let (Self(facts), caller) = (self.clone(), caller.clone());
+        elsewhere(async move { facts.find_tags(&caller, Asker::Aside).await }).boxed()
+    }
+}
+
+/// What `look_up` gives on a thread of the runtime; nothing, if that ends.
+async fn elsewhere<T: Send + 'static>(
+    look_up: impl Future<Output = Result<T, LookUpError>> + Send + 'static,
+) -> Result<T, LookUpError> {
+    tokio::spawn(look_up).await.unwrap_or(Err(LookUpError::Unavailable))
 }
 
 /// What a policy is told; the metrics have the rest.

@@ -11,7 +11,10 @@ use crate::{
         node::{Found, NoNode},
     },
     observe::Metrics,
-    provider::aws::ec2::{self, Ec2, Ec2Error, LookUp, Observer, Settings},
+    provider::aws::{
+        ec2::{self, Ec2, Ec2Error, LookUp, Observer, Settings},
+        service::Asker,
+    },
 };
 
 /// Finds nodes by asking EC2 for the instance that a caller's session is named after.
@@ -40,15 +43,15 @@ impl Nodes {
     }
 
     /// The instance that `caller` is, for whoever wants more of it than its name.
-    pub(super) async fn instance(&self, caller: &Caller) -> LookUp {
-        let found = self.ec2.look_up(caller).await;
+    pub(super) async fn instance(&self, caller: &Caller, asker: Asker) -> LookUp {
+        let found = self.ec2.look_up(caller, asker).await;
         let result = found.instance.as_ref().map_or_else(Ec2Error::reason, |_| "ok");
         self.metrics.ec2_look_up(found.source.label(ec2::NAME), result);
         found
     }
 
     async fn look_up(&self, caller: &Caller) -> Found {
-        let found = self.ec2.look_up(caller).await;
+        let found = self.ec2.look_up(caller, Asker::Login).await;
         let name = found.instance.map_err(NoNode::from).and_then(|(_, instance)| name_of(&instance));
         let source = found.source.label(ec2::NAME);
         self.metrics.ec2_look_up(source, name.as_ref().map_or_else(|none| none.reason, |_| "ok"));

@@ -1,16 +1,17 @@
-//! Shadows: policies in shadow mode, asked after the login is answered, on a task of their own.
+//! Shadows: policies in shadow mode, asked after the login is answered, on a thread of their own.
 //!
-//! Failure rule: what does not fit into the queue is left out and counted. A login neither waits for a shadow nor
-//! notices one.
+//! Failure rule: what does not fit into the queue is left out and counted, and so is everything where the system has no thread
+//! for it. A login neither waits for a shadow nor notices one, however long it computes.
 
 use std::{
-    fmt,
+    fmt, io,
     sync::{Arc, OnceLock},
+    thread,
     time::SystemTime,
 };
 
 use serde::{Serialize, Serializer};
-use tokio::sync::mpsc;
+use tokio::{runtime::Handle, sync::mpsc};
 use uuid::Uuid;
 
 use crate::{
@@ -27,8 +28,8 @@ use crate::{
 pub struct Shadows {
     metrics: Arc<Metrics>,
     tell: OnceLock<Tell>,
-    /// Made with the first question, for then there is a runtime.
-    queue: OnceLock<mpsc::Sender<Job>>,
+    /// To the thread, which is started with the first question; `None`: the system has none.
+    queue: OnceLock<Option<mpsc::Sender<Job>>>,
 }
 
 /// Takes a report; false if it could not be kept.
@@ -67,6 +68,10 @@ pub(super) struct Job {
 
 /// Logins whose shadows may wait; those of more are left out.
 const QUEUE: usize = 256;
+/// How far the thread stands back (nice(2)): a tenth of what whoever answers logins gets of a processor that both want. Not the
+/// lowest: what it holds for a moment, of the pool of instances or of the process's memory, others wait for.
+#[cfg(target_os = "linux")]
+const BACK: i32 = 10;
 
 // === impl Shadows ===
 
@@ -82,18 +87,45 @@ impl Shadows {
         self.tell.set(tell).ok();
     }
 
-    /// Leaves the questions of a login to the task. Never waits. Needs a tokio runtime.
+    /// Leaves the questions of a login to the thread. Never waits. Needs a tokio runtime.
     pub(super) fn later(self: &Arc<Self>, job: Job) {
         let queue = self.queue.get_or_init(|| {
-            let (sender, jobs) = mpsc::channel(QUEUE);
-            // Knows nothing of its maker, so that it ends with those who could ask.
-            tokio::spawn(work(jobs, self.tell.get().cloned(), Arc::clone(&self.metrics)));
-            sender
+            let started = self.start();
+            started
+                .inspect_err(|error| tracing::warn!(%error, "no thread for policies in shadow mode: none is asked"))
+                .ok()
         });
-        if let Err(mpsc::error::TrySendError::Full(job) | mpsc::error::TrySendError::Closed(job)) = queue.try_send(job)
-        {
-            job.questions.iter().for_each(|question| self.metrics.shadow(question.stage(), "dropped"));
+        let left_out = match queue {
+            Some(queue) => queue.try_send(job).err().map(|error| match error {
+                mpsc::error::TrySendError::Full(job) | mpsc::error::TrySendError::Closed(job) => job,
+            }),
+            None => Some(job),
+        };
+        for question in left_out.iter().flat_map(|job| &job.questions) {
+            self.metrics.shadow(question.stage(), "dropped");
         }
+    }
+
+    /// Starts the thread. What it waits for is the runtime's business, what it computes its own.
+    fn start(&self) -> io::Result<mpsc::Sender<Job>> {
+        let (sender, jobs) = mpsc::channel(QUEUE);
+        // Knows nothing of its maker, so that it ends with those who could ask.
+        let work = work(jobs, self.tell.get().cloned(), Arc::clone(&self.metrics));
+        let runtime = Handle::current();
+        let run = move || {
+            stand_back();
+            runtime.block_on(work);
+        };
+        thread::Builder::new().name("herald-shadow".to_owned()).spawn(run)?;
+        Ok(sender)
+    }
+}
+
+/// Leaves the processors to others, as far as the system lets a thread do so by itself.
+fn stand_back() {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::process::nice(BACK) {
+        tracing::warn!(%error, "the priority of policies in shadow mode cannot be lowered");
     }
 }
 
@@ -144,11 +176,8 @@ impl fmt::Debug for Shadows {
 mod tests {
     use std::{
         path::Path,
-        sync::{
-            Mutex,
-            atomic::{AtomicUsize, Ordering::SeqCst},
-        },
-        time::{Duration, Instant},
+        sync::{Mutex, mpsc},
+        time::Duration,
     };
 
     use futures_util::FutureExt as _;
@@ -164,86 +193,130 @@ mod tests {
         },
     };
 
-    /// Told by the order of events alone: each login is answered in one go, without waiting for anything, while the shadow of the
-    /// first one computes on the same thread; and that one is compared when its time is over.
+    const NOW: SystemTime = SystemTime::UNIX_EPOCH;
+    /// Longest wait for what must happen by itself.
+    const LONG: Duration = Duration::from_secs(60);
+
+    /// alice is mapped by the file, if that is asked.
+    fn config(sources: &str, component: &Path, more: &str) -> Config {
+        let text = format!(
+            "clusterID: c\nserver:\n  mapUsers: [{{userarn: 'arn:aws:iam::123456789012:user/alice', username: alice}}]\n  \
+             backendMode: [{sources}]\n  policies: [{{name: p, mode: shadow, component: {}, {more}}}]\n",
+            component.display()
+        );
+        Config::parse(Path::new("/herald.yaml"), &text).expect("good").config
+    }
+
+    /// Logins are answered in one go, without waiting for anything, while the shadow of the first one computes; and that is done
+    /// by no thread that answers logins.
     #[tokio::test]
     async fn a_slow_shadow_delays_nobody() {
         let fixture = Fixture::new(&Guest::deciding("(loop $l (br $l)) unreachable").component());
-        let text = format!(
-            "clusterID: c\nserver:\n  mapUsers: [{{userarn: 'arn:aws:iam::123456789012:user/alice', username: alice}}]\n  \
-             policies: [{{name: p, kind: augment, mode: shadow, component: {}, limits: {{timeout: 1s, fuel: 20000000000}}}}]\n",
-            fixture.path().display()
-        );
-        let config = Config::parse(Path::new("/herald.yaml"), &text).expect("good").config;
-        let shared = Shared::new(&config, Arc::default(), None, || SystemTime::UNIX_EPOCH).expect("made");
+        let config = config("MountedFile", fixture.path(), "kind: augment, limits: {timeout: 1s, fuel: 20000000000}");
+        let shared = Shared::new(&config, Arc::default(), None, || NOW).expect("made");
         let authenticator = config.build(&shared).expect("built");
         let caller = Arc::new(caller("arn:aws:iam::123456789012:user/alice"));
-        let events = Arc::new(Mutex::new(Vec::new()));
-        let told = Arc::clone(&events);
+        let (tell, told) = mpsc::channel();
         shared.shadows().report_to(Arc::new(move |report| {
-            told.lock().expect("no panic").push(report.record.verdict);
-            true
+            tell.send((report.record.verdict, thread::current().name().map(str::to_owned))).is_ok()
         }));
-        let has_ended = || events.lock().expect("no panic").iter().any(|event| *event != "answered");
-        let limit = Instant::now() + Duration::from_secs(120);
-        while !has_ended() {
-            assert!(Instant::now() < limit, "the shadow is asked, and cut in the end");
-            let mut decision = authenticator.blank(0, SystemTime::UNIX_EPOCH);
-            let admitted = authenticator.admit(&mut decision, Arc::clone(&caller), SystemTime::UNIX_EPOCH);
+        for _ in 0..3 {
+            let mut decision = authenticator.blank(0, NOW);
+            let admitted = authenticator.admit(&mut decision, Arc::clone(&caller), NOW);
             let outcome = admitted.now_or_never().expect("it waits for nobody");
             assert!(matches!(outcome, Outcome::Allowed { user } if user.username == "alice"));
-            events.lock().expect("no panic").push("answered");
-            tokio::task::yield_now().await;
         }
-        let events = events.lock().expect("no panic");
-        let first = events.iter().position(|event| *event != "answered").expect("it has ended");
-        assert!(first > 1, "logins were answered before the first one's shadow had ended: {first}");
-        assert!(["policy_fuel", "policy_timeout"].contains(&events[first]), "{}", events[first]);
+        // The runtime's only thread waits here.
+        for _ in 0..3 {
+            let (verdict, thread) =
+                told.recv_timeout(Duration::from_secs(120)).expect("it is asked, and cut in the end");
+            assert!(["policy_fuel", "policy_timeout"].contains(&verdict), "{verdict}");
+            assert_eq!(thread.as_deref(), Some("herald-shadow"));
+        }
+    }
+
+    /// One policy in shadow mode, which would let somebody in.
+    struct World {
+        _fixture: Fixture,
+        metrics: Arc<Metrics>,
+        shared: Shared,
+        caller: Arc<Caller>,
+        questions: Vec<Question>,
+    }
+
+    impl World {
+        async fn new() -> Self {
+            let fixture = Fixture::new(&Guest::allowing().component());
+            let config = config("Policy/p", fixture.path(), "kind: map, limits: {timeout: 5s}");
+            let metrics = Arc::new(Metrics::default());
+            let shared = Shared::new(&config, Arc::clone(&metrics), None, || NOW).expect("made");
+            let authenticator = config.build(&shared).expect("built");
+            let caller = Arc::new(caller("arn:aws:sts::123456789012:assumed-role/Admin/alice"));
+            let questions = authenticator.chain.decide(Request::new(&caller, "c", NOW)).await.questions;
+            Self { _fixture: fixture, metrics, shared, caller, questions }
+        }
+
+        fn login(&self) {
+            self.shared.shadows().later(Job {
+                decision_id: Uuid::nil(),
+                generation: String::new(),
+                caller: Arc::clone(&self.caller),
+                cluster_id: "c".to_owned(),
+                now: NOW,
+                guard: Guard::default(),
+                questions: self.questions.clone(),
+            });
+        }
+
+        #[track_caller]
+        fn counted(&self, result: &str, count: usize) {
+            let line = format!("herald_policy_shadows_total{{policy=\"Policy/p\",result=\"{result}\"}} {count}\n");
+            let text = self.metrics.text();
+            assert!(text.contains(&line), "{line}{text}");
+        }
     }
 
     /// Logins come faster than they can be compared: what does not fit is counted, and nobody waits.
     #[tokio::test]
     async fn what_does_not_fit_is_counted() {
-        let fixture = Fixture::new(&Guest::allowing().component());
-        let text = format!(
-            "clusterID: c\nserver:\n  backendMode: [Policy/p]\n  policies: [{{name: p, kind: map, mode: shadow, component: {}, \
-             limits: {{timeout: 5s}}}}]\n",
-            fixture.path().display()
-        );
-        let config = Config::parse(Path::new("/herald.yaml"), &text).expect("good").config;
-        let metrics = Arc::new(Metrics::default());
-        let shared = Shared::new(&config, Arc::clone(&metrics), None, || SystemTime::UNIX_EPOCH).expect("made");
-        let authenticator = config.build(&shared).expect("built");
-        let caller = Arc::new(caller("arn:aws:sts::123456789012:assumed-role/Admin/alice"));
-        let now = SystemTime::UNIX_EPOCH;
-        let request = Request::new(&caller, "c", now);
-        let told = Arc::new(AtomicUsize::new(0));
-        let counted = Arc::clone(&told);
-        shared.shadows().report_to(Arc::new(move |report| {
+        let world = World::new().await;
+        let ((begin, begun), (go, wait)) = (mpsc::channel(), mpsc::channel::<()>());
+        let wait = Mutex::new(wait);
+        world.shared.shadows().report_to(Arc::new(move |report| {
             assert_eq!(report.record.change.lets_in.as_deref(), Some("alice"));
-            counted.fetch_add(1, SeqCst) != 0
+            begin.send(()).expect("somebody counts");
+            // The first one waits, and its report is lost; by the second one nobody holds it up any more.
+            wait.lock().expect("no panic").recv().is_err()
         }));
-        // No other task of this thread runs before the first wait.
-        let questions = authenticator.chain.decide(request).await.questions;
-        for _ in 0..QUEUE + 44 {
-            shared.shadows().later(Job {
-                decision_id: Uuid::nil(),
-                generation: String::new(),
-                caller: Arc::clone(&caller),
-                cluster_id: "c".to_owned(),
-                now,
-                guard: Guard::default(),
-                questions: questions.clone(),
-            });
-        }
-        while told.load(SeqCst) < QUEUE {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-        tokio::task::yield_now().await;
-        let text = metrics.text();
-        for (result, count) in [("different", QUEUE), ("dropped", 44), ("unrecorded", 1)] {
-            let line = format!("herald_policy_shadows_total{{policy=\"Policy/p\",result=\"{result}\"}} {count}\n");
-            assert!(text.contains(&line), "{line}{text}");
-        }
+        world.login();
+        begun.recv_timeout(LONG).expect("the first one is asked about");
+        (0..QUEUE + 44).for_each(|_| world.login());
+        go.send(()).expect("it waits");
+        drop(go);
+        (0..QUEUE).for_each(|_| begun.recv_timeout(LONG).expect("all that did fit are asked about"));
+        world.counted("different", QUEUE + 1);
+        world.counted("dropped", 44);
+        world.counted("unrecorded", 1);
+    }
+
+    #[tokio::test]
+    async fn without_a_thread_nobody_is_asked() {
+        let world = World::new().await;
+        world.shared.shadows().queue.set(None).expect("no login yet");
+        world.shared.shadows().report_to(Arc::new(|report| panic!("nobody is asked: {report:?}")));
+        (0..3).for_each(|_| world.login());
+        world.counted("dropped", 3);
+    }
+
+    /// What is left of a configuration that was replaced is asked by the thread, which is the last to hold it.
+    #[tokio::test]
+    async fn the_thread_ends_with_those_who_could_ask() {
+        let world = World::new().await;
+        let (tell, told) = mpsc::channel();
+        world.shared.shadows().report_to(Arc::new(move |_| tell.send(()).is_ok()));
+        (0..3).for_each(|_| world.login());
+        drop(world);
+        (0..3).for_each(|_| told.recv_timeout(LONG).expect("it was in the queue"));
+        assert_eq!(told.recv_timeout(LONG), Err(mpsc::RecvTimeoutError::Disconnected));
     }
 }

@@ -7,6 +7,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::{Config, ConfigError, Shared, Source};
 use crate::{
+    authenticator::facts::Aside,
     config::{
         compilations::{Compilations, Compiler, Stop},
         digest_of, hexadecimal,
@@ -14,7 +15,7 @@ use crate::{
     },
     mapping::{PolicyStage, Shadow, chain::Link, shadow::Place},
     policy::{
-        self, CompiledFolder, Elsewhere, Engine, Kind, LoadError, LoadProblem, Mode, Name, OnFault, Policy,
+        self, CompiledFolder, Elsewhere, Engine, FactFinder, Kind, LoadError, LoadProblem, Mode, Name, OnFault, Policy,
         schema::Violation,
     },
 };
@@ -101,7 +102,7 @@ impl Stands {
     /// The same with what it sees of `shared` now.
     fn renewed(self, shared: &Shared) -> Result<Self, LoadError> {
         let policy = self.policy.with_tables(&self.entry, |source| shared.sources.table(source))?;
-        Ok(Self { policy: Arc::new(policy.with_cloud(Arc::new(shared.facts.clone()))), ..self })
+        Ok(Self { policy: Arc::new(policy.with_cloud(finder(self.entry.mode, shared))), ..self })
     }
 }
 
@@ -187,7 +188,7 @@ impl Config {
         compiled: Option<&CompiledFolder>,
     ) -> Result<Policy, LoadError> {
         let policy = Policy::load_following(shared.engine(), config, compiled, |source| shared.sources.table(source))?;
-        Ok(policy.with_cloud(Arc::new(shared.facts.clone())))
+        Ok(policy.with_cloud(finder(config.mode, shared)))
     }
 
     fn first_unloadable(&self, config: &policy::Config, error: &LoadError) -> ConfigError {
@@ -235,4 +236,13 @@ fn asking(compilations: Arc<Compilations>, file: PathBuf) -> policy::CompileElse
 /// Compiles while whoever loads waits.
 fn waiting(compiler: Compiler, file: PathBuf) -> policy::CompileElsewhere {
     Arc::new(move |policy, _| compiler(&file, policy, &Stop::default()).map(|()| Elsewhere::Done))
+}
+
+/// Who looks facts up for a policy: logins come before what is asked in shadow mode.
+fn finder(mode: Mode, shared: &Shared) -> Arc<dyn FactFinder> {
+    let facts = shared.facts.clone();
+    match mode {
+        Mode::Enforce => Arc::new(facts),
+        Mode::Shadow => Arc::new(Aside(facts)),
+    }
 }

@@ -22,7 +22,7 @@ use super::{
     Partition,
     credentials::Session,
     hosts::Target,
-    service::{self, Access, Ages, CallError, Kept, Pace, Roles, Room, Service, Source},
+    service::{self, Access, Ages, Asker, CallError, Kept, Pace, Roles, Room, Service, Source},
 };
 use crate::caller::Caller;
 
@@ -155,13 +155,13 @@ impl Ec2 {
         &self.0.settings
     }
 
-    /// The instance that `caller` is. Waits a few seconds at most.
-    pub async fn look_up(&self, caller: &Caller) -> LookUp {
+    /// The instance that `caller` is, for `asker`. Waits a few seconds at most.
+    pub async fn look_up(&self, caller: &Caller, asker: Asker) -> LookUp {
         let id = match InstanceId::of(caller) {
             Err(error) => return LookUp { instance: Err(error), source: Source::Nobody },
             Ok(id) => id,
         };
-        let (found, source) = self.find(Ask { lane: self.0.roles.lane_of(&caller.account_id), id }).await;
+        let (found, source) = self.find(Ask { lane: self.0.roles.lane_of(&caller.account_id), id }, asker).await;
         let instance = found.and_then(|instance| {
             // A session is of the account of its role, and an instance only ever has roles of its own account.
             if instance.owner == caller.account_id.as_str() { Ok((id, instance)) } else { Err(Ec2Error::OtherAccount) }
@@ -169,10 +169,11 @@ impl Ec2 {
         LookUp { instance, source }
     }
 
-    async fn find(&self, ask: Ask) -> (Result<Arc<Instance>, Ec2Error>, Source) {
+    async fn find(&self, ask: Ask, asker: Asker) -> (Result<Arc<Instance>, Ec2Error>, Source) {
         if let Some(known) = self.0.names.fresh(&ask, Instant::now()) {
             return (known, Source::Cache);
         }
+        self.0.pace.admit(asker).await;
         let seat = match queue::board(&self.0, ask) {
             Ok(seat) => seat,
             Err(error) => return (Err(error), Source::Nobody),

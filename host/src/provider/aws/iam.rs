@@ -26,7 +26,7 @@ use super::{
     Partition,
     credentials::Session,
     hosts::Target,
-    service::{self, Access, Ages, CallError, DEADLINE, Kept, Pace, Room, Service, Source, Waiting},
+    service::{self, Access, Ages, Asker, CallError, DEADLINE, Kept, Pace, Room, Service, Source, Waiting},
 };
 use crate::caller::Caller;
 
@@ -140,21 +140,24 @@ impl Iam {
         &self.0.settings
     }
 
-    /// The tags of the role or user that `caller` is. Waits a few seconds at most.
-    pub async fn look_up(&self, caller: &Caller) -> LookUp {
+    /// The tags of the role or user that `caller` is, for `asker`. Waits a few seconds at most.
+    pub async fn look_up(&self, caller: &Caller, asker: Asker) -> LookUp {
         let (tags, source) = match Principal::of(caller) {
-            Ok(principal) if caller.partition == self.0.settings.partition.as_str() => self.find(principal).await,
+            Ok(principal) if caller.partition == self.0.settings.partition.as_str() => {
+                self.find(principal, asker).await
+            }
             Ok(_) => (Err(IamError::NoPrincipal), Source::Nobody),
             Err(error) => (Err(error), Source::Nobody),
         };
         LookUp { tags, source }
     }
 
-    async fn find(&self, principal: Principal) -> (Answer, Source) {
+    async fn find(&self, principal: Principal, asker: Asker) -> (Answer, Source) {
         let Self(shared) = self;
         if let Some(known) = shared.kept.fresh(&principal, Instant::now()) {
             return (known, Source::Cache);
         }
+        shared.pace.admit(asker).await;
         let Some((seat, sender)) = shared.waiting.board(principal.clone()) else {
             return (Err(IamError::Overloaded), Source::Nobody);
         };

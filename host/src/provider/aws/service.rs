@@ -22,6 +22,7 @@ mod waiting;
 pub(super) mod xml;
 
 pub use config::{Endpoint, InvalidConfig, InvalidSetting, RoleArn, Roles, SourceArn};
+pub use pace::Asker;
 
 pub(super) use access::Access;
 pub(super) use call::post;

@@ -1,5 +1,7 @@
 //! Whom IAM is asked for, and whom not.
 
+use futures_util::FutureExt as _;
+
 use super::*;
 use crate::caller::made_up;
 
@@ -31,9 +33,24 @@ async fn whoever_is_no_role_or_user_is_not_asked_for() {
         "acs:ram::1234567890123456:user/alice",
         "acs:ram::1234567890123456:assumed-role/dev/alice",
     ] {
-        let LookUp { tags, source } = iam.look_up(&caller(arn)).await;
+        let LookUp { tags, source } = iam.look_up(&caller(arn), Asker::Login).await;
         assert_eq!((tags, source), (Err(IamError::NoPrincipal), Source::Nobody), "{arn}");
     }
+}
+
+/// Told by who is waited for: nothing here ever asks.
+#[tokio::test]
+async fn look_ups_that_no_login_waits_for_leave_half_to_logins() {
+    let config = Config { qps: 1, burst: 4, ..Config::default() };
+    let iam = Iam::new(Settings { config, ..Settings::default() }, || SystemTime::UNIX_EPOCH, Box::new(Nobody));
+    let is_waited_for = |name: &str, asker| {
+        let arn = format!("arn:aws:iam::123456789012:user/{name}");
+        assert!(iam.look_up(&caller(&arn), asker).now_or_never().is_none(), "{name}");
+        iam.0.waiting.board(principal(&arn)).expect("room").0.is_joined
+    };
+    assert!(["a", "b"].into_iter().all(|name| is_waited_for(name, Asker::Aside)));
+    assert!(["c", "d"].into_iter().all(|name| !is_waited_for(name, Asker::Aside)));
+    assert!(["e", "f", "g", "h"].into_iter().all(|name| is_waited_for(name, Asker::Login)));
 }
 
 #[test]
