@@ -45,7 +45,7 @@ mod track;
 pub use ceiling::Ceiling;
 pub use cloud::{FactFinder, Facts};
 pub use compiled::{
-    CompileElsewhere, Compiled, CompiledFolder, Elsewhere, FolderError,
+    CompileElsewhere, Compiled, CompiledFolder, Elsewhere, FolderError, Ignored, TellIgnored,
     housekeeping::{Bounds, RENEW_EVERY, Removed},
 };
 pub use config::{

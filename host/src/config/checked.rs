@@ -91,7 +91,7 @@ impl CheckedFile {
         for (index, error) in part.config.try_policies(shared) {
             let (at, path, what) = match error {
                 ConfigError::Invalid { at, path, what, .. } => (Some(at), Some(path), what),
-                ConfigError::Build { what, .. } => (None, None, what),
+                ConfigError::Build { what, .. } | ConfigError::Policy { what, .. } => (None, None, what),
                 error => (None, None, error.to_string()),
             };
             let of_policy = index.and_then(|index| part.policies_at.get(index)).copied();

@@ -42,6 +42,16 @@ pub enum ConfigError {
         /// What is wrong, and what is expected.
         what: String,
     },
+    /// A policy does not load.
+    #[error("{}: {what}", file.display())]
+    Policy {
+        /// The configuration file.
+        file: PathBuf,
+        /// Which policy, and what is wrong with it.
+        what: String,
+        /// The stable label of that.
+        reason: &'static str,
+    },
     /// A source that this configuration adds cannot be read.
     #[error("backendMode: {what}")]
     Source {
@@ -94,6 +104,7 @@ impl ConfigError {
         match self {
             Self::Build { .. } => "config_build",
             Self::Invalid { .. } => "config_invalid",
+            Self::Policy { reason, .. } => reason,
             Self::Source { .. } => "config_source",
             Self::Unreadable { .. } => "config_unreadable",
         }

@@ -4,23 +4,23 @@
 //! [`MAX_NAMES`] are told apart: no caller can make a series appear.
 
 use std::{
-    collections::HashSet,
-    fmt,
-    sync::{Arc, PoisonError, RwLock, atomic::AtomicU64},
+    sync::atomic::AtomicU64,
     time::{Duration, SystemTime},
 };
 
 use prometheus_client::{
-    encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder, text},
+    encoding::{EncodeLabelSet, text},
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram, info::Info},
     registry::{Registry, Unit},
 };
 
+mod names;
 mod old;
 mod process;
 
 pub use old::{OldNames, OldResult};
 
+use names::{Name, Names};
 use old::Old;
 
 /// Media type of [`Metrics::text`] (OpenMetrics 1.0).
@@ -50,6 +50,7 @@ pub struct Metrics {
     audit_dropped: Family<Outcome, Counter>,
     audit_write_errors: Counter,
     certificate_end: Gauge<f64, AtomicU64>,
+    compiled_policies_ignored: Family<Reason, Counter>,
     config_info: Family<Generation, Gauge>,
     config_last_reload_success: Gauge,
     config_last_reload_success_time: Gauge<f64, AtomicU64>,
@@ -176,14 +177,6 @@ impl Vital {
     }
 }
 
-/// A label value of the operator's, shared instead of copied.
-#[derive(Clone, Debug, Eq, Hash, PartialEq)]
-struct Name(Arc<str>);
-
-/// The label values met so far, so that a look-up allocates nothing.
-#[derive(Debug, Default)]
-struct Names(RwLock<HashSet<Arc<str>>>);
-
 // === impl Metrics ===
 
 impl Default for Metrics {
@@ -203,6 +196,7 @@ impl Metrics {
             audit_dropped: Family::default(),
             audit_write_errors: Counter::default(),
             certificate_end: Gauge::default(),
+            compiled_policies_ignored: Family::default(),
             config_info: Family::default(),
             config_last_reload_success: Gauge::default(),
             config_last_reload_success_time: Gauge::default(),
@@ -258,6 +252,11 @@ impl Metrics {
             "When the certificate in force ends; 0 if that is not known",
             Unit::Seconds,
             self.certificate_end.clone(),
+        );
+        own.register(
+            "compiled_policies_ignored",
+            "Compiled policies that were there and not used",
+            self.compiled_policies_ignored.clone(),
         );
         own.register("config_info", "Digest of the configuration in force", self.config_info.clone());
         own.register(
@@ -456,6 +455,11 @@ impl Metrics {
         self.policy_shadows.get_or_create(&Evaluation { policy: self.policies.name(policy), result }).inc();
     }
 
+    /// A compiled policy that was there was not used: its reason label.
+    pub fn compiled_policy_ignored(&self, reason: &'static str) {
+        self.compiled_policies_ignored.get_or_create(&Reason { reason }).inc();
+    }
+
     /// An audit line was left out: the queue is full, or denials come too often; `outcome` is what the decision was.
     pub fn audit_dropped(&self, outcome: &'static str) {
         self.audit_dropped.get_or_create(&Outcome { outcome }).inc();
@@ -580,31 +584,6 @@ impl Metrics {
             old.rejected(reason);
         }
         self.rejections.get_or_create(&Reason { reason }).inc();
-    }
-}
-
-// === impl Name ===
-
-impl EncodeLabelValue for Name {
-    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> fmt::Result {
-        EncodeLabelValue::encode(&&*self.0, encoder)
-    }
-}
-
-// === impl Names ===
-
-impl Names {
-    fn name(&self, text: &str) -> Name {
-        let known = self.0.read().unwrap_or_else(PoisonError::into_inner).get(text).cloned();
-        Name(known.unwrap_or_else(|| self.learn(text)))
-    }
-
-    fn learn(&self, text: &str) -> Arc<str> {
-        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        let text = if known.len() < MAX_NAMES { text } else { "other" };
-        let name: Arc<str> = Arc::from(text);
-        known.insert(Arc::clone(&name));
-        name
     }
 }
 

@@ -2,13 +2,14 @@
 //!
 //! Nobody else's code is ever run. The folder belongs to us alone; every file in it is named after everything
 //! that shaped its code, and ends with an HMAC-SHA256 (RFC 2104) over that name and the code under a key
-//! made here. A file that does not check out is ignored, and its policy compiled again; one that nobody needs any
-//! more is removed, see [`housekeeping`].
+//! made here. A file that does not check out is ignored, told ([`Ignored`]), and its policy compiled again; one that nobody
+//! needs any more is removed, see [`housekeeping`].
 
 use std::{
     fs::{self, DirBuilder, File, Metadata, Permissions},
     hash::{Hash as _, Hasher},
     io::{self, Read as _, Seek as _, Write as _},
+    ops::Range,
     os::{
         fd::AsRawFd as _,
         unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _},
@@ -42,6 +43,28 @@ pub struct CompiledFolder {
     path: PathBuf,
     key: Zeroizing<[u8; KEY_BYTES]>,
     elsewhere: Option<CompileElsewhere>,
+    tell: Option<TellIgnored>,
+}
+
+/// Is told of each file that is there and not used.
+pub type TellIgnored = Arc<dyn Fn(Ignored) + Send + Sync>;
+
+/// Why a compiled policy that is there is not used. It is compiled again.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Ignored {
+    /// Not what was written here for this policy: its tag is another one's.
+    #[error("this Herald has not written it like this")]
+    Forged,
+    /// It ends early: its writer, or the machine, stopped before it was whole.
+    #[error("it ends early")]
+    Torn,
+    /// Ours and whole, but the engine does not take it: another build's under the same version, or there is no memory.
+    #[error("the policy engine does not take it")]
+    Unloadable,
+    /// The system does not let us read it.
+    #[error("it cannot be read")]
+    Unreadable,
 }
 
 /// Compiles one policy of the configuration that is being loaded, its settings taken in, into the same folder, where the
@@ -129,13 +152,19 @@ impl CompiledFolder {
         if !about.is_dir() || !is_private(&about) {
             return Err(FolderError::NotPrivate(path.to_owned()));
         }
-        Ok(Self { path: path.to_owned(), key: key(path)?, elsewhere: None })
+        Ok(Self { path: path.to_owned(), key: key(path)?, elsewhere: None, tell: None })
     }
 
     /// Leaves policies that are too large to be compiled beside logins to `elsewhere`.
     #[must_use]
     pub fn compiling(self, elsewhere: CompileElsewhere) -> Self {
         Self { elsewhere: Some(elsewhere), ..self }
+    }
+
+    /// Tells `tell` of files that are not used.
+    #[must_use]
+    pub fn telling(self, tell: TellIgnored) -> Self {
+        Self { tell: Some(tell), ..self }
     }
 
     /// Has a policy compiled elsewhere; `None`: there is nobody who does that.
@@ -148,17 +177,21 @@ impl CompiledFolder {
         let name = name(engine, origin);
         let path = self.file(name);
         let found = match self.authentic(name, &path) {
-            Ok(authentic) => authentic.and_then(|code| code.renewed().component(engine)),
+            Ok(authentic) => authentic.and_then(|code| code.renewed().component(engine).ok_or(Ignored::Unloadable)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
             Err(error) => {
-                tracing::warn!(path = %path.display(), %error, "a compiled policy cannot be read");
-                return None;
+                tracing::debug!(path = %path.display(), %error, "a compiled policy cannot be read");
+                Err(Ignored::Unreadable)
             }
         };
-        if found.is_none() {
-            tracing::warn!(path = %path.display(), "ignored a compiled policy that this Herald has not written like this");
+        found.inspect_err(|why| self.ignored(&path, *why)).ok()
+    }
+
+    fn ignored(&self, path: &Path, why: Ignored) {
+        tracing::warn!(path = %path.display(), reason = why.reason(), "ignored a compiled policy: {why}");
+        if let Some(tell) = &self.tell {
+            tell(why);
         }
-        found
     }
 
     /// What [`fetch`](Self::fetch) would give, described.
@@ -188,12 +221,14 @@ impl CompiledFolder {
         Ok(Compiled::new(path, origin, code.len()))
     }
 
-    fn authentic(&self, name: Digest, path: &Path) -> io::Result<Option<Authentic>> {
+    fn authentic(&self, name: Digest, path: &Path) -> io::Result<Result<Authentic, Ignored>> {
         let mut file = File::open(path)?;
         let about = file.metadata()?;
-        let (true, Some(mut left)) = (about.is_file(), about.len().checked_sub(TAG_BYTES as u64)) else {
-            return Ok(None);
-        };
+        if !about.is_file() {
+            return Ok(Err(Ignored::Forged));
+        }
+        let Some(mut left) = about.len().checked_sub(TAG_BYTES as u64) else { return Ok(Err(Ignored::Torn)) };
+        let code = left;
         let (mut mac, mut buffer) = (self.mac(name), vec![0; 64 << 10]);
         while left > 0 {
             let part = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
@@ -203,7 +238,11 @@ impl CompiledFolder {
         }
         let mut tag = [0; TAG_BYTES];
         file.read_exact(&mut tag)?;
-        Ok(mac.verify_slice(&tag).is_ok().then_some(Authentic(file)))
+        Ok(match mac.verify_slice(&tag) {
+            Ok(()) => Ok(Authentic(file)),
+            Err(_) if code < code_bytes(&mut file)? => Err(Ignored::Torn),
+            Err(_) => Err(Ignored::Forged),
+        })
     }
 
     fn mac(&self, name: Digest) -> Hmac<Sha256> {
@@ -225,10 +264,43 @@ impl Compiled {
     }
 }
 
+// === impl Ignored ===
+
+impl Ignored {
+    /// The stable label for metrics and logs.
+    #[must_use]
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::Forged => "forged",
+            Self::Torn => "torn",
+            Self::Unloadable => "unloadable",
+            Self::Unreadable => "unreadable",
+        }
+    }
+}
+
 impl std::fmt::Debug for CompiledFolder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "CompiledFolder({})", self.path.display())
     }
+}
+
+/// How long the code at the beginning of `file` says it is, whatever else is wrong with it; 0 if that is no code. It ends with
+/// its table of sections (System V Application Binary Interface, "ELF Header": `e_shoff`, `e_shentsize`, `e_shnum`).
+fn code_bytes(file: &mut File) -> io::Result<u64> {
+    let mut header = [0; 64];
+    file.rewind()?;
+    match file.read_exact(&mut header) {
+        // None is that short.
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(u64::MAX),
+        read => read?,
+    }
+    if !header.starts_with(b"\x7fELF") {
+        return Ok(0);
+    }
+    let number = |at: Range<usize>| header[at].iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte));
+    let (at, each, count) = (number(40..48), number(58..60), number(60..62));
+    Ok(at.saturating_add(each * count))
 }
 
 /// Reads the folder's key, or makes it. Of two processes that do so at once, the first one's counts.

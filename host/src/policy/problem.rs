@@ -45,7 +45,7 @@ pub enum LoadProblem {
     /// It broke a bound or trapped while it took its settings.
     #[error("failed while it took its settings: {0}")]
     Fault(Fault),
-    /// Bytes that are no valid component, truncated ones among them.
+    /// Bytes that are no valid component.
     #[error("not a valid component: {0}")]
     Invalid(String),
     /// Imports and exports are there, but with other types than the contract's.
@@ -98,13 +98,22 @@ pub enum LoadProblem {
     /// `onFault: skip` where it could widen what a caller gets.
     #[error("onFault: skip is only for policies of kind augment")]
     Skip,
+    /// An interface of the system's, which no policy is granted. The author's to mend: policies are built without.
+    #[error(
+        "imports {0}, and no policy gets anything of the system: no clock, file, network or environment; build it with \
+         `herald policy build`"
+    )]
+    SystemImport(String),
     /// A table that it is attached cannot be had.
     #[error(transparent)]
     Table(#[from] TableError),
     /// Larger than any policy needs to be.
     #[error("larger than {} MiB", MAX_COMPONENT >> 20)]
     TooLarge,
-    /// An import that no policy is granted.
+    /// The file ends before the component does.
+    #[error("{}", SectionError::EndsEarly)]
+    Truncated,
+    /// An interface that this host has, and this policy is not granted.
     #[error("imports {import}, which it is not granted{way}", way = way_to_grant(import, facts))]
     UngrantedImport {
         /// The interface.
@@ -112,6 +121,9 @@ pub enum LoadProblem {
         /// The facts about callers that it asks for by it.
         facts: Vec<Fact>,
     },
+    /// An interface that this host does not have, or not in that version.
+    #[error("imports {0}, which this host does not have")]
+    UnknownImport(String),
     /// A version of the contract that this host does not speak.
     #[error("made for version {found} of the policy contract; this host speaks {known}")]
     UnknownVersion {
@@ -192,9 +204,12 @@ impl LoadProblem {
             Self::Sections(_) => "bad_section",
             Self::Settings(_) => "settings_refused",
             Self::Skip => "skip_not_allowed",
+            Self::SystemImport(_) => "system_import",
             Self::Table(_) => "table",
             Self::TooLarge => "component_too_large",
+            Self::Truncated => "truncated_component",
             Self::UngrantedImport { .. } => "ungranted_import",
+            Self::UnknownImport(_) => "unknown_import",
             Self::UnknownVersion { .. } => "unknown_version",
         }
     }

@@ -1,7 +1,7 @@
 //! What a component says of itself, in custom sections that run nothing: a schema of its settings, and examples
 //! of its decisions.
 
-use wasmparser::{Parser, Payload};
+use wasmparser::{Chunk, Parser, Payload};
 
 use super::{LoadProblem, cases::Document, schema::Schema};
 
@@ -28,9 +28,12 @@ pub struct Sections<'a> {
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SectionError {
-    /// The component ends early, or is none.
+    /// No component.
     #[error("cannot be read: {0}")]
     Component(String),
+    /// The file ends before the component does.
+    #[error("ends in the middle of a component: the file is cut short")]
+    EndsEarly,
     /// The examples are no cases.
     #[error("{EXAMPLES}: {0}")]
     Examples(String),
@@ -57,7 +60,11 @@ impl<'a> Sections<'a> {
         let mut found = Self::default();
         let mut depth = 0_usize;
         for payload in Parser::new(0).parse_all(component) {
-            match payload.map_err(|error| SectionError::Component(error.to_string()))? {
+            let broken = |error: wasmparser::BinaryReaderError| match ends_early(component) {
+                true => SectionError::EndsEarly,
+                false => SectionError::Component(error.to_string()),
+            };
+            match payload.map_err(broken)? {
                 Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
                 Payload::End(_) => depth = depth.saturating_sub(1),
                 Payload::CustomSection(section) if depth == 0 => found.take(section.name(), section.data())?,
@@ -105,10 +112,34 @@ impl<'a> Sections<'a> {
     }
 }
 
+/// Whether more bytes could make something whole of `component`, as far as one can tell before they are there.
+fn ends_early(component: &[u8]) -> bool {
+    let (mut parser, mut outer, mut rest) = (Parser::new(0), Vec::new(), component);
+    loop {
+        let (payload, consumed) = match parser.parse(rest, false) {
+            Ok(Chunk::Parsed { payload, consumed }) => (payload, consumed),
+            Ok(Chunk::NeedMoreData(_)) => return !(rest.is_empty() && outer.is_empty()),
+            Err(_) => return false,
+        };
+        rest = &rest[consumed..];
+        match payload {
+            Payload::ModuleSection { parser: inner, .. } | Payload::ComponentSection { parser: inner, .. } => {
+                outer.push(std::mem::replace(&mut parser, inner));
+            }
+            Payload::End(_) => match outer.pop() {
+                Some(around) => parser = around,
+                None => return false,
+            },
+            _ => {}
+        }
+    }
+}
+
 impl From<SectionError> for LoadProblem {
     fn from(error: SectionError) -> Self {
         match error {
             SectionError::Component(why) => Self::Invalid(why),
+            SectionError::EndsEarly => Self::Truncated,
             error => Self::Sections(error),
         }
     }

@@ -58,6 +58,8 @@ pub(super) struct Grants {
 
 /// Interfaces that every policy may import, without `@version`.
 const GRANTED: [&str; 2] = ["herald:policy/log", "herald:policy/types"];
+/// Interfaces of the system's (WASI), which nobody is granted.
+const SYSTEM: &str = "wasi:";
 /// The one that a table grants.
 pub(super) const DATA: &str = "herald:policy/data";
 /// The one that `cloud` grants.
@@ -88,11 +90,19 @@ pub(super) fn link(engine: &Engine, component: &Component, grants: Grants) -> Re
     let known =
         known.ok_or_else(|| LoadProblem::UnknownVersion { found: version.to_owned(), known: listed(tracks) })?;
     for (import, item) in shape.imports(engine.wasmtime()) {
-        if !known.grants(import, grants) {
+        if known.grants(import, grants) {
+            continue;
+        }
+        let (import, all) = (import.to_owned(), Grants { data: true, cloud: true });
+        return Err(if import.starts_with(SYSTEM) {
+            LoadProblem::SystemImport(import)
+        } else if known.grants(&import, all) {
             let is_cloud = import.split_once('@').is_some_and(|(interface, _)| interface == CLOUD);
             let facts = if is_cloud { facts_in(engine.wasmtime(), &item.ty) } else { Vec::new() };
-            return Err(LoadProblem::UngrantedImport { import: import.to_owned(), facts });
-        }
+            LoadProblem::UngrantedImport { import, facts }
+        } else {
+            LoadProblem::UnknownImport(import)
+        });
     }
     (known.link)(engine, component).map_err(|error| LoadProblem::mismatch(&error))
 }

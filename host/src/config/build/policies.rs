@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use sha2::{Digest as _, Sha256};
 
-use super::{Config, ConfigError, Shared, Source};
+use super::{Config, ConfigError, Shared, Source, line};
 use crate::{
     authenticator::facts::Aside,
     config::{
@@ -15,7 +15,7 @@ use crate::{
     },
     mapping::{PolicyStage, Shadow, chain::Link, shadow::Place},
     policy::{
-        self, CompiledFolder, Elsewhere, Engine, FactFinder, Kind, LoadError, LoadProblem, Mode, Name, OnFault, Policy,
+        self, CompiledFolder, Elsewhere, Engine, FactFinder, Ignored, Kind, LoadError, LoadProblem, Mode, Name, OnFault, Policy,
         schema::Violation,
     },
 };
@@ -172,6 +172,9 @@ impl Config {
         let folder = shared.compiled.as_deref().filter(|_| !self.policies.is_empty());
         let folder =
             folder.map(CompiledFolder::open).transpose().map_err(|error| self.fault("compiled policies", &error))?;
+        let metrics = Arc::clone(&shared.metrics);
+        let ignored = move |why: Ignored| metrics.compiled_policy_ignored(why.reason());
+        let folder = folder.map(|folder| folder.telling(Arc::new(ignored)));
         let file = self.file.clone();
         let compilations = before.and_then(|before| before.compilations).cloned();
         let elsewhere = match (compilations, shared.compiler.clone()) {
@@ -208,7 +211,8 @@ impl Config {
         let name = config.name.as_str();
         let index = self.policies.iter().position(|policy| policy.name == config.name).unwrap_or_default();
         let LoadProblem::Schema(violations) = &error.problem else {
-            return vec![self.fault(&format!("policy {name}"), error)];
+            let (file, what) = (self.file.clone(), format!("policy {name}: {}", line(error)));
+            return vec![ConfigError::Policy { file, what, reason: error.reason() }];
         };
         let places = self.settings_at.get(index);
         let invalid = |violation: &Violation| {

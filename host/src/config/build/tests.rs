@@ -314,3 +314,51 @@ fn a_shadow_stands_where_its_place_is() {
     let guards = [first, policy("g", "guard", "shadow", &abstains), policy("h", "guard", "enforce", &allows)];
     check("Policy/a", &guards, "alice [dev] | abstain");
 }
+
+fn of_policy(component: &Path) -> Config {
+    let text = format!(
+        "clusterID: c\nserver: {{backendMode: [Policy/p], policies: [{{name: p, kind: map, component: {}, limits: {{{PATIENT}}}}}]}}\n",
+        component.display()
+    );
+    Config::parse(Path::new("/herald.yaml"), &text).expect("good").config
+}
+
+#[test]
+fn a_policy_that_does_not_load_is_told_with_its_reason() {
+    #[track_caller]
+    fn check(component: &[u8], reason: &str) {
+        let fixture = Fixture::new(component);
+        let config = of_policy(fixture.path());
+        let shared = Shared::new(&config, Arc::default(), None, || SystemTime::UNIX_EPOCH).expect("made");
+        let error = config.build(&shared).err().expect("it does not load");
+        assert_eq!(error.reason(), reason, "{error}");
+        assert!(error.to_string().starts_with("/herald.yaml: policy p: "), "{error}");
+    }
+    let good = Guest::allowing().component();
+    check(b"", "not_wasm");
+    check(&good[..good.len() - 1], "truncated_component");
+    check(&Guest::configuring("unreachable").component(), "policy_trap");
+}
+
+#[test]
+fn compiled_policies_that_are_not_used_are_counted() {
+    let fixture = Fixture::new(&Guest::allowing().component());
+    let (config, metrics) = (of_policy(fixture.path()), Arc::new(Metrics::default()));
+    let state = tempfile::tempdir().expect("a folder");
+    let folder = state.path().join("compiled");
+    let shared = Shared::new(&config, Arc::clone(&metrics), Some(folder.clone()), || SystemTime::UNIX_EPOCH);
+    let shared = shared.expect("made");
+    config.build(&shared).expect("built");
+    assert!(!metrics.text().contains("herald_compiled_policies_ignored_total{"), "nothing was there");
+    for file in std::fs::read_dir(&folder).expect("a folder") {
+        let path = file.expect("a file").path();
+        if path.extension().is_some_and(|extension| extension == "cwasm") {
+            let (bytes, torn) = (std::fs::read(&path).expect("read"), path.with_extension("torn"));
+            std::fs::write(&torn, &bytes[..bytes.len() / 2]).expect("written");
+            std::fs::rename(torn, path).expect("the same folder");
+        }
+    }
+    config.build(&shared).expect("built");
+    let text = metrics.text();
+    assert!(text.contains("herald_compiled_policies_ignored_total{reason=\"torn\"} "), "{text}");
+}

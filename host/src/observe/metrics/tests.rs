@@ -14,6 +14,7 @@ fn text_is_stable() {
     metrics.policy("oncall", "allow", Duration::from_micros(24), 120_000);
     metrics.shadow("oncall", "different");
     metrics.audit_dropped("denied");
+    metrics.compiled_policy_ignored("torn");
     metrics.config_loaded("0a", SystemTime::UNIX_EPOCH);
     metrics.config_loaded("0b", SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000));
     metrics.connection_opened();
@@ -36,6 +37,9 @@ fn text_is_stable() {
         # TYPE herald_certificate_end_timestamp_seconds gauge
         # UNIT herald_certificate_end_timestamp_seconds seconds
         herald_certificate_end_timestamp_seconds 0.0
+        # HELP herald_compiled_policies_ignored Compiled policies that were there and not used.
+        # TYPE herald_compiled_policies_ignored counter
+        herald_compiled_policies_ignored_total{reason="torn"} 1
         # HELP herald_config_info Digest of the configuration in force.
         # TYPE herald_config_info gauge
         herald_config_info{generation="0b"} 1

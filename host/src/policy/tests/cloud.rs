@@ -37,6 +37,11 @@ fn guest(instance: Option<u8>, tags: Option<u8>) -> Guest {
     }
 }
 
+/// A policy that asks for both.
+pub(super) fn asking() -> Guest {
+    guest(None, None)
+}
+
 /// Finds each fact once `together` are looked for.
 struct Finder {
     together: Barrier,
@@ -110,7 +115,7 @@ fn nobody_knows_a_caller_before_there_is_a_login() {
 
 #[test]
 fn who_asks_without_a_grant_does_not_load_and_is_told_which() {
-    let error = Fixture::new(&guest(None, None).component()).load().unwrap_err();
+    let error = Fixture::new(&asking().component()).load().unwrap_err();
     assert_eq!(error.reason(), "ungranted_import");
     let words =
         "herald:policy/cloud@0.1.0, which it is not granted: grant it with `cloud: [caller-instance, caller-tags]`";

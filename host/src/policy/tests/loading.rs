@@ -1,5 +1,7 @@
 //! What becomes a policy and what does not: files, contracts, pins, and code that was compiled before.
 
+use std::sync::Mutex;
+
 use super::*;
 
 #[track_caller]
@@ -17,10 +19,10 @@ fn files_that_are_no_policies() {
     check_load(b"", "not_wasm", "not a WebAssembly file");
     check_load(b"#!/bin/sh", "not_wasm", "not a WebAssembly file");
     check_load(b"\0as", "not_wasm", "not a WebAssembly file");
-    check_load(b"\0asm", "invalid_component", "not a valid component");
+    check_load(b"\0asm", "truncated_component", "cut short");
     check_load(&wat::parse_str("(module)").unwrap(), "core_module", "herald policy build");
-    check_load(&good[..good.len() / 2], "invalid_component", "not a valid component");
-    check_load(&good[..good.len() - 1], "invalid_component", "not a valid component");
+    check_load(&good[..good.len() / 2], "truncated_component", "cut short");
+    check_load(&good[..good.len() - 1], "truncated_component", "cut short");
     check_load(&wat::parse_str("(component)").unwrap(), "not_a_policy", "herald:policy/mapper");
     check_load(&ENGINE.wasmtime().precompile_component(&good).unwrap(), "not_wasm", "not a WebAssembly file");
     check_load(&vec![0; (32 << 20) + 1], "component_too_large", "32 MiB");
@@ -137,41 +139,58 @@ fn compiled_code_is_kept_and_used() {
 #[test]
 fn code_that_is_not_ours_is_ignored() {
     #[track_caller]
-    fn check(what: &str, forge: impl FnOnce(&Path, Vec<u8>)) {
+    fn check(what: &str, why: Ignored, forge: impl FnOnce(&Path, Vec<u8>)) {
         let fixture = Fixture::new(&Guest::allowing().component());
         let (path, folder) = fixture.compiled();
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let tell = Arc::clone(&told);
+        let folder = folder.telling(Arc::new(move |why| tell.lock().unwrap().push(why)));
         Policy::load(&ENGINE, &fixture.config, Some(&folder)).unwrap();
         let artifact = artifact_of(&path, &fixture);
         let written = fs::read(&artifact).unwrap();
         let component = Digest::of(&fs::read(&fixture.config.component).unwrap());
         let origin = Origin { component, form: Form::Configured("{}") };
         assert!(folder.fetch(&ENGINE, origin).is_some(), "{what}: kept");
+        assert_eq!(*told.lock().unwrap(), [], "{what}: what is not there is not ignored");
         forge(&artifact, written.clone());
         assert!(folder.fetch(&ENGINE, origin).is_none(), "{what}: ignored");
+        assert_eq!(*told.lock().unwrap(), [why], "{what}");
         let policy = Policy::load(&ENGINE, &fixture.config, Some(&folder)).unwrap();
         assert!(matches!(run(policy.decide(&request(&caller("a")))).verdict, Ok(Verdict::Allow(_))), "{what}");
         assert!(folder.fetch(&ENGINE, origin).is_some(), "{what}: written anew");
     }
-    check("one bit of the tag", |path, mut bytes| {
+    check("one bit of the tag", Ignored::Forged, |path, mut bytes| {
         *bytes.last_mut().unwrap() ^= 1;
         fs::write(path, bytes).unwrap();
     });
-    check("one bit of the code", |path, mut bytes| {
+    check("one bit of the code", Ignored::Forged, |path, mut bytes| {
         bytes[4096] ^= 1;
         fs::write(path, bytes).unwrap();
     });
-    check("truncated code", |path, bytes| fs::write(path, &bytes[..bytes.len() / 2]).unwrap());
-    check("truncated tag", |path, bytes| fs::write(path, &bytes[..31]).unwrap());
-    check("nothing", |path, _| fs::write(path, b"").unwrap());
-    check("untagged code", |path, bytes| fs::write(path, &bytes[..bytes.len() - 32]).unwrap());
-    check("more code", |path, bytes| fs::write(path, [&bytes[..], &bytes[..]].concat()).unwrap());
-    check("another folder's file", |path, _| {
+    check("truncated code", Ignored::Torn, |path, bytes| fs::write(path, &bytes[..bytes.len() / 2]).unwrap());
+    check("truncated tag", Ignored::Torn, |path, bytes| fs::write(path, &bytes[..31]).unwrap());
+    check("a few bytes", Ignored::Torn, |path, bytes| fs::write(path, &bytes[..40]).unwrap());
+    check("nothing", Ignored::Torn, |path, _| fs::write(path, b"").unwrap());
+    check("something else", Ignored::Forged, |path, bytes| fs::write(path, vec![1; bytes.len()]).unwrap());
+    check("a link to itself", Ignored::Unreadable, |path, _| {
+        fs::remove_file(path).unwrap();
+        std::os::unix::fs::symlink(path, path).unwrap();
+    });
+    check("code of another engine", Ignored::Unloadable, |path, _| {
+        let folder = CompiledFolder::open(path.parent().unwrap()).unwrap();
+        let component = Digest::of(&Guest::allowing().component());
+        let other = wasmtime::Engine::default().precompile_component(&Guest::allowing().component()).unwrap();
+        folder.store(&ENGINE, Origin { component, form: Form::Configured("{}") }, &other).unwrap();
+    });
+    check("untagged code", Ignored::Torn, |path, bytes| fs::write(path, &bytes[..bytes.len() - 32]).unwrap());
+    check("more code", Ignored::Forged, |path, bytes| fs::write(path, [&bytes[..], &bytes[..]].concat()).unwrap());
+    check("another folder's file", Ignored::Forged, |path, _| {
         let other = Fixture::new(&Guest::allowing().component());
         let (elsewhere, folder) = other.compiled();
         Policy::load(&ENGINE, &other.config, Some(&folder)).unwrap();
         fs::copy(artifact_of(&elsewhere, &other), path).unwrap();
     });
-    check("another policy's file", |path, _| {
+    check("another policy's file", Ignored::Forged, |path, _| {
         let other = Fixture::new(&Guest::default().component());
         let folder = CompiledFolder::open(path.parent().unwrap()).unwrap();
         let compiled = compile(&ENGINE, &other.config.component, &folder).unwrap();
