@@ -102,9 +102,10 @@ pub enum BuildError {
     },
     /// The standard library for WebAssembly is missing, and there is no rustup to ask.
     #[error(
-        "the Rust target {} is not installed, and rustup, which would install it, was not found; \
-         install the target with this toolchain's own means",
-        toolchain::TARGET
+        "the Rust target {target} is not installed, and rustup, which would install it, was not found: either get Rust by rustup \
+         (https://rustup.rs) and run `rustup target add {target}`, or install your system's package: {}",
+        toolchain::PACKAGES,
+        target = toolchain::TARGET
     )]
     NoTarget,
     /// What the language needs is not on this machine.
@@ -149,7 +150,10 @@ pub enum BuildError {
         why: String,
     },
     /// rustup could not install the target; it has said why on stderr.
-    #[error("rustup could not install the Rust target {} ({status})", toolchain::TARGET)]
+    #[error(
+        "rustup could not install the Rust target {target} ({status}): run `rustup target add {target}` where it can",
+        target = toolchain::TARGET
+    )]
     Rustup {
         /// Its exit status.
         status: std::process::ExitStatus,

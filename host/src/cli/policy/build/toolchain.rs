@@ -13,6 +13,9 @@ use super::BuildError;
 pub(super) const RUST_FROM: &str = "get Rust from https://rustup.rs or your system's packages";
 /// What policies are built for: its standard library imports nothing.
 pub(super) const TARGET: &str = "wasm32-unknown-unknown";
+/// What has it where Rust is the system's own.
+pub(super) const PACKAGES: &str = "libstd-rust-dev-wasm32 on Debian and Ubuntu, rust-std-static-wasm32-unknown-unknown on \
+                                   Fedora and RHEL, rust-wasm on Arch Linux and Alpine";
 
 /// The programs to run, each found in `PATH` if it is not a path itself.
 #[derive(Debug)]
@@ -96,8 +99,15 @@ mod tests {
     fn a_missing_target_is_installed_or_told() {
         check("rustc", "no-such-rustup", Ok(()));
         check("echo", "true", Ok(()));
-        check("echo", "false", Err("rustup could not install the Rust target wasm32-unknown-unknown"));
-        check("echo", "no-such-rustup", Err("rustup, which would install it, was not found"));
+        let by_hand =
+            "wasm32-unknown-unknown (exit status: 1): run `rustup target add wasm32-unknown-unknown` where it can";
+        check("echo", "false", Err(by_hand));
+        check(
+            "echo",
+            "no-such-rustup",
+            Err("rustup, which would install it, was not found: either get Rust by rustup"),
+        );
+        check("echo", "no-such-rustup", Err("or install your system's package: libstd-rust-dev-wasm32 on Debian"));
         check("false", "true", Err("rustc gave an answer that is not understood"));
         check("no-such-rustc", "true", Err("no-such-rustc is not installed: get Rust from https://rustup.rs"));
         check("/", "true", Err("cannot run /"));
