@@ -426,6 +426,7 @@ async fn mistakes_in_python_are_told_in_a_few_lines() {
     let rows = [
         ("pyproject.toml", "[project]", "pyproject.toml needs a name and a version below [project]"),
         ("pyproject.toml", "[", "pyproject.toml: Invalid initial character"),
+        ("policy.py", "class Policy(\n", "policy.py:1: '(' was never closed (as Python "),
     ];
     mistakes(Language::Python, &rows).await;
 }

@@ -43,6 +43,7 @@ def build(wit: str, output: str, cache: str) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as scratch:
         stage = Path(scratch)
         files = _staged(stage, own.get("module", "policy"))
+        check_syntax(files)
         (stage / "policy.wit").write_text(world, encoding="utf-8")
         kept = Path(cache) / f"{_digest(tool, world, files)}.wasm"
         if not kept.is_file():
@@ -71,6 +72,22 @@ def _staged(stage: Path, module: str) -> dict[str, bytes]:
         (stage / "app" / name).parent.mkdir(parents=True, exist_ok=True)
         (stage / "app" / name).write_bytes(text)
     return files
+
+
+def check_syntax(files: dict[str, bytes]) -> None:
+    """Raises `ValueError` with place and message for the first file that is no Python.
+
+    `files` has their text by name. componentize-py would say the same, after some seconds and among all else that it says.
+    """
+    for name, text in sorted(files.items()):
+        try:
+            compile(text, name, "exec", dont_inherit=True)
+        except SyntaxError as error:
+            place = name if error.lineno is None else f"{name}:{error.lineno}"
+            python = ".".join(map(str, sys.version_info[:2]))
+            raise ValueError(f"{place}: {error.msg} (as Python {python} reads it)") from None
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from None
 
 
 def _digest(tool: str, world: str, files: dict[str, bytes]) -> str:

@@ -126,5 +126,24 @@ class Around(unittest.TestCase):
             self.assertEqual(raised.exception.code, code)
 
 
+class Building(unittest.TestCase):
+    def test_what_is_no_python_is_told_by_file_and_line(self) -> None:
+        from herald_policy.build import check_syntax
+
+        fine = b"class Policy:\n    pass\n"
+        check_syntax({"policy.py": fine, "latin.py": "# coding: latin-1\nname = 'é'\n".encode("latin-1")})
+        rows = [
+            (b"class Policy(\n", "policy.py:1: '(' was never closed"),
+            (b"def decide():\nreturn 1\n", "policy.py:2: expected an indented block"),
+            (b"name = '\xe9'\n", "policy.py"),
+            (b"a\0", "policy.py: source code string cannot contain null bytes"),
+        ]
+        for text, expected in rows:
+            with self.subTest(text), self.assertRaises(ValueError) as raised:
+                check_syntax({"a.py": fine, "policy.py": text, "z.py": b"("})
+            self.assertEqual(str(raised.exception)[: len(expected)], expected)
+            self.assertNotIn("\n", str(raised.exception))
+
+
 if __name__ == "__main__":
     unittest.main()
