@@ -229,6 +229,20 @@ async fn a_component_shows_which_facts_it_asks_for() {
     }
 }
 
+/// `go.mod` takes such a folder in quotes alone.
+#[tokio::test]
+async fn a_project_is_built_whatever_folder_its_sdk_is_in() {
+    if Language::Go.sdk().is_none() {
+        return;
+    }
+    let shell = Shell::new(Language::Go);
+    copy(&repository().join("sdk/go"), &shell.folder.path().join("my \"repo\"/sdk/go"));
+    let script = "herald policy new --lang go --sdk 'my \"repo\"/sdk/go' 'my policies/quoted'\n\
+                  cd 'my policies/quoted'\ngo test .\nherald policy build .";
+    let built = Shell::succeeded(&shell.run(script).await);
+    assert!(built.contains("\npolicy   quoted 0.1.0\n"), "{built}");
+}
+
 /// What the kernel says of the most memory that a process ever had resident, in bytes; `None` where it does not tell.
 fn most_memory(pid: u32) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;

@@ -21,7 +21,7 @@ pub struct Command {
     /// Language to write it in.
     #[arg(long, default_value = "rust", value_name = "LANGUAGE")]
     lang: Language,
-    /// Folder of the language's SDK. Default: below `sdk` of the repository that DIR is in.
+    /// Folder of the language's SDK, in a copy of Herald's repository. Default: below `sdk` of the repository that DIR is in.
     #[arg(long, value_name = "DIR")]
     sdk: Option<PathBuf>,
 }
@@ -31,7 +31,8 @@ Examples:
   herald policy new policies/contractors
   herald policy new --lang python ../contractors --sdk sdk/python";
 
-/// A file of a project and its text, with `{name}` and `{sdk}` where those go.
+/// A file of a project and its text: with `{name}`, with `{sdk}` between the quotes of a string, and with `{sdk-in-shell}` where
+/// a command has the SDK's folder.
 type File = (&'static str, &'static str);
 
 /// What every project has: the policies of all languages do the same.
@@ -87,9 +88,11 @@ impl Command {
         let there = fs::read_dir(&self.dir).map(|mut entries| entries.next().is_some());
         ensure!(!there.unwrap_or(false), "{}: there is something in it", self.dir.display());
         let sdk = self.sdk(&whole)?;
+        let in_string = sdk.to_str().map(escaped).with_context(|| format!("{}: not UTF-8", sdk.display()))?;
+        let in_shell = Pasted(&sdk).to_string();
         fs::create_dir_all(&self.dir).with_context(|| self.dir.display().to_string())?;
         for (file, text) in COMMON.iter().chain(self.lang.files()) {
-            let text = text.replace("{name}", name).replace("{sdk}", &sdk.display().to_string());
+            let text = text.replace("{name}", name).replace("{sdk-in-shell}", &in_shell).replace("{sdk}", &in_string);
             write_new(&self.dir.join(file), &text)?;
         }
         writeln!(out, "wrote     {}", self.dir.display())?;
@@ -107,13 +110,18 @@ impl Command {
     fn sdk(&self, whole: &Path) -> anyhow::Result<PathBuf> {
         let (lang, place) = (self.lang, self.lang.sdk_folder());
         if let Some(dir) = &self.sdk {
-            ensure!(lang.is_sdk(dir), "{}: not the SDK {place}", dir.display());
+            ensure!(lang.is_sdk(dir), "{}: not the SDK, which is {place} of Herald's repository", dir.display());
             return dir.canonicalize().with_context(|| dir.display().to_string());
         }
         let here = whole.ancestors().find_map(|dir| dir.canonicalize().ok()).context("no current folder")?;
         match here.ancestors().map(|dir| dir.join(place)).find(|dir| lang.is_sdk(dir)) {
             Some(dir) => Ok(dir),
-            None => bail!("where is the SDK? Give its folder with --sdk: it is {place} of Herald's repository"),
+            None => bail!(
+                "{}: not in a copy of Herald's repository, which has the SDK: get one of version {}, and give the SDK's folder \
+                 in it with `--sdk HERALD/{place}`",
+                self.dir.display(),
+                env!("CARGO_PKG_VERSION")
+            ),
         }
     }
 }
@@ -166,6 +174,14 @@ impl Language {
     }
 }
 
+/// What stands between the quotes of a string, which JSON, TOML ("Basic strings") and go.mod ("Lexical elements") escape alike.
+fn escaped(text: &str) -> String {
+    let quoted = serde_json::Value::from(text).to_string();
+    let between = quoted.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or_default();
+    // JSON alone leaves it as it is.
+    between.replace('\u{7f}', r"\u007f")
+}
+
 /// A path as it can be pasted into a shell: one word, whatever is in it (POSIX, "Quoting").
 struct Pasted<'a>(&'a Path);
 
@@ -204,8 +220,8 @@ mod tests {
         check(&folder.path().join("7"), None, "no name for a policy");
         fs::create_dir_all(folder.path().join("full/x")).expect("made");
         check(&folder.path().join("full"), None, "there is something in it");
-        check(&folder.path().join("a"), None, "Give its folder with --sdk");
-        check(&folder.path().join("b"), Some("/"), "not the SDK sdk/rust");
+        check(&folder.path().join("a"), None, "give the SDK's folder in it with `--sdk HERALD/sdk/rust`");
+        check(&folder.path().join("b"), Some("/"), "/: not the SDK, which is sdk/rust of Herald's repository");
         assert!(!folder.path().join("a").exists() && !folder.path().join("b").exists(), "nothing is left of it");
     }
 
@@ -221,11 +237,41 @@ mod tests {
         check("$HOME/a;b", "'$HOME/a;b'");
     }
 
+    /// The SDK's folder as the manifest of each language names it, and a command.
+    #[test]
+    fn an_sdk_is_found_in_whatever_folder_it_is() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let herald = folder.path().canonicalize().expect("a folder").join("my \"re%po\" \\ it's #1");
+        let project = |lang: Language, mark: &str| {
+            let (sdk, dir) = (herald.join(lang.sdk_folder()), folder.path().join(lang.manifest()).join("contractors"));
+            fs::create_dir_all(&sdk).expect("a folder");
+            fs::write(sdk.join(lang.manifest()), format!("{mark}\n")).expect("a file");
+            let command = Command { dir: dir.clone(), lang, sdk: Some(sdk) };
+            command.run(&mut Vec::new()).expect("written");
+            let read = |file: &str| fs::read_to_string(dir.join(file)).expect("a file");
+            (read(lang.manifest()), read("README.md"))
+        };
+        let path = |place: &str| format!("{}/{place}", herald.display());
+        let escaped = |place: &str| path(place).replace('\\', r"\\").replace('"', "\\\"");
+
+        let (manifest, _) = project(Language::Rust, "[package]\nname = \"herald-policy\"");
+        assert!(manifest.contains(&format!("herald-policy = {{ path = \"{}\" }}", escaped("sdk/rust"))), "{manifest}");
+        let (manifest, _) = project(Language::Go, "module herald.dev/policy");
+        let replaced = format!("replace herald.dev/policy => \"{}\"\n", escaped("sdk/go"));
+        assert!(manifest.ends_with(&replaced), "{manifest}");
+        let (manifest, _) = project(Language::Js, "\"name\": \"herald-policy\",");
+        let manifest: serde_json::Value = serde_json::from_str(&manifest).expect("JSON");
+        assert_eq!(manifest["dependencies"]["herald-policy"], format!("file:{}", path("sdk/js")), "{manifest}");
+        let (_, readme) = project(Language::Python, "name = \"herald-policy\"");
+        let pasted = Pasted(&herald.join("sdk/python")).to_string();
+        assert!(readme.contains(&format!("$ .venv/bin/pip install {pasted}\n")), "{readme}");
+    }
+
     /// Builds in a folder of this repository's own, so only the first run compiles anything.
     #[test]
     fn a_new_policy_builds_and_passes_its_cases() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-        let place = root.join("target/new-policies");
+        let place = root.join("target/new policies");
         fs::create_dir_all(&place).expect("made");
         let dir = place.join("contractors");
         if dir.exists() {
