@@ -9,6 +9,7 @@ use super::Globals;
 pub mod bench;
 pub mod build;
 mod cache;
+pub mod check;
 pub mod compile;
 mod encode;
 pub mod fuzz;
@@ -37,8 +38,8 @@ pub enum Command {
     Bench(bench::Command),
     /// Build a policy's project into the component that the server loads
     Build(build::Command),
-    /// Check a component as a server would before it loads
-    Check(inspect::Check),
+    /// Check a component as a server would before it loads, and say what to grant it
+    Check(check::Command),
     /// Compile policies to machine code, outside the server's process
     Compile(compile::Command),
     /// Look for a caller to whom the policy does what it must never do

@@ -1,4 +1,4 @@
-//! What `herald policy run`, `bench` and `fuzz` work on: a component with settings and tables, and a made-up caller.
+//! What `herald policy run`, `bench`, `fuzz` and `check` work on: a component with settings and tables, and a made-up caller.
 
 use std::{
     fs,
@@ -94,8 +94,12 @@ impl Subject {
     /// Loads it with its settings taken in, as a server does after `herald policy compile --config`: so that answers, fuel,
     /// time and memory are the server's.
     pub(super) fn load(&self) -> anyhow::Result<Loaded> {
-        let started = std::time::Instant::now();
-        let (cache, config) = (Cache::open()?, self.config()?);
+        self.load_as(self.config()?)
+    }
+
+    /// The same as an entry of `server.policies` that says more than [`config`](Self::config).
+    pub(super) fn load_as(&self, config: Config) -> anyhow::Result<Loaded> {
+        let (started, cache) = (std::time::Instant::now(), Cache::open()?);
         cache.compile_configured(&config)?;
         let engine = Engine::new(&EngineConfig::default())?;
         let policy = Policy::load(&engine, &config, Some(cache.folder()))?;
