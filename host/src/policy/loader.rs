@@ -270,7 +270,17 @@ fn meanwhile<'a>(
     }
     examples::run(engine, config, track.as_ref(), schema, cases, true)?;
     let facts = track::facts(engine, &component);
-    Ok(Some((engine, Prepared { track, settings: Some(settings), configures_apart: true, meanwhile: true, facts, share: engine.share() })))
+    Ok(Some((
+        engine,
+        Prepared {
+            track,
+            settings: Some(settings),
+            configures_apart: true,
+            meanwhile: true,
+            facts,
+            share: engine.share(),
+        },
+    )))
 }
 
 /// The snapshot of a large component, made where its compiling harms nobody. `None` if it cannot be had, but the component

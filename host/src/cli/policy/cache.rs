@@ -57,8 +57,9 @@ pub(in crate::cli) fn shared(config: &config::Config) -> Result<Shared, ConfigEr
     // Before any is loaded, since only then it is known where they can be kept. What fails here fails there again, and is told.
     config.policies.iter().for_each(|policy| drop(cache.compile_configured(policy)));
     let shared = Shared::new(config, metrics, Some(cache.last().path.clone()), now)?;
-    Ok(shared
-        .compiling(Arc::new(move |_, policy, _| cache.compile_configured(policy).map_err(|error| format!("{error:#}")))))
+    Ok(shared.compiling(Arc::new(move |_, policy, _| {
+        cache.compile_configured(policy).map_err(|error| format!("{error:#}"))
+    })))
 }
 
 // === impl Cache ===

@@ -15,8 +15,8 @@ use crate::{
     },
     mapping::{PolicyStage, Shadow, chain::Link, shadow::Place},
     policy::{
-        self, CompiledFolder, Elsewhere, Engine, FactFinder, Ignored, Kind, LoadError, LoadProblem, Mode, Name, OnFault, Policy,
-        schema::Violation,
+        self, CompiledFolder, Elsewhere, Engine, FactFinder, Ignored, Kind, LoadError, LoadProblem, Mode, Name,
+        OnFault, Policy, schema::Violation,
     },
 };
 
