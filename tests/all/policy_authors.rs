@@ -172,6 +172,24 @@ echo done"#;
     );
 }
 
+/// With the table, the time and the mapping that the case has.
+#[tokio::test]
+async fn a_case_is_asked_and_measured() {
+    let component = policies::build("break-glass").expect("a policy");
+    let case = format!("{}:the first second", repository().join("policies/break-glass/cases.yaml").display());
+    let asked = ["run", text(&component), "--case", &case, "--timeout", "5s"];
+    let found = policy(&asked).await.success().expect("asked").stdout;
+    assert!(found.contains("username  oncall:alice\ngroups    oncall, emergency\n"), "{found}");
+    let found = policy(&[&asked[..], &["--kind", "augment"]].concat()).await.success().expect("asked").stdout;
+    assert!(found.contains("groups    oncall, emergency\n"), "{found}");
+    let found = policy(&[&asked[..], &["--kind", "guard"]].concat()).await;
+    assert_eq!(found.code, Some(1), "{}", found.stdout);
+    assert!(found.stdout.contains("a guard policy may not add a group"), "{}", found.stdout);
+    let bench = ["bench", text(&component), "--case", &case, "--timeout", "5s", "--count", "20"];
+    let measured = policy(&bench).await.success().expect("measured").stdout;
+    assert!(measured.contains("decisions 20 (0 faults)"), "{measured}");
+}
+
 /// A role's own rule is found by its name: 5,000 cost a decision what two cost.
 #[tokio::test]
 async fn a_decision_costs_the_same_however_many_rules_there_are() {
@@ -380,6 +398,17 @@ async fn a_policy_is_attacked_and_the_hole_is_a_case() {
     assert!(found.stdout.contains("gives the username \"dev:a\""), "as small as can be: {}", found.stdout);
     let tested = policy(&["test", text(&component), text(&saved)]).await;
     assert_eq!(tested.code, Some(1), "it fails until the policy is mended: {}", tested.stdout);
+
+    // The author's own suite gets one more case, and loses nothing.
+    let before = std::fs::read_to_string(repository().join("policies/session-groups/cases.yaml")).expect("cases");
+    let suite = folder.path().join("cases.yaml");
+    std::fs::write(&suite, &before).expect("a file");
+    let found = run(fuzz(&good, &["--never-username", "dev:*", "--save", text(&suite)])).await;
+    assert!(found.stdout.contains("saved     "), "{}{}", found.stdout, found.stderr);
+    let after = std::fs::read_to_string(&suite).expect("cases");
+    assert!(after.len() > before.len() && before.lines().all(|line| after.contains(line)), "{after}");
+    let tested = policy(&["test", text(&component), text(&suite)]).await;
+    assert!(tested.stdout.contains(" passed, 1 failed\n"), "{}", tested.stdout);
 
     let report = folder.path().join("report.xml");
     let cases = repository().join("policies/session-groups/cases.yaml");

@@ -26,7 +26,7 @@ use crate::{
     },
 };
 
-mod on_disk;
+pub(super) mod on_disk;
 
 /// Which ConfigMap, or which file, and how it is changed.
 #[derive(clap::Args, Clone, Debug)]

@@ -20,6 +20,8 @@ pub mod new;
 mod progress;
 pub mod run;
 pub mod subject;
+pub mod suite;
+pub mod terms;
 pub mod test;
 
 pub(super) use cache::shared;

@@ -23,7 +23,7 @@ use super::{
     rule::Rule,
     shadow::{Place, Question, Shadow},
 };
-use crate::policy::{Fault, Mapping, Request, Verdict, Versions};
+use crate::policy::{Fault, Kind, Mapping, Request, Verdict, Versions};
 
 /// The name under which a source's `mapAccounts` stands in the trail.
 pub const MAP_ACCOUNTS: &str = "mapAccounts";
@@ -331,6 +331,21 @@ fn out_of_bounds(stage: &str, rule: &str) -> Refusal {
     Refusal::Stage { stage: stage.to_owned(), source: Fault::OutOfBounds(rule.to_owned()).into() }
 }
 
+/// Holds the answer `after` of a policy of `kind` to the power of its kind. Where nobody has mapped the caller `before`, only a
+/// map policy may name him: no other is asked.
+///
+/// # Errors
+///
+/// The rule that it breaks.
+pub fn within_power(kind: Kind, before: Option<&Mapping>, after: &Mapping) -> Result<(), &'static str> {
+    match (kind, before) {
+        (Kind::Map, _) => Ok(()),
+        (Kind::Augment, Some(before)) => grown(before, after),
+        (Kind::Guard, Some(before)) => shrunk(before, after),
+        (Kind::Augment | Kind::Guard, None) => Err("only a map policy may name a caller whom nobody has mapped"),
+    }
+}
+
 /// Whether `after` is `before` with nothing but groups and extra values added.
 pub(super) fn grown(before: &Mapping, after: &Mapping) -> Result<(), &'static str> {
     same_name(before, after)?;
@@ -344,7 +359,11 @@ pub(super) fn grown(before: &Mapping, after: &Mapping) -> Result<(), &'static st
 }
 
 /// Whether `after` is `before` with nothing but groups and extra values taken away.
-pub(super) fn shrunk(before: &Mapping, after: &Mapping) -> Result<(), &'static str> {
+///
+/// # Errors
+///
+/// The rule that it breaks.
+pub fn shrunk(before: &Mapping, after: &Mapping) -> Result<(), &'static str> {
     same_name(before, after)?;
     if !after.groups.iter().all(|group| before.groups.contains(group)) {
         return Err("a guard policy may not add a group");

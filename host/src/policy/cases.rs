@@ -6,6 +6,9 @@
 //! tables: {rota: {key: value}}      # likewise; not-ready instead of the keys: attached, and not loaded yet
 //! instance: {id: i-…, tags: {…}}    # likewise; or not-found, forbidden, unavailable; default: not granted
 //! tags: {key: value}                # likewise, of the caller's role or user
+//! kind: augment                     # answers beyond this power are policy_out_of_bounds; default: any answer
+//! ceiling: {groups: [dev]}          # so are answers above this; default: no ceiling
+//! limits: {memory: 32Mi}            # also `fuel` and `timeout`; default: the usual, and a clock that is patient
 //! cases:
 //! - name: what this case shows
 //!   settings: {…}                   # instead of those above
@@ -19,6 +22,7 @@
 //!
 //! A case may also set `clusterId`, `now`, `current` and `trail`, and a caller every field that the
 //! ARN does not tell. What is left out has one fixed value, so a case means the same every day.
+//! Examples know no `kind`, `ceiling` and `limits`: those are the operator's.
 
 use std::{
     collections::BTreeMap,
@@ -30,14 +34,16 @@ use serde::{Deserialize, Deserializer, de::Error as _};
 use serde_json::Value;
 
 use super::{
-    Facts, Mapping, Request, Tables,
+    Ceiling, Facts, Kind, Mapping, Request, Tables,
     cloud::{Instance, MadeUp},
 };
 use crate::caller::{Arn, Caller, PrincipalId, made_up};
 
 mod outcome;
+mod terms;
 
 pub use outcome::{Outcome, difference};
+pub use terms::{SomeLimits, Terms};
 
 /// A file of cases.
 #[derive(Debug, Deserialize)]
@@ -53,6 +59,13 @@ pub struct Document {
     instance: Option<MadeUp<Instance>>,
     /// The tags of callers' roles and users, likewise.
     tags: Option<MadeUp<BTreeMap<String, String>>>,
+    /// See [`Terms::kind`].
+    kind: Option<Kind>,
+    /// See [`Terms::ceiling`].
+    ceiling: Option<Ceiling>,
+    /// See [`Terms::limits`].
+    #[serde(default)]
+    limits: SomeLimits,
     /// At least one.
     cases: Vec<CaseEntry>,
 }
@@ -173,10 +186,16 @@ impl Document {
         self.cases.is_empty()
     }
 
+    /// What the cases are asked under.
+    #[must_use]
+    pub fn terms(&self) -> Terms {
+        Terms { kind: self.kind, ceiling: self.ceiling.clone(), limits: self.limits }
+    }
+
     /// The cases in order.
     #[must_use]
     pub fn into_cases(self) -> Vec<Case> {
-        let Self { settings, tables, instance, tags, cases } = self;
+        let Self { settings, tables, instance, tags, cases, .. } = self;
         let complete = |mut case: CaseEntry| {
             case.instance = case.instance.or_else(|| instance.clone());
             case.tags = case.tags.or_else(|| tags.clone());

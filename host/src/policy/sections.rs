@@ -3,7 +3,11 @@
 
 use wasmparser::{Chunk, Parser, Payload};
 
-use super::{LoadProblem, cases::Document, schema::Schema};
+use super::{
+    LoadProblem,
+    cases::{Document, Terms},
+    schema::Schema,
+};
 
 /// The section that holds a JSON Schema of the settings.
 pub const SETTINGS_SCHEMA: &str = "herald:settings-schema";
@@ -108,6 +112,11 @@ impl<'a> Sections<'a> {
         if count > MAX_EXAMPLES {
             return Err(SectionError::Examples(format!("there are {count}, at most {MAX_EXAMPLES} are taken")));
         }
+        if document.terms() != Terms::default() {
+            let why =
+                "kind, ceiling and limits are the operator's, and of no example: only `herald policy test` reads them";
+            return Err(SectionError::Examples(why.to_owned()));
+        }
         Ok(Some(document))
     }
 }
@@ -189,6 +198,8 @@ pub(super) mod tests {
         check(&component(&[(EXAMPLES, b"{}")]), Err("herald:examples: missing field `cases`"));
         check(&component(&[(EXAMPLES, b"{}"), (EXAMPLES, b"{}")]), Err("herald:examples: there are two"));
         check(&component(&[(EXAMPLES, &vec![b' '; MAX_SECTION + 1])]), Err("larger than 256 KiB"));
+        let of_operators = case.replacen('{', r#"{"limits": {"memory": "32Mi"}, "#, 1);
+        check(&component(&[(EXAMPLES, of_operators.as_bytes())]), Err("kind, ceiling and limits are the operator's"));
         let one = &case[11..case.len() - 2];
         let many = format!(r#"{{"cases": [{}]}}"#, vec![one; MAX_EXAMPLES + 1].join(","));
         check(&component(&[(EXAMPLES, many.as_bytes())]), Err("there are 101, at most 100 are taken"));

@@ -23,7 +23,7 @@ pub(super) fn read(path: &Path) -> anyhow::Result<MapFile> {
 }
 
 /// Puts `after` in the place of `before`, unless the file says something else by now.
-pub(super) fn replace(path: &Path, before: &str, after: &str) -> anyhow::Result<()> {
+pub(in crate::cli) fn replace(path: &Path, before: &str, after: &str) -> anyhow::Result<()> {
     let path = fs::canonicalize(path)?;
     let folder = path.parent().context("it is in no folder")?;
     let old = fs::metadata(&path)?;

@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::{
     progress::Step,
-    subject::{Asked, Subject},
+    subject::{Asked, Question, Subject},
 };
 
 /// Measure a policy: the distribution of its latency, its fuel and memory against the limits.
@@ -33,7 +33,8 @@ pub struct Command {
 const EXAMPLES: &str = "\
 Examples:
   herald policy bench oncall.wasm --settings oncall.yaml --arn arn:aws:sts::111122223333:assumed-role/OnCall/alice
-  herald policy bench oncall.wasm --settings oncall.yaml --arn arn:aws:iam::111122223333:user/a --json";
+  herald policy bench oncall.wasm --settings oncall.yaml --arn arn:aws:iam::111122223333:user/a --json
+  herald policy bench oncall.wasm --case cases.yaml:'the wrong cluster' --count 10000";
 
 /// Decisions before the first that counts: pools and caches fill.
 const WARM_UP: u32 = 50;
@@ -45,10 +46,10 @@ impl Command {
     ///
     /// # Errors
     ///
-    /// When the policy does not load.
+    /// When the policy does not load, or there is no such case.
     pub fn run(&self, out: &mut impl Write) -> anyhow::Result<ExitCode> {
-        let request = self.asked.request()?;
-        let loaded = self.subject.load()?;
+        let Question { request, case } = self.asked.question()?;
+        let loaded = self.subject.load_for(case.as_ref())?;
         let _step = Step::start("measuring");
         let mut times = Vec::with_capacity(self.count.get() as usize);
         let mut first = None;

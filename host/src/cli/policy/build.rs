@@ -299,7 +299,7 @@ fn examples(path: &Path) -> Result<Option<Vec<u8>>, BuildError> {
 }
 
 /// Replaces the file in one step, so that a server that watches it never reads half of it.
-fn write_if_changed(path: &Path, bytes: &[u8]) -> io::Result<()> {
+pub(super) fn write_if_changed(path: &Path, bytes: &[u8]) -> io::Result<()> {
     if fs::read(path).is_ok_and(|old| old == bytes) {
         return Ok(());
     }

@@ -282,7 +282,8 @@ mod tests {
         // The versions that are here already.
         fs::copy(root.join("Cargo.lock"), dir.join("Cargo.lock")).expect("copied");
         let component = super::super::build::build(&dir, None).expect("it builds").output;
-        let test = super::super::test::Command { component, cases: dir.join("cases.yaml"), junit: None };
+        let cases = vec![dir.join("cases.yaml")];
+        let test = super::super::test::Command { component, cases, ..Default::default() };
         let mut out = Vec::new();
         assert_eq!(test.run(&mut out).expect("it runs"), ExitCode::SUCCESS, "{}", String::from_utf8_lossy(&out));
     }

@@ -4,7 +4,10 @@ use std::{io::Write, process::ExitCode, time::Instant};
 
 use serde_json::json;
 
-use super::subject::{Asked, Subject};
+use super::{
+    subject::{Asked, Question, Subject},
+    terms::Powers,
+};
 use crate::{
     cli::verify::Plain,
     policy::{Evaluation, Verdict},
@@ -18,6 +21,8 @@ pub struct Command {
     subject: Subject,
     #[command(flatten)]
     asked: Asked,
+    #[command(flatten)]
+    powers: Powers,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -26,7 +31,8 @@ pub struct Command {
 const EXAMPLES: &str = "\
 Examples:
   herald policy run oncall.wasm --settings oncall.yaml --arn arn:aws:sts::111122223333:assumed-role/OnCall/alice
-  herald policy run guard.wasm --settings guard.yaml --arn arn:aws:iam::111122223333:user/bob --username bob --group admins";
+  herald policy run guard.wasm --settings guard.yaml --arn arn:aws:iam::111122223333:user/bob --username bob --group admins
+  herald policy run oncall.wasm --case cases.yaml:'the wrong cluster'";
 
 // === impl Command ===
 
@@ -35,13 +41,15 @@ impl Command {
     ///
     /// # Errors
     ///
-    /// When the policy does not load.
+    /// When the policy does not load, or there is no such case.
     pub fn run(&self, out: &mut impl Write) -> anyhow::Result<ExitCode> {
-        let request = self.asked.request()?;
-        let loaded = self.subject.load()?;
+        let Question { request, case } = self.asked.question()?;
+        let held = self.powers.held(case.as_ref().map(|case| &case.terms))?;
+        let loaded = self.subject.load_for(case.as_ref())?;
         let started = Instant::now();
         let evaluation = loaded.ask(&request);
         let took = started.elapsed();
+        let evaluation = held.hold(evaluation, request.current.as_ref());
         let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         if self.json {
             writeln!(out, "{:#}", as_json(&evaluation, micros))?;
@@ -119,5 +127,49 @@ mod tests {
         let text = ask(&[]);
         assert!(text.starts_with("decision  allow\nusername  Dev\n"), "{text}");
         assert!(text.contains(&format!(" µs, fuel {FUEL}, ")), "{text}");
+    }
+
+    /// What a case says of caller, time and terms counts, unless an option says otherwise.
+    #[test]
+    fn a_case_is_asked() {
+        let fixture = Fixture::new(&Guest::naming().component());
+        let cases = tempfile::NamedTempFile::new().expect("a file");
+        let text = "
+tables: {rota: {k: carol}}
+ceiling: {usernames: [carol, dave]}
+limits: {timeout: 5s}
+cases:
+- {name: one, caller: {arn: 'arn:aws:iam::111122223333:user/a'}, expect: abstain}
+- {name: 'two: b', clusterId: prod, caller: {arn: 'arn:aws:iam::111122223333:user/a', principalId: AIDAX}, expect: abstain}
+";
+        std::fs::write(cases.path(), text).expect("written");
+        let other = tempfile::NamedTempFile::new().expect("a file");
+        std::fs::write(other.path(), "k: dave").expect("written");
+        let path = cases.path().to_str().expect("UTF-8");
+        let command = |more: &[&str]| {
+            let arguments = ["run", fixture.path().to_str().expect("UTF-8"), "--case"];
+            Cli::parse_from([&arguments[..], more].concat()).command
+        };
+        let ask = |more: &[&str]| {
+            let mut out = Vec::new();
+            command(more).run(&mut out).expect("it runs");
+            String::from_utf8(out).expect("text")
+        };
+        let two = format!("{path}:two: b");
+        let question = command(&[&two]).asked.question().expect("a case");
+        let asked = (question.request.cluster_id.as_str(), question.request.caller.principal_id.as_str());
+        assert_eq!(asked, ("prod", "AIDAX"));
+        assert!(ask(&[&two]).contains("username  carol"), "{}", ask(&[&two]));
+        let table = format!("rota={}", other.path().display());
+        assert!(ask(&[&two, "--table", &table]).contains("username  dave"));
+        let ceiling = tempfile::NamedTempFile::new().expect("a file");
+        std::fs::write(ceiling.path(), "usernames: [erin]").expect("written");
+        let above = ask(&[&two, "--ceiling", ceiling.path().to_str().expect("UTF-8")]);
+        assert!(above.contains("policy_out_of_bounds"), "{above}");
+        let error = command(&[path]).run(&mut Vec::new()).expect_err("two cases");
+        assert!(format!("{error:#}").contains("it has 2 cases: name one behind a colon"), "{error:#}");
+        for more in [&["--case", path, "--arn", "arn:aws:iam::111122223333:root"][..], &[]] {
+            assert!(Cli::try_parse_from([&["run", "policy.wasm"], more].concat()).is_err(), "{more:?}");
+        }
     }
 }

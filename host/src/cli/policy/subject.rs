@@ -1,4 +1,5 @@
-//! What `herald policy run`, `bench`, `fuzz` and `check` work on: a component with settings and tables, and a made-up caller.
+//! What `herald policy run`, `bench`, `fuzz` and `check` work on: a component with settings and tables, and a made-up caller,
+//! whom a case may describe.
 
 use std::{
     fs,
@@ -8,17 +9,22 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
-use super::cache::Cache;
+use super::{
+    cache::Cache,
+    suite::{CaseAt, Chosen},
+    terms::Budget,
+};
 use crate::{
     caller::{Arn, made_up},
     config::read_document,
     policy::{
-        self, Ceiling, Config, Engine, EngineConfig, Evaluation, Facts, Kind, Limits, Mapping, Mode, Name, OnFault,
-        Policy,
+        Ceiling, Config, Engine, EngineConfig, Evaluation, Facts, Kind, Limits, Mapping, Mode, Name, OnFault, Policy,
+        TableSource,
         cases::{DEFAULT_NOW, OwnedRequest},
         cloud::{Fabric, Fact, MadeUp},
     },
@@ -44,23 +50,20 @@ pub struct Subject {
     /// forbidden or unavailable. Grants it to ask.
     #[arg(long, value_name = "FILE")]
     pub tags: Option<PathBuf>,
-    /// Longest time of one decision. Default: 50ms; for `fuzz`, the longest that a policy can be given.
-    #[arg(long, value_parser = humantime::parse_duration, value_name = "TIME")]
-    pub timeout: Option<Duration>,
-    /// Most memory of one decision.
-    #[arg(long, default_value = "16Mi", value_name = "SIZE")]
-    pub memory: policy::ByteSize,
-    /// Most fuel of one decision, about one unit an instruction.
-    #[arg(long, default_value_t = 50_000_000, value_name = "FUEL")]
-    pub fuel: u64,
+    #[command(flatten)]
+    pub(super) budget: Budget,
 }
 
 /// Who asks.
 #[derive(clap::Args, Clone, Debug)]
 pub struct Asked {
     /// The caller's ARN; everything else of him is made up.
-    #[arg(long, value_name = "ARN")]
-    pub arn: Arn,
+    #[arg(long, value_name = "ARN", required_unless_present = "case")]
+    pub arn: Option<Arn>,
+    /// Ask what a case asks, of whatever caller and cluster; the colon and NAME may be left out where FILE has one case only.
+    /// What its file says of settings, tables, instance, tags, kind, ceiling and limits counts where no option says otherwise.
+    #[arg(long, value_name = "FILE:NAME", conflicts_with_all = ["arn", "now", "username", "groups"])]
+    pub case: Option<CaseAt>,
     /// When he asks.
     #[arg(long, value_parser = humantime::parse_rfc3339, value_name = "TIME")]
     pub now: Option<SystemTime>,
@@ -86,6 +89,15 @@ pub(super) struct Loaded {
     runtime: tokio::runtime::Runtime,
     /// Holds the compiled code.
     _cache: Cache,
+    /// Holds the tables of a case.
+    _tables: Option<TempDir>,
+}
+
+/// A question, and the case that it is of.
+#[derive(Debug)]
+pub(super) struct Question {
+    pub(super) request: OwnedRequest,
+    pub(super) case: Option<Chosen>,
 }
 
 // === impl Subject ===
@@ -94,20 +106,64 @@ impl Subject {
     /// Loads it with its settings taken in, as a server does after `herald policy compile --config`: so that answers, fuel,
     /// time and memory are the server's.
     pub(super) fn load(&self) -> anyhow::Result<Loaded> {
-        self.load_as(self.config()?)
+        self.load_for(None)
+    }
+
+    /// The same with what is around `case`, where no option says otherwise.
+    pub(super) fn load_for(&self, case: Option<&Chosen>) -> anyhow::Result<Loaded> {
+        let mut config = self.config()?;
+        let mut facts = self.facts()?;
+        let tables = case.map(|case| self.surround(case, &mut config, &mut facts)).transpose()?;
+        Ok(Loaded { _tables: tables, ..Self::load_with(config, facts)? })
     }
 
     /// The same as an entry of `server.policies` that says more than [`config`](Self::config).
     pub(super) fn load_as(&self, config: Config) -> anyhow::Result<Loaded> {
+        Self::load_with(config, self.facts()?)
+    }
+
+    fn facts(&self) -> anyhow::Result<Facts> {
+        Ok(Facts::made_up(made_up(self.instance.as_deref())?, made_up(self.tags.as_deref())?))
+    }
+
+    fn load_with(config: Config, facts: Facts) -> anyhow::Result<Loaded> {
         let (started, cache) = (std::time::Instant::now(), Cache::open()?);
         cache.compile_configured(&config)?;
         let engine = Engine::new(&EngineConfig::default())?;
         let policy = Policy::load(&engine, &config, Some(cache.folder()))?;
-        let facts = Facts::made_up(made_up(self.instance.as_deref())?, made_up(self.tags.as_deref())?);
         let policy = policy.with_cloud(Arc::new(facts));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
         let (settings, limits, load_time) = (config.settings, config.limits, started.elapsed());
-        Ok(Loaded { policy, settings, limits, load_time, runtime, _cache: cache })
+        Ok(Loaded { policy, settings, limits, load_time, runtime, _cache: cache, _tables: None })
+    }
+
+    /// Writes into `config` and `facts` what is around `case`, and its tables into the folder that it gives.
+    fn surround(&self, case: &Chosen, config: &mut Config, facts: &mut Facts) -> anyhow::Result<TempDir> {
+        let Chosen { case, tables, terms } = case;
+        if self.settings.is_none() {
+            config.settings.clone_from(&case.settings);
+        }
+        if self.instance.is_none() {
+            facts.instance.clone_from(&case.request.facts.instance);
+        }
+        if self.tags.is_none() {
+            facts.tags.clone_from(&case.request.facts.tags);
+        }
+        config.cloud = facts.granted();
+        config.limits = self.budget.limits().or(terms.limits).complete()?;
+        let folder = tempfile::tempdir().context("no folder for temporary files")?;
+        for (name, table) in tables.as_object().into_iter().flatten() {
+            let name: Name = name.parse()?;
+            let path = folder.path().join(name.as_str());
+            // A word instead of keys: it is attached, and nobody has read it.
+            let source =
+                if table.is_string() { TableSource::Object { name: name.to_string() } } else { path.clone().into() };
+            if table.is_object() {
+                fs::write(&path, table.to_string())?;
+            }
+            config.tables.entry(name).or_insert(source);
+        }
+        Ok(folder)
     }
 
     /// What cases have beside their callers: `settings`, and `tables`, `instance` and `tags` if there are any.
@@ -142,7 +198,7 @@ impl Subject {
             ceiling: Ceiling::default(),
             mode: Mode::default(),
             on_fault: OnFault::default(),
-            limits: Limits::new(self.timeout.unwrap_or_else(|| Limits::default().timeout()), self.memory, self.fuel)?,
+            limits: self.budget.limits().complete()?,
         })
     }
 }
@@ -162,8 +218,12 @@ pub(super) fn read_yaml(path: &Path) -> anyhow::Result<Value> {
 // === impl Asked ===
 
 impl Asked {
-    pub(super) fn request(&self) -> anyhow::Result<OwnedRequest> {
-        ensure!(self.username.is_some() || self.groups.is_empty(), "--group needs --username");
+    pub(super) fn question(&self) -> anyhow::Result<Question> {
+        if let Some(at) = &self.case {
+            let case = at.read()?;
+            return Ok(Question { request: case.case.request.clone(), case: Some(case) });
+        }
+        let arn = self.arn.as_ref().context("--arn or --case says who asks")?;
         let now = self.now.unwrap_or(SystemTime::UNIX_EPOCH + DEFAULT_NOW);
         let current = self.username.clone().map(|username| Mapping {
             username,
@@ -171,7 +231,8 @@ impl Asked {
             ..Mapping::default()
         });
         let trail = current.iter().map(|_| "MountedFile".to_owned()).collect();
-        Ok(OwnedRequest { current, trail, ..OwnedRequest::from(made_up::caller(&self.arn, now), now) })
+        let request = OwnedRequest { current, trail, ..OwnedRequest::from(made_up::caller(arn, now), now) };
+        Ok(Question { request, case: None })
     }
 }
 

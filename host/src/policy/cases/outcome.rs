@@ -37,23 +37,57 @@ pub fn difference(expected: &Expectation, found: &Outcome) -> Option<String> {
 
 fn mapping_difference(expected: &Mapping, found: &Mapping) -> Option<String> {
     let mut text = String::new();
-    let mut compare = |name, expected: String, found: String| {
-        if expected != found {
-            line(&mut text, name, &expected, &found);
-        }
-    };
-    compare("username", format!("{:?}", expected.username), format!("{:?}", found.username));
-    compare("uid", describe_uid(expected), describe_uid(found));
-    compare("groups", format!("{:?}", expected.groups), format!("{:?}", found.groups));
-    compare("extra", describe_extra(expected), describe_extra(found));
+    compare(&mut text, "username", &format!("{:?}", expected.username), &format!("{:?}", found.username));
+    compare(&mut text, "uid", &describe_uid(expected), &describe_uid(found));
+    groups_difference(&mut text, &expected.groups, &found.groups);
+    compare(&mut text, "extra", &describe_extra(expected), &describe_extra(found));
     (!text.is_empty()).then_some(text)
 }
 
+fn compare(text: &mut String, name: &str, expected: &str, found: &str) {
+    if expected != found {
+        line(text, name, expected, found);
+    }
+}
+
+/// The groups that one of them has and the other has not; both lists if they only have another order.
+fn groups_difference(text: &mut String, expected: &[String], found: &[String]) {
+    let (missing, unexpected) = (without(expected, found), without(found, expected));
+    if missing.is_empty() && unexpected.is_empty() {
+        compare(text, "groups, in order", &format!("{expected:?}"), &format!("{found:?}"));
+        return;
+    }
+    let parts = [("missing", missing), ("unexpected", unexpected)].into_iter().filter(|(_, groups)| !groups.is_empty());
+    lines(text, "groups", &parts.map(|(word, groups)| (word, format!("{groups:?}"))).collect::<Vec<_>>());
+}
+
+/// What `list` has more often than `other`.
+fn without<'a>(list: &'a [String], other: &[String]) -> Vec<&'a String> {
+    let mut left: Vec<&String> = other.iter().collect();
+    let is_more = |group: &&String| match left.iter().position(|other| other == group) {
+        Some(at) => {
+            left.swap_remove(at);
+            false
+        }
+        None => true,
+    };
+    list.iter().filter(is_more).collect()
+}
+
 fn line(text: &mut String, name: &str, expected: &str, found: &str) {
-    let gap = if text.is_empty() { "" } else { "\n" };
-    let name = if name.is_empty() { String::new() } else { format!("{name}: ") };
-    let result = write!(text, "{gap}        {name}expected {expected}\n        {:1$}found    {found}", "", name.len());
-    result.expect("a string takes all that is written to it");
+    lines(text, name, &[("expected", expected.to_owned()), ("found", found.to_owned())]);
+}
+
+/// Words and what they are about, a line each, one below the other.
+fn lines(text: &mut String, name: &str, parts: &[(&str, String)]) {
+    let width = parts.iter().map(|(word, _)| word.len()).max().unwrap_or_default();
+    let mut name = if name.is_empty() { String::new() } else { format!("{name}: ") };
+    for (word, what) in parts {
+        let gap = if text.is_empty() { "" } else { "\n" };
+        let result = write!(text, "{gap}        {name}{word:width$} {what}");
+        result.expect("a string takes all that is written to it");
+        name = " ".repeat(name.len());
+    }
 }
 
 // === impl Expectation ===

@@ -1,18 +1,15 @@
 //! Policies with a hole, and whether it is found, made small and written down.
 
-use super::*;
-use crate::policy::tests::{
-    Fixture,
-    guest::{Guest, saying, text},
+use super::{super::suite::Suite, *};
+use crate::policy::{
+    sections::EXAMPLES as EXAMPLES_SECTION,
+    tests::{
+        Fixture,
+        guest::{Guest, saying, text},
+    },
 };
 
 fn fuzz(guest: &Guest, more: &[&str], save: Option<&std::path::Path>) -> (ExitCode, String) {
-    use clap::Parser as _;
-    #[derive(clap::Parser)]
-    struct Cli {
-        #[command(flatten)]
-        command: Command,
-    }
     let fixture = Fixture::new(&guest.component());
     let component = fixture.path().to_str().expect("UTF-8");
     let mut arguments = vec!["fuzz", component, "--count", "200", "--timeout", "5s"];
@@ -21,8 +18,18 @@ fn fuzz(guest: &Guest, more: &[&str], save: Option<&std::path::Path>) -> (ExitCo
         arguments.extend(["--save", path.to_str().expect("UTF-8")]);
     }
     let mut out = Vec::new();
-    let code = Cli::parse_from(arguments).command.run(&mut out).expect("it runs");
+    let code = parsed(&arguments).run(&mut out).expect("it runs");
     (code, String::from_utf8(out).expect("text"))
+}
+
+fn parsed(arguments: &[&str]) -> Command {
+    use clap::Parser as _;
+    #[derive(clap::Parser)]
+    struct Cli {
+        #[command(flatten)]
+        command: Command,
+    }
+    Cli::parse_from(arguments).command
 }
 
 #[test]
@@ -38,11 +45,40 @@ fn holes_are_found_and_made_small() {
     check(&Guest::allowing(), &["--never-group", "d*"], "gives the group \"dev\"\ncaller    arn:aws:");
     check(&Guest::allowing(), &["--never-username", "ALICE"], "gives the username \"alice\"");
     check(&Guest::allowing(), &["--only-account", "111122223333"], "a caller of account 999999999999 is allowed");
-    check(&Guest::allowing(), &["--never-group", "dev", "--unless-account", "999999999999"], "no counter-example");
+    let strangers = words::STRANGERS.map(|account| ["--unless-account", account]).concat();
+    check(&Guest::allowing(), &[&["--never-group", "dev"], &strangers[..]].concat(), "no counter-example");
+    check(&Guest::allowing(), &[&["--never-group", "dev"], &strangers[2..]].concat(), "gives the group \"dev\"");
     check(&Guest::deciding("unreachable"), &[], "the policy faults: policy_trap");
     check(&Guest::deciding(saying(0, 2, 2)).with(text("no")), &["--only-account", "1"], "no counter-example");
     // Whoever it is, so the smallest is left.
-    check(&Guest::allowing(), &["--never-group", "dev"], "/a\n");
+    check(&Guest::allowing(), &["--never-group", "dev"], "caller    arn:aws:iam::999999999999:user/a\ngets ");
+    // The power of a kind, and callers whom it is asked about.
+    check(&Guest::allowing(), &["--kind", "guard"], "only a map policy may choose the username and uid");
+    check(&Guest::allowing(), &["--kind", "guard"], "has       \"a\", groups []\nby        MountedFile\n");
+    check(
+        &Guest::allowing(),
+        &["--kind", "map", "--never-group", "dev"],
+        "caller    arn:aws:iam::999999999999:user/a\ngets ",
+    );
+    // A fault that is declared.
+    let broken = || Guest::deciding(saying(1, 1, 2)).with(text("no"));
+    check(&broken(), &[], "the policy faults: policy_broken");
+    check(&broken(), &["--accept-fault", "broken"], "no counter-example");
+    check(&Guest::deciding("unreachable"), &["--accept-fault", "broken"], "the policy faults: policy_trap");
+}
+
+/// A caller whose name is short traps, and any other one is given a group.
+#[test]
+fn what_is_made_small_stays_what_it_was() {
+    let name = "(if (i32.lt_u (i32.load offset=48 (local.get $request)) (i32.const 3)) (then unreachable))";
+    let allowing = Guest::allowing();
+    let guest = Guest { decide: format!("{name} {}", allowing.decide), ..allowing };
+    let found: Vec<String> = (1..=8)
+        .map(|seed| fuzz(&guest, &["--never-group", "dev", "--seed", &seed.to_string()], None).1)
+        .filter(|out| out.contains("gives the group"))
+        .collect();
+    assert!(!found.is_empty() && found.iter().all(|out| !out.contains("policy_trap")), "{found:?}");
+    assert!(found.iter().all(|out| out.contains("gets      \"alice\", groups [\"dev\"]")), "{found:?}");
 }
 
 #[test]
@@ -55,7 +91,7 @@ fn what_does_not_repeat_is_no_finding() {
             let fault = answers.next().expect("asked no more often")?;
             let verdict = Err(fault.clone());
             let evaluation = Evaluation { verdict, log: Vec::new(), fuel: 0, memory: 0, node: None };
-            Some(Found { what: fault.reason().to_owned(), evaluation })
+            Some(Found { class: Class::Fault(fault.reason()), what: fault.reason().to_owned(), evaluation })
         });
         assert_eq!((found.as_ref().map(|found| found.what.as_str()), answers.len()), (expected, left));
     }
@@ -75,32 +111,36 @@ fn a_counter_example_is_a_case() {
     let path = folder.path().join("found.yaml");
     let (code, out) = fuzz(&Guest::allowing(), &["--never-group", "dev"], Some(&path));
     assert!(code == ExitCode::FAILURE && out.contains("saved"), "{out}");
-    let cases = super::super::test::read(&path).expect("it is a file of cases");
-    assert!(cases[0].name.contains("gives the group"), "{}", cases[0].name);
+    let read = || Suite::read(&path).expect("it is a file of cases").cases;
+    assert!(read()[0].name.contains("gives the group"), "{}", read()[0].name);
+    // Another one goes behind it, and no case is there twice.
+    let (_, out) = fuzz(&Guest::allowing(), &["--never-username", "alice"], Some(&path));
+    assert!(out.contains("there     ") && read().len() == 1, "{out}");
+    let (_, out) = fuzz(&Guest::allowing(), &["--kind", "guard"], Some(&path));
+    assert!(out.contains("saved     ") && read().len() == 2, "{out}");
 }
 
-/// Whatever a policy looks at, its answer to the case is the one that was found.
-#[test]
-fn a_case_asks_what_was_asked() {
-    let words = Words::of(&json!({"until": "2026-05-04T12:00:00Z", "account": "1111222233334444"}));
-    for draft in Draft::of_callers(&words, &mut fastrand::Rng::with_seed(7)).take(200) {
-        let saved = case(json!({"settings": {}}), &draft, "anything");
-        let file = tempfile::NamedTempFile::new().expect("a file");
-        fs::write(file.path(), saved).expect("written");
-        let cases = super::super::test::read(file.path()).expect("it is a file of cases");
-        let asked = draft.request().expect("some cloud has him");
-        assert_eq!(format!("{:?}", cases[0].request), format!("{asked:?}"));
-    }
+/// A custom section (WebAssembly Core Specification, "Custom Section").
+fn section(name: &str, data: &[u8]) -> Vec<u8> {
+    let length = |number: usize| {
+        let [low, middle] = [number & 0x7f, number >> 7 & 0x7f].map(|part| u8::try_from(part).expect("seven bits"));
+        vec![low | 0x80, middle]
+    };
+    let body = [&length(name.len())[..], name.as_bytes(), data].concat();
+    [&[0][..], &length(body.len()), &body].concat()
 }
 
 #[test]
-fn patterns_cover_names_whatever_their_case() {
-    for (pattern, name, expected) in [
-        ("system:*", "SYSTEM:masters", true),
-        ("system:*", "systemic", false),
-        ("a*c", "abc", true),
-        ("a", "ab", false),
-    ] {
-        assert_eq!(covers(pattern, name), expected, "{pattern} {name}");
-    }
+fn examples_are_words_too() {
+    let mut component = Guest::allowing().component();
+    let arn = "arn:aws:iam::222233334444:user/alice";
+    let case = format!(
+        r#"{{"cases":[{{"name":"prose","caller":{{"arn":"{arn}"}},"expect":{{"allow":{{"username":"alice","groups":["dev"]}}}}}}]}}"#
+    );
+    component.extend(section(EXAMPLES_SECTION, case.as_bytes()));
+    let fixture = Fixture::new(&component);
+    let command = parsed(&["fuzz", fixture.path().to_str().expect("UTF-8")]);
+    let words = Words::of(&Value::Null, &command.examples().expect("examples"));
+    assert_eq!(words.accounts, ["222233334444"]);
+    assert!(words.far.iter().any(|word| word == "dev") && words.far.iter().all(|word| word != "prose"), "{words:?}");
 }

@@ -5,7 +5,11 @@ use std::time::{Duration, SystemTime};
 use expect_test::{Expect, expect};
 
 use super::*;
-use crate::policy::{Fault, Mapping, Verdict};
+use crate::policy::{
+    Fault, Mapping, Verdict,
+    cases::SomeLimits,
+    tests::{Fixture, guest::Guest},
+};
 
 fn role(expect: &str) -> String {
     format!(
@@ -16,11 +20,21 @@ fn role(expect: &str) -> String {
 
 #[track_caller]
 fn check(cases: &str, outcome: &Outcome, expected: &Expect) -> Summary {
-    let cases = parse(cases).expect("good cases");
+    let cases = parse(cases);
     let mut out = Vec::new();
-    let summary = run(&cases, |_, _| outcome.clone(), &mut out).expect("memory takes all");
-    expected.assert_eq(&String::from_utf8(out).expect("text"));
+    let summary = run(&cases, |_| ran(outcome.clone()), &mut out).expect("memory takes all");
+    expected.assert_eq(&format!("{}{summary}\n", String::from_utf8(out).expect("text")));
     summary
+}
+
+fn ran(outcome: Outcome) -> Ran {
+    let log = vec![LogLine { level: "info", message: "a\u{7}b".to_owned() }];
+    Ran { outcome, log, took: Duration::ZERO }
+}
+
+#[track_caller]
+fn parse(text: &str) -> Vec<Case> {
+    Suite::parse(text).expect("good cases").cases
 }
 
 fn allow(username: &str, groups: &[&str]) -> Outcome {
@@ -54,14 +68,33 @@ fn differences_are_told_field_by_field() {
                               found    "alice@example.com"
                     uid: expected "7"
                          found    the host's own
-                    groups: expected ["dev"]
-                            found    ["dev", "ops"]
+                    groups: unexpected ["ops"]
                     extra: expected {a=[], b=["x"]}
                            found    {}
+                    log info: a\u{7}b
             0 passed, 1 failed
         "#]],
     );
     assert_eq!(summary, Summary { passed: 0, failed: 1 });
+}
+
+#[test]
+fn groups_are_told_apart() {
+    #[track_caller]
+    fn check(expected: &str, found: &[&str], told: &str) {
+        let cases = parse(&role(&format!("{{allow: {{username: alice, groups: {expected}}}}}")));
+        let told = Some(told).filter(|told| !told.is_empty()).map(str::to_owned);
+        assert_eq!(difference(&cases[0].expect, &allow("alice", found)), told);
+    }
+    check("[a, b]", &["a", "b"], "");
+    check("[a, b]", &["a"], "        groups: missing [\"b\"]");
+    check("[a, b]", &["b", "c"], "        groups: missing    [\"a\"]\n                unexpected [\"c\"]");
+    check("[a]", &["a", "a"], "        groups: unexpected [\"a\"]");
+    check(
+        "[a, b]",
+        &["b", "a"],
+        "        groups, in order: expected [\"a\", \"b\"]\n                          found    [\"b\", \"a\"]",
+    );
 }
 
 #[test]
@@ -73,6 +106,7 @@ fn other_verdicts_are_told_whole() {
             FAILED  the case
                     expected abstain
                     found    allow "alice", groups ["dev"]
+                    log info: a\u{7}b
             0 passed, 1 failed
         "#]],
     );
@@ -83,6 +117,7 @@ fn other_verdicts_are_told_whole() {
             FAILED  the case
                     expected deny with "later" in its text
                     found    deny "now"
+                    log info: a\u{7}b
             0 passed, 1 failed
         "#]],
     );
@@ -93,6 +128,7 @@ fn other_verdicts_are_told_whole() {
             FAILED  the case
                     expected allow "alice", groups []
                     found    fault policy_fuel: the policy ran out of fuel
+                    log info: a\u{7}b
             0 passed, 1 failed
         "#]],
     );
@@ -103,6 +139,7 @@ fn other_verdicts_are_told_whole() {
             FAILED  the case
                     expected fault policy_timeout
                     found    not to load: "a typo"
+                    log info: a\u{7}b
             0 passed, 1 failed
         "#]],
     );
@@ -116,11 +153,11 @@ cases:
 - {name: one, caller: {arn: 'arn:aws:iam::111122223333:user/a'}, expect: abstain}
 - {name: two, caller: {arn: 'arn:aws:iam::111122223333:user/b'}, settings: {team: b}, expect: abstain}
 ";
-    let cases = parse(text).expect("good cases");
+    let cases = parse(text);
     let mut out = Vec::new();
-    let by_team = |settings: &Value, request: &OwnedRequest| match settings["team"].as_str() {
-        Some("a") => Outcome::Verdict(Verdict::Abstain),
-        _ => Outcome::Verdict(Verdict::Deny(request.caller.name.clone())),
+    let by_team = |case: &Case| match case.settings["team"].as_str() {
+        Some("a") => ran(Outcome::Verdict(Verdict::Abstain)),
+        _ => ran(Outcome::Verdict(Verdict::Deny(case.request.caller.name.clone()))),
     };
     let summary = run(&cases, by_team, &mut out).expect("memory takes all");
     assert_eq!(summary, Summary { passed: 1, failed: 1 });
@@ -129,7 +166,7 @@ cases:
         FAILED  two
                 expected abstain
                 found    deny "b"
-        1 passed, 1 failed
+                log info: a\u{7}b
     "#]]
     .assert_eq(&String::from_utf8(out).expect("text"));
 }
@@ -139,7 +176,7 @@ fn callers_follow_from_their_arn() {
     #[track_caller]
     fn check(arn: &str, expected: &Expect) {
         let text = format!("cases: [{{name: x, caller: {{arn: '{arn}'}}, expect: abstain}}]");
-        let cases = parse(&text).expect("good cases");
+        let cases = parse(&text);
         expected.assert_eq(&serde_json::to_string_pretty(&cases[0].request.caller).expect("JSON"));
     }
     check(
@@ -195,7 +232,7 @@ cases:
   trail: [MountedFile]
   expect: abstain
 ";
-    let cases = parse(text).expect("good cases");
+    let cases = parse(text);
     let at = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
     let request = cases[0].request.borrow();
     assert_eq!((request.now, request.cluster_id), (at(1_767_225_600), "test.example.com"));
@@ -211,7 +248,7 @@ cases:
 fn files_that_are_no_cases() {
     #[track_caller]
     fn check(text: &str, expected: &str) {
-        let error = parse(text).expect_err("no cases").to_string();
+        let error = Suite::parse(text).expect_err("no cases").to_string();
         assert!(error.contains(expected), "{expected:?} is not in {error:?}");
     }
     check("cases: []", "there are no cases in it");
@@ -229,7 +266,7 @@ fn files_that_are_no_cases() {
 fn the_ready_made_policies_cases_are_good() {
     let policies = Path::new(env!("CARGO_MANIFEST_DIR")).join("../policies");
     for policy in fs::read_dir(policies).expect("policies/") {
-        let cases = read(&policy.expect("an entry").path().join("cases.yaml")).expect("good cases");
+        let cases = Suite::read(&policy.expect("an entry").path().join("cases.yaml")).expect("good cases").cases;
         assert!(cases.len() > 3);
     }
 }
@@ -246,8 +283,11 @@ fn the_same_case_costs_the_same_fuel_each_time() {
     let mut decided = 0;
     for folder in ready_made(&Path::new(env!("CARGO_MANIFEST_DIR")).join("..")) {
         let component = super::super::build::build(&folder, None).expect("it builds").output;
-        let [mut one, mut another] = [(); 2].map(|()| evaluations(&component).expect("it loads"));
-        for Case { name, settings, request, .. } in read(&folder.join("cases.yaml")).expect("good cases") {
+        let tested = [(); 2].map(|()| Tested::open(&component).expect("it loads"));
+        let limits = SomeLimits::default().patient().expect("limits");
+        let [mut one, mut another] =
+            tested.each_ref().map(|tested| tested.evaluations(Kind::Map, limits).expect("it loads"));
+        for Case { name, settings, request, .. } in Suite::read(&folder.join("cases.yaml")).expect("good cases").cases {
             let asked = [one(&settings, &request), one(&settings, &request), another(&settings, &request)];
             let fuel = asked.map(|asked| asked.map(|evaluation| evaluation.fuel).ok());
             assert_eq!(fuel, [fuel[0]; 3], "{}: {name}", folder.display());
@@ -265,17 +305,81 @@ fn policies_pass_their_cases() {
     let of_tests = ["hostile", "tables", "tags"].map(|name| repository.join("tests/policies").join(name));
     for folder in ready_made.chain(of_tests) {
         let component = super::super::build::build(&folder, None).expect("it builds").output;
-        let command = Command { component, cases: folder.join("cases.yaml"), junit: None };
-        let mut out = Vec::new();
-        let code = command.run(&mut out).expect("it runs");
-        assert_eq!(code, ExitCode::SUCCESS, "{}", String::from_utf8_lossy(&out));
+        let (code, out) = test(&component, &[&folder.join("cases.yaml")], &[]).expect("it runs");
+        assert_eq!(code, ExitCode::SUCCESS, "{out}");
     }
 }
 
 #[test]
 fn files_that_are_no_policy() {
     let cases = Path::new(env!("CARGO_MANIFEST_DIR")).join("../policies/session-groups/cases.yaml");
-    let command = Command { component: cases.clone(), cases, junit: None };
-    let error = command.run(&mut Vec::new()).expect_err("not a policy");
+    let error = test(&cases, &[&cases], &[]).expect_err("not a policy");
     assert!(format!("{error:#}").contains("not a WebAssembly file"), "{error:#}");
+}
+
+fn test(component: &Path, cases: &[&Path], more: &[&str]) -> anyhow::Result<(ExitCode, String)> {
+    use clap::Parser as _;
+    #[derive(clap::Parser)]
+    struct Cli {
+        #[command(flatten)]
+        command: Command,
+    }
+    let paths = [component].into_iter().chain(cases.iter().copied()).map(|path| path.to_str().expect("UTF-8"));
+    let arguments = ["test"].into_iter().chain(paths).chain(more.iter().copied());
+    let mut out = Vec::new();
+    let code = Cli::parse_from(arguments).command.run(&mut out)?;
+    Ok((code, String::from_utf8(out).expect("text")))
+}
+
+/// A file that says so, or an option that does.
+#[test]
+fn cases_are_asked_under_an_operators_terms() {
+    let allowing = Fixture::new(&Guest::allowing().component());
+    let large = Fixture::new(&Guest { pages: 17 * 16, ..Guest::allowing() }.component());
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("cases.yaml");
+    let ceiling = folder.path().join("ceiling.yaml");
+    fs::write(&ceiling, "groups: [ops]").expect("written");
+    let ceiling = ceiling.to_str().expect("UTF-8");
+    let check = |fixture: &Fixture, terms: &str, current: &str, more: &[&str], expected: &str| {
+        let cases = format!(
+            "{terms}\n{}",
+            role("{allow: {username: alice, groups: [dev]}}").replace("  expect", &format!("  {current}\n  expect"))
+        );
+        fs::write(&path, cases).expect("written");
+        let (code, out) = test(fixture.path(), &[&path], more).expect("it runs");
+        let passed = if expected == "ok " { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+        assert!(code == passed && out.contains(expected), "{terms} {more:?}: {out}");
+    };
+    check(&allowing, "", "", &[], "ok ");
+    check(&large, "", "", &[], "more memory than its limit");
+    check(&large, "limits: {memory: 32Mi}", "", &[], "ok ");
+    check(&large, "", "", &["--memory", "32Mi"], "ok ");
+    check(&large, "limits: {memory: 32Mi}", "", &["--memory", "16Mi"], "more memory than its limit");
+    check(&allowing, "limits: {fuel: 5}", "", &[], "fuel");
+    check(&allowing, "ceiling: {groups: [ops]}", "", &[], "policy_out_of_bounds");
+    check(&allowing, "", "", &["--ceiling", ceiling], "policy_out_of_bounds");
+    let current = "current: {username: alice}";
+    check(&allowing, "kind: augment", current, &[], "ok ");
+    check(&allowing, "kind: guard", current, &[], "a guard policy may not add a group");
+    check(&allowing, "kind: augment", current, &["--kind", "guard"], "a guard policy may not add a group");
+    fs::write(&path, format!("limits: {{memory: 65Mi}}\n{}", role("abstain"))).expect("written");
+    let error = format!("{:#}", test(allowing.path(), &[&path], &[]).expect_err("beyond the maximum"));
+    assert!(error.contains("cases.yaml") && error.contains("limits.memory must be between"), "{error}");
+}
+
+#[test]
+fn several_files_have_one_report() {
+    let fixture = Fixture::new(&Guest::allowing().component());
+    let folder = tempfile::tempdir().expect("a folder");
+    let [one, two, report] = ["one.yaml", "two.yaml", "report.xml"].map(|name| folder.path().join(name));
+    fs::write(&one, role("{allow: {username: alice, groups: [dev]}}")).expect("written");
+    fs::write(&two, role("abstain")).expect("written");
+    let (code, out) =
+        test(fixture.path(), &[&one, &two], &["--junit", report.to_str().expect("UTF-8")]).expect("it runs");
+    assert_eq!(code, ExitCode::FAILURE);
+    let expected = format!("{}\nok      the case\n{}\nFAILED  the case\n", one.display(), two.display());
+    assert!(out.starts_with(&expected) && out.ends_with("1 passed, 1 failed\n"), "{out}");
+    let report = fs::read_to_string(&report).expect("a report");
+    assert!(report.matches("<testsuite ").count() == 2 && report.contains("tests=\"2\" failures=\"1\""), "{report}");
 }

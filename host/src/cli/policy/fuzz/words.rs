@@ -1,0 +1,152 @@
+//! Words that callers are put together from: those around the policy, those of its own examples, and those that break things.
+
+use std::{
+    collections::BTreeSet,
+    time::{Duration, SystemTime},
+};
+
+use serde_json::Value;
+
+use crate::policy::cases::DEFAULT_NOW;
+
+/// Words to make callers of.
+#[derive(Debug)]
+pub(super) struct Words {
+    pub(super) accounts: Vec<String>,
+    /// Of settings and tables.
+    pub(super) near: Vec<String>,
+    /// Of the component's own examples, and odd ones; never empty.
+    pub(super) far: Vec<String>,
+    pub(super) times: Vec<SystemTime>,
+}
+
+/// Accounts that are nobody's: strangers.
+pub(super) const STRANGERS: [&str; 3] = ["999999999999", "000000000000", "9999999999999999"];
+/// Names that break what is put together carelessly.
+const ODD: [&str; 18] = [
+    "a",
+    "admin",
+    "Admin",
+    "system",
+    "system:masters",
+    "system:",
+    "SYSTEM:masters",
+    "alice@example.com",
+    "x:y",
+    "a/b",
+    "{{SessionName}}",
+    "{team}",
+    "*",
+    "?",
+    "-",
+    "ä",
+    "a b",
+    "\u{202e}x",
+];
+/// Longest made name.
+const LONG: usize = 64;
+const SECOND: Duration = Duration::from_secs(1);
+
+// === impl Words ===
+
+impl Words {
+    /// Every text in what is around a policy and in its examples: whole, and in parts. Times count to the second, before and
+    /// after too.
+    pub(super) fn of(surroundings: &Value, examples: &Value) -> Self {
+        let mut times = vec![SystemTime::UNIX_EPOCH + DEFAULT_NOW];
+        let (mut near, mut far) = (BTreeSet::new(), BTreeSet::from(ODD.map(str::to_owned)));
+        far.insert("y".repeat(LONG));
+        for (value, names) in [(surroundings, &mut near), (examples, &mut far)] {
+            gather(value, &mut |text| add(text, names, &mut times));
+        }
+        let is_account = |text: &str| matches!(text.len(), 12 | 16) && text.bytes().all(|byte| byte.is_ascii_digit());
+        let accounts: BTreeSet<String> = near.iter().chain(&far).filter(|text| is_account(text)).cloned().collect();
+        near.retain(|name| !accounts.contains(name));
+        far.retain(|name| !accounts.contains(name) && !near.contains(name));
+        let [accounts, near, far] = [accounts, near, far].map(|words| words.into_iter().collect());
+        Self { accounts, near, far, times }
+    }
+
+    pub(super) fn account(&self, random: &mut fastrand::Rng) -> String {
+        match self.accounts.len() {
+            0 => STRANGERS[random.usize(..STRANGERS.len())].to_owned(),
+            _ if random.u8(..4) == 0 => STRANGERS[random.usize(..STRANGERS.len())].to_owned(),
+            count => self.accounts[random.usize(..count)].clone(),
+        }
+    }
+
+    /// Mostly one of the policy's own.
+    pub(super) fn name(&self, random: &mut fastrand::Rng) -> String {
+        let one = |random: &mut fastrand::Rng| {
+            let list = if self.near.is_empty() || random.u8(..3) == 0 { &self.far } else { &self.near };
+            &list[random.usize(..list.len())]
+        };
+        match random.u8(..6) {
+            0 => [one(random).as_str(), one(random)].concat(),
+            1 => [one(random).as_str(), ":", one(random)].concat(),
+            _ => one(random).clone(),
+        }
+    }
+
+    /// One that is of this shape, if there is any.
+    pub(super) fn shaped(&self, random: &mut fastrand::Rng, fits: impl Fn(&str) -> bool) -> Option<String> {
+        let fitting: Vec<&String> = self.near.iter().chain(&self.far).filter(|word| fits(word)).collect();
+        (!fitting.is_empty()).then(|| fitting[random.usize(..fitting.len())].clone())
+    }
+
+    pub(super) fn time(&self, random: &mut fastrand::Rng) -> SystemTime {
+        self.times[random.usize(..self.times.len())]
+    }
+}
+
+fn add(text: &str, names: &mut BTreeSet<String>, times: &mut Vec<SystemTime>) {
+    if let Ok(time) = humantime::parse_rfc3339(text) {
+        times.extend([Some(time), time.checked_sub(SECOND), time.checked_add(SECOND)].into_iter().flatten());
+    }
+    names.extend([text.to_owned(), text.replace(['*', '?'], "x")].into_iter().filter(|text| !text.is_empty()));
+    let parts = text.split([':', '/', '*', '?', '{', '}', '.']).filter(|part| !part.is_empty());
+    names.extend(parts.map(str::to_owned));
+}
+
+fn gather(value: &Value, take: &mut impl FnMut(&str)) {
+    match value {
+        Value::String(text) => take(text),
+        // An account's number without quotes.
+        Value::Number(number) => take(&number.to_string()),
+        Value::Array(items) => items.iter().for_each(|item| gather(item, take)),
+        Value::Object(entries) => entries.iter().for_each(|(key, value)| {
+            take(key);
+            gather(value, take);
+        }),
+        Value::Bool(_) | Value::Null => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn has(words: &[String], some: &[&str]) -> bool {
+        some.iter().all(|word| words.iter().any(|name| name == word))
+    }
+
+    #[test]
+    fn words_come_from_settings_tables_and_examples() {
+        let settings = json!({"rules": [{"accounts": ["111122223333"], "role": "team-*"}], "other": 444455556666_u64});
+        let grant = json!({"role": "OnCall", "until": "2026-05-04T12:00:00Z"});
+        let surroundings = json!({"settings": settings, "tables": {"grants": {"777788889999.fire": grant}}});
+        let examples = json!({"cases": [{"caller": {"arn": "arn:aws:iam::222233334444:user/clerk"}}]});
+        let words = Words::of(&surroundings, &examples);
+        assert_eq!(words.accounts, ["111122223333", "222233334444", "444455556666", "777788889999"]);
+        assert!(
+            has(&words.near, &["role", "team-", "team-x", "team-*", "OnCall", "fire", "777788889999.fire"]),
+            "{words:?}"
+        );
+        assert!(has(&words.far, &["clerk", "system:masters"]) && !has(&words.near, &["clerk"]), "{words:?}");
+        let times: Vec<String> =
+            words.times.iter().map(|time| humantime::format_rfc3339_seconds(*time).to_string()).collect();
+        assert_eq!(times[1..], ["2026-05-04T12:00:00Z", "2026-05-04T11:59:59Z", "2026-05-04T12:00:01Z"]);
+    }
+}
