@@ -107,9 +107,8 @@ impl Slow {
     async fn login(&self) -> String {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(3600);
         let arn = "arn:aws:iam::123456789012:user/bob".parse().expect("an ARN");
-        let decision =
-            self.rig.reloader.current().load_full().decide_unproven(Arc::new(made_up::caller(&arn, now)), now);
-        match decision.await.outcome {
+        let authenticator = self.rig.reloader.current().load_full();
+        match authenticator.decide_unproven(Arc::new(made_up::caller(&arn, now)), now).await.outcome {
             Outcome::Allowed { user } => user.username,
             Outcome::Denied(denial) => denial.reason.to_owned(),
         }
