@@ -56,7 +56,7 @@ fn a_choice_is_found_where_there_is_one() {
             let patterns: Vec<&str> = (0..length).map(nth).collect();
             let patterns = globs(&patterns);
             for chosen in 0..1 << GROUPS.len() {
-                let groups = (0..GROUPS.len()).filter(|group| chosen >> group & 1 == 1).map(|group| GROUPS[group]);
+                let groups = (0..GROUPS.len()).filter(|group| (chosen >> group) & 1 == 1).map(|group| GROUPS[group]);
                 let groups = owned(&groups.collect::<Vec<_>>());
                 let found = one_for_each(&patterns, &groups);
                 assert_eq!(found.is_some(), is_there(&patterns, &groups, &mut Vec::new()), "{patterns:?} {groups:?}");
