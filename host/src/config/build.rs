@@ -67,7 +67,7 @@ pub struct Built {
 
 /// What became of a configuration that does not wait for large policies.
 pub(super) enum Next {
-    Built(Built),
+    Built(Box<Built>),
     /// It has none in the place of these, which are compiled for the first time.
     Awaits(Vec<Name>),
 }
@@ -262,7 +262,7 @@ impl Config {
         let cluster_id = self.known_cluster_id()?;
         let loading = self.load_policies(shared, Some(before))?;
         if loading.missing.is_empty() {
-            return self.assemble(shared, cluster_id, loading).map(Next::Built);
+            return self.assemble(shared, cluster_id, loading).map(Box::new).map(Next::Built);
         }
         Ok(Next::Awaits([loading.missing, loading.awaited].concat()))
     }

@@ -136,6 +136,7 @@ impl Compilations {
     pub(super) fn settle(&self) {
         let mut state = lock(&self.state);
         let wanted = mem::take(&mut state.wanted);
+        state.done = None;
         if let Some(running) = &state.running
             && wanted.iter().any(|task| task.makes_what(&running.task))
         {

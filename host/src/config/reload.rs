@@ -252,7 +252,7 @@ impl Worker {
         let shared = self.shared.follow(&loaded.config)?;
         let before = Before { standing: &self.standing, compilations: self.compilations.as_ref() };
         let Built { authenticator: next, standing, awaited } = match loaded.config.build_after(&shared, before)? {
-            Next::Built(built) => built,
+            Next::Built(built) => *built,
             Next::Awaits(awaited) => {
                 let Self { watcher, config, .. } = self;
                 watcher.follow(config.files().chain(loaded.config.files()));

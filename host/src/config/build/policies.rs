@@ -118,7 +118,7 @@ impl Loading {
         let mut whole = Sha256::new_with_prefix(&config.digest);
         for name in &self.awaited {
             whole.update(name.as_str());
-            whole.update(self.standing.find(name).map_or("", |stands| &stands.since));
+            whole.update(self.standing.find(name).map_or("", |stands| stands.since.as_str()));
         }
         keeper::shown(&hexadecimal(&whole.finalize())).to_owned()
     }

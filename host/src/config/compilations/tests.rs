@@ -111,8 +111,10 @@ async fn several_are_compiled_one_after_the_other() {
 
 #[tokio::test]
 async fn what_failed_is_tried_again_when_it_is_another_thing() {
+    fn failed(why: &str) -> Result<Elsewhere, String> {
+        Err(format!("{why} (not tried again within 10m unless component or entry change)"))
+    }
     let rig = Rig::new();
-    let failed = |why: &str| Err(format!("{why} (not tried again within 10m unless component or entry change)"));
     rig.reload(&[("one", "1")]);
     rig.begun();
     rig.ends(Err("no")).await;
