@@ -82,10 +82,11 @@ async fn each_is_refused_with_its_reason_and_the_next_login_works() {
 /// alice is a good policy's; bob is the hostile one's, which is asked after it.
 fn good_before_hostile(good: &Path, hostile: &Path, mode: &str, limits: &str) -> String {
     let policies = format!(
-        "  backendMode: [Policy/good, Policy/hostile]\n  policyEngine: {{queueTimeout: 2s}}\n  policies:\n  - name: good\n    \
-         kind: map\n    component: {}\n    settings: {{rules: [{{match: {{accounts: ['123456789012'], role: Developers}}, \
-         username: 'good:{{{{SessionName}}}}'}}]}}\n    limits: {{{PATIENT}}}\n  - name: hostile\n    kind: map\n    component: {}\n    \
-         settings: {{mode: {mode}}}\n    limits: {{{limits}}}",
+        "  backendMode: [Policy/good, Policy/hostile, MountedFile]\n  policyEngine: {{queueTimeout: 2s}}\n  policies:\n  \
+         - name: good\n    kind: map\n    component: {}\n    \
+         settings: {{rules: [{{match: {{accounts: ['123456789012'], role: Developers}}, username: 'good:{{{{SessionName}}}}'}}]}}\n    \
+         limits: {{{PATIENT}}}\n  - name: hostile\n    kind: map\n    component: {}\n    settings: {{mode: {mode}}}\n    \
+         limits: {{{limits}}}",
         good.display(),
         hostile.display()
     );

@@ -298,7 +298,7 @@ fn code_bytes(file: &mut File) -> io::Result<u64> {
     if !header.starts_with(b"\x7fELF") {
         return Ok(0);
     }
-    let number = |at: Range<usize>| header[at].iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte));
+    let number = |at: Range<usize>| header[at].iter().rev().fold(0, |number, byte| (number << 8) | u64::from(*byte));
     let (at, each, count) = (number(40..48), number(58..60), number(60..62));
     Ok(at.saturating_add(each * count))
 }

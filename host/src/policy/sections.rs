@@ -1,7 +1,7 @@
 //! What a component says of itself, in custom sections that run nothing: a schema of its settings, and examples
 //! of its decisions.
 
-use wasmparser::{Chunk, Parser, Payload};
+use wasmparser::{BinaryReaderError, Chunk, Parser, Payload};
 
 use super::{
     LoadProblem,
@@ -64,9 +64,8 @@ impl<'a> Sections<'a> {
         let mut found = Self::default();
         let mut depth = 0_usize;
         for payload in Parser::new(0).parse_all(component) {
-            let broken = |error: wasmparser::BinaryReaderError| match ends_early(component) {
-                true => SectionError::EndsEarly,
-                false => SectionError::Component(error.to_string()),
+            let broken = |error: BinaryReaderError| {
+                if ends_early(component) { SectionError::EndsEarly } else { SectionError::Component(error.to_string()) }
             };
             match payload.map_err(broken)? {
                 Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
@@ -203,6 +202,11 @@ pub(super) mod tests {
         let one = &case[11..case.len() - 2];
         let many = format!(r#"{{"cases": [{}]}}"#, vec![one; MAX_EXAMPLES + 1].join(","));
         check(&component(&[(EXAMPLES, many.as_bytes())]), Err("there are 101, at most 100 are taken"));
-        check(&component(&[])[..6], Err("cannot be read"));
+        check(&component(&[])[..6], Err("cut short"));
+        let whole = component(&[(EXAMPLES, case.as_bytes())]);
+        check(&whole[..whole.len() - 1], Err("cut short"));
+        let mut of_another_format = whole;
+        of_another_format[4] ^= 1;
+        check(&of_another_format, Err("cannot be read"));
     }
 }
