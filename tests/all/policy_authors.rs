@@ -360,7 +360,7 @@ async fn a_hole_behind_a_table_is_found_and_saved_with_it() {
     let grant = "{user: clerk, from: '2026-05-04T12:00:00Z', until: '2026-05-04T12:30:00Z', reason: a good reason, groups: [admins]}";
     std::fs::write(&table, format!("111122223333.x: {grant}\n")).expect("a file");
     let table = format!("grants={}", text(&table));
-    let fuzz = ["fuzz", text(&component), "--table", &table, "--timeout", "5s", "--count", "3000"];
+    let fuzz = ["fuzz", text(&component), "--table", &table, "--timeout", "5s", "--count", "10000"];
     let found = policy(&[&fuzz[..], &["--never-group", "admin*", "--save", text(&saved)]].concat()).await;
     assert_eq!(found.code, Some(1), "{}{}", found.stdout, found.stderr);
     for words in

@@ -179,9 +179,9 @@ fn until_there_is_code_with_them_settings_are_taken_in_by_code_that_takes_any() 
     let meanwhile = load(&fixture).unwrap();
     assert!(meanwhile.is_meanwhile() && !meanwhile.is_settled_in(&ENGINE));
     check(&meanwhile, "second", false);
-    assert_eq!(decide(&meanwhile).fuel, decide(&settled).fuel);
+    assert!(decide(&meanwhile).fuel <= decide(&settled).fuel, "beginning an instance is not the decision's there");
     // A snapshot's bounds are ten times as wide.
-    let tight = fixture.limited(PATIENT, SMALL, 50_000);
+    let tight = fixture.limited(PATIENT, SMALL, 100_000);
     assert_eq!(load(&tight).unwrap_err().reason(), "compiling");
     compile_configured(&ENGINE, &tight.config, &folder).unwrap();
     check(&load(&tight).unwrap(), "second", false);

@@ -54,6 +54,8 @@ enum Kind {
 
 /// The simplest partition.
 const AWS: &str = AWS_PARTITIONS[0];
+/// The simplest text.
+const SIMPLEST: &str = "a";
 /// Regions with an STS in each partition; empty: a global endpoint.
 const REGIONS: [(&str, &[&str]); 9] = [
     (AWS, &["", "us-east-1", "eu-west-1", "ap-southeast-2"]),
@@ -120,8 +122,8 @@ impl Draft {
             kind: Kind::User,
             partition: AWS,
             account: STRANGERS[0].to_owned(),
-            name: "a".to_owned(),
-            session: "a".to_owned(),
+            name: SIMPLEST.to_owned(),
+            session: SIMPLEST.to_owned(),
             principal_id: None,
             access_key_id: None,
             sts_region: None,
@@ -463,8 +465,10 @@ fn smaller_lists<T: Clone>(list: &[T], smaller: impl Fn(&T) -> Vec<T>) -> Vec<Ve
 /// Texts that are shorter, or as short and simpler.
 fn shorter(text: &str) -> Vec<String> {
     let mut all = Vec::new();
+    if text != SIMPLEST {
+        all.push(SIMPLEST.to_owned());
+    }
     if text.len() > 1 {
-        all.push("a".to_owned());
         let half = text.floor_char_boundary(text.len() / 2);
         all.extend([&text[..half], &text[half..]].map(str::to_owned));
         let mut rest = text.chars();
@@ -474,7 +478,7 @@ fn shorter(text: &str) -> Vec<String> {
         rest.next_back();
         all.push(rest.as_str().to_owned());
     }
-    all.retain(|shorter| !shorter.is_empty() && shorter.len() < text.len());
+    all.retain(|shorter| !shorter.is_empty() && (shorter.len() < text.len() || shorter == SIMPLEST));
     all
 }
 

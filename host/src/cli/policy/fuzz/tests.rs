@@ -141,6 +141,6 @@ fn examples_are_words_too() {
     let fixture = Fixture::new(&component);
     let command = parsed(&["fuzz", fixture.path().to_str().expect("UTF-8")]);
     let words = Words::of(&Value::Null, &command.examples().expect("examples"));
-    assert_eq!(words.accounts, ["222233334444"]);
+    assert_eq!(words.far_accounts, ["222233334444"]);
     assert!(words.far.iter().any(|word| word == "dev") && words.far.iter().all(|word| word != "prose"), "{words:?}");
 }

@@ -12,12 +12,16 @@ use crate::policy::cases::DEFAULT_NOW;
 /// Words to make callers of.
 #[derive(Debug)]
 pub(super) struct Words {
+    /// These and what is `near` are of settings and tables.
     pub(super) accounts: Vec<String>,
-    /// Of settings and tables.
+    /// These and what is `far` are of the component's own examples.
+    pub(super) far_accounts: Vec<String>,
     pub(super) near: Vec<String>,
-    /// Of the component's own examples, and odd ones; never empty.
+    /// With odd ones, so never empty.
     pub(super) far: Vec<String>,
+    /// With the time of every case that sets none, so never empty.
     pub(super) times: Vec<SystemTime>,
+    pub(super) far_times: Vec<SystemTime>,
 }
 
 /// Accounts that are nobody's: strangers.
@@ -53,32 +57,35 @@ impl Words {
     /// Every text in what is around a policy and in its examples: whole, and in parts. Times count to the second, before and
     /// after too.
     pub(super) fn of(surroundings: &Value, examples: &Value) -> Self {
-        let mut times = vec![SystemTime::UNIX_EPOCH + DEFAULT_NOW];
+        let (mut times, mut far_times) = (vec![SystemTime::UNIX_EPOCH + DEFAULT_NOW], Vec::new());
         let (mut near, mut far) = (BTreeSet::new(), BTreeSet::from(ODD.map(str::to_owned)));
         far.insert("y".repeat(LONG));
-        for (value, names) in [(surroundings, &mut near), (examples, &mut far)] {
-            gather(value, &mut |text| add(text, names, &mut times));
+        for value in surroundings.as_object().into_iter().flat_map(serde_json::Map::values) {
+            gather(value, &mut |text| add(text, &mut near, &mut times));
         }
+        gather(examples, &mut |text| add(text, &mut far, &mut far_times));
         let is_account = |text: &str| matches!(text.len(), 12 | 16) && text.bytes().all(|byte| byte.is_ascii_digit());
-        let accounts: BTreeSet<String> = near.iter().chain(&far).filter(|text| is_account(text)).cloned().collect();
-        near.retain(|name| !accounts.contains(name));
-        far.retain(|name| !accounts.contains(name) && !near.contains(name));
-        let [accounts, near, far] = [accounts, near, far].map(|words| words.into_iter().collect());
-        Self { accounts, near, far, times }
+        let accounts: Vec<String> = near.iter().filter(|text| is_account(text)).cloned().collect();
+        let far_accounts: Vec<String> = far.iter().filter(|text| is_account(text)).cloned().collect();
+        near.retain(|name| !is_account(name));
+        far.retain(|name| !is_account(name) && !near.contains(name));
+        let [near, far] = [near, far].map(|words| words.into_iter().collect());
+        Self { accounts, far_accounts, near, far, times, far_times }
     }
 
     pub(super) fn account(&self, random: &mut fastrand::Rng) -> String {
-        match self.accounts.len() {
-            0 => STRANGERS[random.usize(..STRANGERS.len())].to_owned(),
-            _ if random.u8(..4) == 0 => STRANGERS[random.usize(..STRANGERS.len())].to_owned(),
-            count => self.accounts[random.usize(..count)].clone(),
+        let list =
+            if self.far_accounts.is_empty() || random.u8(..4) != 0 { &self.accounts } else { &self.far_accounts };
+        if list.is_empty() || random.u8(..4) == 0 {
+            return STRANGERS[random.usize(..STRANGERS.len())].to_owned();
         }
+        list[random.usize(..list.len())].clone()
     }
 
     /// Mostly one of the policy's own.
     pub(super) fn name(&self, random: &mut fastrand::Rng) -> String {
         let one = |random: &mut fastrand::Rng| {
-            let list = if self.near.is_empty() || random.u8(..3) == 0 { &self.far } else { &self.near };
+            let list = if self.near.is_empty() || random.u8(..6) == 0 { &self.far } else { &self.near };
             &list[random.usize(..list.len())]
         };
         match random.u8(..6) {
@@ -95,7 +102,8 @@ impl Words {
     }
 
     pub(super) fn time(&self, random: &mut fastrand::Rng) -> SystemTime {
-        self.times[random.usize(..self.times.len())]
+        let list = if self.far_times.is_empty() || random.u8(..4) != 0 { &self.times } else { &self.far_times };
+        list[random.usize(..list.len())]
     }
 }
 
@@ -139,7 +147,8 @@ mod tests {
         let surroundings = json!({"settings": settings, "tables": {"grants": {"777788889999.fire": grant}}});
         let examples = json!({"cases": [{"caller": {"arn": "arn:aws:iam::222233334444:user/clerk"}}]});
         let words = Words::of(&surroundings, &examples);
-        assert_eq!(words.accounts, ["111122223333", "222233334444", "444455556666", "777788889999"]);
+        assert_eq!(words.accounts, ["111122223333", "444455556666", "777788889999"]);
+        assert_eq!(words.far_accounts, ["222233334444"]);
         assert!(
             has(&words.near, &["role", "team-", "team-x", "team-*", "OnCall", "fire", "777788889999.fire"]),
             "{words:?}"

@@ -38,7 +38,7 @@ fn everything_that_a_host_could_say_is_said() {
     check(&kinds, &["AssumedRole", "FederatedUser", "Root", "User"]);
     let regions = said(&|request| request.caller.sts_region.clone());
     check(&regions, &["", "us-east-1", "eu-central-1", "us-gov-east-1", "cn-north-1", "cn-hangzhou"]);
-    check(&said(&|request| request.cluster_id.clone()), &["test.example.com", "admin"]);
+    check(&said(&|request| request.cluster_id.clone()), &["test.example.com", "oncall"]);
     check(
         &said(&|request| request.caller.principal_id.as_str().to_owned()),
         &["AROAABCDEFGHIJKLMNOPQ", "111122223333"],
@@ -99,16 +99,17 @@ fn regions_are_of_partitions() {
 /// So that making smaller ends.
 #[test]
 fn what_is_smaller_is_smaller() {
-    fn size(draft: &Draft) -> usize {
+    let weigh = |text: &String| 2 * text.len() + usize::from(text != SIMPLEST);
+    let size = |draft: &Draft| {
         let of_mapping = |mapping: &Mapping| {
             let texts = mapping.groups.iter().chain([&mapping.username]).chain(&mapping.uid);
             let extra = mapping.extra.iter().flat_map(|(key, values)| values.iter().chain([key]));
-            texts.chain(extra).map(|text| text.len() + 1).sum::<usize>()
+            texts.chain(extra).map(|text| weigh(text) + 1).sum::<usize>()
                 + 100 * mapping.extra.iter().map(|(_, values)| values.len() + 1).sum::<usize>()
         };
         let unusual = [&draft.principal_id, &draft.access_key_id, &draft.sts_region, &draft.cluster_id];
-        draft.name.len()
-            + draft.session.len()
+        weigh(&draft.name)
+            + weigh(&draft.session)
             + draft.kind as usize
             + draft.current.as_ref().map_or(0, |current| of_mapping(current) + 1000)
             + draft.trail.len().pow(2)
@@ -118,7 +119,7 @@ fn what_is_smaller_is_smaller() {
             + usize::from(draft.account != stranger(draft))
             + 2 * usize::from(draft.account.len() == ALIBABA_DIGITS)
             + usize::from(draft.partition != AWS)
-    }
+    };
     for draft in drafts(None).iter().take(1000) {
         for smaller in draft.smaller() {
             assert!(size(&smaller) < size(draft), "{smaller:?}\n{draft:?}");
