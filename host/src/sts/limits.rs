@@ -1,14 +1,15 @@
 //! How much is asked of STS at most: calls under way, to all hosts and to one, and calls per second.
 //!
-//! A token costs its sender nothing, names any key, and chooses among the hosts that there are. So places and pace are
-//! in two halves, one for whoever comes and one for keys [with standing](super::standing). What holds:
+//! A token costs its sender nothing, names any key, and chooses among the hosts that there are. So a quarter of places
+//! and pace is kept for keys [with standing](super::standing), which ask once for each token, and the rest is open to
+//! whoever comes. What holds:
 //!
-//! - Whoever has not been let in lately, an account with a cloud or none, gets nothing of the second half, whatever
-//!   becomes of the first. A key with standing has recourse to the second where the first has no room.
-//! - Whoever presents another's key gets at most an eighth of the second half's places, and that until STS answers for
-//!   the first time. The key's owner then shares the first half with all others until he is let in; nobody else has
-//!   less.
-//! - Hosts that have not answered lately have half of the places of each half, all of them together: calls to hosts
+//! - Whoever has not been let in lately, an account with a cloud or none, gets nothing of what is kept, whatever becomes
+//!   of the rest. A key with standing has recourse to it where the rest has no room. Before anybody has been let in
+//!   there is nobody to keep it for: all who come at once when a server starts have both.
+//! - Whoever presents another's key gets at most an eighth of the places that are kept, and that until STS answers for
+//!   the first time. The key's owner then shares the rest with all others until he is let in; nobody else has less.
+//! - Hosts that have not answered lately have half of the places of each part, all of them together: calls to hosts
 //!   that cannot be reached leave room for those that can. A first call each may have beyond that, so a host can always
 //!   prove itself. One host that has answered has three quarters.
 //!
@@ -33,7 +34,7 @@ use crate::provider::{StsCall, VerifyError};
 /// All limits.
 pub(super) struct Limits {
     places: Arc<Places>,
-    /// Calls per second of each half; `None`: no limit.
+    /// Calls per second of each part; `None`: no limit.
     paces: [Option<DefaultDirectRateLimiter>; 2],
     keys: Keys,
 }
@@ -44,25 +45,25 @@ pub(super) struct Permit {
     claim: Option<Claim>,
 }
 
-/// One half of what may be asked.
+/// A part of what may be asked.
 #[derive(Clone, Copy, Debug)]
-enum Half {
+enum Part {
     /// For whoever comes.
-    First,
+    Open,
     /// For keys with standing.
-    Second,
+    Kept,
 }
 
 /// The places, and who has them.
 struct Places {
-    /// How many there are in each half.
+    /// How many there are in each part.
     most: [usize; 2],
     taken: Mutex<Taken>,
 }
 
 #[derive(Default)]
 struct Taken {
-    /// Of each half.
+    /// Of each part.
     calls: [usize; 2],
     /// Those of them to hosts that had not answered lately when they began.
     unanswered: [usize; 2],
@@ -72,7 +73,7 @@ struct Taken {
 
 #[derive(Default)]
 struct Host {
-    /// Of each half.
+    /// Of each part.
     calls: [usize; 2],
     answered: Option<Instant>,
 }
@@ -80,7 +81,7 @@ struct Host {
 /// One place.
 struct Place {
     places: Arc<Places>,
-    half: Half,
+    part: Part,
     host: String,
     is_unanswered: bool,
     /// When the host has answered this call.
@@ -94,30 +95,36 @@ const LATELY: Duration = Duration::from_secs(60);
 
 impl Limits {
     pub(super) fn new(config: &config::Limits) -> Self {
-        let halves = |whole: u32| [whole - whole / 2, whole / 2];
-        let (rates, bursts) = (halves(config.per_second), halves(config.burst));
-        let paces = [0, 1].map(|half| NonZeroU32::new(rates[half]).zip(NonZeroU32::new(bursts[half])));
-        // Of one call there are no halves.
-        let is_whole = config.in_flight < 2 || (config.per_second > 0 && paces[1].is_none());
-        let second = if is_whole { 0 } else { config.in_flight / 2 };
+        let (rate, burst) = (config.per_second, config.burst);
+        // Of so few nothing is kept.
+        let is_whole = config.in_flight < 4 || (rate > 0 && rate.min(burst) < 4);
+        let kept = if is_whole { 0 } else { config.in_flight / 4 };
+        let paces = if is_whole {
+            [(rate, burst), (0, 0)]
+        } else {
+            [(rate - rate / 4, burst - burst / 4), (rate / 4, burst / 4)]
+        };
         let pace = |(rate, burst)| DefaultDirectRateLimiter::direct(Quota::per_second(rate).allow_burst(burst));
         Self {
-            paces: paces.map(|found| found.map(pace)),
-            keys: Keys::new(if is_whole { 0 } else { part(second, 1, 8) }),
-            places: Arc::new(Places { most: [config.in_flight - second, second], taken: Mutex::default() }),
+            paces: paces.map(|(rate, burst)| NonZeroU32::new(rate).zip(NonZeroU32::new(burst)).map(pace)),
+            keys: Keys::new(if is_whole { 0 } else { share(kept, 1, 8) }),
+            places: Arc::new(Places { most: [config.in_flight - kept, kept], taken: Mutex::default() }),
         }
     }
 
     /// Admits `call`, or says which limit stands against it.
     pub(super) fn admit(&self, call: &StsCall, now: Instant) -> Result<Permit, VerifyError> {
         let overloaded = |limit| VerifyError::Overloaded { limit };
-        let limit = match self.enter(Half::First, &call.host, now) {
+        let limit = match self.enter(Part::Open, &call.host, now) {
             Ok(place) => return Ok(Permit { place, claim: None }),
             Err(limit) => limit,
         };
-        let claim = self.keys.claim(&call.access_key_id, now).ok_or_else(|| overloaded(limit))?;
-        let place = self.enter(Half::Second, &call.host, now).map_err(overloaded)?;
-        Ok(Permit { place, claim: Some(claim) })
+        let claim = self.keys.claim(&call.access_key_id, now);
+        if claim.is_none() && !self.keys.is_empty() {
+            return Err(overloaded(limit));
+        }
+        let place = self.enter(Part::Kept, &call.host, now).map_err(|_| overloaded(limit))?;
+        Ok(Permit { place, claim })
     }
 
     /// The owner of a key was let in.
@@ -125,16 +132,16 @@ impl Limits {
         self.keys.welcome(access_key_id, now);
     }
 
-    /// A place in one half and a call of its pace, or the name of the limit.
-    fn enter(&self, half: Half, host: &str, now: Instant) -> Result<Place, &'static str> {
-        let place = Places::enter(&self.places, half, host, now).ok_or("sts_in_flight")?;
-        let pace = self.paces[half as usize].as_ref();
+    /// A place in one part and a call of its pace, or the name of the limit.
+    fn enter(&self, part: Part, host: &str, now: Instant) -> Result<Place, &'static str> {
+        let place = Places::enter(&self.places, part, host, now).ok_or("sts_in_flight")?;
+        let pace = self.paces[part as usize].as_ref();
         if pace.is_none_or(|pace| pace.check().is_ok()) { Ok(place) } else { Err("sts_per_second") }
     }
 }
 
 /// So much of `whole`, but at least one of what there is.
-fn part(whole: usize, numerator: usize, denominator: usize) -> usize {
+fn share(whole: usize, numerator: usize, denominator: usize) -> usize {
     (whole * numerator / denominator).max(1)
 }
 
@@ -152,9 +159,9 @@ impl Permit {
 // === impl Places ===
 
 impl Places {
-    /// `None`: there is none in this half, or none for this host.
-    fn enter(this: &Arc<Self>, half: Half, host: &str, now: Instant) -> Option<Place> {
-        let (most, at) = (this.most[half as usize], half as usize);
+    /// `None`: there is none in this part, or none for this host.
+    fn enter(this: &Arc<Self>, part: Part, host: &str, now: Instant) -> Option<Place> {
+        let (most, at) = (this.most[part as usize], part as usize);
         let mut taken = this.lock();
         let known = taken.hosts.get(host);
         let calls = known.map_or(0, |host| host.calls[at]);
@@ -162,8 +169,8 @@ impl Places {
         let is_unanswered = answered.is_none_or(|then| now.duration_since(then) >= LATELY);
         let is_too_many = match (is_unanswered, calls) {
             (true, 0) => false,
-            (true, _) => taken.unanswered[at] >= part(most, 1, 2),
-            (false, calls) => calls >= part(most, 3, 4),
+            (true, _) => taken.unanswered[at] >= share(most, 1, 2),
+            (false, calls) => calls >= share(most, 3, 4),
         };
         if is_too_many || taken.calls[at] >= most {
             return None;
@@ -171,7 +178,7 @@ impl Places {
         taken.calls[at] += 1;
         taken.unanswered[at] += usize::from(is_unanswered);
         taken.hosts.entry(host.to_owned()).or_default().calls[at] += 1;
-        Some(Place { places: Arc::clone(this), half, host: host.to_owned(), is_unanswered, answered: None })
+        Some(Place { places: Arc::clone(this), part, host: host.to_owned(), is_unanswered, answered: None })
     }
 
     /// Nothing under this lock panics half-way.
@@ -185,7 +192,7 @@ impl Places {
 impl Drop for Place {
     /// A host that has never answered is not kept, so that there are never more of those than calls.
     fn drop(&mut self) {
-        let at = self.half as usize;
+        let at = self.part as usize;
         let mut taken = self.places.lock();
         taken.calls[at] -= 1;
         taken.unanswered[at] -= usize::from(self.is_unanswered);

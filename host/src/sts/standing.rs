@@ -63,6 +63,11 @@ impl Keys {
         (before < self.most).then_some(claim)
     }
 
+    /// Whether nobody has been let in yet.
+    pub(super) fn is_empty(&self) -> bool {
+        self.known.len() == 0
+    }
+
     fn millis(&self, now: Instant) -> u64 {
         u64::try_from(now.duration_since(self.began).as_millis()).unwrap_or(u64::MAX)
     }

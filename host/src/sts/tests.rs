@@ -432,13 +432,13 @@ async fn limits_answer_at_once() {
     let executor = Arc::new(server.executor(|config| config.limits.in_flight = 8));
     let tokens: Vec<_> = (0..8).map(|call| format!("fake.slow.{call}")).collect();
     let results = join_all(tokens.iter().map(|token| login(&executor, token))).await;
-    assert_eq!(results.iter().filter(|result| **result == failed("sts_in_flight")).count(), 6);
-    assert_eq!(server.requests(), 2);
+    assert_eq!(results.iter().filter(|result| **result == failed("sts_in_flight")).count(), 4);
+    assert_eq!(server.requests(), 4);
     let executor = server.executor(|config| (config.limits.per_second, config.limits.burst) = (1, 6));
     // At once: after a second there would be one more.
-    let tokens: Vec<_> = (0..5).map(|call| format!("fake.ok.{call}")).collect();
+    let tokens: Vec<_> = (0..8).map(|call| format!("fake.ok.{call}")).collect();
     let results = join_all(tokens.iter().map(|token| login(&executor, token))).await;
-    assert_eq!(results.iter().filter(|result| **result == Ok(Source::Sts)).count(), 3, "{results:?}");
+    assert_eq!(results.iter().filter(|result| **result == Ok(Source::Sts)).count(), 6, "{results:?}");
     assert_eq!(results.iter().filter(|result| **result == failed("sts_per_second")).count(), 2, "{results:?}");
     assert_eq!(login(&executor, "fake.ok.0").await, Ok(Source::Cache), "caches need no permit");
 }
@@ -458,7 +458,7 @@ async fn a_host_that_hangs_leaves_places_to_the_others() {
             tokio::spawn(async move { login(&executor, &format!("fake.hang.{call}@{HANGS}")).await })
         })
         .collect();
-    server.wait(|counts| &counts.requests, 2).await;
+    server.wait(|counts| &counts.requests, 4).await;
     assert_eq!(login(&executor, &format!("fake.hang.more@{HANGS}")).await, failed("sts_in_flight"));
     assert_eq!(login(&executor, "fake.ok.1").await, Ok(Source::Sts));
     strangers.iter().for_each(tokio::task::JoinHandle::abort);
@@ -466,7 +466,7 @@ async fn a_host_that_hangs_leaves_places_to_the_others() {
 
 /// Key ids are no secret, so what STS does not vouch for ends what they were worth.
 #[tokio::test]
-async fn strangers_leave_half_of_the_places_to_whoever_was_let_in() {
+async fn strangers_leave_places_to_whoever_was_let_in() {
     let server = Server::start(&["http/1.1"]).await;
     let executor = Arc::new(server.executor(|config| {
         config.limits.in_flight = 16;
@@ -474,15 +474,14 @@ async fn strangers_leave_half_of_the_places_to_whoever_was_let_in() {
     }));
     let token = BearerToken::new("fake.ok.first".to_owned());
     let known = executor.verify(&Fake::default(), &token, now()).await.unwrap().caller;
-    let strangers: Vec<_> = (0..8)
+    let strangers: Vec<_> = (0..9)
         .map(|call| {
             let executor = Arc::clone(&executor);
             tokio::spawn(async move { login(&executor, &format!("fake.hang.{call}")).await })
         })
         .collect();
-    server.wait(|counts| &counts.requests, 7).await;
+    server.wait(|counts| &counts.requests, 10).await;
     let full = failed("sts_in_flight");
-    assert_eq!(login(&executor, "fake.ok.1").await, full, "STS's word alone is anybody's who has an account");
     executor.welcome(&known);
     assert_eq!(login(&executor, "fake.ok.2").await, Ok(Source::Sts));
     for (token, answer) in [("fake.refused.1", "sts_refused"), ("fake.throttled.1", "throttled Some(7s)")] {

@@ -43,11 +43,11 @@ fn take(limits: &Limits, key: &str, host: &str, kept: &mut Vec<Permit>) -> (usiz
 /// `host` has answered just now.
 fn answers(limits: &Limits, host: &str) {
     let permit = limits.admit(&call("AKIDFIRST", host), Instant::now()).expect("a first call");
-    assert!(permit.end(Some(Instant::now())).is_none(), "of the first half");
+    assert!(permit.end(Some(Instant::now())).is_none(), "of what is open");
 }
 
 #[test]
-fn strangers_have_the_first_half_and_keys_with_standing_both() {
+fn strangers_have_what_is_open_and_keys_with_standing_all() {
     #[track_caller]
     fn check(in_flight: usize, stranger: usize, known: usize) {
         let limits = limits(in_flight, NO_PACE);
@@ -59,27 +59,42 @@ fn strangers_have_the_first_half_and_keys_with_standing_both() {
         assert_eq!(found, (stranger, Some("sts_in_flight")), "a stranger, {in_flight}");
         assert_eq!(take(&limits, "AKIDB", "sts.test", &mut kept), (known, Some("sts_in_flight")), "{in_flight}");
     }
-    // Three quarters of a half to one host; an eighth of the second half to one key.
-    check(64, 24, 4);
-    check(3, 1, 1);
-    check(2, 1, 1);
+    // Three quarters of a part to one host; an eighth of what is kept to one key.
+    check(64, 36, 2);
+    check(4, 2, 1);
+    check(3, 2, 0);
     check(1, 1, 0);
 }
 
+/// A server that starts knows nobody yet, and all may come at once.
 #[test]
-fn pace_is_in_halves_too() {
+fn before_anybody_was_let_in_all_is_anybodys() {
     let mut kept = Vec::new();
-    let limits = limits(6400, (2, 20));
+    let limits = limits(64, (4, 40));
+    answers(&limits, "sts.test");
+    assert_eq!(take(&limits, "AKIDA", "sts.test", &mut kept), (39, Some("sts_per_second")));
+    let limits = self::limits(64, NO_PACE);
+    answers(&limits, "sts.test");
+    assert_eq!(take(&limits, "AKIDA", "sts.test", &mut kept).0, 48, "three quarters of both parts");
+    kept.clear();
+    limits.welcome("AKIDB", Instant::now());
+    assert_eq!(take(&limits, "AKIDA", "sts.test", &mut kept).0, 36);
+}
+
+#[test]
+fn pace_is_in_parts_too() {
+    let mut kept = Vec::new();
+    let limits = limits(6400, (4, 20));
     answers(&limits, "sts.test");
     limits.welcome("AKIDB", Instant::now());
-    assert_eq!(take(&limits, "AKIDA", "sts.test", &mut kept), (9, Some("sts_per_second")));
-    assert_eq!(take(&limits, "AKIDB", "sts.test", &mut kept), (10, Some("sts_per_second")));
+    assert_eq!(take(&limits, "AKIDA", "sts.test", &mut kept), (14, Some("sts_per_second")));
+    assert_eq!(take(&limits, "AKIDB", "sts.test", &mut kept), (5, Some("sts_per_second")));
     assert_eq!(take(&limits, "AKIDA", "sts.test", &mut kept), (0, Some("sts_per_second")));
 }
 
 /// Of one call a second, whoever is there first has it.
 #[test]
-fn what_cannot_be_halved_is_anybodys() {
+fn what_cannot_be_shared_out_is_anybodys() {
     let mut kept = Vec::new();
     let limits = limits(64, (1, 1));
     limits.welcome("AKIDB", Instant::now());
@@ -97,24 +112,25 @@ fn a_known_key_that_sts_refuses_is_a_stranger_again() {
         take(&limits, "AKIDA", host, &mut kept);
     }
     let mut claimed = Vec::new();
-    assert_eq!(take(&limits, "AKIDB", "sts.test", &mut claimed).0, 4);
+    assert_eq!(take(&limits, "AKIDB", "sts.test", &mut claimed).0, 2);
     for permit in claimed.drain(..) {
         permit.end(Some(Instant::now())).expect("by standing").lose();
     }
     assert_eq!(take(&limits, "AKIDB", "sts.test", &mut claimed).0, 0);
-    assert_eq!(take(&limits, "AKIDC", "sts.test", &mut claimed).0, 4, "nobody else has less");
+    assert_eq!(take(&limits, "AKIDC", "sts.test", &mut claimed).0, 2, "nobody else has less");
     limits.welcome("AKIDB", Instant::now());
-    assert_eq!(take(&limits, "AKIDB", "sts.test", &mut claimed).0, 4);
+    assert_eq!(take(&limits, "AKIDB", "sts.test", &mut claimed).0, 2);
 }
 
 #[test]
 fn hosts_that_do_not_answer_leave_half_of_the_places_to_those_that_do() {
     let limits = limits(64, NO_PACE);
     let mut kept = Vec::new();
+    limits.welcome("AKIDB", Instant::now());
     answers(&limits, "sts.test");
-    assert_eq!(take(&limits, "AKIDA", "a.test", &mut kept).0, 16);
+    assert_eq!(take(&limits, "AKIDA", "a.test", &mut kept).0, 24);
     assert_eq!(take(&limits, "AKIDA", "b.test", &mut kept).0, 1, "a first call, by which it may prove itself");
-    assert_eq!(take(&limits, "AKIDA", "sts.test", &mut kept).0, 15);
+    assert_eq!(take(&limits, "AKIDA", "sts.test", &mut kept).0, 23);
     assert_eq!(take(&limits, "AKIDA", "c.test", &mut kept).0, 0, "all have as many as there are");
     kept.clear();
     let taken = limits.places.lock();
@@ -125,8 +141,9 @@ fn hosts_that_do_not_answer_leave_half_of_the_places_to_those_that_do() {
 #[test]
 fn an_answer_speaks_for_a_host_for_a_minute() {
     let limits = limits(64, NO_PACE);
+    limits.welcome("AKIDB", Instant::now());
     answers(&limits, "sts.test");
     let later = Instant::now() + LATELY;
     let admitted = (0..100).map_while(|_| limits.admit(&call("AKIDA", "sts.test"), later).ok());
-    assert_eq!(admitted.collect::<Vec<_>>().len(), 16);
+    assert_eq!(admitted.collect::<Vec<_>>().len(), 24);
 }
