@@ -15,7 +15,7 @@ use crate::{
     run::{self, Plan},
     startup::{self, Starts},
     target::{
-        LOADED, Start, Target,
+        Start, Target,
         config::{HOSTILE, Policies},
         replace,
     },
@@ -60,35 +60,33 @@ struct Hostile {
     failed: f64,
 }
 
-/// Lets people log in until hostile policies have been asked [`CALLS`] times: each login asks four, and half-way four
-/// others take their places.
+/// Lets people log in until hostile policies have been asked [`CALLS`] times, four by one server and four others by the
+/// next. Each has started before, so that its policies are compiled.
 async fn hostile(world: &World, scale: Scale) -> anyhow::Result<Hostile> {
     let target = Target::HeraldTenPolicies;
     let place = &world.site(target)?.place;
-    let herald = target.start(place).await?;
     let plan = Plan::distinct(8, Duration::ZERO, scale.duration).repeated(TOKENS);
-    let (mut calls, mut failed, mut peak_mib) = (0, 0, 0.0_f64);
-    for (nth, hostile) in HOSTILE.into_iter().enumerate() {
-        if nth > 0 {
-            let loaded = place.said(LOADED)?;
-            let text = target.config(place, place.mappings, Policies::Ten { hostile });
-            replace(&place.config(), text.as_bytes())?;
-            place.until_said(LOADED, loaded).await?;
-        }
-        while calls < CALLS * (nth as u64 + 1) / HOSTILE.len() as u64 {
+    let mut found = Hostile { rest_mib: 0.0, peak_mib: 0.0, failed: 0.0 };
+    for hostile in HOSTILE {
+        replace(&place.config(), target.config(place, place.mappings, Policies::Ten { hostile }).as_bytes())?;
+        target.start(place).await?.stop().await;
+        let herald = target.start(place).await?;
+        let mut calls = 0;
+        while calls < CALLS {
             output::progress(format_args!("{calls} calls of hostile policies"));
             let report = run::run(world, &herald, &plan).await?.report;
             let answered = report.verdicts.authenticated;
             anyhow::ensure!(answered > 0, "nobody could log in beside hostile policies");
             calls += answered * hostile.len() as u64;
-            failed += report.verdicts.wrong() + report.verdicts.errors();
-            peak_mib = peak_mib.max(report.server.peak_mib);
+            found.failed += (report.verdicts.wrong() + report.verdicts.errors()) as f64;
+            found.peak_mib = found.peak_mib.max(report.server.peak_mib);
         }
+        sleep(REST).await;
+        let sample = procfs::sample(herald.pid).context("it still runs")?;
+        herald.stop().await;
+        found.rest_mib = found.rest_mib.max(sample.rss_kib as f64 / 1024.0);
     }
-    sleep(REST).await;
-    let sample = procfs::sample(herald.pid).context("it still runs")?;
-    herald.stop().await;
-    Ok(Hostile { rest_mib: sample.rss_kib as f64 / 1024.0, peak_mib, failed: failed as f64 })
+    Ok(found)
 }
 
 /// How often hostile policies are asked.

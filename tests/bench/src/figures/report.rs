@@ -81,7 +81,7 @@ const NOTES: &str = "
 - Mistakes are answers that name somebody else than the token's own caller, refusals of good tokens, and requests
   without an answer, over all runs of a part.
 - Ten policies are six ready-made ones, four that know nobody and two that add groups by a table, and four hostile ones that fault at every login and
-  are skipped; half-way through the 10,000 hostile calls four others take their places. `guard` cannot be beside policies that are skipped, and `ec2-node` needs EC2.
+  are skipped; another server has four others, and the larger figure counts. `guard` cannot be beside policies that are skipped, `ec2-node` needs EC2, and `expression` has an engine in it.
 - Where a row has two goals, the second is the stricter one that is to be reached next.
 - Rows about floods, faults and changes have Herald without them in the floor's column. *Idle* is its memory when nobody has asked for two
   seconds, after three loads of 32 connections with distinct tokens. One such load goes before each later reading too, so that both have the same caches,

@@ -50,8 +50,8 @@ pub(crate) enum Policies {
     /// `account-tiers`, which adds what [`ACCOUNTS`] says of the caller's account.
     Table,
     /// Six ready-made ones, of which four are asked first and know nobody and two add what their tables say; and
-    /// `hostile`, four times. `guard` is not among them: beside a guard no fault is skipped. Nor is `ec2-node`, which
-    /// asks EC2.
+    /// `hostile`, four times. `guard` is not among them: beside a guard no fault is skipped. Nor are `ec2-node`, which
+    /// asks EC2, and `expression`, which has an engine in it.
     Ten {
         /// What the hostile ones do, each at every login. All of them fault, and are skipped.
         hostile: [&'static str; 4],
@@ -122,9 +122,9 @@ impl Policies {
                 "account-tiers",
                 "arn-globs",
                 "break-glass",
-                "expression",
                 "hostile",
                 "session-groups",
+                "sso-organization",
                 "sso-permission-sets",
             ],
         }
@@ -184,12 +184,8 @@ fn write_ten(text: &mut String, component: impl Fn(&str) -> String, hostile: &[&
     text.push_str("  backendMode: [");
     STRANGERS.iter().try_for_each(|(name, _)| write!(text, "Policy/{name}, "))?;
     text.push_str("MountedFile]\n  policies:\n");
-    for (name, settings) in STRANGERS {
-        writeln!(
-            text,
-            "  - name: {name}\n    kind: map\n    component: {}\n    settings: {settings}",
-            component(name)
-        )?;
+    for (name, more) in STRANGERS {
+        writeln!(text, "  - name: {name}\n    kind: map\n    component: {}\n    {more}", component(name))?;
     }
     for (name, table, file) in [("account-tiers", "accounts", ACCOUNTS), ("break-glass", "grants", GRANTS)] {
         writeln!(
@@ -208,12 +204,12 @@ fn write_ten(text: &mut String, component: impl Fn(&str) -> String, hostile: &[&
     })
 }
 
-/// Ready-made policies with settings that are about no caller of the bench.
+/// Ready-made policies with settings, and a table, that are about no caller of the bench.
 const STRANGERS: [(&str, &str); 4] = [
-    ("arn-globs", r#"{rules: [{match: {accounts: ["999999999999"], role: "*"}, username: stranger}]}"#),
-    ("expression", r#"{rules: [{match: 'caller.accountId == "999999999999"', username: '"stranger"'}]}"#),
-    ("session-groups", r#"{rules: [{match: {accounts: ["999999999999"]}, username: stranger}]}"#),
-    ("sso-permission-sets", r#"{accounts: ["999999999999"], permissionSets: [{name: Admin}]}"#),
+    ("arn-globs", r#"settings: {rules: [{match: {accounts: ["999999999999"], role: "*"}, username: stranger}]}"#),
+    ("session-groups", r#"settings: {rules: [{match: {accounts: ["999999999999"]}, username: stranger}]}"#),
+    ("sso-organization", "settings: {permissionSets: [{name: Admin}]}\n    tables: {accounts: accounts.yaml}"),
+    ("sso-permission-sets", r#"settings: {accounts: ["999999999999"], permissionSets: [{name: Admin}]}"#),
 ];
 
 // === impl Mappings ===
