@@ -43,6 +43,7 @@ mod ticker;
 mod track;
 
 pub use ceiling::Ceiling;
+pub(crate) use ceiling::name_matches;
 pub use cloud::{FactFinder, Facts};
 pub use compiled::{
     CompileElsewhere, Compiled, CompiledFolder, Elsewhere, FolderError, Ignored, TellIgnored,

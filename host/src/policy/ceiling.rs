@@ -78,12 +78,12 @@ fn covers(patterns: Option<&[String]>, name: &str, node: Option<&str>) -> bool {
     match patterns {
         None => !system,
         Some(patterns) if system => patterns.iter().any(|pattern| !pattern.contains('*') && with_node(pattern) == name),
-        Some(patterns) => patterns.iter().any(|pattern| matches(&with_node(pattern), name)),
+        Some(patterns) => patterns.iter().any(|pattern| name_matches(&with_node(pattern), name)),
     }
 }
 
 /// Whether `name` is `pattern` with each `*` standing for any run of characters.
-fn matches(pattern: &str, name: &str) -> bool {
+pub(crate) fn name_matches(pattern: &str, name: &str) -> bool {
     let mut parts = pattern.split('*');
     let Some(mut rest) = parts.next().and_then(|head| name.strip_prefix(head)) else { return false };
     let Some(last) = parts.next_back() else { return rest.is_empty() };

@@ -7,7 +7,7 @@ use clap::ValueEnum;
 use crate::{
     caller::Caller,
     mapping::chain::shrunk,
-    policy::{Evaluation, Fault, Mapping, Verdict, cases::OwnedRequest},
+    policy::{Evaluation, Fault, Mapping, Verdict, cases::OwnedRequest, name_matches},
 };
 
 /// What must never happen.
@@ -118,10 +118,11 @@ impl Never {
     fn is_excepted(&self, caller: &Caller) -> bool {
         let account = caller.account_id.as_str();
         let has_set = |PermissionSet(accounts, sets): &PermissionSet| {
-            covers(accounts, account) && caller.sso_permission_set.as_ref().is_some_and(|set| covers(sets, set))
+            name_matches(accounts, account)
+                && caller.sso_permission_set.as_ref().is_some_and(|set| name_matches(sets, set))
         };
         is_one(&self.unless_accounts, account)
-            || self.unless_arns.iter().any(|pattern| covers(pattern, &caller.canonical_arn))
+            || self.unless_arns.iter().any(|pattern| name_matches(pattern, &caller.canonical_arn))
             || self.unless_permission_sets.iter().any(has_set)
     }
 
@@ -130,7 +131,7 @@ impl Never {
         let system = (!self.allow_system).then_some(SYSTEM);
         let find = |patterns: &[String], name: &str, system: Option<&str>| {
             let mut all = system.into_iter().chain(patterns.iter().map(String::as_str));
-            all.find(|pattern| covers(&pattern.to_lowercase(), &name.to_lowercase())).map(str::to_owned)
+            all.find(|pattern| name_matches(&pattern.to_lowercase(), &name.to_lowercase())).map(str::to_owned)
         };
         let wrong = |field, pattern, name: &str| {
             let class = Class::Name { field, pattern, is_masters: name == MASTERS };
@@ -157,18 +158,6 @@ impl Never {
 
 fn is_one(accounts: &[String], account: &str) -> bool {
     accounts.iter().any(|one| one == account)
-}
-
-/// Whether `name` is `pattern` with each `*` standing for any run of characters.
-fn covers(pattern: &str, name: &str) -> bool {
-    let mut parts = pattern.split('*');
-    let Some(mut rest) = parts.next().and_then(|head| name.strip_prefix(head)) else { return false };
-    let Some(last) = parts.next_back() else { return rest.is_empty() };
-    for part in parts {
-        let Some(at) = rest.find(part) else { return false };
-        rest = &rest[at + part.len()..];
-    }
-    rest.ends_with(last)
 }
 
 // === impl PermissionSet ===
@@ -305,7 +294,7 @@ mod tests {
             ("a*c", "abc", true),
             ("a", "ab", false),
         ] {
-            assert_eq!(covers(pattern, name), expected, "{pattern} {name}");
+            assert_eq!(name_matches(pattern, name), expected, "{pattern} {name}");
         }
     }
 }
