@@ -20,9 +20,10 @@ use wasmtime::{
 
 use super::{
     Fault, Limits,
+    config::Mode,
     crew::Crew,
     limits::{self, Guest},
-    share::{Held, Share},
+    share::{Held, Instances, Share},
     ticker::{Awake, TICK, Ticker},
     track::{self, Known},
 };
@@ -31,8 +32,8 @@ use super::{
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
 #[serde(deny_unknown_fields, default, rename_all = "camelCase")]
 pub struct EngineConfig {
-    /// Decisions that may run at once, all policies together; each holds one instance. One policy holds three quarters of them at
-    /// most, so that one that takes its time leaves room for the others. 1 to 255, default 8.
+    /// Decisions that may run at once, all policies together; each holds one instance. Policies that take their time leave one
+    /// to each of the others, up to half of all. 1 to 255, default 8.
     pub instances: NonZeroU8,
     /// Decisions of one policy that may wait for a free instance; more are refused at once. Default 1024, as many as reviews may be
     /// under way.
@@ -53,7 +54,7 @@ pub struct Engine(Arc<Inner>);
 struct Inner {
     wasmtime: wasmtime::Engine,
     ticker: Ticker,
-    slots: Semaphore,
+    instances: Arc<Instances>,
     crew: Crew,
     config: EngineConfig,
     /// The instance that loading uses, so that a reload neither waits for logins nor delays them.
@@ -91,10 +92,10 @@ pub(super) struct Slot<'a> {
     engine: &'a Engine,
     pace: Pace,
     _awake: Awake<'a>,
-    /// One of the instances for decisions, or the one aside; none for a load, which has its own.
-    _permit: Option<SemaphorePermit<'a>>,
-    /// One of those that the policy may have; none where no login waits.
+    /// One of the instances for decisions; none for a load, which has its own, and for a policy in shadow mode.
     _held: Option<Held<'a>>,
+    /// The one for policies in shadow mode.
+    _permit: Option<SemaphorePermit<'a>>,
 }
 
 /// What an instance may use of a processor.
@@ -182,7 +183,7 @@ impl Engine {
                 wasmtime::Engine::new(&settings).map_err(EngineError::unsupported)?
             }
         };
-        Self::around(wasmtime, config, Compiling::OnOne, track::RELEASED)
+        Self::around(wasmtime, config, Instances::new(config.instances), Compiling::OnOne, track::RELEASED)
     }
 
     /// Makes an engine for [`compile`](super::compile) alone: without a pool, and on every processor.
@@ -211,12 +212,14 @@ impl Engine {
 
     fn poolless(compiling: Compiling, tracks: &'static [Known]) -> Result<Self, EngineError> {
         let wasmtime = wasmtime::Engine::new(&settings(compiling)?).map_err(EngineError::unsupported)?;
-        Self::around(wasmtime, &EngineConfig::default(), compiling, tracks)
+        let config = EngineConfig::default();
+        Self::around(wasmtime, &config, Instances::new(config.instances), compiling, tracks)
     }
 
     fn around(
         wasmtime: wasmtime::Engine,
         config: &EngineConfig,
+        instances: Arc<Instances>,
         compiling: Compiling,
         tracks: &'static [Known],
     ) -> Result<Self, EngineError> {
@@ -224,7 +227,7 @@ impl Engine {
         Ok(Self(Arc::new(Inner {
             wasmtime,
             ticker,
-            slots: Semaphore::new(config.instances.get().into()),
+            instances,
             crew: Crew::new(config.workers.unwrap_or(0).into()),
             config: config.clone(),
             load_slot: Mutex::new(()),
@@ -236,7 +239,8 @@ impl Engine {
     }
 
     /// The engine for code that runs a few times and is thrown away: it compiles in half the time, and what it makes runs
-    /// slower. Of the same bounds, for the same versions of the contract; this engine itself, if no other can be made.
+    /// slower. Of the same bounds and the same instances, for the same versions of the contract; this engine itself, if no other can
+    /// be made.
     pub(super) fn draft(&self) -> &Self {
         let Inner { compiling, tracks, .. } = *self.0;
         let make = || {
@@ -244,7 +248,8 @@ impl Engine {
             settings.cranelift_opt_level(OptLevel::None);
             settings.cranelift_regalloc_algorithm(RegallocAlgorithm::SinglePass);
             let wasmtime = wasmtime::Engine::new(&settings).map_err(EngineError::unsupported)?;
-            Self::around(wasmtime, &EngineConfig::default(), compiling, tracks)
+            let config = EngineConfig { workers: None, ..self.0.config.clone() };
+            Self::around(wasmtime, &config, Arc::clone(&self.0.instances), compiling, tracks)
         };
         self.0.draft.get_or_init(|| make().ok()).as_ref().unwrap_or(self)
     }
@@ -261,41 +266,36 @@ impl Engine {
         &self.0.crew
     }
 
-    /// What one policy may have of the instances.
-    pub(super) fn share(&self) -> Share {
-        Share::of(self.0.config.instances)
+    /// What one more policy has of the instances.
+    pub(super) fn share(&self, mode: Mode) -> Share {
+        self.0.instances.share(mode)
     }
 
     /// Waits for a free instance out of `share`, within bounds.
     pub(super) async fn slot<'a>(&'a self, share: &'a Share) -> Result<Slot<'a>, Fault> {
-        let at_once = share.try_take().and_then(|held| Some((held, self.0.slots.try_acquire().ok()?)));
-        let (held, permit) = match at_once {
-            Some(both) => both,
+        let held = match share.try_take() {
+            Some(held) => held,
             None => self.queue(share).await?,
         };
-        Ok(Slot { _held: Some(held), ..Slot::new(self, Pace::Yields, Some(permit)) })
+        Ok(Slot { _held: Some(held), ..Slot::new(self, Pace::Yields) })
     }
 
     /// Waits for the instance that no login uses.
     pub(super) async fn slot_aside(&self) -> Slot<'_> {
         let permit = self.0.aside.acquire().await.expect("nobody closes it");
-        Slot::new(self, Pace::Yields, Some(permit))
+        Slot { _permit: Some(permit), ..Slot::new(self, Pace::Yields) }
     }
 
     /// Lets `load` use the instance that is kept for loading. Blocks while another policy loads.
     pub(super) fn with_load_slot<T>(&self, load: impl FnOnce(&Slot<'_>) -> T) -> T {
         let _alone = self.0.load_slot.lock().unwrap_or_else(PoisonError::into_inner);
-        load(&Slot::new(self, Pace::Blocks, None))
+        load(&Slot::new(self, Pace::Blocks))
     }
 
-    async fn queue<'a>(&'a self, share: &'a Share) -> Result<(Held<'a>, SemaphorePermit<'a>), Fault> {
+    async fn queue<'a>(&'a self, share: &'a Share) -> Result<Held<'a>, Fault> {
         let EngineConfig { queue, queue_timeout, .. } = self.0.config;
         let place = share.line_up(queue).ok_or(Fault::Overloaded)?;
-        let both = async {
-            let held = place.take().await;
-            (held, self.0.slots.acquire().await.expect("nobody closes it"))
-        };
-        tokio::time::timeout(queue_timeout, both).await.map_err(|_| Fault::Overloaded)
+        tokio::time::timeout(queue_timeout, place.take()).await.map_err(|_| Fault::Overloaded)
     }
 
     #[cfg(test)]
@@ -313,8 +313,8 @@ impl fmt::Debug for Engine {
 // === impl Slot ===
 
 impl<'a> Slot<'a> {
-    fn new(engine: &'a Engine, pace: Pace, permit: Option<SemaphorePermit<'a>>) -> Self {
-        Self { engine, pace, _awake: engine.0.ticker.awake(), _permit: permit, _held: None }
+    fn new(engine: &'a Engine, pace: Pace) -> Self {
+        Self { engine, pace, _awake: engine.0.ticker.awake(), _held: None, _permit: None }
     }
 
     /// A fresh store under `limits`; its time starts now.

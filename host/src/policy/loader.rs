@@ -243,7 +243,10 @@ fn prepare<'a>(
         examples::run(engine, config, track.as_ref(), schema.as_ref(), &cases.into_cases(), apart)?;
     }
     let facts = track::facts(engine, &component);
-    Ok((engine, Prepared { track, settings, configures_apart, meanwhile: false, facts, share: engine.share() }))
+    Ok((
+        engine,
+        Prepared { track, settings, configures_apart, meanwhile: false, facts, share: engine.share(config.mode) },
+    ))
 }
 
 /// What decisions start from while there is no snapshot with the settings of `config` yet: the component that takes any, if
@@ -278,7 +281,7 @@ fn meanwhile<'a>(
             configures_apart: true,
             meanwhile: true,
             facts,
-            share: engine.share(),
+            share: engine.share(config.mode),
         },
     )))
 }

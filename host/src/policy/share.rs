@@ -1,29 +1,54 @@
-//! Share: what one policy may have of the instances, so that whoever asks another one finds some left.
+//! Shares: how the instances are shared out among policies, so that whoever asks a policy finds one for it.
 //!
-//! A policy that takes all of its time holds its instances for as long; without a share it would hold all there are, and
-//! logins that never ask it would be refused. Each policy has a line of its own before its share.
+//! A policy that takes all of its time holds its instances for as long. Nothing held back, such policies would hold all there
+//! are, and logins that never ask them would be refused. So a policy has its first instance for the asking, and more only
+//! while one is left for each policy that holds none, up to half of the instances. Each policy has a line of its own.
 
 use std::{
     num::NonZeroU8,
-    sync::atomic::{AtomicUsize, Ordering::SeqCst},
+    pin::pin,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{
+            AtomicUsize,
+            Ordering::{Relaxed, SeqCst},
+        },
+    },
 };
 
-use tokio::sync::{Mutex, Notify};
+use tokio::sync::Notify;
 
-/// The instances of one policy.
+use super::config::Mode;
+
+/// The instances of all policies.
 #[derive(Debug)]
-pub(super) struct Share {
-    most: usize,
-    held: AtomicUsize,
-    /// All in line.
-    waiting: AtomicUsize,
-    /// Whoever is first in line has it.
-    first: Mutex<()>,
-    /// Told of what is given back while somebody waits.
+pub(super) struct Instances {
+    all: usize,
+    state: Mutex<State>,
+    /// Told of what is given back.
     given_back: Notify,
 }
 
-/// One instance's worth of a share, given back when dropped.
+#[derive(Debug)]
+struct State {
+    free: usize,
+    /// Policies that logins ask and that hold none.
+    without: usize,
+}
+
+/// What one policy has of them.
+#[derive(Debug)]
+pub(super) struct Share {
+    instances: Arc<Instances>,
+    /// How many it holds, or [`UNASKED`]. Written under the lock of the instances.
+    held: AtomicUsize,
+    /// All in its line.
+    waiting: AtomicUsize,
+    /// Whoever is first in line has it.
+    first: tokio::sync::Mutex<()>,
+}
+
+/// One instance of a share, given back when dropped.
 #[derive(Debug)]
 pub(super) struct Held<'a>(&'a Share);
 
@@ -31,38 +56,78 @@ pub(super) struct Held<'a>(&'a Share);
 #[derive(Debug)]
 pub(super) struct Place<'a>(&'a Share);
 
-/// One in so many instances is left to others, and one at least.
-const LEFT: u8 = 4;
+/// Of a policy in shadow mode, which no login asks: none is left for it.
+const UNASKED: usize = usize::MAX;
+
+// === impl Instances ===
+
+impl Instances {
+    pub(super) fn new(all: NonZeroU8) -> Arc<Self> {
+        let all = usize::from(all.get());
+        Arc::new(Self { all, state: Mutex::new(State { free: all, without: 0 }), given_back: Notify::new() })
+    }
+
+    /// For one more policy.
+    pub(super) fn share(self: &Arc<Self>, mode: Mode) -> Share {
+        let held = match mode {
+            Mode::Enforce => {
+                self.lock().without += 1;
+                0
+            }
+            Mode::Shadow => UNASKED,
+        };
+        let (held, waiting) = (AtomicUsize::new(held), AtomicUsize::new(0));
+        Share { instances: Arc::clone(self), held, waiting, first: tokio::sync::Mutex::new(()) }
+    }
+
+    /// Nothing under this lock panics half-way.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 // === impl Share ===
 
 impl Share {
-    /// Of so many; of a single one all.
-    pub(super) fn of(instances: NonZeroU8) -> Self {
-        let instances = instances.get();
-        let most = instances.saturating_sub((instances / LEFT).max(1)).max(1).into();
-        let (held, waiting) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        Self { most, held, waiting, first: Mutex::new(()), given_back: Notify::new() }
-    }
-
-    /// Takes one at once; `None` if all are held, or others wait for one.
+    /// Takes one at once; `None` if there is none for this policy, or others wait for one.
     pub(super) fn try_take(&self) -> Option<Held<'_>> {
         if self.waiting.load(SeqCst) > 0 { None } else { self.take() }
     }
 
     /// Stands in line, unless `most` do already.
     pub(super) fn line_up(&self, most: usize) -> Option<Place<'_>> {
-        up_to(&self.waiting, most).then(|| Place(self))
+        let one_more = |waiting| (waiting < most).then_some(waiting + 1);
+        self.waiting.fetch_update(SeqCst, SeqCst, one_more).is_ok().then(|| Place(self))
     }
 
     fn take(&self) -> Option<Held<'_>> {
-        up_to(&self.held, self.most).then(|| Held(self))
+        let mut state = self.instances.lock();
+        let held = match self.held.load(Relaxed) {
+            UNASKED => {
+                state.without += 1;
+                0
+            }
+            held => held,
+        };
+        let left = if held == 0 { 0 } else { state.without.min(self.instances.all / 2) };
+        let is_free = state.free > left;
+        if is_free {
+            state.free -= 1;
+            state.without -= usize::from(held == 0);
+        }
+        self.held.store(held + usize::from(is_free), Relaxed);
+        is_free.then(|| Held(self))
     }
 }
 
-/// Counts one more, unless there are `most`.
-fn up_to(count: &AtomicUsize, most: usize) -> bool {
-    count.fetch_update(SeqCst, SeqCst, |count| (count < most).then_some(count + 1)).is_ok()
+impl Drop for Share {
+    /// It holds none: whatever is held borrows it.
+    fn drop(&mut self) {
+        if *self.held.get_mut() != UNASKED {
+            self.instances.lock().without -= 1;
+            self.instances.given_back.notify_waiters();
+        }
+    }
 }
 
 // === impl Place ===
@@ -72,11 +137,12 @@ impl<'a> Place<'a> {
     pub(super) async fn take(&self) -> Held<'a> {
         let _first = self.0.first.lock().await;
         loop {
+            let mut given_back = pin!(self.0.instances.given_back.notified());
+            given_back.as_mut().enable();
             if let Some(held) = self.0.take() {
                 return held;
             }
-            // What was given back meanwhile is told at once.
-            self.0.given_back.notified().await;
+            given_back.await;
         }
     }
 }
@@ -87,12 +153,17 @@ impl Drop for Place<'_> {
     }
 }
 
+// === impl Held ===
+
 impl Drop for Held<'_> {
     fn drop(&mut self) {
-        self.0.held.fetch_sub(1, SeqCst);
-        if self.0.waiting.load(SeqCst) > 0 {
-            self.0.given_back.notify_one();
-        }
+        let mut state = self.0.instances.lock();
+        let held = self.0.held.load(Relaxed) - 1;
+        self.0.held.store(held, Relaxed);
+        state.free += 1;
+        state.without += usize::from(held == 0);
+        drop(state);
+        self.0.instances.given_back.notify_waiters();
     }
 }
 
@@ -103,32 +174,71 @@ mod tests {
     use super::*;
     use crate::policy::tests::run;
 
-    fn share(instances: u8) -> Share {
-        Share::of(NonZeroU8::new(instances).expect("not zero"))
+    fn instances(all: u8) -> Arc<Instances> {
+        Instances::new(NonZeroU8::new(all).expect("not zero"))
+    }
+
+    /// All that it gets now.
+    fn all(share: &Share) -> Vec<Held<'_>> {
+        std::iter::from_fn(|| share.try_take()).collect()
     }
 
     #[test]
-    fn one_policy_leaves_some_to_others() {
+    fn each_policy_leaves_one_to_each_of_the_others() {
+        /// Policies take all that they get, one after another.
         #[track_caller]
-        fn check(instances: u8, most: usize) {
-            let share = share(instances);
-            let held: Vec<_> = std::iter::from_fn(|| share.try_take()).collect();
-            assert_eq!(held.len(), most, "of {instances}");
+        fn check<const N: usize>(instances: u8, expected: [usize; N]) {
+            let instances = self::instances(instances);
+            let shares = [(); N].map(|()| instances.share(Mode::Enforce));
+            let held: Vec<_> = shares.iter().map(all).collect();
+            assert_eq!(held.iter().map(Vec::len).collect::<Vec<_>>(), expected, "of {}", instances.all);
             drop(held);
-            assert!(share.try_take().is_some(), "of {instances}: they are given back");
+            assert_eq!(all(&shares[0]).len(), expected[0], "they are given back");
         }
-        check(1, 1);
-        check(2, 1);
-        check(3, 2);
-        check(4, 3);
-        check(8, 6);
-        check(255, 192);
+        check(1, [1]);
+        check(1, [1, 0]);
+        check(2, [1, 1]);
+        check(3, [2, 1]);
+        check(3, [2, 1, 0]);
+        check(8, [8]);
+        check(8, [7, 1]);
+        check(8, [6, 1, 1]);
+        check(8, [4, 1, 1, 1, 1, 0]);
+        check(255, [254, 1]);
+    }
+
+    #[test]
+    fn none_is_left_to_a_policy_that_no_login_asks() {
+        let instances = instances(4);
+        let (first, second) = (instances.share(Mode::Enforce), instances.share(Mode::Enforce));
+        let shadow = instances.share(Mode::Shadow);
+        assert_eq!(all(&first).len(), 3);
+        drop(second);
+        assert_eq!(all(&first).len(), 4, "the other one is gone");
+        assert_eq!(all(&shadow).len(), 3, "whoever asks it all the same is served");
+    }
+
+    /// What a new policy gets when others hold all: the next that is given back, however many of the others wait.
+    #[test]
+    fn a_policy_without_any_comes_before_the_others_next() {
+        run(async {
+            let instances = instances(2);
+            let spinning = instances.share(Mode::Enforce);
+            let mut held = all(&spinning);
+            let good = instances.share(Mode::Enforce);
+            let [next, waits] = [&spinning, &good].map(|share| share.line_up(1).expect("room"));
+            let (mut next, mut waits) = (Box::pin(next.take()), Box::pin(waits.take()));
+            assert!(poll!(&mut next).is_pending() && poll!(&mut waits).is_pending());
+            held.pop();
+            assert!(poll!(&mut next).is_pending(), "it has one, and the other policy has none");
+            assert!(poll!(&mut waits).is_ready());
+        });
     }
 
     #[test]
     fn they_are_given_in_the_order_of_the_line() {
         run(async {
-            let share = share(1);
+            let share = instances(1).share(Mode::Enforce);
             let held = share.try_take().expect("one is free");
             let [first, gone, last] = [(); 3].map(|()| share.line_up(3).expect("room"));
             assert!(share.line_up(3).is_none(), "the line is full");
