@@ -5,7 +5,7 @@
 //! never remembered.
 
 use std::{
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, SystemTime},
 };
 
@@ -22,6 +22,7 @@ use crate::{
 pub(super) struct Memory {
     verified: Option<Bounded<Arc<Caller>>>,
     refused: Option<Bounded<Refusal>>,
+    code: LastCode,
 }
 
 struct Bounded<V> {
@@ -43,6 +44,10 @@ struct Refusal {
     code: Arc<str>,
 }
 
+/// The code of the refusal before: a flood has the same one over and over, which is then kept once.
+#[derive(Default)]
+struct LastCode(Mutex<Arc<str>>);
+
 /// How far apart logins that run beside each other may have read the clock. An entry of a later moment than that is one
 /// from before the clock was set back, and nobody knows how old.
 const APART: Duration = Duration::from_secs(2);
@@ -54,6 +59,7 @@ impl Memory {
         Self {
             verified: Bounded::new(config.verified_cache.ttl, config.verified_cache.entries),
             refused: Bounded::new(config.refused_cache.ttl, config.refused_cache.entries),
+            code: LastCode::default(),
         }
     }
 
@@ -74,7 +80,7 @@ impl Memory {
                 verified.insert(digest, Arc::clone(caller), now, Some(caller.expires_at));
             }
             (Err(VerifyError::Refused { status, code }), _, Some(refused)) => {
-                refused.insert(digest, Refusal { status: *status, code: code.as_str().into() }, now, None);
+                refused.insert(digest, Refusal { status: *status, code: self.code.shared(code) }, now, None);
             }
             _ => {}
         }
@@ -84,6 +90,19 @@ impl Memory {
 /// Whether the caller's token is valid at `now`, by its own dates.
 fn is_in_force(caller: &Caller, now: SystemTime) -> bool {
     now < caller.expires_at && caller.signed_at.checked_sub(MAX_CLOCK_SKEW).is_none_or(|start| start <= now)
+}
+
+// === impl LastCode ===
+
+impl LastCode {
+    /// `code`, as one text with the one before if they are the same.
+    fn shared(&self, code: &str) -> Arc<str> {
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if **last != *code {
+            *last = code.into();
+        }
+        Arc::clone(&last)
+    }
 }
 
 // === impl Bounded ===
@@ -108,5 +127,19 @@ impl<V: Clone> Bounded<V> {
         if now < until {
             self.cache.insert(digest, Entry { value, since: now, until });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_code_is_kept_once_for_refusals_in_a_row() {
+        let codes = LastCode::default();
+        let [first, second, other, again] =
+            ["AccessDenied", "AccessDenied", "", "AccessDenied"].map(|c| codes.shared(c));
+        assert!(Arc::ptr_eq(&first, &second) && !Arc::ptr_eq(&second, &again));
+        assert_eq!([&*first, &*other, &*again], ["AccessDenied", "", "AccessDenied"]);
     }
 }

@@ -13,7 +13,7 @@ use super::{
 use crate::observe::Metrics;
 
 /// A buffer that a busy moment made larger than this is not kept.
-const KEPT_BYTES: usize = 256 * 1024;
+const KEPT_BYTES: usize = 64 * 1024;
 
 /// Pause after a failed write.
 const RETRY: Duration = Duration::from_millis(200);
