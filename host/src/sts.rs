@@ -116,22 +116,23 @@ impl Executor {
         }
         let call = self.inspect(provider, token, now)?;
         // Looked up once more under the flights' lock: a call that ended in between was remembered first.
-        let boarded = self.flights.board(digest, || match self.memory.recall(&digest, now) {
+        let launch = |call| match self.memory.recall(&digest, now) {
             Some(known) => Err(self.known(known)),
             None => self.launch(call).map_err(Err),
-        });
-        let seat = match boarded {
+        };
+        let join = |call: &StsCall, waiters| self.limits.join(call, waiters, Instant::now()).map_err(Err);
+        let seat = match self.flights.board(digest, call, join, launch) {
             Ok(seat) => seat,
             Err(known) => return known,
         };
-        self.metrics.sts_cache(if seat.is_joined { "joined" } else { "miss" });
+        self.metrics.sts_cache(if seat.is_joined() { "joined" } else { "miss" });
         let answer = seat.answer().await;
         let verdict = seat.verdict(|| {
             let verdict = self.conclude(provider, &answer);
             self.memory.remember(digest, &verdict, now);
             verdict
         });
-        let source = if seat.is_joined { Source::Joined } else { Source::Sts };
+        let source = if seat.is_joined() { Source::Joined } else { Source::Sts };
         verdict.map(|caller| Verified { caller, source })
     }
 
@@ -174,13 +175,8 @@ impl Executor {
             let started = Instant::now();
             let reply = exchange::ask(&client, &call, timeout).await;
             let ended = Instant::now();
-            match &reply {
-                Ok(reply) => ticket.report(reply.status < 500, ended),
-                Err(failure) if failure.is_the_hosts() => ticket.report(false, ended),
-                Err(_) => drop(ticket),
-            }
             let key = permit.end(reply.is_ok().then_some(ended));
-            Arc::new(Answer { call, reply, took: ended - started, key })
+            Arc::new(Answer { call, reply, took: ended - started, ended, ticket, key })
         };
         Ok(flight.boxed())
     }
@@ -198,6 +194,14 @@ impl Executor {
         };
         let result = verdict.as_ref().map_or_else(VerifyError::reason, |_| "ok");
         let is_throttled = matches!(verdict, Err(VerifyError::Throttled { .. }));
+        // Throttling is one account's, whatever its status.
+        let works = match &answer.reply {
+            Ok(reply) => Some(reply.status < 500 || is_throttled),
+            Err(failure) => failure.is_the_hosts().then_some(false),
+        };
+        if let Some(works) = works {
+            answer.ticket.report(works, answer.ended);
+        }
         if let (Some(key), Err(error)) = (&answer.key, &verdict)
             && !matches!(error, VerifyError::Unavailable { .. })
         {

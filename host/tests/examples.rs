@@ -161,6 +161,30 @@ fn the_manifests_wait_for_the_first_compilation() {
     }
 }
 
+/// Kubelets show no certificate.
+#[test]
+fn probes_go_to_the_listener_for_health_where_clients_need_a_certificate() {
+    let readme = text("deploy/README.md");
+    let section = readme.split("\n## Client certificates\n").nth(1).and_then(|rest| rest.split("\n## ").next());
+    let snippets = section.expect("a section").split("```yaml\n").skip(1);
+    let snippets: Vec<Value> = snippets
+        .map(|text| serde_saphyr::from_str(text.split("```").next().expect("its end")).expect("YAML"))
+        .collect();
+    assert!(snippets[0]["server"]["clientAuth"]["caFile"].is_string());
+    for file in ["deploy/herald.yaml", "deploy/ack.yaml"] {
+        let documents = documents(file);
+        let health = config_map(&documents).server.health;
+        let container = &one(&documents, "DaemonSet")["spec"]["template"]["spec"]["containers"][0];
+        for name in ["livenessProbe", "readinessProbe", "startupProbe"] {
+            let mut probe = container[name].clone();
+            assert_eq!(probe["httpGet"]["host"], health.address.to_string(), "{file}");
+            probe["httpGet"]["port"] = health.port.into();
+            probe["httpGet"]["scheme"] = "HTTP".into();
+            assert_eq!(snippets[1][name], probe, "{file}");
+        }
+    }
+}
+
 /// The rules say no more than what `config::sources` asks for.
 #[test]
 fn the_rules_let_it_read_its_sources_and_nothing_else() {

@@ -217,7 +217,7 @@ impl Shared {
 }
 
 fn executor(config: &Config, metrics: &Arc<Metrics>) -> Result<Arc<Executor>, ConfigError> {
-    let executor = Executor::new(&config.sts, Arc::clone(metrics));
+    let executor = Executor::new(&config.sts.within(config.server.max_in_flight), Arc::clone(metrics));
     executor.map(Arc::new).map_err(|error| config.fault("server.sts", &error))
 }
 

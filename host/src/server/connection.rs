@@ -4,7 +4,8 @@
 //! arrive are watched here: a head, and in HTTP/2 any frame, has `headTimeout` from its first byte, a first request
 //! `headTimeout` from the handshake, and between requests there is `idleTimeout`, or where places are scarce `headTimeout`.
 //! A head that has begun while a request was under way has its time from when that is answered. An answer that its peer
-//! does not take has `headTimeout`, and whoever was too slow with a body over HTTP/2 does not keep the connection.
+//! does not take has `headTimeout`, over HTTP/1.1 whatever stands behind it, and nothing more of his is read there meanwhile.
+//! Whoever was too slow with a body over HTTP/2 does not keep the connection.
 //! Over HTTP/2 a peer is told that an idle connection ends (GOAWAY), and what it has sent meanwhile is answered.
 
 use std::{
@@ -88,7 +89,6 @@ pub(super) enum Phase {
 #[derive(Debug)]
 pub(super) struct Connection {
     peer: SocketAddr,
-    h2: bool,
     head_timeout: Duration,
     idle_timeout: Duration,
     /// Room for connections, and how much of it may be left before those without a request give way soon.
@@ -100,6 +100,8 @@ pub(super) struct Connection {
 
 #[derive(Debug)]
 struct Activity {
+    /// Requests are answered beside each other, and not one after another.
+    h2: bool,
     /// Requests that are not answered yet.
     requests: usize,
     /// Answers that the peer has not taken whole.
@@ -248,13 +250,13 @@ impl Connection {
         let due = Instant::now() + config.head_timeout;
         Self {
             peer,
-            h2,
             head_timeout: config.head_timeout,
             idle_timeout: config.idle_timeout,
             places,
             scarce: config.max_connections / 4,
             linger: AtomicBool::new(false),
             activity: Mutex::new(Activity {
+                h2,
                 requests: 0,
                 answers: 0,
                 due,
@@ -287,18 +289,18 @@ impl Connection {
     /// with this answer in any case.
     pub(super) fn leave(&self) {
         let mut activity = self.lock();
-        if self.h2 && activity.leaving == Leaving::No {
+        if activity.h2 && activity.leaving == Leaving::No {
             (activity.leaving, activity.farewell) = (Leaving::Wanted, SLOW_BODY);
         }
     }
 
-    /// Bytes came in over HTTP/1.1, of which the last one ended a message or (`amid`) did not: between requests they
-    /// belong to a head.
+    /// Bytes came in over HTTP/1.1, of which the last one ended a message or (`amid`) did not: between requests such a
+    /// message is a head. Empty lines in front of one are none.
     fn arrived(&self, amid: bool) {
         let mut activity = self.lock();
         activity.amid = amid;
-        if activity.requests == 0 && activity.head.is_none() {
-            activity.head = Some(Instant::now() + self.head_timeout);
+        if activity.requests == 0 {
+            activity.head = amid.then(|| activity.head.unwrap_or_else(|| Instant::now() + self.head_timeout));
         }
     }
 
@@ -334,7 +336,7 @@ impl Connection {
     fn overdue(&self) -> Result<Instant, &'static str> {
         let (mut activity, now) = (self.lock(), Instant::now());
         match activity.end() {
-            Some((end, IDLE)) if end <= now && self.h2 && activity.leaving == Leaving::No => {
+            Some((end, IDLE)) if end <= now && activity.h2 && activity.leaving == Leaving::No => {
                 (activity.leaving, activity.farewell) = (Leaving::Wanted, IDLE);
                 activity.due = now + LINGER;
                 Ok(activity.due)
@@ -360,14 +362,16 @@ impl Connection {
 // === impl Activity ===
 
 impl Activity {
-    /// When to end the connection, and the name of that end; never while a request is under way.
+    /// When to end the connection, and the name of that end; never while a request is under way. Over HTTP/1.1 one that
+    /// is behind an answer that was not taken is not: nobody looks at it before.
     fn end(&self) -> Option<(Instant, &'static str)> {
         let end = match self.head {
             // Not before an answer is on its way.
             Some(head) if head < self.due && self.answers == 0 => (head, "head_timeout"),
             _ => (self.due, self.reason),
         };
-        (self.requests == 0).then_some(end)
+        let is_busy = self.requests > 0 && (self.h2 || self.answers == 0);
+        (!is_busy).then_some(end)
     }
 
     /// The same, and whether the peer is to be told that the connection ends, which is said once.

@@ -66,7 +66,10 @@ impl Denials {
         let caller = decision.caller.as_deref();
         let (principal, account) =
             caller.map_or(("", ""), |caller| (caller.canonical_arn.as_str(), caller.account_id.as_str()));
-        self.principals.admit(principal, now) && self.accounts.admit(account, now)
+        // An account without lines left takes none of those that share a place with its principals.
+        self.accounts.would_admit(account, now)
+            && self.principals.admit(principal, now)
+            && self.accounts.admit(account, now)
     }
 }
 
@@ -79,22 +82,60 @@ impl Paces {
         Self { began: Instant::now(), hasher: RandomState::new(), places, every, ahead: every * (burst - 1) }
     }
 
+    /// Admits a line under `name`, which takes its time.
     fn admit(&self, name: &str, now: Instant) -> bool {
+        self.place(name).fetch_update(Relaxed, Relaxed, |until| self.after(until, now)).is_ok()
+    }
+
+    /// Whether a line under `name` would be admitted. Takes nothing.
+    fn would_admit(&self, name: &str, now: Instant) -> bool {
+        self.after(self.place(name).load(Relaxed), now).is_some()
+    }
+
+    /// Until when the lines of a place last with one more, if it has room for one.
+    fn after(&self, until: u64, now: Instant) -> Option<u64> {
         let now = u64::try_from(now.duration_since(self.began).as_millis()).unwrap_or(u64::MAX);
-        let place = usize::try_from(self.hasher.hash_one(name) % PLACES as u64).unwrap_or(0);
-        let next = |until: u64| {
-            let until = until.max(now);
-            (until - now <= self.ahead).then_some(until + self.every)
-        };
-        self.places[place].fetch_update(Relaxed, Relaxed, next).is_ok()
+        let until = until.max(now);
+        (until - now <= self.ahead).then_some(until + self.every)
+    }
+
+    fn place(&self, name: &str) -> &AtomicU64 {
+        &self.places[usize::try_from(self.hasher.hash_one(name) % PLACES as u64).unwrap_or(0)]
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::{
+        sync::Arc,
+        time::{Duration, SystemTime},
+    };
 
-    use super::*;
+    use super::{
+        super::fixtures::{decided, denied},
+        *,
+    };
+    use crate::{authenticator::Class, caller::made_up};
+
+    /// Accounts make principals at will, and those share places with everybody's.
+    #[test]
+    fn an_account_without_lines_left_takes_none_of_other_accounts() {
+        let denials = Denials::new();
+        let now = Instant::now();
+        let dated = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+        let admits = |arn: String| {
+            let caller = made_up::caller(&arn.parse().expect("an ARN"), dated);
+            let decided = decided(denied("not_mapped", Class::NotAllowed));
+            let decision = Decision { caller: Some(Arc::new(caller)), verified_by: Some("sts"), ..decided };
+            denials.admit(&decision, now)
+        };
+        let made = |line: u32| format!("arn:aws:iam::444455556666:user/made-{}", line % 1000);
+        assert_eq!((0..30_000).filter(|line| admits(made(*line))).count(), 500);
+        // One account in a thousand shares the pace of that one.
+        let beside = ["111122223333", "222233334444"]
+            .map(|account| (0..40).filter(|user| admits(format!("arn:aws:iam::{account}:user/beside-{user}"))).count());
+        assert!(beside.contains(&40), "{beside:?}");
+    }
 
     #[test]
     fn a_name_has_a_burst_and_then_its_pace() {

@@ -94,16 +94,16 @@ impl Circuit {
 
 impl Ticket {
     /// Tells how the call went: whether the host gave an answer that works.
-    pub(super) fn report(mut self, works: bool, now: Instant) {
-        let is_probe = std::mem::take(&mut self.is_probe);
+    pub(super) fn report(&self, works: bool, now: Instant) {
         let Some(mut state) = self.state() else { return };
         let generation = state.generation + 1;
         if works {
-            *state = if is_probe { State { generation, ..State::default() } } else { State { failures: 0, ..*state } };
+            *state =
+                if self.is_probe { State { generation, ..State::default() } } else { State { failures: 0, ..*state } };
             return;
         }
         let failures = state.failures.saturating_add(1);
-        *state = if is_probe || failures >= self.failures {
+        *state = if self.is_probe || failures >= self.failures {
             State { generation, failures, open_until: Some(now + self.open_for), is_probing: false }
         } else {
             State { failures, ..*state }
@@ -118,7 +118,7 @@ impl Ticket {
 }
 
 impl Drop for Ticket {
-    /// A probe that was given up leaves its place to the next call.
+    /// A probe that was given up leaves its place to the next call. One whose outcome was told is of a time that is over.
     fn drop(&mut self) {
         if let (true, Some(mut state)) = (self.is_probe, self.state()) {
             state.is_probing = false;

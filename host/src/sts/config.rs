@@ -64,7 +64,8 @@ pub struct RefusedCache {
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
 #[serde(deny_unknown_fields, default, rename_all = "camelCase")]
 pub struct Limits {
-    /// Most calls under way at a time, three quarters of them to one host. Default 512, 1 to 65 536.
+    /// Most calls under way at a time, three quarters of them to one host, and at most half of a server's reviews
+    /// ([`Config::within`]). Half as many logins may wait beside them for calls of others. Default 512, 1 to 65 536.
     pub in_flight: usize,
     /// Calls per second over time. Default 500, at most 1 000 000; `0` means no limit.
     pub per_second: u32,
@@ -185,6 +186,15 @@ impl Config {
             return Err(ConfigError::Bounds { key, allowed });
         }
         self.check_endpoints()
+    }
+
+    /// These settings for a server that has so many `reviews` under way at most. Calls are then half of them, and logins that
+    /// wait for calls of others a quarter, so that some are left for whoever need not wait, however many strangers do.
+    #[must_use]
+    pub fn within(&self, reviews: usize) -> Self {
+        let mut config = self.clone();
+        config.limits.in_flight = config.limits.in_flight.min((reviews / 2).max(1));
+        config
     }
 
     fn check_endpoints(&self) -> Result<(), ConfigError> {
@@ -315,6 +325,14 @@ mod tests {
         check("breaker: {failures: 0}", Ok(()));
         check("breaker: {failures: 20000}", Err("breaker.failures must be at most 10000"));
         check("breaker: {openFor: 0s}", Err("breaker.openFor must be between 10ms and 5m"));
+    }
+
+    #[test]
+    fn calls_leave_half_of_the_reviews() {
+        let config = Config::default();
+        for (reviews, calls) in [(1024, 512), (65_536, 512), (1023, 511), (100, 50), (2, 1), (1, 1)] {
+            assert_eq!(config.within(reviews).limits, Limits { in_flight: calls, ..Limits::default() }, "{reviews}");
+        }
     }
 
     #[test]

@@ -6,12 +6,12 @@
 use std::{
     collections::{HashMap, hash_map::Entry},
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use futures_util::future::{BoxFuture, FutureExt as _, Shared};
 
-use super::{exchange::Failure, standing::Key};
+use super::{breaker::Ticket, exchange::Failure, limits::Join, standing::Key};
 use crate::{
     caller::Caller,
     provider::{StsCall, StsReply, VerifyError},
@@ -27,6 +27,9 @@ pub(super) struct Answer {
     pub(super) call: StsCall,
     pub(super) reply: Result<StsReply, Failure>,
     pub(super) took: Duration,
+    pub(super) ended: Instant,
+    /// To whom its outcome is owed, once somebody has read it.
+    pub(super) ticket: Ticket,
     /// On whose standing it was asked.
     pub(super) key: Option<Arc<Key>>,
 }
@@ -36,8 +39,8 @@ pub(super) struct Seat<'a> {
     flights: &'a Flights,
     digest: TokenDigest,
     flight: Arc<Flight>,
-    /// Whether this waiter found the call under way.
-    pub(super) is_joined: bool,
+    /// What a waiter has who found the call under way.
+    join: Option<Join<'a>>,
 }
 
 struct Boarded {
@@ -54,29 +57,32 @@ struct Flight {
 // === impl Flights ===
 
 impl Flights {
-    /// Joins the call under way for `digest`, or starts one by `launch`, which runs under a lock and
-    /// must only prepare: the call starts when somebody waits for it.
+    /// Joins the call under way for `digest` if `join` lets one more wait beside so many, or starts `call` by `launch`. Both
+    /// run under a lock and must only prepare: the call starts when somebody waits for it.
     ///
     /// # Errors
     ///
-    /// Whatever `launch` returns instead of a call.
-    pub(super) fn board<E>(
-        &self,
+    /// Whatever `join` returns instead of a place, or `launch` instead of a call.
+    pub(super) fn board<'a, E>(
+        &'a self,
         digest: TokenDigest,
-        launch: impl FnOnce() -> Result<BoxFuture<'static, Arc<Answer>>, E>,
-    ) -> Result<Seat<'_>, E> {
-        let (flight, is_joined) = match self.lock().entry(digest) {
+        call: StsCall,
+        join: impl FnOnce(&StsCall, usize) -> Result<Join<'a>, E>,
+        launch: impl FnOnce(StsCall) -> Result<BoxFuture<'static, Arc<Answer>>, E>,
+    ) -> Result<Seat<'a>, E> {
+        let (flight, join) = match self.lock().entry(digest) {
             Entry::Occupied(mut entry) => {
+                let join = join(&call, entry.get().waiters)?;
                 entry.get_mut().waiters += 1;
-                (Arc::clone(&entry.get().flight), true)
+                (Arc::clone(&entry.get().flight), Some(join))
             }
             Entry::Vacant(entry) => {
-                let flight = Arc::new(Flight::new(launch()?));
+                let flight = Arc::new(Flight::new(launch(call)?));
                 entry.insert(Boarded { flight: Arc::clone(&flight), waiters: 1 });
-                (flight, false)
+                (flight, None)
             }
         };
-        Ok(Seat { flights: self, digest, flight, is_joined })
+        Ok(Seat { flights: self, digest, flight, join })
     }
 
     /// Nothing under this lock panics half-way.
@@ -101,6 +107,11 @@ impl Flight {
 // === impl Seat ===
 
 impl Seat<'_> {
+    /// Whether this waiter found the call under way.
+    pub(super) fn is_joined(&self) -> bool {
+        self.join.is_some()
+    }
+
     /// Waits for the answer, and drives the call while waiting.
     pub(super) async fn answer(&self) -> Arc<Answer> {
         self.flight.answer.clone().await

@@ -1,4 +1,5 @@
-//! How much is asked of STS at most: calls under way, to all hosts and to one, and calls per second.
+//! How much is asked of STS at most: calls under way, to all hosts and to one, and calls per second; and how many logins
+//! wait for calls of others.
 //!
 //! A token costs its sender nothing, names any key, and chooses among the hosts that there are. So a quarter of places
 //! and pace is kept for keys [with standing](super::standing), which ask once for each token, and the rest is open to
@@ -12,6 +13,8 @@
 //! - Hosts that have not answered lately have half of the places of each part, all of them together: calls to hosts
 //!   that cannot be reached leave room for those that can. A first call each may have beyond that, so a host can always
 //!   prove itself. One host that has answered has three quarters.
+//! - Logins with a token that is being asked about are half as many as calls, and few for one token: each holds a review of
+//!   the server, and whoever sends junk can send it any number of times. A quarter of them is kept as well.
 //!
 //! A login beyond a limit is answered at once. There is no queue: kube-apiserver retries by itself,
 //! and a queue would only turn a flood of junk into slow answers for everybody.
@@ -19,7 +22,10 @@
 use std::{
     collections::HashMap,
     num::NonZeroU32,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
     time::{Duration, Instant},
 };
 
@@ -36,6 +42,7 @@ pub(super) struct Limits {
     places: Arc<Places>,
     /// Calls per second of each part; `None`: no limit.
     paces: [Option<DefaultDirectRateLimiter>; 2],
+    joins: Joins,
     keys: Keys,
 }
 
@@ -43,6 +50,20 @@ pub(super) struct Limits {
 pub(super) struct Permit {
     place: Place,
     claim: Option<Claim>,
+}
+
+/// The right to wait for the call of another login; given back when dropped.
+pub(super) struct Join<'a> {
+    taken: &'a AtomicUsize,
+    _claim: Option<Claim>,
+}
+
+/// Logins that wait for calls of others.
+struct Joins {
+    /// How many there may be, and up to how many whoever comes may be one more.
+    most: usize,
+    open: usize,
+    taken: AtomicUsize,
 }
 
 /// A part of what may be asked.
@@ -88,6 +109,9 @@ struct Place {
     answered: Option<Instant>,
 }
 
+/// Logins that may wait for one call beside the first. An API server asks once for equal tokens that come together, so each
+/// of a cluster's needs one.
+const JOINED: usize = 64;
 /// For how long an answer speaks for a host.
 const LATELY: Duration = Duration::from_secs(60);
 
@@ -104,9 +128,15 @@ impl Limits {
         } else {
             [(rate - rate / 4, burst - burst / 4), (rate / 4, burst / 4)]
         };
+        let joined = config.in_flight.div_ceil(2);
         let pace = |(rate, burst)| DefaultDirectRateLimiter::direct(Quota::per_second(rate).allow_burst(burst));
         Self {
             paces: paces.map(|(rate, burst)| NonZeroU32::new(rate).zip(NonZeroU32::new(burst)).map(pace)),
+            joins: Joins {
+                most: joined,
+                open: if is_whole { joined } else { joined - joined / 4 },
+                taken: AtomicUsize::new(0),
+            },
             keys: Keys::new(if is_whole { 0 } else { share(kept, 1, 8) }),
             places: Arc::new(Places { most: [config.in_flight - kept, kept], taken: Mutex::default() }),
         }
@@ -125,6 +155,22 @@ impl Limits {
         }
         let place = self.enter(Part::Kept, &call.host, now).map_err(|_| overloaded(limit))?;
         Ok(Permit { place, claim })
+    }
+
+    /// Lets one more login wait for a call for which `waiters` wait already, or says that there are enough of them.
+    pub(super) fn join(&self, call: &StsCall, waiters: usize, now: Instant) -> Result<Join<'_>, VerifyError> {
+        let overloaded = VerifyError::Overloaded { limit: "sts_joined" };
+        if waiters > JOINED {
+            return Err(overloaded);
+        }
+        if let Some(join) = self.joins.enter(self.joins.open, None) {
+            return Ok(join);
+        }
+        let claim = self.keys.claim(&call.access_key_id, now);
+        if claim.is_none() && !self.keys.is_empty() {
+            return Err(overloaded);
+        }
+        self.joins.enter(self.joins.most, claim).ok_or(overloaded)
     }
 
     /// The owner of a key was let in.
@@ -153,6 +199,25 @@ impl Permit {
     pub(super) fn end(mut self, answered: Option<Instant>) -> Option<Arc<Key>> {
         self.place.answered = answered;
         self.claim.as_ref().map(|claim| Arc::clone(claim.key()))
+    }
+}
+
+// === impl Joins ===
+
+impl Joins {
+    /// `None`: there are `most` already.
+    fn enter(&self, most: usize, claim: Option<Claim>) -> Option<Join<'_>> {
+        let one_more = |taken| (taken < most).then_some(taken + 1);
+        self.taken.fetch_update(Relaxed, Relaxed, one_more).ok()?;
+        Some(Join { taken: &self.taken, _claim: claim })
+    }
+}
+
+// === impl Join ===
+
+impl Drop for Join<'_> {
+    fn drop(&mut self) {
+        self.taken.fetch_sub(1, Relaxed);
     }
 }
 

@@ -63,7 +63,7 @@ impl Provider for Fake {
         self.interpreted.fetch_add(1, SeqCst);
         match reply.status {
             403 => Err(VerifyError::Refused { status: 403, code: "SignatureDoesNotMatch".to_owned() }),
-            429 => Err(VerifyError::Throttled { retry_after: reply.retry_after }),
+            429 | 503 => Err(VerifyError::Throttled { retry_after: reply.retry_after }),
             _ => Ok(caller(call, String::from_utf8_lossy(&reply.body).into_owned())),
         }
     }
@@ -211,7 +211,7 @@ async fn failures_reach_every_waiter_and_are_not_remembered() {
 async fn a_call_without_waiters_is_given_up() {
     let server = Server::start(&["http/1.1"]).await;
     let executor = Arc::new(server.executor(|config| config.limits.in_flight = 1));
-    let waiters: Vec<_> = (0..3)
+    let waiters: Vec<_> = (0..2)
         .map(|_| {
             let executor = Arc::clone(&executor);
             tokio::spawn(async move { login(&executor, "fake.hang.1").await })
@@ -339,6 +339,17 @@ async fn throttling_is_passed_on_and_not_remembered() {
     assert_eq!(login(&executor, "fake.ok.1").await, Ok(Source::Sts), "throttling does not open the breaker");
 }
 
+/// Its status is a server error's, but it is about one account: whoever has one could else close a host to everybody.
+#[tokio::test]
+async fn throttling_with_a_server_error_opens_no_breaker_either() {
+    let server = Server::start(&["http/1.1"]).await;
+    let executor = server.executor(|_| {});
+    for call in 0..20 {
+        assert_eq!(login(&executor, &format!("fake.slow_down.{call}")).await, failed("throttled None"));
+    }
+    assert_eq!(login(&executor, "fake.ok.1").await, Ok(Source::Sts));
+}
+
 #[tokio::test]
 async fn what_inspect_refuses_never_reaches_sts() {
     let server = Server::start(&["http/1.1"]).await;
@@ -462,6 +473,26 @@ async fn a_host_that_hangs_leaves_places_to_the_others() {
     assert_eq!(login(&executor, &format!("fake.hang.more@{HANGS}")).await, failed("sts_in_flight"));
     assert_eq!(login(&executor, "fake.ok.1").await, Ok(Source::Sts));
     strangers.iter().for_each(tokio::task::JoinHandle::abort);
+}
+
+/// Each of them holds a review, and whoever sends junk can send it any number of times.
+#[tokio::test]
+async fn of_equal_tokens_few_wait_for_a_host_that_hangs() {
+    let server = Server::start(&["http/1.1"]).await;
+    let executor = Arc::new(server.executor(|config| config.timeout = Duration::from_secs(30)));
+    let mut logins = tokio::task::JoinSet::new();
+    for _ in 0..1000 {
+        let executor = Arc::clone(&executor);
+        logins.spawn(async move { login(&executor, "fake.hang.1").await });
+    }
+    for left in (65..1000).rev() {
+        let next = timeout(Duration::from_secs(5), logins.join_next()).await;
+        assert_eq!(next.expect("at once").unwrap().unwrap(), failed("sts_joined"), "{left} left");
+    }
+    assert_eq!((logins.len(), executor.flights.len()), (65, 1));
+    assert_eq!(login(&executor, "fake.ok.1").await, Ok(Source::Sts));
+    logins.shutdown().await;
+    assert_eq!(executor.flights.len(), 0);
 }
 
 /// Key ids are no secret, so what STS does not vouch for ends what they were worth.

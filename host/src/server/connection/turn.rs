@@ -37,7 +37,7 @@ impl Turn {
         let mut activity = connection.lock();
         activity.requests += 1;
         // In HTTP/2 more may be on its way already.
-        activity.head = activity.head.filter(|_| connection.h2);
+        activity.head = activity.head.filter(|_| activity.h2);
         activity.fresh = false;
         drop(activity);
         Self { connection: Arc::clone(connection), is_answered: false }

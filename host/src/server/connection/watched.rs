@@ -1,4 +1,5 @@
-//! A TLS stream that tells its connection what arrives, and that closes politely.
+//! A TLS stream that tells its connection what arrives, that reads no more from a peer who takes no answers, and that closes
+//! politely.
 
 use std::{
     io,
@@ -27,6 +28,11 @@ pub(super) struct Watched {
     stream: TlsStream<TcpStream>,
     connection: Arc<Connection>,
     messages: Messages,
+    /// Over HTTP/1.1: an answer waits for its peer. As long as it does nothing of his is read: hyper would go on answering
+    /// requests whose bodies nobody wants, and keep the heads of all those answers.
+    is_full: bool,
+    /// Somebody wanted to read meanwhile.
+    is_held: bool,
     closing: Option<Closing>,
 }
 
@@ -47,7 +53,7 @@ struct Closing {
 impl Watched {
     pub(super) fn new(stream: TlsStream<TcpStream>, connection: Arc<Connection>, h2: bool) -> Self {
         let messages = if h2 { Messages::Http2(Frames::default()) } else { Messages::Http1(Heads::default()) };
-        Self { stream, connection, messages, closing: None }
+        Self { stream, connection, messages, is_full: false, is_held: false, closing: None }
     }
 
     fn arrived(&mut self, bytes: &[u8]) {
@@ -68,6 +74,15 @@ impl Watched {
         }
     }
 
+    /// Whether the peer had room for what was written. Whoever was held back reads on when he has.
+    fn wrote<T>(&mut self, cx: &Context<'_>, result: Poll<T>) -> Poll<T> {
+        self.is_full = result.is_pending() && matches!(self.messages, Messages::Http1(_));
+        if !self.is_full && std::mem::take(&mut self.is_held) {
+            cx.waker().wake_by_ref();
+        }
+        result
+    }
+
     fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let closing =
             self.closing.get_or_insert_with(|| Closing { deadline: Box::pin(tokio::time::sleep(LINGER)), bytes: 0 });
@@ -86,6 +101,10 @@ impl Watched {
 
 impl AsyncRead for Watched {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.is_full {
+            self.is_held = true;
+            return Poll::Pending;
+        }
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
         let arrived = &buffer.filled()[before..];
@@ -98,7 +117,8 @@ impl AsyncRead for Watched {
 
 impl AsyncWrite for Watched {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+        let result = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.wrote(cx, result)
     }
 
     fn poll_write_vectored(
@@ -106,7 +126,8 @@ impl AsyncWrite for Watched {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
+        let result = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        self.wrote(cx, result)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -114,7 +135,8 @@ impl AsyncWrite for Watched {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        let result = Pin::new(&mut self.stream).poll_flush(cx);
+        self.wrote(cx, result)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

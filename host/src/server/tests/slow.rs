@@ -131,6 +131,66 @@ async fn an_answer_has_to_be_taken() {
     assert!(text.contains("herald_connections_closed_total{reason=\"idle\"} 1"), "{text}");
 }
 
+/// Asks over HTTP/1.1 with `method` and takes no answer, until the server reads no more or `most` bytes are sent; gives how
+/// many were. Each request has a body that nobody wants, so that hyper reads on before its answer is taken.
+async fn ask_and_take_nothing(stream: &mut TlsStream<TcpStream>, method: &str, most: usize) -> usize {
+    // Records of whole requests: one whose body is not there yet would be the last.
+    let asked = format!("{method} /healthz HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\n\r\nx").repeat(64);
+    let mut sent = 0;
+    while sent < most {
+        let write = async {
+            stream.write_all(asked.as_bytes()).await?;
+            stream.flush().await
+        };
+        if !matches!(timeout(SHORT / 2, write).await, Ok(Ok(()))) {
+            break;
+        }
+        sent += asked.len();
+    }
+    sent
+}
+
+/// More than all buffers of the system have room for.
+const ALL: usize = 64 * 1024 * 1024;
+
+/// Over HTTP/1.1 no request is looked at before the answer to the one in front of it is taken. How the end is called depends on
+/// where in the buffers on the way the last answer is, and the last request.
+#[tokio::test]
+async fn an_answer_has_to_be_taken_whatever_is_asked_behind_it() {
+    let server = Running::start(|config| (config.head_timeout, config.idle_timeout) = (SHORT, SHORT)).await;
+    let mut stream = server.connect().await;
+    assert!(ask_and_take_nothing(&mut stream, "GET", ALL).await < ALL, "the server reads on");
+    let ended = timeout(LONG, async {
+        while !server.services.metrics.text().contains("herald_connections 0\n") {
+            sleep(Duration::from_millis(5)).await;
+        }
+    });
+    assert!(ended.await.is_ok(), "{}", server.services.metrics.text());
+    drop(stream);
+}
+
+/// Answers to HEAD are heads alone, and hyper would keep any number of those.
+#[tokio::test]
+async fn whoever_takes_no_answers_cannot_go_on_asking() {
+    let server = Running::start(|_| ()).await;
+    let mut stream = server.connect().await;
+    assert!(ask_and_take_nothing(&mut stream, "HEAD", ALL).await < ALL, "the server reads on");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn whoever_takes_answers_late_gets_all_of_them() {
+    const REVIEWS: usize = 10_000;
+    let server = Running::start(|_| ()).await;
+    let (mut input, mut output) = tokio::io::split(server.connect().await);
+    let asked = post(&review("foreign"), "keep-alive").repeat(REVIEWS - 1) + &post(&review("foreign"), "close");
+    let asked = tokio::spawn(async move { output.write_all(asked.as_bytes()).await.map(|()| output) });
+    sleep(SHORT / 2).await;
+    let mut all = Vec::new();
+    let _ = timeout(6 * LONG, input.read_to_end(&mut all)).await.expect("the server closes");
+    assert_eq!(String::from_utf8(all).unwrap().matches("HTTP/1.1 200 OK\r\n").count(), REVIEWS);
+    asked.await.unwrap().unwrap();
+}
+
 /// The second head has its time from when it is its turn, whether it came with the first request or while that was decided.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_half_sent_head_behind_another_request_has_its_time_as_well() {
@@ -159,6 +219,22 @@ async fn a_half_sent_head_behind_another_request_has_its_time_as_well() {
         check(&answer(&mut stream).await, 200, &[REFUSED]);
     }
     sleep(3 * SHORT).await;
+    stream.write_all(post(&review("foreign"), "close").as_bytes()).await.unwrap();
+    check(&rest(&mut stream).await, 200, &[REFUSED]);
+}
+
+#[tokio::test]
+async fn an_empty_line_between_requests_is_no_head() {
+    let server = impatient().await;
+    let mut stream = server.connect().await;
+    stream.write_all(post(&review("foreign"), "keep-alive").as_bytes()).await.unwrap();
+    check(&answer(&mut stream).await, 200, &[REFUSED]);
+    for byte in [b"\r", b"\n"] {
+        stream.write_all(byte).await.unwrap();
+        stream.flush().await.unwrap();
+        sleep(SHORT / 10).await;
+    }
+    sleep(2 * SHORT).await;
     stream.write_all(post(&review("foreign"), "close").as_bytes()).await.unwrap();
     check(&rest(&mut stream).await, 200, &[REFUSED]);
 }

@@ -81,6 +81,42 @@ fn before_anybody_was_let_in_all_is_anybodys() {
     assert_eq!(take(&limits, "AKIDA", "sts.test", &mut kept).0, 36);
 }
 
+/// How many logins with `key` may wait for a call for which one waits already. They are given to `kept`.
+fn join<'a>(limits: &'a Limits, key: &str, kept: &mut Vec<Join<'a>>) -> usize {
+    let before = kept.len();
+    kept.extend((0..1000).map_while(|_| limits.join(&call(key, "sts.test"), 1, Instant::now()).ok()));
+    kept.len() - before
+}
+
+#[test]
+fn logins_that_wait_for_calls_of_others_are_half_as_many_as_calls() {
+    #[track_caller]
+    fn check(in_flight: usize, anybody: usize, stranger: usize, known: usize) {
+        let limits = limits(in_flight, NO_PACE);
+        let mut kept = Vec::new();
+        assert_eq!(join(&limits, "AKIDA", &mut kept), anybody, "before anybody was let in, {in_flight}");
+        kept.clear();
+        limits.welcome("AKIDB", Instant::now());
+        let found = ["AKIDA", "AKIDB", "AKIDA"].map(|key| join(&limits, key, &mut kept));
+        assert_eq!(found, [stranger, known, 0], "{in_flight}");
+        kept.clear();
+        assert_eq!(join(&limits, "AKIDA", &mut kept), stranger, "they are given back, {in_flight}");
+    }
+    // A key has as many as it may have calls.
+    check(64, 32, 24, 2);
+    check(4, 2, 2, 0);
+    check(3, 2, 2, 0);
+    check(1, 1, 1, 0);
+}
+
+#[test]
+fn logins_that_wait_for_one_call_are_few() {
+    let limits = limits(512, NO_PACE);
+    let join = |waiters| limits.join(&call("AKIDA", "sts.test"), waiters, Instant::now()).map(|_| ());
+    assert!(join(JOINED).is_ok());
+    assert!(matches!(join(JOINED + 1), Err(VerifyError::Overloaded { limit: "sts_joined" })));
+}
+
 #[test]
 fn pace_is_in_parts_too() {
     let mut kept = Vec::new();

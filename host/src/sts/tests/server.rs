@@ -173,6 +173,7 @@ async fn serve(request: http::Request<hyper::body::Incoming>, counts: Arc<Counts
             sleep(Duration::from_millis(150)).await;
             body(StatusCode::OK, "arn:aws:iam::111122223333:user/slow")
         }
+        "/slow_down" => body(StatusCode::SERVICE_UNAVAILABLE, "SlowDown"),
         "/throttled" => {
             let mut response = body(StatusCode::TOO_MANY_REQUESTS, "");
             response.headers_mut().insert(http::header::RETRY_AFTER, HeaderValue::from_static("7"));
