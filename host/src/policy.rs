@@ -190,8 +190,8 @@ pub enum Fault {
     /// It took more elements of tables than it may.
     #[error("the policy asked for larger tables than it may have")]
     Table,
-    /// Its answer is larger than the limits allow.
-    #[error("the policy's answer is too large")]
+    /// Its answer, or what it asks the host for, is larger than the limits allow.
+    #[error("the policy's answer, or what it asks for, is too large")]
     TooLarge,
     /// It ran longer than its timeout.
     #[error("the policy ran out of time")]
@@ -292,7 +292,13 @@ impl Policy {
         Ok(Self { tables: tables.map_err(LoadError::about(&config.component))?, ..self.clone() })
     }
 
-    /// Lets it know of what `cloud` knows the facts that its configuration grants and its component asks for.
+    /// The same that is granted these facts about callers, and no others.
+    #[must_use]
+    pub fn with_granted(self, granted: Vec<Fact>) -> Self {
+        Self { granted, ..self }
+    }
+
+    /// Lets it know of what `cloud` knows the facts that it is granted and its component asks for.
     #[must_use]
     pub fn with_cloud(self, cloud: Arc<dyn FactFinder>) -> Self {
         Self { cloud: Some(cloud), ..self }

@@ -11,7 +11,8 @@ var ErrNotReady = host.ErrNotReady
 // Get is the value of one key of a table that the operator attaches; false if the key is not there.
 func Get(table, key string) (value string, found bool, err error) { return host.Get(table, key) }
 
-// Keys are a table's keys that start with prefix, sorted, at most limit of them.
+// Keys are a table's keys that start with prefix, sorted, at most limit of them. One call gives 4096 at most: a larger limit
+// where there are more keys than that ends the decision as a fault, so that nobody takes a part of a list for all of it.
 func Keys(table, prefix string, limit uint32) ([]string, error) {
 	return host.Keys(table, prefix, limit)
 }

@@ -2,6 +2,7 @@ package policy_test
 
 import (
 	"errors"
+	"fmt"
 	"reflect"
 	"strings"
 	"testing"
@@ -152,6 +153,33 @@ func TestLogAndTables(t *testing.T) {
 	if _, err := policy.Version("other"); !errors.Is(err, policy.ErrNotGranted) {
 		t.Error(err)
 	}
+}
+
+func TestAListOfKeysIsWholeOrAsLongAsAskedFor(t *testing.T) {
+	set := func(count int) {
+		entries := map[string]string{}
+		for key := range count {
+			entries[fmt.Sprintf("k%05d", key)] = ""
+		}
+		policytest.SetTable("large", entries)
+	}
+	check := func(limit uint32, want int) {
+		t.Helper()
+		if keys, err := policy.Keys("large", "k", limit); len(keys) != want || err != nil {
+			t.Errorf("%d of %d: %v", len(keys), limit, err)
+		}
+	}
+	set(4096)
+	check(100_000, 4096)
+	check(7, 7)
+	set(4097)
+	check(4096, 4096)
+	defer func() {
+		if recover() == nil {
+			t.Error("a longer list does not end the decision")
+		}
+	}()
+	_, _ = policy.Keys("large", "", 4097)
 }
 
 func TestTheMachineOfATest(t *testing.T) {

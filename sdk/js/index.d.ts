@@ -103,7 +103,10 @@ export const log: Readonly<Record<'debug' | 'info' | 'warn' | 'error', (message:
 export const data: {
   /** The value of one key; `undefined` if it is not there. */
   get(table: string, key: string): string | undefined;
-  /** The keys that start with `prefix`, sorted, at most `limit` of them (default 1000). */
+  /**
+   * The keys that start with `prefix`, sorted, at most `limit` of them (default 1000). One call gives 4096 at most: a larger
+   * `limit` where there are more keys than that ends the decision as a fault, so that nobody takes a part of a list for all of it.
+   */
   keys(table: string, prefix?: string, limit?: number): string[];
   /** Digest of the table's content. */
   version(table: string): string;

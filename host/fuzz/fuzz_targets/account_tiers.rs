@@ -2,11 +2,15 @@
 //! the policy's prefix; what neither of them understands is a fault, and leaves callers of other accounts alone.
 #![no_main]
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, fmt};
 
 use herald_policy::{Decision, Fault, Mapping, Policy as _, Request, testing};
 use libfuzzer_sys::fuzz_target;
 use policy::AccountTiers;
+use serde::{
+    Deserialize, Deserializer,
+    de::{IgnoredAny, MapAccess, Visitor},
+};
 use serde_json::Value;
 
 #[expect(unreachable_pub, reason = "it is a crate by itself")]
@@ -40,7 +44,9 @@ fuzz_target!(|entry: &str| {
 fn groups(entry: &str) -> Option<BTreeSet<String>> {
     let read: Option<Value> = serde_json::from_str(entry).ok();
     let pairs: Vec<(String, Value)> = match read {
-        Some(Value::Object(keys)) if !keys.keys().all(|key| is_word(key)) => return None,
+        Some(Value::Object(keys)) if !keys.keys().all(|key| is_word(key)) || written(entry) != keys.len() => {
+            return None;
+        }
         Some(Value::Object(keys)) => keys.into_iter().flat_map(|(key, value)| each(&key, value)).collect(),
         Some(Value::String(_)) | None => vec![("accounts".to_owned(), entry.into())],
         Some(other) => each("accounts", other),
@@ -51,6 +57,34 @@ fn groups(entry: &str) -> Option<BTreeSet<String>> {
     });
     let count = pairs.len();
     names.collect::<Option<_>>().filter(|_| count <= MOST)
+}
+
+/// How many keys an object is written with, one that is there twice counted twice.
+fn written(entry: &str) -> usize {
+    struct Keys(usize);
+
+    impl<'de> Deserialize<'de> for Keys {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            deserializer.deserialize_map(Self(0))
+        }
+    }
+
+    impl<'de> Visitor<'de> for Keys {
+        type Value = Self;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an object")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<Self, A::Error> {
+            while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {
+                self.0 += 1;
+            }
+            Ok(self)
+        }
+    }
+
+    serde_json::from_str::<Keys>(entry).map_or(0, |Keys(count)| count)
 }
 
 /// A key with each of its values.

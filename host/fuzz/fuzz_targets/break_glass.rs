@@ -96,5 +96,6 @@ fn is_for(told: &Value, caller: &Caller) -> bool {
     let key = if caller.kind == PrincipalKind::User { "user" } else { "role" };
     let pattern = told["sessionName"].as_str().and_then(|text| text.parse::<herald_policy::Glob>().ok());
     let session = caller.session_name.as_deref();
-    told[key] == *caller.name && pattern.is_none_or(|glob| session.is_some_and(|name| glob.matches(name)))
+    let is_told = told.get("sessionName").is_none_or(Value::is_string);
+    is_told && told[key] == *caller.name && pattern.is_none_or(|glob| session.is_some_and(|name| glob.matches(name)))
 }

@@ -2,7 +2,10 @@
 //!
 //! A pattern is a whole name with `*` for any run of characters. Names that start with `system:`
 //! belong to Kubernetes: only a pattern without `*` covers them, so nothing gives them by accident. `{{EC2PrivateDNSName}}` in a
-//! pattern is the name of the caller's own instance, which the host has looked up for a policy with that grant.
+//! pattern is the name of the caller's own instance, which the host has looked up for a policy with that grant. Of a caller without
+//! one such a pattern covers nothing.
+
+use std::borrow::Cow;
 
 use serde::{Deserialize, Deserializer, de::Error as _};
 
@@ -70,16 +73,18 @@ fn is_system(name: &str) -> bool {
 }
 
 fn covers(patterns: Option<&[String]>, name: &str, node: Option<&str>) -> bool {
-    let with_node = |pattern: &String| match node {
-        Some(node) => pattern.replace(NODE, node),
-        None => pattern.clone(),
-    };
     let system = is_system(name);
-    match patterns {
-        None => !system,
-        Some(patterns) if system => patterns.iter().any(|pattern| !pattern.contains('*') && with_node(pattern) == name),
-        Some(patterns) => patterns.iter().any(|pattern| name_matches(&with_node(pattern), name)),
+    let Some(patterns) = patterns else { return !system };
+    let mut candidates = patterns.iter().filter(|pattern| !(system && pattern.contains('*')));
+    candidates.any(|pattern| with_node(pattern, node).is_some_and(|pattern| name_matches(&pattern, name)))
+}
+
+/// What `pattern` is for this caller; `None`: it covers nothing. A name with `*` in it is nobody's, and would be a pattern itself.
+fn with_node<'a>(pattern: &'a str, node: Option<&str>) -> Option<Cow<'a, str>> {
+    if !pattern.contains(NODE) {
+        return Some(pattern.into());
     }
+    node.filter(|node| !node.contains('*')).map(|node| pattern.replace(NODE, node).into())
 }
 
 /// Whether `name` is `pattern` with each `*` standing for any run of characters.
@@ -145,6 +150,32 @@ mod tests {
         let ceiling = Ceiling { usernames: Some(vec![pattern[0].to_owned()]), ..Ceiling::default() };
         assert_eq!(ceiling.check(&granted, None, Some("a")), Ok(()));
         assert!(ceiling.check(&granted, None, None).is_err(), "nobody has looked");
+    }
+
+    /// Whatever it is called, and where it has no name: the pattern is that one name and no other.
+    #[test]
+    fn the_placeholder_is_one_name_or_none() {
+        #[track_caller]
+        fn check(pattern: &str, name: &str, node: Option<&str>, expected: bool) {
+            assert_eq!(covers(Some(&[pattern.to_owned()]), name, node), expected, "{pattern} {name} {node:?}");
+        }
+        for before in ["system:node:", "node-"] {
+            let pattern = format!("{before}{NODE}");
+            let named = |name: &str| format!("{before}{name}");
+            check(&pattern, &named(NODE), None, false);
+            check(&pattern, &named(NODE), Some("a"), false);
+            check(&pattern, &named("a"), Some("a"), true);
+            check(&pattern, &named("a"), Some("*"), false);
+            check(&pattern, &named("*"), Some("*"), false);
+            check(&pattern, &named("ab"), Some("a*"), false);
+            let odd = format!("a{NODE}");
+            check(&pattern, &named(&odd), Some(&odd), true);
+            check(&pattern, &named(&format!("a{odd}")), Some(&odd), false);
+            check(&pattern, &named("aa"), Some(&odd), false);
+        }
+        check("*-{{EC2PrivateDNSName}}", "node-{{EC2PrivateDNSName}}", None, false);
+        check("*-{{EC2PrivateDNSName}}", "node-a", Some("a"), true);
+        check("team-*", "team-{{EC2PrivateDNSName}}", None, true);
     }
 
     #[test]

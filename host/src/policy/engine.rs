@@ -439,3 +439,39 @@ fn pool(instances: NonZeroU8) -> PoolingAllocationConfig {
         .max_unused_warm_slots(warm);
     pool
 }
+
+#[cfg(test)]
+mod tests {
+    use std::iter;
+
+    use super::*;
+
+    fn time_of(timeout: Duration) -> Time {
+        Time::of(&Limits::new(timeout, Limits::MAX_MEMORY, Limits::MAX_FUEL).unwrap())
+    }
+
+    #[test]
+    fn a_policys_time_is_as_many_ticks_as_it_sees_however_long_they_take() {
+        #[track_caller]
+        fn check(timeout: Duration, expected: usize) {
+            // An end that no machine is too slow for.
+            let mut time = Time { end: Instant::now() + Duration::from_secs(3600), ..time_of(timeout) };
+            let before = iter::repeat_with(|| time.is_over()).take_while(|is_over| !is_over).count();
+            assert_eq!(before + 1, expected, "{timeout:?}");
+        }
+        // One more than fit into it: the first may come at once.
+        check(Duration::from_millis(1), 2);
+        check(TICK, 2);
+        check(Duration::from_millis(3), 3);
+        check(Limits::default().timeout(), 26);
+        check(Duration::from_secs(1), 501);
+        check(Duration::from_secs(5), 2501);
+        check(Limits::MAX_TIMEOUT, 2501);
+    }
+
+    #[test]
+    fn a_policys_time_ends_however_few_ticks_it_sees() {
+        let mut time = Time { end: Instant::now(), ..time_of(Limits::MAX_TIMEOUT) };
+        assert!(time.is_over());
+    }
+}

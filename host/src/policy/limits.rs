@@ -61,6 +61,12 @@ pub(super) struct Room {
 #[error("more calls than the limit")]
 struct NoCalls;
 
+/// The instance asked for more keys of a table than one call returns, and there are more: whoever refuses by a list must not
+/// take a part of it for all.
+#[derive(Debug, thiserror::Error)]
+#[error("more keys than the limit")]
+pub(super) struct TooManyKeys;
+
 /// The instance asked for more than its [`Room`]. Ends it on the spot, so that the operator reads about memory or tables
 /// and not about whatever the guest does without them.
 #[derive(Debug, thiserror::Error)]
@@ -156,6 +162,9 @@ pub(super) fn fault(error: &wasmtime::Error) -> Fault {
     }
     if error.is::<NoCalls>() {
         return Fault::HostCalls;
+    }
+    if error.is::<TooManyKeys>() {
+        return Fault::TooLarge;
     }
     if error.is::<PoolConcurrencyLimitError>() {
         return Fault::Overloaded;

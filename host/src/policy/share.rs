@@ -34,6 +34,8 @@ struct State {
     free: usize,
     /// Policies that logins ask and that hold none.
     without: usize,
+    /// Those of them that wait for one.
+    in_want: usize,
 }
 
 /// What one policy has of them.
@@ -56,6 +58,9 @@ pub(super) struct Held<'a>(&'a Share);
 #[derive(Debug)]
 pub(super) struct Place<'a>(&'a Share);
 
+/// A policy without any that waits for one, until it is dropped: whoever comes later does not come before it.
+struct Want<'a>(&'a Instances);
+
 /// Of a policy in shadow mode, which no login asks: none is left for it.
 const UNASKED: usize = usize::MAX;
 
@@ -64,7 +69,11 @@ const UNASKED: usize = usize::MAX;
 impl Instances {
     pub(super) fn new(all: NonZeroU8) -> Arc<Self> {
         let all = usize::from(all.get());
-        Arc::new(Self { all, state: Mutex::new(State { free: all, without: 0 }), given_back: Notify::new() })
+        Arc::new(Self {
+            all,
+            state: Mutex::new(State { free: all, without: 0, in_want: 0 }),
+            given_back: Notify::new(),
+        })
     }
 
     /// For one more policy.
@@ -91,7 +100,11 @@ impl Instances {
 impl Share {
     /// Takes one at once; `None` if there is none for this policy, or others wait for one.
     pub(super) fn try_take(&self) -> Option<Held<'_>> {
-        if self.waiting.load(SeqCst) > 0 { None } else { self.take() }
+        if self.waiting.load(SeqCst) > 0 {
+            return None;
+        }
+        let mut state = self.instances.lock();
+        if state.in_want > 0 { None } else { self.take(&mut state) }
     }
 
     /// Stands in line, unless `most` do already.
@@ -100,8 +113,7 @@ impl Share {
         self.waiting.fetch_update(SeqCst, SeqCst, one_more).is_ok().then(|| Place(self))
     }
 
-    fn take(&self) -> Option<Held<'_>> {
-        let mut state = self.instances.lock();
+    fn take(&self, state: &mut State) -> Option<Held<'_>> {
         let held = match self.held.load(Relaxed) {
             UNASKED => {
                 state.without += 1;
@@ -117,6 +129,11 @@ impl Share {
         }
         self.held.store(held + usize::from(is_free), Relaxed);
         is_free.then(|| Held(self))
+    }
+
+    /// Whether it holds none.
+    fn is_without(&self) -> bool {
+        self.held.load(Relaxed) == 0
     }
 }
 
@@ -135,12 +152,17 @@ impl Drop for Share {
 impl<'a> Place<'a> {
     /// Waits until it is its turn and one is free.
     pub(super) async fn take(&self) -> Held<'a> {
-        let _first = self.0.first.lock().await;
+        let (share, instances) = (self.0, &self.0.instances);
+        let _first = share.first.lock().await;
+        let mut want = None;
         loop {
-            let mut given_back = pin!(self.0.instances.given_back.notified());
+            let mut given_back = pin!(instances.given_back.notified());
             given_back.as_mut().enable();
-            if let Some(held) = self.0.take() {
+            if let Some(held) = share.take(&mut instances.lock()) {
                 return held;
+            }
+            if want.is_none() && share.is_without() {
+                want = Some(Want::new(instances));
             }
             given_back.await;
         }
@@ -150,6 +172,21 @@ impl<'a> Place<'a> {
 impl Drop for Place<'_> {
     fn drop(&mut self) {
         self.0.waiting.fetch_sub(1, SeqCst);
+    }
+}
+
+// === impl Want ===
+
+impl<'a> Want<'a> {
+    fn new(instances: &'a Instances) -> Self {
+        instances.lock().in_want += 1;
+        Self(instances)
+    }
+}
+
+impl Drop for Want<'_> {
+    fn drop(&mut self) {
+        self.0.lock().in_want -= 1;
     }
 }
 
@@ -232,6 +269,22 @@ mod tests {
             held.pop();
             assert!(poll!(&mut next).is_pending(), "it has one, and the other policy has none");
             assert!(poll!(&mut waits).is_ready());
+        });
+    }
+
+    #[test]
+    fn whoever_comes_later_does_not_come_before_a_policy_in_want() {
+        run(async {
+            let instances = instances(1);
+            let [first, second] = [(); 2].map(|()| instances.share(Mode::Enforce));
+            let held = first.try_take().expect("one is free");
+            let place = second.line_up(1).expect("room");
+            let mut waits = Box::pin(place.take());
+            assert!(poll!(&mut waits).is_pending());
+            drop(held);
+            assert!(first.try_take().is_none(), "the other policy was there before");
+            drop(waits);
+            assert!(first.try_take().is_some(), "it waits no more");
         });
     }
 

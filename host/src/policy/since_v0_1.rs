@@ -10,7 +10,7 @@ use wasmtime::{
 use super::{
     Engine, Fault, Request, Tables, Verdict,
     cloud::{Instance as Machine, LookUpError},
-    limits::{Guest, MAX_REASON},
+    limits::{Guest, MAX_REASON, TooManyKeys},
     tables::Unread,
     text::tame,
     track::{Call, Track},
@@ -137,7 +137,10 @@ impl data::Host for Guest {
         limit: u32,
     ) -> wasmtime::Result<Result<Vec<String>, data::DataError>> {
         self.call()?;
-        Ok(self.open().and_then(|tables| tables.keys(&table, &prefix, limit)).map_err(data::DataError::from))
+        Ok(match self.open().and_then(|tables| tables.keys(&table, &prefix, limit)) {
+            Ok(keys) => Ok(keys.ok_or(TooManyKeys)?),
+            Err(unread) => Err(unread.into()),
+        })
     }
 
     fn version(&mut self, table: String) -> wasmtime::Result<Result<String, data::DataError>> {

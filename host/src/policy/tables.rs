@@ -143,16 +143,19 @@ impl Tables {
         self.table(table).map(|table| table.entries.get(key).cloned())
     }
 
-    /// The keys that start with `prefix`, sorted, at most `limit` and [`MAX_KEYS`].
+    /// The keys that start with `prefix`, sorted, at most `limit` of them; `None` if those are more than
+    /// [`MAX_KEYS`].
     ///
     /// # Errors
     ///
     /// [`Unread`].
-    pub fn keys(&self, table: &str, prefix: &str, limit: u32) -> Result<Vec<String>, Unread> {
-        let most = usize::try_from(limit).unwrap_or(MAX_KEYS).min(MAX_KEYS);
+    pub fn keys(&self, table: &str, prefix: &str, limit: u32) -> Result<Option<Vec<String>>, Unread> {
+        let most = usize::try_from(limit).unwrap_or(usize::MAX);
         let table = self.table(table)?;
         let from = table.entries.range::<str, _>((Included(prefix), Unbounded));
-        Ok(from.map(|(key, _)| key).take_while(|key| key.starts_with(prefix)).take(most).cloned().collect())
+        let mut keys = from.map(|(key, _)| key).take_while(|key| key.starts_with(prefix)).take(most);
+        let found: Vec<String> = keys.by_ref().take(MAX_KEYS).cloned().collect();
+        Ok(keys.next().is_none().then_some(found))
     }
 
     /// SHA-256 of the table's content, in hexadecimal.
@@ -335,12 +338,35 @@ mod tests {
         assert_eq!(get("rota", "team/a"), Ok("alice".to_owned()));
         assert_eq!(get("rota", "team/b"), Ok(r#"{"who":["bob"]}"#.to_owned()));
         assert_eq!((get("rota", "none"), get("other", "team/a")), (Ok(String::new()), Err(Unread::NotGranted)));
-        assert_eq!(tables.keys("rota", "team/", 9), Ok(vec!["team/a".to_owned(), "team/b".to_owned()]));
-        assert_eq!(tables.keys("rota", "team", 1), Ok(vec!["team/a".to_owned()]));
-        assert_eq!((tables.keys("rota", "x", 9), tables.keys("other", "", 9)), (Ok(vec![]), Err(Unread::NotGranted)));
+        assert_eq!(tables.keys("rota", "team/", 9), Ok(Some(vec!["team/a".to_owned(), "team/b".to_owned()])));
+        assert_eq!(tables.keys("rota", "team", 1), Ok(Some(vec!["team/a".to_owned()])));
+        assert_eq!(tables.keys("rota", "x", 9), Ok(Some(vec![])));
+        assert_eq!(tables.keys("other", "", 9), Err(Unread::NotGranted));
         assert_eq!(tables.version("rota").map(|version| version.len()), Ok(64));
         let yaml = read("# people\nteam/a: alice\nteam/b: {who: [bob]}\nteams: 7\n").expect("a table");
         assert_eq!(yaml.version("rota"), tables.version("rota"), "the same in YAML");
+    }
+
+    #[test]
+    fn a_list_of_keys_is_never_cut_below_what_was_asked_for() {
+        #[track_caller]
+        fn check(has: usize, limit: usize, expected: Option<usize>) {
+            let entries: serde_json::Map<String, Value> = (0..has)
+                .map(|key| (format!("k{key:05}"), Value::from("")))
+                .chain([("l".to_owned(), "".into())])
+                .collect();
+            let tables = read(&Value::Object(entries).to_string()).expect("a table");
+            let found = tables.keys("rota", "k", u32::try_from(limit).expect("few")).expect("it is attached");
+            assert_eq!(found.map(|keys| keys.len()), expected, "{limit} of {has}");
+        }
+        check(3, 100_000, Some(3));
+        check(MAX_KEYS, MAX_KEYS, Some(MAX_KEYS));
+        check(MAX_KEYS, MAX_KEYS + 1, Some(MAX_KEYS));
+        check(MAX_KEYS, 100_000, Some(MAX_KEYS));
+        check(MAX_KEYS + 1, MAX_KEYS - 1, Some(MAX_KEYS - 1));
+        check(MAX_KEYS + 1, MAX_KEYS, Some(MAX_KEYS));
+        check(MAX_KEYS + 1, MAX_KEYS + 1, None);
+        check(MAX_KEYS + 1, 100_000, None);
     }
 
     #[test]

@@ -116,6 +116,16 @@ test('tests see what is logged, and set tables', () => {
   assert.throws(() => data.get('other', 'a'), (error) => error instanceof DataError && error.code === 'not-granted');
 });
 
+test('a list of keys is whole, or as long as asked for', () => {
+  const large = (count) => Object.fromEntries(Array.from({ length: count }, (_, key) => [`k${key}`, '']));
+  setTable('large', large(4096));
+  assert.equal(data.keys('large', 'k', 100_000).length, 4096);
+  assert.equal(data.keys('large').length, 1000);
+  setTable('large', large(4097));
+  assert.equal(data.keys('large', '', 4096).length, 4096);
+  assert.throws(() => data.keys('large', '', 4097), /more than 4096 keys of large are asked for/);
+});
+
 test('settings come as they would from JSON', () => {
   class Policy {
     constructor(settings) {

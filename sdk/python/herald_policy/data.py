@@ -10,6 +10,9 @@ try:
 except ImportError:
     _host = None
 
+_MAX_KEYS = 4096
+"""Most keys that one call returns."""
+
 _tables: dict[str, dict[str, str] | None] = {}
 """What unit tests see instead of the host's tables; `None`: attached, and not loaded yet."""
 
@@ -31,10 +34,17 @@ def get(table: str, key: str) -> str | None:
 
 
 def keys(table: str, prefix: str = "", limit: int = 1000) -> list[str]:
-    """The keys that start with `prefix`, sorted, at most `limit` of them."""
-    if _host is None:
-        return sorted(key for key in _table(table) if key.startswith(prefix))[:limit]
-    return _ask(table, _host.keys, prefix, limit)
+    """The keys that start with `prefix`, sorted, at most `limit` of them.
+
+    One call gives 4096 at most: a larger `limit` where there are more keys than that ends the decision as a fault, so that nobody
+    takes a part of a list for all of it. In unit tests it is a `RuntimeError`.
+    """
+    if _host is not None:
+        return _ask(table, _host.keys, prefix, limit)
+    found = sorted(key for key in _table(table) if key.startswith(prefix))[:limit]
+    if len(found) > _MAX_KEYS:
+        raise RuntimeError(f"more than {_MAX_KEYS} keys of {table} are asked for: a host ends the decision")
+    return found
 
 
 def version(table: str) -> str:

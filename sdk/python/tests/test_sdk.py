@@ -99,6 +99,15 @@ class Around(unittest.TestCase):
             data.keys("later")
         self.assertFalse(raised.exception.ready)
 
+    def test_a_list_of_keys_is_whole_or_as_long_as_asked_for(self) -> None:
+        set_table("large", {f"k{key:05}": "" for key in range(4096)})
+        self.assertEqual(len(data.keys("large", "k", 100_000)), 4096)
+        self.assertEqual(len(data.keys("large")), 1000)
+        set_table("large", {f"k{key:05}": "" for key in range(4097)})
+        self.assertEqual(len(data.keys("large", limit=4096)), 4096)
+        with self.assertRaisesRegex(RuntimeError, "more than 4096 keys of large are asked for"):
+            data.keys("large", limit=4097)
+
     def test_tests_say_which_machine_the_caller_is(self) -> None:
         with self.assertRaisesRegex(cloud.LookUpError, "not granted"):
             cloud.caller_instance()

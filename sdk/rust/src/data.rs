@@ -24,7 +24,8 @@ pub fn get(table: &str, key: &str) -> Result<Option<String>, DataError> {
     host::get(table, key)
 }
 
-/// The keys that start with `prefix`, sorted, at most `limit` and 4096 of them.
+/// The keys that start with `prefix`, sorted, at most `limit` of them. One call gives 4096 at most: a larger `limit` where
+/// there are more keys than that ends the decision as a fault, so that nobody takes a part of a list for all of it.
 ///
 /// # Errors
 ///
@@ -83,13 +84,20 @@ mod host {
     use super::DataError;
     use crate::testing::with_table;
 
+    /// Most keys that one call returns.
+    const MAX_KEYS: usize = 4096;
+
     pub(super) fn get(table: &str, key: &str) -> Result<Option<String>, DataError> {
         with_table(table, |entries| entries.get(key).cloned())
     }
 
     pub(super) fn keys(table: &str, prefix: &str, limit: u32) -> Result<Vec<String>, DataError> {
-        let most = usize::try_from(limit).unwrap_or(usize::MAX).min(4096);
-        with_table(table, |entries| entries.keys().filter(|key| key.starts_with(prefix)).take(most).cloned().collect())
+        let most = usize::try_from(limit).unwrap_or(usize::MAX);
+        let keys: Vec<String> = with_table(table, |entries| {
+            entries.keys().filter(|key| key.starts_with(prefix)).take(most).cloned().collect()
+        })?;
+        assert!(keys.len() <= MAX_KEYS, "more than {MAX_KEYS} keys of {table} are asked for: a host ends the decision");
+        Ok(keys)
     }
 
     pub(super) fn version(table: &str) -> Result<String, DataError> {
@@ -113,5 +121,26 @@ mod tests {
         assert_eq!((get("later", "a"), keys("later", "", 2)), (Err(DataError::NotReady), Err(DataError::NotReady)));
         assert!(matches!(Fault::from(DataError::NotReady), Fault::Unavailable(_)));
         assert!(matches!(Fault::from(DataError::NotGranted), Fault::Broken(_)));
+    }
+
+    fn set_large(count: usize) {
+        let names: Vec<String> = (0..count).map(|key| format!("k{key:05}")).collect();
+        set_table("large", names.iter().map(|name| (name.as_str(), "")));
+    }
+
+    #[test]
+    fn a_list_of_keys_is_whole_or_as_long_as_asked_for() {
+        let count = |limit| keys("large", "k", limit).map(|keys| keys.len());
+        set_large(4096);
+        assert_eq!((count(u32::MAX), count(4096), count(7)), (Ok(4096), Ok(4096), Ok(7)));
+        set_large(4097);
+        assert_eq!(count(4096), Ok(4096));
+    }
+
+    #[test]
+    #[should_panic(expected = "more than 4096 keys of large are asked for")]
+    fn a_longer_list_of_keys_ends_the_decision() {
+        set_large(4097);
+        let _ = keys("large", "", 4097);
     }
 }

@@ -46,8 +46,8 @@ pub struct Command {
     /// Where the callers begin.
     #[arg(long, default_value_t = 1, value_name = "N")]
     seed: u64,
-    /// Write a counter-example into this file, as a case that fails until the policy denies or abstains. A file of cases that is
-    /// there already gets one more, at its end.
+    /// Write a counter-example into this file, as a case that fails until the policy denies; where it should abstain, change the
+    /// case's `expect`. A file of cases that is there already gets one more, at its end.
     #[arg(long, value_name = "FILE")]
     save: Option<PathBuf>,
 }

@@ -27,7 +27,7 @@ pub(in crate::config) struct Standing(BTreeMap<Name, Stands>);
 /// One policy that is in force.
 #[derive(Clone, Debug)]
 pub(super) struct Stands {
-    /// Its entry when it was loaded; the ceiling is always the newest.
+    /// Its entry when it was loaded; what it may hand out, and what its faults do, are always the newest.
     entry: policy::Config,
     policy: Arc<Policy>,
     /// Digest of the configuration that it was loaded for.
@@ -93,16 +93,24 @@ impl Stands {
             && digest_of(&entry.component).is_ok_and(|digest| digest == *self.policy.digest().as_bytes())
     }
 
-    /// Whether it can go on in the place of `entry`: as powerful as before, with tables that are still followed.
+    /// Whether it can go on in the place of `entry`: of the same kind and mode, with tables that are still followed.
     fn stands_in_for(&self, entry: &policy::Config) -> bool {
         let has = |(name, table)| entry.tables.get(name) == Some(table);
         self.entry.kind == entry.kind && self.entry.mode == entry.mode && self.entry.tables.iter().all(has)
     }
 
-    /// The same with what it sees of `shared` now.
-    fn renewed(self, shared: &Shared) -> Result<Self, LoadError> {
+    /// What goes on in the place of `entry`: where that takes something away, it is taken away at once.
+    fn standing_in_for(self, entry: &policy::Config) -> Self {
+        let older = policy::Config { ceiling: entry.ceiling.clone(), on_fault: entry.on_fault, ..self.entry };
+        Self { entry: older, ..self }
+    }
+
+    /// The same with what it sees of `shared` now, and of the facts that it was granted those that `entry` grants.
+    fn renewed(self, entry: &policy::Config, shared: &Shared) -> Result<Self, LoadError> {
         let policy = self.policy.with_tables(&self.entry, |source| shared.sources.table(source))?;
-        Ok(Self { policy: Arc::new(policy.with_cloud(finder(self.entry.mode, shared))), ..self })
+        let granted = self.entry.cloud.iter().copied().filter(|fact| entry.cloud.contains(fact)).collect();
+        let policy = policy.with_granted(granted).with_cloud(finder(self.entry.mode, shared));
+        Ok(Self { policy: Arc::new(policy), ..self })
     }
 }
 
@@ -134,7 +142,7 @@ impl Config {
         for entry in self.policies.iter().filter(|entry| self.asks(entry)) {
             let stood = before.and_then(|before| before.standing.0.get(&entry.name));
             let loaded = match stood.filter(|stood| stood.is_loaded_by(entry, shared.engine())) {
-                Some(stood) => stood.clone().renewed(shared),
+                Some(stood) => stood.clone().renewed(entry, shared),
                 None => Self::load_policy(entry, shared, compiled.as_ref()).map(|policy| Stands {
                     entry: entry.clone(),
                     policy: Arc::new(policy),
@@ -148,8 +156,7 @@ impl Config {
                     let names = if counts && stood.is_none() { &mut loading.missing } else { &mut loading.awaited };
                     names.push(entry.name.clone());
                     let Some(stood) = stood else { continue };
-                    let older = policy::Config { ceiling: entry.ceiling.clone(), ..stood.entry.clone() };
-                    Stands { entry: older, ..stood.clone() }.renewed(shared)
+                    stood.clone().standing_in_for(entry).renewed(entry, shared)
                 }
                 loaded => loaded,
             };

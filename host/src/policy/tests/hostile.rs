@@ -29,7 +29,7 @@ struct Attack {
 
 /// So short that fuel lasts longer.
 const BRIEF: Duration = Duration::from_millis(50);
-/// What a decision may take besides what the limits say: until a busy machine has a processor for it.
+/// What a load or a decision may take besides what the limits say: until a busy machine has a processor for it.
 const NOTICED: Duration = Duration::from_secs(5);
 
 fn attack(what: &'static str, guest: &Guest, end: End) -> Attack {
@@ -222,13 +222,20 @@ impl Attack {
 fn each_attack_ends_within_its_budget_with_a_reason_of_its_own() {
     let good = Fixture::new(&Guest::echoing().component()).load().unwrap();
     for attack in attacks() {
-        let found = match attack.fixture().load() {
+        let fixture = attack.fixture();
+        let in_time = |started: Instant, limits: &Limits| {
+            let (took, most) = (started.elapsed(), limits.longest() + NOTICED);
+            assert!(took < most, "{}: {took:?}, at most {most:?}", attack.what);
+        };
+        let started = Instant::now();
+        let loaded = fixture.load();
+        in_time(started, &fixture.config.limits.of_configure());
+        let found = match loaded {
             Err(error) => Err((error.reason(), error.to_string())),
             Ok(policy) => {
                 let started = Instant::now();
                 let said = run(policy.decide(&request(&caller("a")))).verdict;
-                let (took, most) = (started.elapsed(), policy.limits.longest() + NOTICED);
-                assert!(took < most, "{}: {took:?}, at most {most:?}", attack.what);
+                in_time(started, &policy.limits);
                 Ok(said.map_err(|fault| fault.reason()))
             }
         };

@@ -1,6 +1,9 @@
 //! Tables and those who read them by hand: what they get, what they may not, and when they ask too often.
 
+use std::collections::BTreeMap;
+
 use super::{guest::GET, *};
+use crate::policy::tables::MAX_KEYS;
 
 fn with_table(guest: &Guest, text: &str) -> Fixture {
     let mut fixture = Fixture::new(&guest.component());
@@ -40,6 +43,32 @@ fn nobody_reads_a_table_before_there_is_a_login() {
     let mut guest = Guest::naming();
     guest.configure = format!("{GET} (if (i32.eqz (i32.load8_u (i32.const 2064))) (then unreachable)) i32.const 0");
     assert!(matches!(run(evaluate(&with_table(&guest, r#"{"k": "bob"}"#))).verdict, Ok(Verdict::Allow(_))));
+}
+
+/// Who refuses by a list gets all of it, or as much as he has asked for, or no decision.
+#[test]
+fn a_list_of_keys_is_not_cut_without_a_word() {
+    let listing = |limit: u32| {
+        let ask = format!(
+            "(call $keys (i32.const 2048) (i32.const 4) (i32.const 2056) (i32.const 0) (i32.const {limit}) (i32.const 2064))"
+        );
+        Guest {
+            imports: r#"(import "herald:policy/data@0.1.0" "keys" (func $keys (param i32 i32 i32 i32 i32 i32)))"#
+                .into(),
+            pages: 8,
+            ..Guest::deciding(format!("{ask} {}", answer(&[]))).with(r#"(data (i32.const 2048) "rota")"#)
+        }
+    };
+    let keys = |count: usize| {
+        let entries: BTreeMap<String, &str> = (0..count).map(|key| (format!("k{key}"), "")).collect();
+        serde_json::to_string(&entries).unwrap()
+    };
+    let ask = |limit, text: &str| run(evaluate(&with_table(&listing(limit), text))).verdict;
+    let (full, fuller) = (keys(MAX_KEYS), keys(MAX_KEYS + 1));
+    assert_eq!(ask(u32::MAX, &full), Ok(Verdict::Abstain));
+    assert_eq!(ask(4096, &fuller), Ok(Verdict::Abstain));
+    assert_eq!(ask(4097, &fuller), Err(Fault::TooLarge));
+    assert_eq!(ask(u32::MAX, &fuller), Err(Fault::TooLarge));
 }
 
 #[test]

@@ -52,7 +52,10 @@ func Get(table, key string) (string, bool, error) {
 	return value, found, nil
 }
 
-// Keys are the keys that start with prefix, sorted.
+// maxKeys is the most that one call returns.
+const maxKeys = 4096
+
+// Keys are the keys that start with prefix, sorted. It panics where a host ends the decision.
 func Keys(table, prefix string, limit uint32) ([]string, error) {
 	entries, err := entriesOf(table)
 	if err != nil {
@@ -65,7 +68,11 @@ func Keys(table, prefix string, limit uint32) ([]string, error) {
 		}
 	}
 	sort.Strings(keys)
-	return keys[:min(len(keys), int(limit))], nil
+	keys = keys[:min(len(keys), int(limit))]
+	if len(keys) > maxKeys {
+		panic(fmt.Sprintf("more than %d keys of %s are asked for: a host ends the decision", maxKeys, table))
+	}
+	return keys, nil
 }
 
 // Version is no digest here, but it is one word for one content's size.

@@ -254,6 +254,58 @@ async fn tables_are_the_newest() {
     assert_eq!(slow.gate.wanted(), ["p"], "still at it");
 }
 
+/// A guard judges what there is with every policy before it: what goes on beside a new one may not be skipped any more.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_fault_does_is_the_newest() {
+    const GUARD: &str = ", {name: g, kind: guard, component: guard.wasm, limits: {timeout: 5s}}";
+    let text = |id: &str, on_fault: &str, more: &str| {
+        format!(
+            "clusterID: {id}\nserver:\n  mapUsers: [{{userarn: 'arn:aws:iam::123456789012:user/bob', username: bob}}]\n  \
+             policies: [{{name: a, kind: augment, onFault: {on_fault}, component: policy.wasm, limits: {{timeout: 5s}}}}{more}]\n"
+        )
+    };
+    let trapping = |more: &str| large(Guest::deciding("unreachable").with(more));
+    let slow = Slow::start(&text("first", "skip", ""), &trapping(""));
+    assert_eq!(slow.login().await, "bob");
+    slow.put("guard.wasm", &Guest::default().component());
+    slow.put("policy.wasm", &trapping("(func)"));
+    slow.write(&text("second", "refuse", GUARD));
+    slow.rig.until("the second file", |rig| rig.cluster() == "second").await;
+    slow.until_compiling("a").await;
+    assert_eq!((slow.login().await.as_str(), slow.rig.error()), ("policy_trap", None));
+    slow.put("policy.wasm", &trapping(""));
+    slow.until_compiling("").await;
+    assert_eq!(slow.login().await, "policy_trap", "of its own file again");
+}
+
+/// A grant that is taken away is gone at once, and one that is new is for the newest component.
+#[tokio::test(flavor = "multi_thread")]
+async fn facts_are_those_that_were_granted_and_still_are() {
+    const IMPORT: &str = r#"(import "herald:policy/cloud@0.1.0" "caller-instance" (func $instance (param i32)))"#;
+    let with = |id: &str, facts: &str| with_cluster(id, &[&format!("{P}, cloud: [{facts}]")]);
+    // Traps unless it is told that bob is no machine, which nobody has to be asked for.
+    let asked = "(call $instance (i32.const 2064)) (if (i32.eqz (i32.load8_u (i32.const 2064))) (then unreachable))
+        (if (i32.load8_u (i32.const 2068)) (then unreachable))";
+    let asking = |more: &str| {
+        let guest = Guest::deciding(format!("{asked} {}", saying(0, 1, 3))).with(text("one") + more);
+        large(Guest { imports: IMPORT.to_owned(), ..guest })
+    };
+    let slow = Slow::start(&with("first", "caller-instance"), &asking(""));
+    assert_eq!(slow.login().await, "one");
+    slow.put("policy.wasm", &asking("(func)"));
+    slow.until_compiling("p").await;
+    for (id, facts, expected) in [
+        ("second", "caller-instance, caller-tags", "one"),
+        ("third", "caller-tags", "policy_trap"),
+        ("fourth", "caller-instance", "one"),
+    ] {
+        slow.write(&with(id, facts));
+        slow.rig.until(id, |rig| rig.cluster() == id).await;
+        slow.until_compiling("p").await;
+        assert_eq!((slow.login().await.as_str(), slow.rig.error()), (expected, None), "{facts}");
+    }
+}
+
 /// The readable form takes any settings, so that these need not wait for code with them.
 #[tokio::test(flavor = "multi_thread")]
 async fn settings_of_a_large_policy_do_not_wait_for_code_of_their_own() {
