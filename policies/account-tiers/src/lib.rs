@@ -4,9 +4,14 @@
 //! Adds to a mapping that another stage made, so it is of kind `augment`; it never names anybody. What a table says of one
 //! account or unit and is not understood faults for callers of that account or unit, and for nobody else.
 
+use std::fmt;
+
 use herald_policy::{Decision, Fault, Policy, Request, data};
-use serde::Deserialize;
-use serde_json::Value;
+use serde::{
+    Deserialize, Deserializer,
+    de::{Error as _, MapAccess, Visitor},
+};
+use serde_json::{Map, Value};
 
 /// The policy, configured.
 #[derive(Debug, Deserialize)]
@@ -111,12 +116,12 @@ fn facts(table: &str, entry: &str) -> Option<Vec<Fact>> {
             value => one(value).map(|fact| vec![fact]),
         }
     };
-    let facts = match parsed(entry) {
-        Value::Object(keys) => {
+    let facts = match serde_json::from_str(entry) {
+        Ok(Keys(keys)) => {
             let each = keys.iter().map(|(key, values)| of(key, values).filter(|_| is_word(key)));
             each.collect::<Option<Vec<_>>>()?.concat()
         }
-        other => of(table, &other)?,
+        Err(_) => of(table, &parsed(entry))?,
     };
     (facts.len() <= MAX_GROUPS).then_some(facts)
 }
@@ -126,6 +131,33 @@ fn facts(table: &str, entry: &str) -> Option<Vec<Fact>> {
 fn parsed(entry: &str) -> Value {
     let text = || Value::String(entry.to_owned());
     serde_json::from_str(entry).ok().filter(|value: &Value| !value.is_string()).unwrap_or_else(text)
+}
+
+/// An object, no key twice: of two values nobody knows which is meant.
+struct Keys(Map<String, Value>);
+
+impl<'de> Deserialize<'de> for Keys {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Object;
+        impl<'de> Visitor<'de> for Object {
+            type Value = Keys;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Keys, A::Error> {
+                let mut keys = Map::new();
+                while let Some((key, value)) = map.next_entry()? {
+                    if keys.insert(key, value).is_some() {
+                        return Err(A::Error::custom("a key is there twice"));
+                    }
+                }
+                Ok(Keys(keys))
+            }
+        }
+        deserializer.deserialize_map(Object)
+    }
 }
 
 /// Letters and digits first, then `.`, `_`, `/` and `-` too: never a `:`, so nobody can write a whole group's name.

@@ -98,7 +98,7 @@ impl Rule {
         for name in std::iter::once(&self.username).chain(&self.groups) {
             name.check(&known)?;
         }
-        Ok(())
+        self.username.check_apart(GIVEN)
     }
 }
 

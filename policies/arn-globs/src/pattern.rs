@@ -165,6 +165,31 @@ impl Name {
         unknown.map_or(Ok(()), |name| Err(["nothing captures {", name, "}; there is ", &known.join(", ")].concat()))
     }
 
+    /// Whether it tells callers apart: what is captured may hold any other character, so between two captures stands one of `:` and `/`.
+    /// `fixed` is none, since it has one length.
+    pub(crate) fn check_apart(&self, fixed: &str) -> Result<(), String> {
+        let mut before = None;
+        for part in &self.0 {
+            match part {
+                Part::Capture(name) if name != fixed => {
+                    if let Some(before) = before.replace(name) {
+                        let words = [
+                            "username: put a : or / between {",
+                            before,
+                            "} and {",
+                            name,
+                            "}, or two callers may get one name",
+                        ];
+                        return Err(words.concat());
+                    }
+                }
+                Part::Text(text) if text.contains([':', '/']) => before = None,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
     /// The name with `values` put in.
     pub(crate) fn render(&self, values: &Captured<'_>) -> Result<String, String> {
         let (mut name, mut literal) = (String::new(), true);
@@ -233,5 +258,24 @@ mod tests {
         }
         assert!(Name::try_from("system:{a}".to_owned()).is_err());
         assert!(Name::try_from("system:masters".to_owned()).is_ok());
+    }
+
+    #[test]
+    fn names_tell_callers_apart() {
+        #[track_caller]
+        fn check(name: &str, expected: bool) {
+            let parsed = Name::try_from(name.to_owned()).expect("a name");
+            assert_eq!(parsed.check_apart("account").is_ok(), expected, "{name}");
+        }
+        check("{a}", true);
+        check("{a}:{b}", true);
+        check("x-{a}-:-{b}/{c}", true);
+        check("{a}-{b}", false);
+        check("{a}{b}", false);
+        check("{a}:{b}-{c}", false);
+        check("{account}-{a}", true);
+        check("{a}{account}", true);
+        check("{a}-{account}-{b}", false);
+        check("{a}:{account}-{b}", true);
     }
 }

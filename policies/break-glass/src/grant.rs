@@ -1,23 +1,22 @@
 //! One grant: who may what, from when until when, and why.
 
-use super::record::{LINE, cut, plain};
+use super::{
+    BreakGlass,
+    record::{LINE, cut, plain},
+};
 use herald_policy::{Caller, Glob, PrincipalKind, Template, Unfit};
 use serde::{Deserialize, Deserializer, de::Error as _};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-/// A grant that may be used. Its account is the beginning of its key.
-#[derive(Debug)]
-pub(crate) struct Grant {
-    key: String,
-    entry: Entry,
-}
-
-/// What stands in the table.
+/// A grant, as it stands in the table. Its account is the beginning of its key.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct Entry {
+pub(crate) struct Grant {
+    #[serde(default, deserialize_with = "present")]
     role: Option<String>,
+    #[serde(default, deserialize_with = "present")]
     user: Option<String>,
+    #[serde(default, deserialize_with = "present")]
     session_name: Option<Glob>,
     from: Moment,
     until: Moment,
@@ -54,69 +53,62 @@ fn username() -> Template {
     "break-glass:{{PrincipalID}}".parse().unwrap_or_else(|_| unreachable!("a template"))
 }
 
+/// A key that is there has a value: one that was emptied is no key that was left out, which would stand for anybody.
+fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
+}
+
 // === impl Grant ===
 
 impl Grant {
-    /// Reads the entry at `key`; the error says what is wrong with it.
-    pub(crate) fn parse(key: &str, entry: &str, max_hours: u64) -> Result<Self, String> {
-        let entry: Entry = serde_json::from_str(entry).map_err(|error| error.to_string())?;
-        entry.check(max_hours)?;
-        Ok(Self { key: key.to_owned(), entry })
+    /// Reads an entry; the error says what is wrong with it. Of a grant that is over nobody has to know more than that.
+    pub(crate) fn parse(entry: &str, settings: &BreakGlass, now: u64) -> Result<Self, String> {
+        let grant: Self = serde_json::from_str(entry).map_err(|error| error.to_string())?;
+        if grant.state(now) != State::Over {
+            grant.check(settings)?;
+        }
+        Ok(grant)
     }
 
     /// Whether it is for this caller, whose account is that of the key.
     pub(crate) fn fits(&self, caller: &Caller) -> bool {
-        let (kind, name) = match (&self.entry.role, &self.entry.user) {
-            (Some(role), _) => (PrincipalKind::AssumedRole, role),
-            (None, Some(user)) => (PrincipalKind::User, user),
-            (None, None) => return false,
-        };
-        let glob = self.entry.session_name.as_ref();
+        let kind = if self.role.is_some() { PrincipalKind::AssumedRole } else { PrincipalKind::User };
+        let glob = self.session_name.as_ref();
         let session = glob.is_none_or(|glob| caller.session_name.as_deref().is_some_and(|name| glob.matches(name)));
-        caller.kind == kind && caller.name == *name && session
+        caller.kind == kind && self.role.as_ref().or(self.user.as_ref()) == Some(&caller.name) && session
     }
 
     pub(crate) fn state(&self, now: u64) -> State {
         match Moment(now) {
-            now if now < self.entry.from => State::Early,
-            now if now < self.entry.until => State::Open,
+            now if now < self.from => State::Early,
+            now if now < self.until => State::Open,
             _ => State::Over,
         }
     }
 
     pub(crate) fn username(&self, caller: &Caller) -> Result<String, Unfit> {
-        self.entry.username.render(caller)
-    }
-
-    pub(crate) fn key(&self) -> &str {
-        &self.key
+        self.username.render(caller)
     }
 
     pub(crate) fn groups(&self) -> &[String] {
-        &self.entry.groups
+        &self.groups
     }
 
     /// The line that nobody is to miss. Of the reason, as much as there is room for; `None`: there is none for the rest.
-    pub(crate) fn alarm(&self, caller: &Caller, now: u64) -> Option<String> {
-        let minutes = self.entry.until.0.saturating_sub(now).div_ceil(60).to_string();
-        let groups = self.entry.groups.join(", ");
-        let words =
-            ["BREAK GLASS: ", &caller.arn, " gets ", &groups, " for another ", &minutes, " minutes by ", &self.key];
+    pub(crate) fn alarm(&self, key: &str, caller: &Caller, now: u64) -> Option<String> {
+        let minutes = self.until.0.saturating_sub(now).div_ceil(60).to_string();
+        let groups = self.groups.join(", ");
+        let words = ["BREAK GLASS: ", &caller.arn, " gets ", &groups, " for another ", &minutes, " minutes by ", key];
         let words = plain(&words.concat());
         let fits = words.len() + MIN_REASON <= LINE;
-        fits.then(|| cut([&words, ": ", &plain(self.entry.reason.trim())].concat(), LINE))
+        fits.then(|| cut([&words, ": ", &plain(self.reason.trim())].concat(), LINE))
     }
-}
 
-// === impl Entry ===
-
-impl Entry {
-    fn check(&self, max_hours: u64) -> Result<(), String> {
-        if self.role.is_some() == self.user.is_some() {
+    fn check(&self, settings: &BreakGlass) -> Result<(), String> {
+        let ((Some(name), None) | (None, Some(name))) = (&self.role, &self.user) else {
             return Err("either `role` or `user` is needed".to_owned());
-        }
-        let name = self.role.as_ref().or(self.user.as_ref()).filter(|name| !name.contains([':', '/', '*', '?']));
-        if name.is_none_or(|name| name.is_empty()) {
+        };
+        if name.is_empty() || name.contains([':', '/', '*', '?']) {
             return Err("role and user are names alone, without path and pattern".to_owned());
         }
         if self.user.is_some() && self.session_name.is_some() {
@@ -128,10 +120,14 @@ impl Entry {
         if self.groups.is_empty() || self.groups.iter().any(String::is_empty) {
             return Err("groups: name at least one, and none without a name".to_owned());
         }
+        let other = self.groups.iter().find(|group| !settings.groups.contains(group));
+        if let (Some(group), false) = (other, settings.groups.is_empty()) {
+            return Err(["groups: ", group, " is not among those of the settings"].concat());
+        }
         match self.until.0.checked_sub(self.from.0) {
             None | Some(0) => Err("until must be later than from".to_owned()),
-            Some(length) if length > max_hours * 3600 => {
-                Err(["lasts longer than ", &max_hours.to_string(), " hours"].concat())
+            Some(length) if length > settings.max_hours * 3600 => {
+                Err(["lasts longer than ", &settings.max_hours.to_string(), " hours"].concat())
             }
             Some(_) => Ok(()),
         }

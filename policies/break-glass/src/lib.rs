@@ -18,6 +18,9 @@ mod record;
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct BreakGlass {
+    /// Groups that grants may give. None: any.
+    #[serde(default)]
+    groups: Vec<String>,
     /// Longest that a grant may last, in hours. Default 12.
     #[serde(default = "twelve")]
     max_hours: u64,
@@ -26,12 +29,26 @@ pub struct BreakGlass {
     table: String,
 }
 
-/// Most grants that are looked at for one account.
+/// What there is for a caller.
+#[derive(Debug, Default)]
+struct Found {
+    /// Grants that count, each with its alarm.
+    used: Vec<(Grant, String)>,
+    /// What is wrong.
+    problems: Vec<String>,
+    /// Which of his grants are not open.
+    closed: Vec<String>,
+}
+
+/// Most grants of one account that are looked at and are not over.
 const MAX_GRANTS: u32 = 200;
+/// Most grants of one account that are read, over or not. The host takes 1000 calls in one decision; of its fuel, which is 50
+/// million units by default, a grant takes some 20 thousand.
+const MAX_READ: u32 = 900;
 /// Most bytes of a key: what a ConfigMap's may have.
 const MAX_KEY: usize = 253;
 /// Most bytes of an entry: many times what a grant needs, and little enough to be read for every login of its account.
-const MAX_ENTRY: usize = 16 << 10;
+const MAX_ENTRY: usize = 4 << 10;
 
 fn twelve() -> u64 {
     12
@@ -49,29 +66,14 @@ impl Policy for BreakGlass {
     }
 
     fn decide(&self, request: &Request) -> Result<Decision, Fault> {
-        let (fitting, mut problems) = self.fitting(request)?;
-        let (mut used, mut alarms) = (Vec::new(), Vec::new());
-        for grant in &fitting {
-            if grant.state(request.now) != State::Open {
-                continue;
-            }
-            match grant.alarm(&request.caller, request.now) {
-                Some(alarm) if used.len() < MOST => {
-                    used.push(grant);
-                    alarms.push(alarm);
-                }
-                _ => problems.push(left_out(grant.key(), NO_ROOM)),
-            }
-        }
-        let decision = given(&used, request);
+        let found = self.look(request)?;
+        let decision = given(&found.used, request);
         // Before anything else is said.
         if matches!(decision, Decision::Allow(_)) {
-            alarms.iter().for_each(|alarm| log::warn(alarm));
+            found.used.iter().for_each(|(_, alarm)| log::warn(alarm));
         }
-        for problem in &problems {
-            log::error(&short(problem));
-        }
-        tell_closed(&fitting, request.now);
+        found.problems.iter().for_each(|problem| log::error(&short(problem)));
+        found.closed.iter().for_each(|closed| log::info(&short(closed)));
         Ok(decision)
     }
 }
@@ -81,43 +83,57 @@ herald_policy::export!(BreakGlass);
 // === impl BreakGlass ===
 
 impl BreakGlass {
-    /// The grants of this caller, open or not. One that is wrong is left out and told; its neighbours stay.
-    fn fitting(&self, request: &Request) -> Result<(Vec<Grant>, Vec<String>), Fault> {
+    /// Looks at the grants of the caller's account. One that is wrong is left out and told; its neighbours stay.
+    fn look(&self, request: &Request) -> Result<Found, Fault> {
         let prefix = [&request.caller.account_id, "."].concat();
-        let keys = data::keys(&self.table, &prefix, MAX_GRANTS + 1)?;
-        let (mut fitting, mut problems) = (Vec::new(), Vec::new());
-        for (count, key) in (0..).zip(&keys) {
-            if count == MAX_GRANTS {
-                let words = ["more than 200 grants begin with ", &prefix, ": others are left out"];
-                problems.push(words.concat());
+        let keys = data::keys(&self.table, &prefix, MAX_READ + 1)?;
+        let (mut found, mut over) = (Found::default(), 0);
+        for (read, key) in (0..).zip(&keys) {
+            if read == MAX_READ || read - over == MAX_GRANTS {
+                let words = ["too many grants begin with ", &prefix, ": take old ones away, not all are read"];
+                found.problems.insert(0, words.concat());
                 break;
             }
-            match self.grant(key)? {
-                Ok(Some(grant)) if grant.fits(&request.caller) => fitting.push(grant),
-                Ok(_) => {}
-                Err(why) => problems.push(left_out(key, &why)),
+            let entry = if key.len() <= MAX_KEY { data::get(&self.table, key)? } else { None };
+            let grant = match entry.filter(|entry| entry.len() <= MAX_ENTRY) {
+                Some(entry) => Grant::parse(&entry, self, request.now),
+                None => Err("its key or its entry is too long".to_owned()),
+            };
+            match grant {
+                Ok(grant) => {
+                    let state = grant.state(request.now);
+                    over += u32::from(state == State::Over);
+                    if grant.fits(&request.caller) {
+                        found.take(key, grant, state, request);
+                    }
+                }
+                Err(why) => found.problems.push(left_out(key, &why)),
             }
         }
-        Ok((fitting, problems))
+        Ok(found)
     }
+}
 
-    /// What stands at `key`, or what is wrong with it.
-    fn grant(&self, key: &str) -> Result<Result<Option<Grant>, String>, Fault> {
-        let too_long = || Ok(Err("its key or its entry is too long".to_owned()));
-        if key.len() > MAX_KEY {
-            return too_long();
-        }
-        let Some(entry) = data::get(&self.table, key)? else { return Ok(Ok(None)) };
-        if entry.len() > MAX_ENTRY {
-            return too_long();
-        }
-        Ok(Grant::parse(key, &entry, self.max_hours).map(Some))
+// === impl Found ===
+
+impl Found {
+    /// Takes a grant of the caller's.
+    fn take(&mut self, key: &str, grant: Grant, state: State, request: &Request) {
+        let when = match state {
+            State::Early => " begins later",
+            State::Open => match grant.alarm(key, &request.caller, request.now) {
+                Some(alarm) if self.used.len() < MOST => return self.used.push((grant, alarm)),
+                _ => return self.problems.push(left_out(key, NO_ROOM)),
+            },
+            State::Over => " is over",
+        };
+        self.closed.push(["break-glass grant ", key, when].concat());
     }
 }
 
 /// What these grants give the caller.
-fn given(grants: &[&Grant], request: &Request) -> Decision {
-    let Some(first) = grants.first() else { return Decision::Abstain };
+fn given(grants: &[(Grant, String)], request: &Request) -> Decision {
+    let Some((first, _)) = grants.first() else { return Decision::Abstain };
     let mut user = match &request.current {
         Some(current) => current.clone(),
         None => match first.username(&request.caller) {
@@ -125,7 +141,7 @@ fn given(grants: &[&Grant], request: &Request) -> Decision {
             Err(why) => return Decision::deny(why.to_string()),
         },
     };
-    for grant in grants {
+    for (grant, _) in grants {
         for group in grant.groups() {
             if !user.groups.contains(group) {
                 user.groups.push(group.clone());
@@ -133,17 +149,6 @@ fn given(grants: &[&Grant], request: &Request) -> Decision {
         }
     }
     user.into()
-}
-
-fn tell_closed(grants: &[Grant], now: u64) {
-    for grant in grants {
-        let when = match grant.state(now) {
-            State::Early => "begins later",
-            State::Open => continue,
-            State::Over => "is over",
-        };
-        log::info(&short(&["break-glass grant ", grant.key(), " ", when].concat()));
-    }
 }
 
 #[cfg(test)]

@@ -50,15 +50,17 @@ fn what_is_wrong_with_a_grant_is_told() {
             &[("error", &format!("break-glass grant 111122223333.x is left out: {why}"))],
         );
     };
-    wrong(&"x".repeat(16385), "its key or its entry is too long");
+    wrong(&"x".repeat(4097), "its key or its entry is too long");
     wrong("tonight", "expected ident at line 1 column 2");
     wrong("{}", "missing field `from` at line 1 column 2");
-    wrong(&grant(NOW, NOW), "until must be later than from");
+    let early = "2026-01-01T00:00:01Z";
+    wrong(&grant(early, early), "until must be later than from");
     wrong(&grant(NOW, "2026-01-01T12:00:01Z"), "lasts longer than 12 hours");
     wrong(&grant(NOW, "tomorrow"), "tomorrow: not a time such as 2026-01-01T00:00:00Z at line 1 column 70");
     let with = |from: &str, to: &str| grant(NOW, "2026-01-01T01:00:00Z").replace(from, to);
     wrong(&with("OnCall", "On*"), "role and user are names alone, without path and pattern");
     wrong(&with("OnCall", ""), "role and user are names alone, without path and pattern");
+    wrong(&with(r#""OnCall""#, "null"), "invalid type: null, expected a string at line 1 column 13");
     wrong(&with(r#""role""#, r#""user": "x", "role""#), "either `role` or `user` is needed");
     wrong(&with(r#""role": "OnCall""#, r#""user": "x", "sessionName": "*""#), "a user has no session name");
     wrong(&with("the database is on fire", "fire"), "reason: say who decided it, and why, in 10 to 300 characters");
@@ -130,13 +132,39 @@ fn each_grant_is_told_before_what_is_wrong_with_others() {
     );
 }
 
-#[test]
-fn more_grants_than_anybody_needs() {
-    let (wrong, keys): (_, Vec<String>) = ("tonight", (0..201).map(|n| format!("111122223333.{n:03}")).collect());
-    testing::set_table("grants", keys.iter().map(|key| (key.as_str(), wrong)));
+/// What is said where `entry` stands `count` times, and behind it a grant that is open; and whether that one is given.
+fn beside(count: usize, entry: &str) -> (bool, Vec<(&'static str, String)>) {
+    let open = grant(NOW, "2026-01-01T01:00:00Z");
+    let keys: Vec<String> = (0..=count).map(|n| format!("111122223333.{n:03}")).collect();
+    let entries = keys.iter().enumerate().map(|(n, key)| (key.as_str(), if n < count { entry } else { open.as_str() }));
+    testing::set_table("grants", entries);
     let policy: BreakGlass = testing::configure("{}").expect("good settings");
-    policy.decide(&testing::session("111122223333", "OnCall", "alice")).expect("no fault");
-    let logged = testing::logged();
-    assert_eq!(logged.len(), 201);
-    assert_eq!(logged[200], ("error", "more than 200 grants begin with 111122223333.: others are left out".to_owned()));
+    let decision = policy.decide(&testing::session("111122223333", "OnCall", "alice")).expect("no fault");
+    (matches!(decision, Decision::Allow(_)), testing::logged())
+}
+
+#[test]
+fn nobody_has_to_clear_away_what_is_over() {
+    let over = grant("2025-12-31T23:00:00Z", NOW);
+    for count in [200, 899] {
+        let (is_given, logged) = beside(count, &over);
+        assert!(is_given && logged.iter().all(|(level, _)| *level != "error"), "{count}: {logged:#?}");
+    }
+    // What is wrong with it, by what settings have become since, is nobody's concern.
+    let long = grant("2025-01-01T00:00:00Z", NOW);
+    assert_eq!(beside(1, &long).1[1], ("info", "break-glass grant 111122223333.000 is over".to_owned()));
+}
+
+#[test]
+fn more_grants_than_are_read() {
+    #[track_caller]
+    fn check(count: usize, entry: &str, lines: usize) {
+        const TOLD: &str = "too many grants begin with 111122223333.: take old ones away, not all are read";
+        let (is_given, logged) = beside(count, entry);
+        assert_eq!((is_given, logged.len(), &logged[0]), (false, lines, &("error", TOLD.to_owned())));
+    }
+    check(200, "tonight", 201);
+    check(200, &grant("2026-01-01T00:00:01Z", "2026-01-01T01:00:00Z"), 201);
+    check(900, &grant("2025-12-31T23:00:00Z", NOW), 901);
+    assert!(beside(199, "tonight").0);
 }

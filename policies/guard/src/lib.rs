@@ -17,8 +17,7 @@ pub struct Guard {
     /// Most groups. Default: as many as the host takes.
     max_groups: Option<usize>,
     /// What becomes of those with more. Default `deny`.
-    #[serde(default)]
-    too_many: Otherwise,
+    too_many: Option<Otherwise>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -57,6 +56,9 @@ impl Policy for Guard {
     fn configure(settings: Self) -> Result<Self, String> {
         if settings.never_together.iter().any(|rule| rule.groups.len() < 2) {
             return Err("neverTogether: a combination is of at least two groups".to_owned());
+        }
+        if settings.too_many.is_some() && settings.max_groups.is_none() {
+            return Err("tooMany: say how many are, in maxGroups".to_owned());
         }
         Ok(settings)
     }
@@ -112,7 +114,7 @@ impl Guard {
 
     fn count(&self, user: &mut Mapping) -> Result<(), String> {
         match self.max_groups {
-            Some(most) if user.groups.len() > most && self.too_many == Otherwise::Deny => {
+            Some(most) if user.groups.len() > most && self.too_many != Some(Otherwise::Drop) => {
                 Err(format!("{} groups, at most {most} are allowed", user.groups.len()))
             }
             Some(most) if user.groups.len() > most => {
