@@ -178,7 +178,8 @@ async fn a_server_starts_in_folders_that_were_roots() {
 #[tokio::test]
 async fn files_of_the_set_up_are_printed() {
     let folder = tempfile::tempdir().expect("a folder");
-    let rows: [(&[&str], &str); 6] = [
+    let rows: [(&[&str], &str); 7] = [
+        (&["kops-daemonset"], "herald-kops.yaml"),
         (&["kops-hook"], "kops-hook.yaml"),
         (&["kops-hook-docker"], "kops-hook-docker.yaml"),
         (&["kubeadm"], "kubeadm-v1beta4.yaml"),
@@ -195,6 +196,9 @@ async fn files_of_the_set_up_are_printed() {
     let left: Vec<_> =
         fs::read_dir(folder.path()).expect("a folder").flatten().map(|entry| entry.file_name()).collect();
     assert_eq!(left, ["herald"], "no file is made");
+    let elsewhere = ["init", "-i", "c", "--emit", "kubeadm", "--generate-kubeconfig", "/srv/x/kc.yaml"];
+    let printed = herald("herald", folder.path(), &elsewhere).await.success().expect("a text").stdout;
+    assert!(printed.contains("value: /srv/x/kc.yaml\n") && printed.contains("hostPath: /srv/x\n"), "{printed}");
     let nowhere = herald("herald", folder.path(), &["init", "-i", "c", "--emit", "kubeconfig"]).await;
     assert!(nowhere.complaint().expect("a line").contains("Give --server"), "{}", nowhere.stderr);
 }

@@ -204,6 +204,12 @@ async fn somebody_else_of_the_same_name_gives_a_caller_nothing() {
     }
     let answer = login(&server, &session(ACCOUNT, 1, "alice"), 0).await;
     assert_eq!(answer.username().as_deref(), Some("admin"), "{}", answer.text);
+    // Now it is known whose Herald's keys are, and that they tell nothing of other accounts.
+    let calls = world.iam.stats().calls;
+    let answer = login(&server, &session(OTHER, 4, "alice"), 0).await;
+    assert_eq!(answer.reason().as_deref(), Some("policy_denied"), "{}", answer.text);
+    assert_eq!(world.iam.stats().calls, calls);
+    counted(&server, "look_ups_total{source=\"none\",result=\"tags_other_account\"}", 1.0).await;
 }
 
 #[tokio::test]

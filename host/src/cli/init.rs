@@ -60,7 +60,7 @@ pub struct Command {
     /// then makes its files by itself.
     #[arg(long, requires = "owner", conflicts_with_all = ["rotate", "patch_static_pod"])]
     folders: bool,
-    /// Print a file for a cluster's set-up instead, with your values in it; no file is made.
+    /// Print a file for a cluster's set-up instead, with your values and places in it; no file is made.
     #[arg(long, value_enum, value_name = "WHAT", conflicts_with_all = ["rotate", "owner", "folders", "patch_static_pod"])]
     emit: Option<emit::What>,
     #[command(flatten)]
@@ -84,7 +84,9 @@ impl Command {
     /// Any [`server::Error`].
     pub fn run(&self, config: &Config, globals: &Globals, now: SystemTime, out: &mut impl Write) -> anyhow::Result<()> {
         if let Some(what) = self.emit {
-            return Ok(out.write_all(self.values.render(what, config, globals.name)?.as_bytes())?);
+            let mut config = config.clone();
+            self.apply(&mut config.server, globals.name, true);
+            return Ok(out.write_all(self.values.render(what, &config, globals.name)?.as_bytes())?);
         }
         let configured =
             FeatureGate::configured_init(&globals.feature_gates) || self.patch_static_pod.is_some() || self.folders;

@@ -1,12 +1,15 @@
 //! `herald init --emit`: the files of `examples/deploy` with a cluster's own values in the places of the examples'.
 
-use anyhow::{Context as _, ensure};
+use std::{cmp::Reverse, path::Path};
+
+use anyhow::{Context as _, bail, ensure};
 
 use crate::{
     cli::{called::Name, cluster_id, token::parse_role},
     config::Config,
     kubernetes::kubeconfig::client::Entry,
     provider::Cloud,
+    server,
 };
 
 /// What can be printed.
@@ -19,6 +22,8 @@ pub(super) enum What {
     /// The trust policy of the role that people assume; for Alibaba Cloud, the RAM role's.
     #[value(alias = "ram-role")]
     IamRole,
+    /// ConfigMap and DaemonSet for the files that the hook of kops brings, on AWS.
+    KopsDaemonset,
     /// What `kops edit cluster` takes below `spec`.
     KopsHook,
     /// The same for machines without the AWS CLI.
@@ -49,8 +54,21 @@ pub(super) struct Values {
     server: Option<String>,
 }
 
+/// Where Herald's files are on a cluster's machines: the same in all that is printed for it.
+struct Places {
+    state_dir: String,
+    /// The kubeconfig's.
+    folder: String,
+    /// The kubeconfig's name in it.
+    file: String,
+}
+
+/// A value that goes in the place of an example's.
+type Filling = (&'static str, String);
+
 const ACK: &str = include_str!("../../../../examples/deploy/ack.yaml");
 const HERALD: &str = include_str!("../../../../examples/deploy/herald.yaml");
+const HERALD_KOPS: &str = include_str!("../../../../examples/deploy/herald-kops.yaml");
 const IAM_ROLE: &str = include_str!("../../../../examples/deploy/iam-role.json");
 const KOPS_HOOK: &str = include_str!("../../../../examples/deploy/kops-hook.yaml");
 const KOPS_HOOK_DOCKER: &str = include_str!("../../../../examples/deploy/kops-hook-docker.yaml");
@@ -59,6 +77,60 @@ const KUBEADM_V1BETA4: &str = include_str!("../../../../examples/deploy/kubeadm-
 const RAM_MAPPING: &str = include_str!("../../../../examples/deploy/ramidentitymapping.yaml");
 const RAM_ROLE: &str = include_str!("../../../../examples/deploy/ram-role.json");
 const SOURCES: &str = include_str!("../../../../examples/deploy/sources.yaml");
+
+// === impl What ===
+
+impl What {
+    /// Whether it is for machines whose files a hook brings, pair and kubeconfig into one folder.
+    fn is_of_kops(self) -> bool {
+        matches!(self, Self::KopsDaemonset | Self::KopsHook | Self::KopsHookDocker)
+    }
+}
+
+// === impl Places ===
+
+impl Places {
+    /// The configuration's. Where nobody chose another one, kops has in `/srv` what others have in `/etc`.
+    fn of(what: What, config: &server::Config, name: Name) -> anyhow::Result<Self> {
+        let mut usual = server::Config::default();
+        name.place(&mut usual);
+        let mut kubeconfig = config.generate_kubeconfig.to_string_lossy();
+        if what.is_of_kops() && config.generate_kubeconfig == usual.generate_kubeconfig {
+            kubeconfig = kubeconfig.replacen("/etc/", "/srv/", 1).into();
+        }
+        let kubeconfig = Path::new(&*kubeconfig);
+        let (Some(folder), Some(file)) = (kubeconfig.parent(), kubeconfig.file_name()) else {
+            bail!("generateKubeconfig: {} is no file", kubeconfig.display());
+        };
+        if what == What::Daemonset {
+            let both = folder.display();
+            ensure!(
+                folder != config.state_dir,
+                "stateDir, generateKubeconfig: pods need two folders, not {both} for both"
+            );
+        }
+        Ok(Self {
+            state_dir: in_full("stateDir", &config.state_dir)?,
+            folder: in_full("the folder of generateKubeconfig", folder)?,
+            file: file.to_string_lossy().into_owned(),
+        })
+    }
+
+    /// What stands for them in the examples. Pods of kops have them in their own places, and mount the one folder there.
+    fn fillings(self, what: What) -> Vec<Filling> {
+        let Self { state_dir, folder, file } = self;
+        let mut fillings = vec![("kubeconfig.yaml", file)];
+        if what.is_of_kops() {
+            fillings.push(("/srv/kubernetes/herald", folder));
+        } else {
+            fillings.push(("/var/herald", state_dir.clone()));
+            fillings.push(("/var/ack-ram-authenticator", state_dir));
+            fillings.push(("/etc/kubernetes/herald", folder.clone()));
+            fillings.push(("/etc/kubernetes/ack-ram-authenticator", folder));
+        }
+        fillings
+    }
+}
 
 // === impl Values ===
 
@@ -72,6 +144,8 @@ impl Values {
             What::Daemonset if alibaba => ACK,
             What::Daemonset => HERALD,
             What::IamRole => return self.trust_policy(alibaba),
+            What::KopsDaemonset if alibaba => bail!("kops-daemonset: clusters of kops are on AWS"),
+            What::KopsDaemonset => HERALD_KOPS,
             What::KopsHook => KOPS_HOOK,
             What::KopsHookDocker => KOPS_HOOK_DOCKER,
             What::Kubeadm => KUBEADM_V1BETA4,
@@ -82,37 +156,33 @@ impl Values {
     }
 
     fn fill_in(&self, text: &str, what: What, config: &Config, name: Name) -> anyhow::Result<String> {
-        let mut text = text.to_owned();
-        let mut put = |example: &str, option: &str, value: &str| -> anyhow::Result<()> {
-            ensure!(is_plain(value), "{option}: letters, digits and ._:/@- are all that these files take");
-            text = text.replace(example, value);
+        let mut fillings = Vec::new();
+        let mut put = |option: &str, (example, value): Filling| -> anyhow::Result<()> {
+            ensure!(is_plain(&value), "{option}: letters, digits and ._:/@- are all that these files take");
+            fillings.push((example, value));
             Ok(())
         };
-        if let (What::Daemonset | What::KopsHook | What::KopsHookDocker, Some(id)) = (what, &config.cluster_id) {
-            put("my-cluster.example.com", "--cluster-id", id.as_str())?;
-            put("<your-cluster-id>", "--cluster-id", id.as_str())?;
+        if let Some(id) = &config.cluster_id
+            && !matches!(what, What::Kubeadm | What::KubeadmV1beta3)
+        {
+            put("--cluster-id", ("my-cluster.example.com", id.as_str().to_owned()))?;
+            put("--cluster-id", ("<your-cluster-id>", id.as_str().to_owned()))?;
         }
         if let Some(image) = &self.image {
-            put("registry.example.com/herald:0.1.0", "--image", image)?;
+            put("--image", ("registry.example.com/herald:0.1.0", image.clone()))?;
         }
         if let Some(store) = &self.state_store {
-            put("s3://my-state-store", "--state-store", store.trim_end_matches('/'))?;
+            put("--state-store", ("s3://my-state-store", store.trim_end_matches('/').to_owned()))?;
         }
         if let Some(role) = &self.role_arn {
             parse_role(role)?;
-            put("arn:aws:iam::111122223333:role/KubernetesAdmin", "--role-arn", role)?;
-            put("acs:ram::1234567890123456:role/KubernetesAdmin", "--role-arn", role)?;
+            put("--role-arn", ("arn:aws:iam::111122223333:role/KubernetesAdmin", role.clone()))?;
+            put("--role-arn", ("acs:ram::1234567890123456:role/KubernetesAdmin", role.clone()))?;
         }
-        if let What::KopsHook | What::KopsHookDocker = what {
-            put("/srv/kubernetes/herald", "the name", &format!("/srv/kubernetes/{}", name.as_str()))?;
+        for filling in Places::of(what, &config.server, name)?.fillings(what) {
+            put("stateDir, generateKubeconfig", filling)?;
         }
-        if let What::Kubeadm | What::KubeadmV1beta3 = what {
-            let kubeconfig = config.server.generate_kubeconfig.to_string_lossy();
-            let folder = kubeconfig.rsplit_once('/').map_or("", |(folder, _)| folder);
-            put("/etc/kubernetes/herald", "generateKubeconfig", folder)?;
-            put(&format!("{folder}/kubeconfig.yaml"), "generateKubeconfig", &kubeconfig)?;
-        }
-        Ok(text)
+        Ok(filled(text, &fillings))
     }
 
     /// Who may assume the role: all of its own account, as far as their own permissions go.
@@ -148,6 +218,28 @@ impl Values {
         };
         Ok(entry.merge("")?)
     }
+}
+
+/// `text` with every value in its example's place. No value is read again as an example.
+fn filled(text: &str, fillings: &[Filling]) -> String {
+    let (mut filled, mut rest) = (String::new(), text);
+    let next = |rest: &str| {
+        let found = fillings.iter().filter_map(|filling| Some((rest.find(filling.0)?, filling)));
+        found.min_by_key(|(at, (example, _))| (*at, Reverse(example.len())))
+    };
+    while let Some((at, (example, value))) = next(rest) {
+        filled.push_str(&rest[..at]);
+        filled.push_str(value);
+        rest = &rest[at + example.len()..];
+    }
+    filled + rest
+}
+
+/// A folder's path as every program on the machine takes it.
+fn in_full(setting: &str, folder: &Path) -> anyhow::Result<String> {
+    let is_one = folder.is_absolute() && folder.parent().is_some();
+    ensure!(is_one, "{setting}: {:?} is no absolute path of a folder below the root", folder.display());
+    Ok(folder.to_string_lossy().into_owned())
 }
 
 /// Whether a value means the same wherever it is put: in YAML, in a shell's words, in a unit of systemd.

@@ -1,14 +1,17 @@
 //! IAM: the tags of the role or user behind a caller (AWS Identity and Access Management API Reference, "GetRole" and "GetUser").
 //!
 //! ```text
-//! caller ─▶ role or user ─▶ known? ─▶ under way? ─▶ place ─▶ rate ─▶ GetRole, GetUser ─▶ is it he? ─▶ tags
-//!           name and id      kept      join it      one of 4  limit   signed              by its id
+//! caller ─▶ role or user ─▶ known? ─▶ askable? ─▶ under way? ─▶ place ─▶ rate ─▶ GetRole, GetUser ─▶ is it he? ─▶ tags
+//!           name and id      kept      account     join it      one of 4  limit   signed              by its id
 //! ```
 //!
 //! IAM is asked by name, and by whatever credentials there are: so what it says counts only of the principal that has the
 //! caller's own unique id. One of the same name in another account, or one that was deleted and made again, is somebody else.
 //! Tags of a session are not among them: STS does not tell those. Nothing is loaded or called before the first decision that
 //! needs tags.
+//!
+//! Anybody can open an account and have any number of roles and users in it, all of whom a cloud vouches for. So callers of an
+//! account that no credentials here are of cost nothing as soon as it is known whose those are, and no account takes all places.
 
 use std::{
     collections::BTreeMap,
@@ -26,19 +29,22 @@ use super::{
     Partition,
     credentials::Session,
     hosts::Target,
-    service::{self, Access, Ages, Asker, CallError, DEADLINE, Kept, Pace, Room, Service, Source, Waiting},
+    service::{self, Access, Ages, Asker, CallError, DEADLINE, Kept, Pace, Room, Seat, Service, Source, Waiting},
 };
-use crate::caller::Caller;
+use crate::caller::{AccountId, Caller};
 
 mod answer;
 mod call;
 mod config;
 mod error;
+mod line;
 mod principal;
 
 pub use config::{Config, Settings};
 pub use error::IamError;
 pub use principal::Principal;
+
+use line::{Lines, Place};
 
 /// Looks tags up, for any number of logins at a time. Cheap to clone.
 #[derive(Clone)]
@@ -71,6 +77,7 @@ struct Shared {
     lanes: Vec<Access>,
     kept: Kept<Principal, Tags, IamError>,
     waiting: Waiting<Principal, Answer>,
+    lines: Arc<Lines>,
     calls: Semaphore,
     pace: Pace,
     observer: Box<dyn Observer>,
@@ -97,8 +104,12 @@ const ENTRIES: usize = 4096;
 const BYTES: u64 = 8 << 20;
 /// Most principals that are waited for. Beyond, look-ups fail at once.
 const MAX_WAITING: usize = 1024;
+/// Most of one account among them.
+const MAX_WAITING_OF_ONE: usize = MAX_WAITING / 4;
 /// Most calls under way.
 const MAX_CALLS: usize = 4;
+/// Most about one account among them.
+const MAX_CALLS_OF_ONE: usize = MAX_CALLS - 1;
 /// Longest time of a call and its credentials.
 const CALL: Duration = Duration::from_secs(5);
 
@@ -127,6 +138,7 @@ impl Iam {
             lanes: Access::of_all(&SERVICE, &settings.roles, endpoint, settings.partition, clock),
             kept: Kept::new(ENTRIES, BYTES, AGES),
             waiting: Waiting::new(MAX_WAITING),
+            lines: Lines::new(MAX_WAITING_OF_ONE, MAX_CALLS_OF_ONE),
             calls: Semaphore::new(MAX_CALLS),
             pace: Pace::new(settings.config.qps, settings.config.burst),
             settings,
@@ -157,13 +169,11 @@ impl Iam {
         if let Some(known) = shared.kept.fresh(&principal, Instant::now()) {
             return (known, Source::Cache);
         }
-        shared.pace.admit(asker).await;
-        let Some((seat, sender)) = shared.waiting.board(principal.clone()) else {
-            return (Err(IamError::Overloaded), Source::Nobody);
-        };
-        if let Some(sender) = sender {
-            tokio::spawn(Arc::clone(shared).ask(principal.clone(), sender));
+        if !shared.lane(principal.account()).may_tell_of(principal.account()) {
+            return (Err(IamError::OtherAccount), Source::Nobody);
         }
+        shared.pace.admit(asker).await;
+        let Some(seat) = shared.board(&principal) else { return (Err(IamError::Overloaded), Source::Nobody) };
         service::settle(&shared.kept, &shared.waiting, &principal, seat).await
     }
 }
@@ -177,24 +187,46 @@ impl fmt::Debug for Iam {
 // === impl Shared ===
 
 impl Shared {
-    async fn ask(self: Arc<Self>, principal: Principal, sender: oneshot::Sender<Answer>) {
-        let tags = self.in_turn(&principal).await.map(Arc::new);
+    /// The way of asking for what is of `account`.
+    fn lane(&self, account: &AccountId) -> &Access {
+        &self.lanes[self.settings.roles.lane_of(account)]
+    }
+
+    /// Joins whoever waits for `principal`, or has him asked for; `None` if there is no room, or none for his account.
+    fn board(self: &Arc<Self>, principal: &Principal) -> Option<Seat<Answer>> {
+        let (seat, sender) = self.waiting.board(principal.clone())?;
+        let Some(sender) = sender else { return Some(seat) };
+        let Some(place) = self.lines.enter(principal.account()) else {
+            self.waiting.leave(principal);
+            return None;
+        };
+        tokio::spawn(Arc::clone(self).ask(principal.clone(), place, sender));
+        Some(seat)
+    }
+
+    async fn ask(self: Arc<Self>, principal: Principal, place: Place, sender: oneshot::Sender<Answer>) {
+        let tags = self.in_turn(&principal, &place).await.map(Arc::new);
         self.kept.keep(principal.clone(), &tags, Instant::now());
         self.waiting.leave(&principal);
         let _ = sender.send(tags);
     }
 
     /// Whose turn comes when nobody waits for it any more has IAM left alone.
-    async fn in_turn(&self, principal: &Principal) -> Result<Tags, IamError> {
+    async fn in_turn(&self, principal: &Principal, place: &Place) -> Result<Tags, IamError> {
+        let lane = self.lane(principal.account());
         let turn = async {
-            let place = self.calls.acquire().await.expect("the semaphore is never closed");
+            let of_account = place.turn().await;
+            let of_all = self.calls.acquire().await.expect("the semaphore is never closed");
+            // Another's answer may have told whose the credentials are.
+            if !lane.may_tell_of(principal.account()) {
+                return Err(IamError::OtherAccount);
+            }
             self.pace.turn().await;
-            place
+            Ok((of_account, of_all))
         };
         let until = Instant::now() + DEADLINE;
-        let _place = timeout_at(until.into(), turn).await.map_err(|_| IamError::Timeout)?;
+        let _turn = timeout_at(until.into(), turn).await.map_err(|_| IamError::Timeout)??;
         let started = Instant::now();
-        let lane = &self.lanes[self.settings.roles.lane_of(principal.account())];
         let called = timeout(CALL, call::get(lane, principal)).await;
         let called = called.unwrap_or(Err(IamError::Unavailable { cause: "timeout" }));
         // That somebody is not there is an answer too.

@@ -1,6 +1,7 @@
 //! What is printed, with values and without.
 
 use expect_test::{Expect, expect};
+use serde_json::Value;
 
 use super::*;
 
@@ -207,6 +208,105 @@ fn a_daemon_set_has_the_values_and_nothing_of_the_example() {
     assert!(text.contains("clusterID: c5d2a\n") && text.contains("1111222233334444"), "{text}");
 }
 
+fn documents(text: &str) -> Vec<Value> {
+    text.split("---\n").map(|document| serde_saphyr::from_str(document).expect("a document")).collect()
+}
+
+fn list<'a>(value: &'a Value, key: &str) -> &'a [Value] {
+    value[key].as_array().map(Vec::as_slice).unwrap_or_default()
+}
+
+/// Where on the machine the containers of a DaemonSet have what `flag` names: all of them the same.
+#[track_caller]
+fn on_the_machine(text: &str, flag: &str) -> String {
+    let documents = documents(text);
+    let set = documents.iter().find(|document| document["kind"] == "DaemonSet").expect("there is one");
+    let pod = &set["spec"]["template"]["spec"];
+    let mut found = Vec::new();
+    for container in [list(pod, "initContainers"), list(pod, "containers")].concat() {
+        let mut words = list(&container, "args").iter().filter_map(Value::as_str);
+        let path = words.find_map(|word| word.strip_prefix(flag)).expect("it is given");
+        let is_mounted = |mount: &&Value| Path::new(path).starts_with(mount["mountPath"].as_str().expect("a path"));
+        let mount = list(&container, "volumeMounts").iter().find(is_mounted).expect("it is mounted");
+        let volume = list(pod, "volumes").iter().find(|volume| volume["name"] == mount["name"]).expect("a volume");
+        let place = |value: &Value| value.as_str().expect("a path").to_owned();
+        found.push(path.replacen(&place(&mount["mountPath"]), &place(&volume["hostPath"]["path"]), 1));
+    }
+    found.dedup();
+    assert_eq!(found.len(), 1, "{found:?}");
+    found.remove(0)
+}
+
+/// For whatever name and cloud, and wherever the kubeconfig is to be.
+#[test]
+fn what_is_printed_for_one_cluster_fits_together() {
+    #[track_caller]
+    fn check(name: Name, cloud: Cloud, chosen: Option<&str>) {
+        let mut config = config("c", cloud);
+        if let Some(path) = chosen {
+            config.server.generate_kubeconfig = path.into();
+        }
+        name.place(&mut config.server);
+        let print = |what| values().render(what, &config, name).expect("a text");
+        let path = |path: &Path| path.to_str().expect("UTF-8").to_owned();
+        let (kubeconfig, state_dir) = (path(&config.server.generate_kubeconfig), path(&config.server.state_dir));
+
+        let pods = print(What::Daemonset);
+        let found = ["--generate-kubeconfig=", "--state-dir="].map(|flag| on_the_machine(&pods, flag));
+        assert_eq!(found, [kubeconfig.clone(), state_dir], "{name:?} {cloud:?}");
+        let old = documents(&print(What::KubeadmV1beta3)).remove(0);
+        let new = documents(&print(What::Kubeadm)).remove(0);
+        assert_eq!(old["apiServer"]["extraArgs"]["authentication-token-webhook-config-file"], kubeconfig.as_str());
+        assert_eq!(new["apiServer"]["extraArgs"][0]["value"], kubeconfig.as_str());
+        let folder = Path::new(&kubeconfig).parent().and_then(Path::to_str);
+        for volume in [old, new].map(|document| document["apiServer"]["extraVolumes"][0].clone()) {
+            assert_eq!((volume["hostPath"].as_str(), volume["mountPath"].as_str()), (folder, folder), "{name:?}");
+        }
+
+        let by_hook = chosen.map_or_else(|| kubeconfig.replace("/etc/", "/srv/"), str::to_owned);
+        let folder = Path::new(&by_hook).parent().and_then(Path::to_str).expect("a folder");
+        for hook in [What::KopsHook, What::KopsHookDocker] {
+            let spec = documents(&print(hook)).remove(0);
+            assert_eq!(spec["kubeAPIServer"]["authenticationTokenWebhookConfigFile"], by_hook.as_str(), "{name:?}");
+            let unit = spec["hooks"][0]["manifest"].as_str().expect("a unit of systemd");
+            assert!(unit.contains(&format!("mkdir -p {folder}\n")), "{unit}");
+            assert!(unit.trim_end().ends_with(&format!("/addons/authenticator {folder}/")), "{unit}");
+        }
+        if cloud == Cloud::Aws {
+            let pods = print(What::KopsDaemonset);
+            let found = ["--generate-kubeconfig=", "--state-dir="].map(|flag| on_the_machine(&pods, flag));
+            assert_eq!(found, [by_hook.clone(), folder.to_owned()], "{name:?}");
+        }
+    }
+    for name in Name::OLD.into_iter().chain([Name::Herald]) {
+        for cloud in [Cloud::Aws, Cloud::Alibaba] {
+            check(name, cloud, None);
+            check(name, cloud, Some("/srv/x/kc.yaml"));
+            check(name, cloud, Some("/etc/kubernetes/herald/var/herald/x.yaml"));
+        }
+    }
+}
+
+#[test]
+fn places_that_a_pod_cannot_mount_are_refused() {
+    #[track_caller]
+    fn check(state_dir: &str, kubeconfig: &str, expected: &str) {
+        let mut config = config("c", Cloud::Aws);
+        config.server.state_dir = state_dir.into();
+        config.server.generate_kubeconfig = kubeconfig.into();
+        let refused = values().render(What::Daemonset, &config, Name::Herald).expect_err(expected).to_string();
+        assert!(refused.contains(expected), "{refused}");
+    }
+    check("/var/herald", "kc.yaml", "generateKubeconfig: \"\" is no absolute path");
+    check("/var/herald", "/kc.yaml", "generateKubeconfig: \"/\" is no absolute path");
+    check("state", "/srv/x/kc.yaml", "stateDir: \"state\" is no absolute path");
+    check("/srv/x/", "/srv/x/kc.yaml", "two folders, not /srv/x for both");
+    check("/srv/a b", "/srv/x/kc.yaml", "letters, digits and ._:/@- are all");
+    check("/var/herald", "/", "generateKubeconfig: / is no file");
+    let kops = values().render(What::KopsDaemonset, &config("c", Cloud::Alibaba), Name::Herald);
+    assert_eq!(kops.expect_err("no such clusters").to_string(), "kops-daemonset: clusters of kops are on AWS");
+}
+
 #[test]
 fn definitions_of_mapping_objects() {
     for (cloud, name) in [
@@ -214,7 +314,7 @@ fn definitions_of_mapping_objects() {
         (Cloud::Alibaba, "ramidentitymappings.ramauthenticator.k8s.alibabacloud"),
     ] {
         let text = values().render(What::Crd, &config("c", cloud), Name::Herald).expect("a text");
-        let crd: serde_json::Value = serde_saphyr::from_str(&text).expect("one document");
+        let crd: Value = serde_saphyr::from_str(&text).expect("one document");
         assert_eq!((&crd["kind"], &crd["metadata"]["name"]), (&"CustomResourceDefinition".into(), &name.into()));
     }
 }

@@ -18,8 +18,10 @@ pub(super) async fn get(access: &Access, principal: &Principal) -> Result<Tags, 
     let ready = access.ready().await?;
     let answer = service::post(access, &ready, &form(principal), MAX_BYTES).await?;
     let tags = read_answer(answer.status, &answer.body, principal);
-    if let Err(IamError::Refused { .. }) = &tags {
-        access.forget().await;
+    match &tags {
+        Ok(_) => ready.belongs_to(principal.account()),
+        Err(IamError::Refused { .. }) => access.forget().await,
+        Err(_) => {}
     }
     tags
 }

@@ -12,6 +12,9 @@ pub enum IamError {
     /// There is no role or user of that name in the account that was asked.
     #[error("IAM knows no role or user of that name")]
     NotFound,
+    /// The caller is of an account that neither Herald's credentials nor a role are of, so IAM cannot tell of him.
+    #[error("IAM tells nothing of the caller's account: neither Herald's credentials nor a role are of it")]
+    OtherAccount,
     /// There is one, and it is another one than the caller: of another account, or made again.
     #[error("the role or user of that name has another id than the caller")]
     OtherPrincipal,
@@ -58,6 +61,7 @@ impl IamError {
         match self {
             Self::NoPrincipal => "tags_no_principal",
             Self::NotFound => "tags_not_found",
+            Self::OtherAccount => "tags_other_account",
             Self::OtherPrincipal => "tags_other_principal",
             Self::Credentials(_) => "iam_credentials",
             Self::Endpoint(_) => "iam_endpoint",
@@ -73,7 +77,7 @@ impl IamError {
     /// Whether asking again later can help: it says nothing about the caller.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
-        !matches!(self, Self::NoPrincipal | Self::NotFound | Self::OtherPrincipal)
+        !matches!(self, Self::NoPrincipal | Self::NotFound | Self::OtherAccount | Self::OtherPrincipal)
     }
 }
 

@@ -28,14 +28,16 @@ impl Principal {
     ///
     /// # Errors
     ///
-    /// [`IamError::NoPrincipal`] for roots, federated users and callers of other clouds.
+    /// [`IamError::NoPrincipal`] for roots, federated users, instances by their own identity and callers of other clouds.
     pub fn of(caller: &Caller) -> Result<Self, IamError> {
         let kind = match caller.kind {
             PrincipalKind::AssumedRole => Kind::Role,
             PrincipalKind::User => Kind::User,
             _ => return Err(IamError::NoPrincipal),
         };
-        if caller.provider != crate::provider::aws::NAME || caller.name.is_empty() {
+        // No name in IAM has a colon; that of the role which every instance has does.
+        let is_of_iam = !caller.name.is_empty() && !caller.name.contains(':');
+        if caller.provider != crate::provider::aws::NAME || !is_of_iam {
             return Err(IamError::NoPrincipal);
         }
         let (account, name) = (caller.account_id.clone(), caller.name.clone());

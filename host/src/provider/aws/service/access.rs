@@ -7,7 +7,7 @@
 use std::{
     env,
     sync::{
-        Arc,
+        Arc, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     thread,
@@ -22,7 +22,7 @@ use tokio::{
 
 use super::{CallError, Endpoint, Roles, Service, SourceArn};
 use crate::{
-    caller::Arn,
+    caller::{AccountId, Arn},
     provider::{
         aws::{
             Partition,
@@ -44,6 +44,8 @@ pub(in crate::provider::aws) struct Access {
     pub(super) http: Client,
     fetch: Fetch,
     slot: Mutex<Slot>,
+    /// The newest that was loaded, whether or not the service takes it.
+    latest: std::sync::Mutex<Option<Arc<Loaded>>>,
     is_failing: AtomicBool,
 }
 
@@ -71,6 +73,8 @@ pub(in crate::provider::aws) struct Loaded {
     pub(in crate::provider::aws) region: String,
     /// `https://ec2.eu-west-1.amazonaws.com`, without a path.
     pub(super) url: String,
+    /// Whose the credentials are, as soon as that is known.
+    account: OnceLock<AccountId>,
     until: SystemTime,
 }
 
@@ -123,6 +127,7 @@ impl Access {
             http: Client::new(),
             fetch: Arc::new(credentials::load),
             slot: Mutex::default(),
+            latest: std::sync::Mutex::default(),
             is_failing: AtomicBool::new(false),
         }
     }
@@ -133,6 +138,24 @@ impl Access {
 
     pub(super) fn now(&self) -> SystemTime {
         (self.clock)()
+    }
+
+    /// Whether it may tell of what is of `account`: of the only one that it can, or of any while nobody knows which that is.
+    ///
+    /// A role's ARN tells, most sources of credentials do, and else [`Loaded::belongs_to`]. Nothing is loaded or called.
+    pub(in crate::provider::aws) fn may_tell_of(&self, account: &AccountId) -> bool {
+        if let Some(role) = &self.role {
+            return role.account_id() == account;
+        }
+        let latest = self.latest();
+        // Credentials that have ended may be followed by another account's.
+        let lasting = latest.as_ref().filter(|latest| self.now() < latest.until);
+        lasting.and_then(|latest| latest.account.get()).is_none_or(|own| own == account)
+    }
+
+    /// Nothing under this lock panics half-way.
+    fn latest(&self) -> MutexGuard<'_, Option<Arc<Loaded>>> {
+        self.latest.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Credentials that last, one load at a time.
@@ -155,6 +178,9 @@ impl Access {
         let loaded = session.and_then(|session| self.loaded(session)).map(Arc::new);
         slot.failed = loaded.as_ref().err().map(|error| (Instant::now(), error.clone()));
         slot.loaded = loaded.as_ref().ok().map(Arc::clone);
+        if let Ok(loaded) = &loaded {
+            *self.latest() = Some(Arc::clone(loaded));
+        }
         loaded
     }
 
@@ -205,7 +231,19 @@ impl Access {
         };
         let region = (self.service.region)(&session, self.partition);
         let end = session.credentials.expiry().map_or(now + LONGEST, |end| (end - MARGIN).min(now + LONGEST));
-        Ok(Loaded { url, region, until: end.max(now + SHORTEST), credentials: session.credentials })
+        let account = self.account(&session.credentials).map_or_else(OnceLock::new, OnceLock::from);
+        Ok(Loaded { url, region, account, until: end.max(now + SHORTEST), credentials: session.credentials })
+    }
+
+    /// Whose `credentials` are: as they say themselves, or as was learned of the same key.
+    fn account(&self, credentials: &Credentials) -> Option<AccountId> {
+        let told = credentials.account_id().and_then(|id| id.as_str().parse::<AccountId>().ok());
+        told.or_else(|| {
+            let latest = self.latest();
+            let same =
+                latest.as_ref().filter(|latest| latest.credentials.access_key_id() == credentials.access_key_id());
+            same.and_then(|latest| latest.account.get().cloned())
+        })
     }
 
     fn of_environment(&self) -> Result<Option<Endpoint>, CallError> {
@@ -214,6 +252,15 @@ impl Access {
         let Some((name, text)) = found else { return Ok(None) };
         let endpoint = Endpoint::try_from(text).map_err(|error| CallError::Endpoint(format!("{name}: {error}")))?;
         Ok(Some(endpoint))
+    }
+}
+
+// === impl Loaded ===
+
+impl Loaded {
+    /// The service's answer to these credentials was about `account`, as it only ever is about their own.
+    pub(in crate::provider::aws) fn belongs_to(&self, account: &AccountId) {
+        let _ = self.account.set(account.clone());
     }
 }
 
@@ -232,27 +279,47 @@ mod tests {
     use tokio::time::timeout;
 
     use super::*;
+    use crate::provider::aws::service::RoleArn;
 
     const LONG: Duration = Duration::from_secs(10);
+
+    impl Access {
+        /// The same by the credentials that `fetch` gives.
+        pub(in crate::provider::aws) fn by(
+            self,
+            fetch: impl Fn() -> Result<Credentials, LoadError> + Send + Sync + 'static,
+        ) -> Self {
+            let region = "eu-west-1";
+            let session = move |credentials| Session {
+                credentials,
+                region: region.to_owned(),
+                fips: false,
+                dual_stack: false,
+                asked: false,
+            };
+            Self { fetch: Arc::new(move |_, _| fetch().map(session)), ..self }
+        }
+    }
+
+    /// The first way of asking by `roles`.
+    fn first(roles: &Roles) -> Access {
+        let all = Access::of_all(&TEST, roles, None, Partition::Aws, || SystemTime::UNIX_EPOCH);
+        all.into_iter().next().expect("there is one")
+    }
+
+    fn key(id: &str) -> Credentials {
+        Credentials::new(id, "secret", None, None, "test")
+    }
 
     /// Asks `fetch` for credentials, and how often it has.
     fn access(fetch: impl Fn() -> Result<(), LoadError> + Send + Sync + 'static) -> (Access, Arc<AtomicUsize>) {
         let asked = Arc::new(AtomicUsize::new(0));
         let count = Arc::clone(&asked);
-        let fetch: Fetch = Arc::new(move |_, _| {
+        let access = first(&Roles::default()).by(move || {
             count.fetch_add(1, SeqCst);
-            fetch().map(|()| Session {
-                credentials: Credentials::new("AKIDEXAMPLE", "secret", None, None, "test"),
-                region: "eu-west-1".to_owned(),
-                fips: false,
-                dual_stack: false,
-                asked: false,
-            })
+            fetch().map(|()| key("AKIDEXAMPLE"))
         });
-        let [access] = Access::of_all(&TEST, &Roles::default(), None, Partition::Aws, || SystemTime::UNIX_EPOCH)
-            .try_into()
-            .unwrap_or_else(|_| panic!("one way of asking"));
-        (Access { fetch, ..access }, asked)
+        (access, asked)
     }
 
     static TEST: Service = Service {
@@ -312,6 +379,35 @@ mod tests {
             Instant::now().checked_sub(PAUSE).expect("a clock that has run");
         assert_eq!(ready(&access).await, "credentials");
         assert_eq!(asked.load(SeqCst), 2);
+    }
+
+    /// What is known of one key is true of it alone, and outlives credentials that the service does not take.
+    #[tokio::test]
+    async fn whose_credentials_are_is_known_by_role_by_themselves_or_by_an_answer() {
+        let [ours, others] = ["111111111111", "222222222222"].map(|id| id.parse::<AccountId>().expect("12 digits"));
+        let tells = |access: &Access| [&ours, &others].map(|account| access.may_tell_of(account));
+        let role = RoleArn::try_from("arn:aws:iam::111111111111:role/A".to_owned()).expect("a role");
+        assert_eq!(tells(&first(&Roles { everybody: Some(role), ..Roles::default() })), [true, false]);
+
+        let told = Credentials::builder().access_key_id("AKIDEXAMPLE").secret_access_key("secret");
+        let told = told.account_id("111111111111").provider_name("test").build();
+        let access = first(&Roles::default()).by(move || Ok(told.clone()));
+        assert_eq!(tells(&access), [true, true], "nothing is loaded yet");
+        assert_eq!(ready(&access).await, "ok");
+        assert_eq!(tells(&access), [true, false]);
+
+        let loads = AtomicUsize::new(0);
+        let ids = ["AKIDEXAMPLE", "AKIDEXAMPLE", "AKIDANOTHER"];
+        let access = first(&Roles::default()).by(move || Ok(key(ids[loads.fetch_add(1, SeqCst)])));
+        access.ready().await.expect("credentials").belongs_to(&ours);
+        assert_eq!(tells(&access), [true, false]);
+        access.forget().await;
+        assert_eq!(tells(&access), [true, false], "until others are there");
+        assert_eq!(ready(&access).await, "ok");
+        assert_eq!(tells(&access), [true, false], "the same key");
+        access.forget().await;
+        assert_eq!(ready(&access).await, "ok");
+        assert_eq!(tells(&access), [true, true], "another one");
     }
 
     #[tokio::test]

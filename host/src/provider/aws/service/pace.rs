@@ -6,7 +6,7 @@ use governor::{
     DefaultDirectRateLimiter, Quota, RateLimiter,
     clock::{Clock as _, DefaultClock},
 };
-use tokio::time::sleep;
+use tokio::{sync::Mutex, time::sleep};
 
 /// For whom something is looked up.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -21,6 +21,8 @@ pub enum Asker {
 pub(in crate::provider::aws) struct Pace {
     all: DefaultDirectRateLimiter,
     aside: DefaultDirectRateLimiter,
+    /// Held by whoever's turn is next: the others stand in line.
+    next: Mutex<()>,
 }
 
 // === impl Pace ===
@@ -31,11 +33,13 @@ impl Pace {
         let at_least_one = |number| NonZeroU32::new(number).unwrap_or(NonZeroU32::MIN);
         let all = Quota::per_second(at_least_one(qps));
         let aside = half(all).allow_burst(at_least_one(burst / 2));
-        Self { all: RateLimiter::direct(all.allow_burst(at_least_one(burst))), aside: RateLimiter::direct(aside) }
+        let all = RateLimiter::direct(all.allow_burst(at_least_one(burst)));
+        Self { all, aside: RateLimiter::direct(aside), next: Mutex::default() }
     }
 
-    /// Waits until another call may be made.
+    /// Waits until another call may be made, each in the order in which he came.
     pub(in crate::provider::aws) async fn turn(&self) {
+        let _next = self.next.lock().await;
         turn(&self.all).await;
     }
 
@@ -74,7 +78,7 @@ mod tests {
             let may_ask = |asker| pace.admit(asker).now_or_never().is_some();
             assert_eq!((0..100).filter(|_| may_ask(Asker::Aside)).count(), aside, "of {burst}");
             assert!((0..100).all(|_| may_ask(Asker::Login)), "a login waits for its call alone");
-            let calls = (0..100).filter(|_| pace.turn().now_or_never().is_some()).count();
+            let calls = (0..20).filter(|_| pace.turn().now_or_never().is_some()).count();
             assert_eq!(calls, usize::try_from(burst).expect("small"), "whoever may ask has not called yet");
         }
         check(10, 5);
