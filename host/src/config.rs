@@ -105,6 +105,8 @@ pub struct Config {
     /// `server.providers`: the clouds whose tokens are accepted. Default: that of the name Herald is called by, AWS
     /// under its own.
     pub providers: Option<Vec<Cloud>>,
+    /// The cloud whose tokens are accepted where the file names none. Default AWS.
+    pub usual_cloud: Cloud,
     /// `server.alibaba`, and `server.region`: which STS of Alibaba Cloud is asked. Default: the global one.
     pub alibaba: alibaba::Settings,
     /// `server.partition`. Default `aws`.
@@ -228,8 +230,17 @@ impl Config {
     ///
     /// When a file cannot be read, or does not say what it should. Nothing of it is in force then.
     pub fn load(path: &Path) -> Result<Loaded, ConfigError> {
+        Self::load_for(Cloud::Aws, path)
+    }
+
+    /// The same, for a program whose tokens are of cloud `usual` where the file names none.
+    ///
+    /// # Errors
+    ///
+    /// As [`load`](Self::load).
+    pub fn load_for(usual: Cloud, path: &Path) -> Result<Loaded, ConfigError> {
         let text = read_text(path)?;
-        let mut loaded = Self::parse(path, &text)?;
+        let mut loaded = Loaded::of(path, file::parse_for(usual, path, &text))?;
         let backend_mode = loaded.config.read_backend_mode()?;
         loaded.config.ca_digest = digest_of_all(path, loaded.config.ca_files(), Sha256::new())?;
         loaded.config.digest = loaded.config.whole_digest(&(text + &backend_mode))?;
@@ -243,16 +254,7 @@ impl Config {
     ///
     /// When it does not say what it should.
     pub fn parse(path: &Path, text: &str) -> Result<Loaded, ConfigError> {
-        let Checked { mut config, findings, refusal, .. } = Self::check(path, text);
-        match refusal {
-            Some(finding) => Err(ConfigError::refused(path, &finding)),
-            None => {
-                let warnings: Vec<Finding> = findings.into_iter().filter(Finding::is_warning).collect();
-                config.left_out = warnings.iter().filter(|finding| finding.severity == Severity::Error).count();
-                config.remarks = warnings.len() - config.left_out;
-                Ok(Loaded { config, warnings })
-            }
-        }
+        Loaded::of(path, Self::check(path, text))
     }
 
     /// Reads `text` as what stands in `path`, to its end whatever is wrong with it. Looks at no file.
@@ -264,7 +266,7 @@ impl Config {
     /// The clouds whose tokens are accepted.
     #[must_use]
     pub fn clouds(&self) -> &[Cloud] {
-        self.providers.as_deref().unwrap_or(&[Cloud::Aws])
+        self.providers.as_deref().unwrap_or_else(|| std::slice::from_ref(&self.usual_cloud))
     }
 
     /// The partitions whose tokens are accepted. Without `server.providers`, nobody has said anything about Alibaba
@@ -320,7 +322,11 @@ impl Config {
 
     /// The sources that `modes` names, or the first thing that is wrong with it, behind the name of `whose` it is.
     fn checked_sources(&self, modes: &BackendMode, whose: &str) -> Result<Vec<Source>, String> {
-        let known = check::Known { policies: Some(&self.policies), dynamic_file: self.dynamic_file.is_some() };
+        let known = check::Known {
+            policies: Some(&self.policies),
+            dynamic_file: self.dynamic_file.is_some(),
+            clouds: self.clouds(),
+        };
         let (sources, problems) = check::sources(Some(modes), known, &Places::default());
         problems.first().map_or(Ok(sources), |problem| Err(format!("{whose}: {problem}")))
     }
@@ -424,6 +430,7 @@ impl Default for Config {
             sts: sts::Config::default(),
             ca_digest: String::new(),
             providers: None,
+            usual_cloud: Cloud::Aws,
             alibaba: alibaba::Settings::default(),
             partition: aws::Partition::default(),
             sts_hosts: Vec::new(),
@@ -483,6 +490,20 @@ impl Source {
 // === impl Loaded ===
 
 impl Loaded {
+    /// What stands in `path`, unless that is refused.
+    fn of(path: &Path, checked: Checked) -> Result<Self, ConfigError> {
+        let Checked { mut config, findings, refusal, .. } = checked;
+        match refusal {
+            Some(finding) => Err(ConfigError::refused(path, &finding)),
+            None => {
+                let warnings: Vec<Finding> = findings.into_iter().filter(Finding::is_warning).collect();
+                config.left_out = warnings.iter().filter(|finding| finding.severity == Severity::Error).count();
+                config.remarks = warnings.len() - config.left_out;
+                Ok(Self { config, warnings })
+            }
+        }
+    }
+
     /// Writes every warning to the process log.
     pub fn log(&self) {
         for warning in &self.warnings {

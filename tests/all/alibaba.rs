@@ -140,6 +140,29 @@ async fn what_the_operator_is_stricter_or_more_patient_about() {
     assert_eq!(sts.sts.stats().requests, 4, "whom no check keeps out");
 }
 
+/// Existing manifests set the variable beside a file that may name another region.
+#[tokio::test]
+async fn a_variable_names_the_region_where_nothing_else_does() {
+    let sts = sts().await;
+    let named = config("alibaba", "");
+    let silent = named.replace("region: cn-hangzhou", "");
+    let rows: [(&str, &str, &[&str], &str); 4] = [
+        (&named, "cn-beijing", &[], "sts-vpc.cn-hangzhou.aliyuncs.com"),
+        (&named, "No Region", &["--region="], "sts-vpc.cn-hangzhou.aliyuncs.com"),
+        (&named, "cn-beijing", &["--region=cn-shanghai"], "sts-vpc.cn-shanghai.aliyuncs.com"),
+        (&silent, "cn-beijing", &[], "sts-vpc.cn-beijing.aliyuncs.com"),
+    ];
+    for (text, variable, arguments, host) in rows {
+        let setup = setup(&sts, text).env("STS_REGION", variable);
+        let setup = arguments.iter().fold(setup, |setup, argument| setup.argument(argument));
+        let server = setup.start().await.expect("a server");
+        let answer = server.review(&draft(&LIN).token()).await.expect("an answer");
+        assert_eq!(answer.username().as_deref(), Some("lin"), "{variable} {arguments:?}: {}", answer.text);
+        let asked = sts.sts.requests().last().map(|request| request.host.clone());
+        assert_eq!(asked.as_deref(), Some(host), "{variable} {arguments:?}");
+    }
+}
+
 #[tokio::test]
 async fn equal_tokens_are_asked_about_once() {
     let (sts, server) = start("alibaba").await;
@@ -427,6 +450,8 @@ async fn mappings_in_the_cluster() {
     becomes(&server, &ZOE, "not_mapped").await;
     kubernetes.put_alibabacloud_auth("", "- \"6543210987654321\"");
     becomes(&server, &ZOE, ZOE.arn).await;
+    let of_an_old_file = start("alibaba", "ConfigMap").await;
+    becomes(&of_an_old_file, &ZOE, ZOE.arn).await;
     let both = start("aws, alibaba", "CRD, RAMIdentityMapping").await;
     becomes(&both, &LIN, "lin").await;
     let bob = both.review(&fresh(&BOB)).await.expect("an answer");

@@ -26,8 +26,6 @@ const STATIC: [Source; 6] = [
     Source::RamIdentityMapping,
     Source::DynamicFile,
 ];
-/// Old names, and the sources they mean.
-const OLD_NAMES: [(&str, Source); 2] = [("ConfigMap", Source::EksConfigMap), ("File", Source::MountedFile)];
 
 /// What a list of sources may name.
 #[derive(Clone, Copy)]
@@ -36,6 +34,8 @@ pub(super) struct Known<'a> {
     pub(super) policies: Option<&'a [policy::Config]>,
     /// There is a path for DynamicFile.
     pub(super) dynamic_file: bool,
+    /// Whose tokens are accepted.
+    pub(super) clouds: &'a [Cloud],
 }
 
 /// The sources in order, and what is wrong with the list.
@@ -68,7 +68,7 @@ pub(super) struct Wrong {
 }
 
 fn source(mode: &str, known: Known<'_>) -> Result<Source, Wrong> {
-    match static_source(mode) {
+    match static_source(mode, known.clouds) {
         Some(Source::DynamicFile) if !known.dynamic_file => {
             return Err("DynamicFile needs `dynamicFilePath`".to_owned().into());
         }
@@ -94,9 +94,14 @@ fn source(mode: &str, known: Known<'_>) -> Result<Source, Wrong> {
     }
 }
 
-fn static_source(mode: &str) -> Option<Source> {
-    let old = OLD_NAMES.iter().find(|(name, _)| *name == mode).map(|(_, source)| source.clone());
-    old.or_else(|| STATIC.into_iter().find(|source| source.name() == mode))
+/// The source of that name, or of a former one: each of the replaced programs has called its own ConfigMap `ConfigMap`.
+fn static_source(mode: &str, clouds: &[Cloud]) -> Option<Source> {
+    match (mode, clouds) {
+        ("ConfigMap", [Cloud::Alibaba]) => Some(Source::AckConfigMap),
+        ("ConfigMap", _) => Some(Source::EksConfigMap),
+        ("File", _) => Some(Source::MountedFile),
+        _ => STATIC.into_iter().find(|source| source.name() == mode),
+    }
 }
 
 /// What is wrong with what the policies say about each other and about the list of sources. `switched`: another list
@@ -169,6 +174,7 @@ pub(super) fn facts(policies: &[policy::Config], clouds: Option<&[Cloud]>, place
 pub(super) fn reserved_prefixes(
     entries: Vec<ReservedPrefixes>,
     sources: &[Source],
+    clouds: &[Cloud],
     places: &Places,
     findings: &mut Findings,
 ) -> (BTreeMap<String, Vec<String>>, Vec<Problem>) {
@@ -177,7 +183,7 @@ pub(super) fn reserved_prefixes(
     for (index, entry) in entries.into_iter().enumerate() {
         let at = places.reserved_prefixes.get(index).copied().unwrap_or_default();
         let full = |problem: Problem| problem.within(index, at).under("reservedPrefixConfig", at);
-        let known = static_source(&entry.backend_mode);
+        let known = static_source(&entry.backend_mode, clouds);
         let name = known.as_ref().map_or(entry.backend_mode, Source::name);
         let asked = name == MAP_ACCOUNTS || sources.iter().any(|source| source.name() == name);
         if !asked && known.is_some() {

@@ -237,7 +237,7 @@ impl<'a> Entries<'a> {
         template(text, node).map_err(|problem| problem.under("username", node))
     }
 
-    /// A list, or as in existing configuration files a text with commas.
+    /// A list, or as in existing configuration files a text with commas, an empty one for "none".
     fn group_list(&self, section: Section, entries: &[(Key, Node)]) -> Result<Vec<Template>, Problem> {
         let group = |at: Position, text: &str| match template(text, at) {
             Ok(group) if group.is_empty() => Err(Problem::new(at, "a group is empty")),
@@ -249,7 +249,7 @@ impl<'a> Entries<'a> {
         };
         let groups = match &node.value {
             Value::Null => Ok(Vec::new()),
-            Value::Text(_) if self.style.shared => Ok(Vec::new()),
+            Value::Text(text) if self.style.shared || text.trim().is_empty() => Ok(Vec::new()),
             Value::Text(text) => text.split(',').map(|text| group(node.at, text.trim())).collect(),
             Value::List(nodes) => nodes
                 .iter()

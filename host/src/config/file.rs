@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, de::value::StringDeserializer};
 
 use super::{
     Checked, ClientSection, Config,
@@ -38,6 +38,7 @@ mod lists;
 pub(super) struct Own {
     providers: Option<Vec<Cloud>>,
     alibaba: alibaba::Settings,
+    #[serde(deserialize_with = "given")]
     region: Option<String>,
     partition: aws::Partition,
     pub(super) backend_mode: Option<BackendMode>,
@@ -54,9 +55,9 @@ pub(super) struct Own {
     ec2: aws::ec2::Config,
     ec2_describe_instances_burst: Option<u32>,
     ec2_describe_instances_qps: Option<u32>,
-    #[serde(rename = "ec2DescribeInstancesRoleARN")]
+    #[serde(rename = "ec2DescribeInstancesRoleARN", deserialize_with = "given")]
     ec2_describe_instances_role_arn: Option<aws::service::RoleArn>,
-    #[serde(rename = "sourceARN")]
+    #[serde(rename = "sourceARN", deserialize_with = "given")]
     source_arn: Option<aws::service::SourceArn>,
     iam: aws::iam::Config,
     identity_mapping_status: Option<bool>,
@@ -106,6 +107,11 @@ const IDLE_SERVER: [(&str, &str); 1] = [("bind", "use `address`")];
 
 /// Reads a whole file, as far as it can be read.
 pub(super) fn parse(file: &Path, source: &str) -> Checked {
+    parse_for(Cloud::Aws, file, source)
+}
+
+/// The same, where tokens are of cloud `usual` if the file names none.
+pub(super) fn parse_for(usual: Cloud, file: &Path, source: &str) -> Checked {
     if file.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("toml")) {
         let mut findings = Findings::default();
         let at = Position { line: 1, column: 1 };
@@ -121,7 +127,7 @@ pub(super) fn parse(file: &Path, source: &str) -> Checked {
     let (config, policies_at) = match root {
         Ok(root) => {
             let admins = Census::default();
-            let mut reader = Reader { file, source, findings: &mut findings, policies_at: Vec::new(), admins };
+            let mut reader = Reader { file, source, usual, findings: &mut findings, policies_at: Vec::new(), admins };
             let config = reader.top(root, Arc::new(rules));
             let Reader { policies_at, admins, .. } = reader;
             for census in [&census, &admins] {
@@ -141,6 +147,8 @@ pub(super) fn parse(file: &Path, source: &str) -> Checked {
 struct Reader<'a> {
     file: &'a Path,
     source: &'a str,
+    /// The cloud of a file that names none.
+    usual: Cloud,
     findings: &'a mut Findings,
     policies_at: Vec<Position>,
     /// What is counted over `server.bootstrapAdmins`.
@@ -190,7 +198,7 @@ impl Reader<'_> {
         let own = own.report(SERVER, self.findings);
         let (kubernetes, dynamic_file) = (own.kubernetes(self.file), own.dynamic_file(self.file));
         let (ec2, iam) = (own.ec2(), own.iam.clone());
-        let backend_mode_file = own.dynamic_backend_mode_path.as_deref().map(|path| beside(self.file, path));
+        let backend_mode_file = beside_if_given(self.file, own.dynamic_backend_mode_path.as_deref());
         let dynamic_file_strict = own.dynamic_file_user_id_strict;
         let identity_mapping_status = own.identity_mapping_status.unwrap_or(true);
         let deny_root = own.deny_root;
@@ -218,10 +226,13 @@ impl Reader<'_> {
         for ca_file in sts.endpoints.iter_mut().filter_map(|endpoint| endpoint.ca_file.as_mut()) {
             *ca_file = beside(self.file, ca_file);
         }
+        let usual = [self.usual];
+        let clouds = providers.as_deref().unwrap_or(&usual);
         // What is missing because it could not be read is no second mistake.
         let known = check::Known {
             policies: policies_read.then_some(&policies[..]),
             dynamic_file: dynamic_file.is_some() || !dynamic_file_read,
+            clouds,
         };
         let (sources, problems) = check::sources(backend_mode.as_ref(), known, &places);
         let switched = backend_mode_file.is_some();
@@ -239,7 +250,7 @@ impl Reader<'_> {
             Vec::new()
         });
         if let Some(region) = region {
-            self.region(&region, region_at, providers.as_deref(), &mut alibaba);
+            self.region(&region, region_at, clouds, &mut alibaba);
         }
         for problem in check::providers(providers.as_deref(), &alibaba, &places) {
             refuse(self.findings, problem);
@@ -263,7 +274,8 @@ impl Reader<'_> {
             });
         }
         let reserved = if all_known && reserved_read { reserved_prefix_config } else { Vec::new() };
-        let (reserved_prefixes, problems) = check::reserved_prefixes(reserved, &sources, &places, self.findings);
+        let (reserved_prefixes, problems) =
+            check::reserved_prefixes(reserved, &sources, clouds, &places, self.findings);
         problems.into_iter().for_each(|problem| refuse(self.findings, problem));
         let mut server = read_within(&mut http, self.source, check::server_bounds).report(SERVER, self.findings);
         if let Some(ca_file) = &mut server.client_auth.ca_file {
@@ -279,6 +291,7 @@ impl Reader<'_> {
             scrubbed_accounts: self.accounts(&lists, "scrubbedAccounts", at, Findings::refuse),
             sts,
             providers,
+            usual_cloud: self.usual,
             alibaba,
             partition,
             sts_hosts,
@@ -344,7 +357,12 @@ impl Reader<'_> {
     /// read `role`.
     fn one_role(&mut self, client: &mut Node) {
         let Value::Map(entries) = &mut client.value else { return };
-        entries.retain(|(_, node)| !matches!(node.value, Value::Null));
+        // An empty text is none, as for the program that has the key.
+        let is_empty = |value: &Value| match value {
+            Value::Text(text) => text.is_empty(),
+            value => matches!(value, Value::Null),
+        };
+        entries.retain(|(_, node)| !is_empty(&node.value));
         let guides = entries.iter().position(|(key, _)| key.text.eq_ignore_ascii_case("defaultRole"));
         if let (true, Some(index)) = (value(entries, "role").is_some(), guides) {
             let (key, _) = entries.remove(index);
@@ -353,22 +371,18 @@ impl Reader<'_> {
     }
 
     /// `server.region`, which the servers of Alibaba Cloud have; in files for AWS it never counted.
-    fn region(&mut self, region: &str, at: Position, providers: Option<&[Cloud]>, settings: &mut alibaba::Settings) {
+    fn region(&mut self, region: &str, at: Position, clouds: &[Cloud], settings: &mut alibaba::Settings) {
         let key = Key { at, text: "region".into() };
         if settings.region.is_some() {
             return self.no_effect(&key, "server.region", "`alibaba.region` counts");
         }
         settings.region = region.parse().ok();
-        match providers {
-            Some(clouds) if clouds.contains(&Cloud::Alibaba) && settings.region.is_some() => {}
-            Some(clouds) if clouds.contains(&Cloud::Alibaba) => {
-                self.no_effect(&key, "server.region", "no region of Alibaba Cloud has such a name");
-            }
-            _ => {
-                let what = "counts for Alibaba Cloud alone: a token of AWS names the region of its STS itself";
-                let problem = Problem::new(at, what).id(CheckId::NoEffect).under("server.region", at);
-                self.findings.remark(Severity::Warning, problem);
-            }
+        if !clouds.contains(&Cloud::Alibaba) {
+            let what = "counts for Alibaba Cloud alone: a token of AWS names the region of its STS itself";
+            let problem = Problem::new(at, what).id(CheckId::NoEffect).under("server.region", at);
+            self.findings.remark(Severity::Warning, problem);
+        } else if settings.region.is_none() {
+            self.no_effect(&key, "server.region", "no region of Alibaba Cloud has such a name");
         }
     }
 
@@ -413,6 +427,17 @@ fn beside(file: &Path, other: &Path) -> PathBuf {
     file.parent().unwrap_or_else(|| Path::new("")).join(other)
 }
 
+/// The same; existing files give an empty path for "none".
+fn beside_if_given(file: &Path, other: Option<&Path>) -> Option<PathBuf> {
+    other.filter(|path| !path.as_os_str().is_empty()).map(|path| beside(file, path))
+}
+
+/// A value that is written as text; existing files give an empty one for "none".
+fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    let text = Option::<String>::deserialize(deserializer)?.filter(|text| !text.is_empty());
+    text.map(|text| T::deserialize(StringDeserializer::<D::Error>::new(text))).transpose()
+}
+
 fn fold_known(key: &Key, names: &[&'static str]) -> bool {
     names.iter().any(|name| name.eq_ignore_ascii_case(&key.text))
 }
@@ -426,9 +451,9 @@ fn take(entries: &mut Vec<(Key, Node)>, key: &str) -> Option<Node> {
 
 impl Own {
     fn kubernetes(&self, file: &Path) -> watch::Access {
-        let given = self.kubeconfig.as_deref().filter(|path| !path.as_os_str().is_empty());
         let master = self.master.clone().filter(|url| !url.is_empty());
-        watch::Access { kubeconfig: given.map(|path| beside(file, path)), master, ..watch::Access::default() }
+        let kubeconfig = beside_if_given(file, self.kubeconfig.as_deref());
+        watch::Access { kubeconfig, master, ..watch::Access::default() }
     }
 
     fn ec2(&self) -> aws::ec2::Settings {
@@ -444,8 +469,7 @@ impl Own {
     }
 
     fn dynamic_file(&self, file: &Path) -> Option<PathBuf> {
-        let given = self.dynamic_file_path.as_deref().filter(|path| !path.as_os_str().is_empty());
-        given.map(|path| beside(file, path))
+        beside_if_given(file, self.dynamic_file_path.as_deref())
     }
 }
 

@@ -225,7 +225,7 @@ impl Worker {
 
     fn attempt(&mut self) -> Result<(), ConfigError> {
         for _ in 0..READS {
-            let loaded = Config::load(&self.config.file)?;
+            let loaded = Config::load_for(self.config.usual_cloud, &self.config.file)?;
             if let Some(compilations) = &self.compilations {
                 compilations.begin();
             }

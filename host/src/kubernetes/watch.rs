@@ -141,8 +141,7 @@ pub fn replay(events: &str) -> (BTreeMap<String, Object>, usize) {
     let (objects, version, tell) = (BTreeMap::new(), String::new(), |_: Told<'_>| ());
     let (door, target) = (Door::new(Access::default()), Target::default());
     let mut follower = Follower { door, target: &target, tell, objects, version, failures: 0 };
-    let mut take =
-        |line| matches!(follower.take(serde_json::from_str(line).map_err(kube::Error::SerdeError)), Ok(Ok(_)));
+    let mut take = |line| follower.take(serde_json::from_str(line).map_err(kube::Error::SerdeError)).is_ok();
     let lines = events.lines().take_while(|line| take(line)).count();
     (follower.objects, lines)
 }
@@ -195,40 +194,53 @@ impl<F: FnMut(Told<'_>) + Send> Follower<'_, F> {
         mut stream: impl Stream<Item = kube::Result<WatchEvent<DynamicObject>>> + Unpin,
     ) -> Result<Ended, ApiError> {
         while let Ok(Some(first)) = timeout(SILENCE, stream.next()).await {
-            let (mut changed, mut next) = (false, Some(first));
+            let (mut changed, mut end, mut next) = (false, None, Some(first));
             // A burst of events is told once.
             while let Some(event) = next {
-                match self.take(event)? {
-                    Ok(change) => changed |= change,
-                    Err(ended) => return Ok(ended),
-                }
-                next = stream.next().now_or_never().flatten();
+                next = match self.take(event) {
+                    Ok(change) => {
+                        changed |= change;
+                        stream.next().now_or_never().flatten()
+                    }
+                    Err(ended) => {
+                        end = Some(ended);
+                        None
+                    }
+                };
             }
-            if changed { self.tell_objects()? } else { (self.tell)(Told::InStep) }
+            // However it ended: what came before that is taken over, and no later watch says it again.
+            if changed {
+                self.tell_objects()?;
+            } else if end.is_none() {
+                (self.tell)(Told::InStep);
+            }
+            if let Some(end) = end {
+                return end;
+            }
         }
         Ok(Ended::Resume)
     }
 
-    /// Takes over one event, and says whether objects changed, or that it was the last.
-    fn take(&mut self, event: kube::Result<WatchEvent<DynamicObject>>) -> Result<Result<bool, Ended>, ApiError> {
+    /// Takes over one event, and says whether objects changed, or how the watch ended.
+    fn take(&mut self, event: kube::Result<WatchEvent<DynamicObject>>) -> Result<bool, Result<Ended, ApiError>> {
         match event {
             Ok(WatchEvent::Added(object) | WatchEvent::Modified(object)) => {
                 self.reached(object.resource_version());
                 self.objects.insert(object.name_any(), object.into());
-                Ok(Ok(true))
+                Ok(true)
             }
             Ok(WatchEvent::Deleted(object)) => {
                 self.reached(object.resource_version());
-                Ok(Ok(self.objects.remove(&object.name_any()).is_some()))
+                Ok(self.objects.remove(&object.name_any()).is_some())
             }
             Ok(WatchEvent::Bookmark(bookmark)) => {
                 self.reached(Some(bookmark.metadata.resource_version));
-                Ok(Ok(false))
+                Ok(false)
             }
-            Ok(WatchEvent::Error(status)) if status.code == GONE => Ok(Err(Ended::Gone)),
-            Ok(WatchEvent::Error(status)) => Err(kube::Error::Api(status).into()),
-            Err(kube::Error::ReadEvents(_) | kube::Error::HyperError(_)) => Ok(Err(Ended::Resume)),
-            Err(error) => Err(error.into()),
+            Ok(WatchEvent::Error(status)) if status.code == GONE => Err(Ok(Ended::Gone)),
+            Ok(WatchEvent::Error(status)) => Err(Err(kube::Error::Api(status).into())),
+            Err(kube::Error::ReadEvents(_) | kube::Error::HyperError(_)) => Err(Ok(Ended::Resume)),
+            Err(error) => Err(Err(error.into())),
         }
     }
 
@@ -293,7 +305,45 @@ impl From<DynamicObject> for Object {
 
 #[cfg(test)]
 mod tests {
+    use std::io;
+
+    use futures_util::stream;
+    use serde_json::json;
+
     use super::*;
+
+    #[tokio::test]
+    async fn what_comes_right_before_the_end_of_a_watch_is_told() {
+        fn event(kind: &str, object: &serde_json::Value) -> kube::Result<WatchEvent<DynamicObject>> {
+            Ok(serde_json::from_value(json!({"type": kind, "object": object})).expect("an event"))
+        }
+        async fn check(last: kube::Result<WatchEvent<DynamicObject>>, expected: &str) {
+            let deleted = event("DELETED", &json!({"metadata": {"name": "aws-auth", "resourceVersion": "8"}}));
+            let (door, target) = (Door::new(Access::default()), Target::default());
+            let objects = BTreeMap::from([("aws-auth".to_owned(), Object::default())]);
+            let mut told = Vec::new();
+            let tell = |what: Told<'_>| {
+                told.push(match what {
+                    Told::Objects { objects, resource_version } => format!("{} at {resource_version}", objects.len()),
+                    Told::InStep => "in step".to_owned(),
+                    Told::Failed(error) => error.to_string(),
+                });
+            };
+            let mut follower = Follower { door, target: &target, tell, objects, version: "7".to_owned(), failures: 0 };
+            let ended = match follower.watch(stream::iter([deleted, last])).await {
+                Ok(Ended::Gone) => "gone",
+                Ok(Ended::Resume) => "resume",
+                Err(_) => "failed",
+            };
+            assert_eq!(ended, expected);
+            assert_eq!(told, ["0 at 8"], "{expected}");
+        }
+        check(Err(kube::Error::ReadEvents(io::Error::other("reset"))), "resume").await;
+        check(event("ERROR", &json!({"code": GONE})), "gone").await;
+        check(event("ERROR", &json!({"code": 500})), "failed").await;
+        let garbled = serde_json::from_str::<()>("{").expect_err("no event");
+        check(Err(kube::Error::SerdeError(garbled)), "failed").await;
+    }
 
     #[test]
     fn a_mistake_in_taking_objects_in_is_a_failure_and_not_the_end() {

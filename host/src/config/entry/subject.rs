@@ -37,6 +37,8 @@ impl Entries<'_> {
         if self.style.user_ids == UserIds::Match {
             let id = PrincipalId::new(self.required(entries, "userid", at)?);
             let named_at = value(entries, "userid").map_or(at, |node| node.at);
+            // Programs that write such files leave the key empty where the id says it all.
+            let named = named.filter(|node| !matches!(&node.value, Value::Text(text) if text.is_empty()));
             return Ok((Subject::Principal(id, named.map(read).transpose()?), named_at));
         }
         let sso = value(entries, "sso").filter(|_| section == Section::Roles);

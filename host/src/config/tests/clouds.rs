@@ -56,6 +56,14 @@ fn clouds_are_chosen_by_name() {
 }
 
 #[test]
+fn a_region_counts_where_the_cloud_is_the_usual_one() {
+    let checked = file::parse_for(Cloud::Alibaba, Path::new(FILE), "server: {region: cn-beijing}");
+    let Loaded { config, warnings } = Loaded::of(Path::new(FILE), checked).expect("it loads");
+    assert_eq!(warnings, []);
+    assert_eq!(config.alibaba.host().expect("one").as_str(), "sts-vpc.cn-beijing.aliyuncs.com");
+}
+
+#[test]
 fn entries_of_a_cloud_that_is_not_accepted_never_match() {
     let of = |providers: &str| {
         format!(

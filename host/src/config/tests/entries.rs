@@ -68,6 +68,9 @@ fn a_wrong_entry_is_left_out_and_takes_nobody_with_it() {
         line 4: left out: template braces do not pair up: write {{Variable}} (server.mapRoles[1].groups[0])
     "#]],
     );
+    role(&with("username: a, groups: ''"), &expect![""]);
+    let none = format!("server: {{mapRoles: [{}]}}", with("username: a, groups: ''"));
+    maps(&none, "arn:aws:sts::123456789012:assumed-role/A/s", "a []");
     role(
         &with("username: a, groups: [x, '']"),
         &expect![[r#"
@@ -291,6 +294,15 @@ server:
         "#]],
     );
     maps(text, "arn:aws:sts::123456789012:assumed-role/A/s", "by-role [a b]");
+}
+
+#[test]
+fn an_instance_is_a_session_of_the_role_that_all_of_its_account_have() {
+    let role = "arn:aws:iam::123456789012:role/aws:ec2-instance";
+    let text = format!("server: {{mapRoles: [{{rolearn: '{role}', username: 'instance:{{{{SessionName}}}}'}}]}}");
+    says(&text, &expect![""]);
+    maps(&text, "arn:aws:sts::123456789012:assumed-role/aws:ec2-instance/i-0123", "instance:i-0123 []");
+    maps(&text, "arn:aws:sts::210987654321:assumed-role/aws:ec2-instance/i-0123", "nobody");
 }
 
 #[test]

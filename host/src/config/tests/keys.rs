@@ -41,10 +41,22 @@ Server:
     let role = |text: &str| parse(text).expect("it loads").config.client.role;
     assert_eq!(role(both).as_deref(), Some("a"));
     assert_eq!(role("role:\ndefaultRole: b\ntokenOnly:\n").as_deref(), Some("b"), "a key without a value says nothing");
+    assert_eq!(role("role: ''\ndefaultRole: b\n").as_deref(), Some("b"), "nor does an empty one");
     says(
         "server:\n  port: 1\n  port: 2\n",
         &expect!["config.yaml:3:3: `port` is given already, as `port` on line 2 (server.port)"],
     );
+}
+
+#[test]
+fn an_empty_text_is_none() {
+    let text = "server: {ec2DescribeInstancesRoleARN: '', sourceARN: '', providers: [alibaba], region: ''}";
+    says(text, &expect![""]);
+    let config = parse(text).expect("it loads").config;
+    assert_eq!((config.ec2, config.alibaba.region), (aws::ec2::Settings::default(), None));
+    for wrong in ["ec2DescribeInstancesRoleARN: Nodes", "sourceARN: ' '", "sourceARN: [a]"] {
+        assert!(parse(&format!("server: {{{wrong}}}")).is_err(), "{wrong}");
+    }
 }
 
 #[test]

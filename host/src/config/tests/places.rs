@@ -45,6 +45,42 @@ fn sources_in_order() {
     );
 }
 
+/// Each of the replaced programs means its own by it.
+#[test]
+fn a_config_map_without_more_is_that_of_the_only_cloud() {
+    fn names(config: &Config) -> Vec<String> {
+        config.sources.iter().map(Source::name).collect()
+    }
+    #[track_caller]
+    fn check(usual: Cloud, providers: &str, expected: &str) {
+        let reserved = "reservedPrefixConfig: [{backendMode: ConfigMap, usernamePrefixReserveList: [aws]}]";
+        let text = format!("server: {{{providers}backendMode: [ConfigMap], {reserved}}}");
+        let checked = file::parse_for(usual, Path::new(FILE), &text);
+        let Loaded { mut config, warnings } = Loaded::of(Path::new(FILE), checked).expect("it loads");
+        assert_eq!(warnings, [], "{text}");
+        assert_eq!(names(&config), [expected], "{text}");
+        assert_eq!(config.reserved_prefixes.keys().collect::<Vec<_>>(), [expected], "{text}");
+        config.set_backend_mode(&["File".to_owned(), "ConfigMap".to_owned()]).expect("good");
+        assert_eq!(names(&config), ["MountedFile", expected], "{text}");
+    }
+    check(Cloud::Aws, "", "EKSConfigMap");
+    check(Cloud::Aws, "providers: [aws], ", "EKSConfigMap");
+    check(Cloud::Aws, "providers: [alibaba], ", "ACKConfigMap");
+    check(Cloud::Aws, "providers: [alibaba, aws], ", "EKSConfigMap");
+    check(Cloud::Alibaba, "", "ACKConfigMap");
+    check(Cloud::Alibaba, "providers: [aws], ", "EKSConfigMap");
+    check(Cloud::Alibaba, "providers: [aws, alibaba], ", "EKSConfigMap");
+
+    let folder = tempfile::tempdir().expect("a folder");
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).expect("written");
+    write("config.yaml", "server: {dynamicBackendModePath: mode.json}");
+    write("mode.json", r#"{"backendMode": "ConfigMap"}"#);
+    for (usual, expected) in [(Cloud::Aws, "EKSConfigMap"), (Cloud::Alibaba, "ACKConfigMap")] {
+        let config = Config::load_for(usual, &folder.path().join("config.yaml")).expect("it loads").config;
+        assert_eq!(names(&config), [expected]);
+    }
+}
+
 #[test]
 fn the_command_line_may_name_other_sources() {
     let text = "server: {policies: [{name: a, kind: map, component: a}], backendMode: [Policy/a]}";
@@ -172,8 +208,10 @@ fn sources_outside_the_file_and_where_they_are() {
     assert_eq!(config.dynamic_file.as_deref(), Some(Path::new("/run/map.json")));
     assert!(config.dynamic_file_strict);
     assert_eq!(config.backend_mode_file.as_deref(), Some(Path::new("/etc/herald/mode.json")));
-    let config = parse("server: {kubeconfig: '', master: '', dynamicFilePath: ''}").expect("it loads").config;
+    let nothing = "server: {kubeconfig: '', master: '', dynamicFilePath: '', dynamicBackendModePath: ''}";
+    let config = parse(nothing).expect("it loads").config;
     assert_eq!((config.kubernetes, config.dynamic_file), (watch::Access::default(), None));
+    assert_eq!(config.backend_mode_file, None);
     let idle = parse("server:\n  dynamicfilepath: map.json\n  dynamicfileUserIDStrict: true\n").expect("it loads");
     let told: Vec<String> = idle.warnings.iter().map(ToString::to_string).collect();
     assert_eq!(

@@ -19,6 +19,9 @@ use crate::{
 
 mod failure;
 
+/// The role of every EC2 instance itself, which is none of IAM: no name of theirs has a colon (EC2 User Guide, "Instance
+/// identity roles").
+const INSTANCE_ROLE: &str = "aws:ec2-instance";
 /// Digits of an AWS account id.
 const AWS_ACCOUNT_DIGITS: usize = 12;
 /// Longest user id: a principal id of at most 128 characters, a colon, a session name of at most 64.
@@ -111,7 +114,7 @@ fn caller(partition: Partition, call: &StsCall, identity: Identity) -> Result<Ca
 }
 
 /// Principal id and session name: `id:session` for roles, the whole value for everybody else
-/// (IAM User Guide, "IAM identifiers").
+/// (IAM User Guide, "IAM identifiers"). The id of an instance's own role is `account:aws:ec2-instance`.
 fn principal<'a>(arn: &Arn, user_id: &'a str) -> Result<(&'a str, Option<&'a str>), VerifyError> {
     let bad = VerifyError::Unintelligible;
     if user_id.is_empty() || user_id.len() > MAX_USER_ID || !user_id.bytes().all(|byte| byte.is_ascii_graphic()) {
@@ -120,9 +123,14 @@ fn principal<'a>(arn: &Arn, user_id: &'a str) -> Result<(&'a str, Option<&'a str
     if !matches!(arn.kind(), PrincipalKind::AssumedRole | PrincipalKind::Role) {
         return Ok((user_id, None));
     }
-    let (id, session) = user_id.split_once(':').ok_or_else(|| bad("a role's user id has no session"))?;
+    let is_instance = arn.kind() == PrincipalKind::AssumedRole && arn.name() == INSTANCE_ROLE;
+    let parts = if is_instance { user_id.rsplit_once(':') } else { user_id.split_once(':') };
+    let (id, session) = parts.ok_or_else(|| bad("a role's user id has no session"))?;
     if id.is_empty() || session.is_empty() || session.contains(':') {
         return Err(bad("a role's user id is not id:session"));
+    }
+    if is_instance && id != [arn.account_id().as_str(), ":", INSTANCE_ROLE].concat() {
+        return Err(bad("the user id is not that of an instance of the account"));
     }
     if arn.session_name().is_some_and(|name| name != session) {
         return Err(bad("the user id's session is not the ARN's"));

@@ -70,6 +70,7 @@ fn entries_match_by_unique_id_in_strict_mode() {
         Ok((Some("admin"), 0)),
     );
     check(&file(&format!(r#"{id}, "rolearn": "arn:aws:iam::111122223333:role/Other""#)), true, Ok((None, 0)));
+    check(&file(&format!(r#"{id}, "rolearn": """#)), true, Ok((Some("admin"), 0)));
     // An ARN that does not parse is no missing ARN.
     check(&file(&format!(r#"{id}, "rolearn": "nonsense""#)), true, Ok((None, 1)));
     check(&file(r#""userid": "AROAOTHER", "rolearn": "arn:aws:iam::111122223333:role/Admin""#), true, Ok((None, 0)));

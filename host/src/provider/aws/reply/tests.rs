@@ -69,6 +69,22 @@ fn identities() {
     let federated = "arn:aws:sts::123456789012:federated-user/bob";
     check(federated, "123456789012:bob", Ok((federated, "123456789012:bob", "")));
 
+    let instance = "arn:aws:sts::123456789012:assumed-role/aws:ec2-instance/i-0123";
+    let instance_role = "arn:aws:iam::123456789012:role/aws:ec2-instance";
+    let instance_id = "123456789012:aws:ec2-instance";
+    check(instance, "123456789012:aws:ec2-instance:i-0123", Ok((instance_role, instance_id, "i-0123")));
+
+    check(instance, "123456789012:aws:ec2-instance:i-4567", Err("not the ARN's"));
+    check(instance, "210987654321:aws:ec2-instance:i-0123", Err("not that of an instance"));
+    check(instance, "123456789012:aws:ec2-instances:i-0123", Err("not that of an instance"));
+    check(instance, "x:123456789012:aws:ec2-instance:i-0123", Err("not that of an instance"));
+    check(instance, "AROAEXAMPLE:i-0123", Err("not that of an instance"));
+    check(instance, "123456789012:aws:ec2-instance:", Err("not id:session"));
+    check(instance, "123456789012:aws:ec2-instance", Err("not that of an instance"));
+    check(instance_role, "123456789012:aws:ec2-instance:i-0123", Err("not id:session"));
+    let others = "arn:aws:sts::123456789012:assumed-role/AWS:EC2-Instance/i-0123";
+    check(others, "123456789012:aws:ec2-instance:i-0123", Err("not id:session"));
+    check(session, "123456789012:aws:ec2-instance:alice", Err("not id:session"));
     check(session, "AROAEXAMPLE", Err("has no session"));
     check(session, "AROAEXAMPLE:alice:x", Err("not id:session"));
     check(session, ":alice", Err("not id:session"));
