@@ -27,7 +27,7 @@ use crate::{
     config::{Config, ConfigError},
     observe::{audit::OpenError, log},
     policy::{FolderError, LoadError},
-    provider::ClusterId,
+    provider::{Cloud, ClusterId},
     server::Error as ServerError,
 };
 
@@ -142,6 +142,12 @@ Examples:
   herald init -i my-cluster --emit daemonset       a file for the cluster's set-up, with your values
   herald policy build policies/session-groups      a policy's crate becomes a component";
 
+/// How tokens start, of every version. Where one does not belong, it is not repeated.
+const TOKENS: [&str; 2] = ["k8s-aws-v1.", "k8s-ack-v"];
+
+/// The command line is wrong.
+const USAGE: u8 = 2;
+
 /// `EX_CONFIG`: something is wrong with the configuration.
 const EX_CONFIG: u8 = 78;
 
@@ -166,7 +172,8 @@ pub fn main() -> ExitCode {
         Ok(code) => code,
         Err(_) if out.is_closed() => ExitCode::from(NOBODY_READS),
         Err(error) => {
-            eprintln!("{}: {}", name.as_str(), line(&error));
+            // Nobody has to read it.
+            let _ = writeln!(io::stderr(), "{}: {}", name.as_str(), without_tokens(&line(&error)));
             if is_configuration(&error) { name.failure(EX_CONFIG) } else { ExitCode::FAILURE }
         }
     }
@@ -174,17 +181,22 @@ pub fn main() -> ExitCode {
 
 /// The command line, or the exit code after what clap had to say about it.
 fn parse(name: Name, arguments: Vec<OsString>) -> Result<Cli, ExitCode> {
-    let parsed = name.adapt(Cli::command()).try_get_matches_from(arguments).and_then(|matches| Cli::of(&matches));
-    parsed.map_err(|error| {
-        if !name.is_old() {
-            error.exit();
-        }
-        if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
-            let _ = write!(io::stdout(), "{}", error.render());
+    let mut parser = name.adapt(Cli::command());
+    let parsed = parser.try_get_matches_from_mut(arguments).and_then(|matches| Cli::of(&matches));
+    parsed.and_then(|cli| cli.checked(&mut parser)).map_err(|error| {
+        let text = error.render().to_string();
+        if name.is_old() && error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+            let _ = write!(io::stdout(), "{text}");
             return ExitCode::SUCCESS;
         }
-        let _ = error.print();
-        if error.use_stderr() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+        if !error.use_stderr() {
+            let _ = error.print();
+            return ExitCode::SUCCESS;
+        }
+        let hidden = without_tokens(&text);
+        // In colours, if that may be.
+        let _ = if hidden == text { error.print() } else { write!(io::stderr(), "{hidden}") };
+        name.failure(USAGE)
     })
 }
 
@@ -225,6 +237,18 @@ fn line(error: &anyhow::Error) -> String {
     text.replace(['\n', '\r'], " ")
 }
 
+/// `text` without the tokens that somebody gave in place of something else, and that it repeats.
+fn without_tokens(text: &str) -> String {
+    let is_around = |letter: char| letter.is_whitespace() || "'\"`.,:;)".contains(letter);
+    let hide = |word: &str| {
+        let start = TOKENS.iter().filter_map(|start| word.find(start)).min()?;
+        let token = word[start..].trim_end_matches(is_around);
+        // Their start alone is a word of ours.
+        token.contains('.').then(|| format!("{}(a token, hidden){}", &word[..start], &word[start + token.len()..]))
+    };
+    text.split_inclusive(char::is_whitespace).map(|word| hide(word).unwrap_or_else(|| word.to_owned())).collect()
+}
+
 /// Whether an error is about what the operator wrote or mounted.
 fn is_configuration(error: &anyhow::Error) -> bool {
     let of_the_server = |error: &ServerError| !matches!(error, ServerError::Bind { .. });
@@ -253,6 +277,16 @@ impl Cli {
         cli.globals.is_id_of_environment = last.value_source("cluster_id") == Some(ValueSource::EnvVariable);
         Ok(cli)
     }
+
+    /// The same, unless options exclude each other: clap does not know that an empty one is none.
+    fn checked(self, parser: &mut clap::Command) -> Result<Self, clap::Error> {
+        if !matches!(&self.command, Command::Token(command) if command.names_session_twice()) {
+            return Ok(self);
+        }
+        let token = parser.find_subcommand_mut("token").expect("the command of this variant");
+        let words = "--session-name and --forward-session-name exclude each other";
+        Err(token.error(ErrorKind::ArgumentConflict, words))
+    }
 }
 
 // === impl Globals ===
@@ -268,7 +302,7 @@ impl Globals {
         let mut config = match &self.config {
             None => Config::default(),
             Some(file) => {
-                let loaded = Config::load(file)?;
+                let loaded = Config::load_for(self.name.cloud().unwrap_or(Cloud::Aws), file)?;
                 if let (None, Some(verbosity)) = (self.log_verbosity, loaded.config.client.log_verbosity) {
                     log::set_verbosity(verbosity);
                 }
@@ -311,6 +345,7 @@ fn cluster_id(config: &Config) -> anyhow::Result<&ClusterId> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Source;
 
     #[test]
     fn the_command_line_is_consistent() {
@@ -320,8 +355,36 @@ mod tests {
     }
 
     #[test]
+    fn an_old_name_says_whose_words_a_file_has() {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        std::fs::write(file.path(), "server: {backendMode: [ConfigMap]}").expect("written");
+        for (name, expected) in [
+            (Name::Herald, Source::EksConfigMap),
+            (Name::AwsIamAuthenticator, Source::EksConfigMap),
+            (Name::AckRamAuthenticator, Source::AckConfigMap),
+        ] {
+            let globals = Globals { config: Some(file.path().to_owned()), name, ..Globals::default() };
+            assert_eq!(globals.load().expect("it loads").sources, [expected], "{name:?}");
+        }
+    }
+
+    #[test]
     fn an_error_is_one_line_that_says_nothing_twice() {
         let error = anyhow::anyhow!("no such\nfile").context("cannot read: no such\nfile").context("policy a");
         assert_eq!(line(&error), "policy a: cannot read: no such file");
+    }
+
+    #[test]
+    fn a_token_in_the_wrong_place_is_not_repeated() {
+        #[track_caller]
+        fn check(text: &str, expected: &str) {
+            assert_eq!(without_tokens(text), expected);
+        }
+        check("unexpected 'k8s-aws-v1.a_b-c=' found\n\ntip", "unexpected '(a token, hidden)' found\n\ntip");
+        check("--role=k8s-ack-v2.eyJ9==", "--role=(a token, hidden)");
+        check("role k8s-ack-v1.a.b'c: not an ARN", "role (a token, hidden): not an ARN");
+        check("does not start with k8s-aws-v1.", "does not start with k8s-aws-v1.");
+        check("make k8s-ack-v2. tokens, with", "make k8s-ack-v2. tokens, with");
+        check("", "");
     }
 }

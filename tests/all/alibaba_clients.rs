@@ -368,6 +368,66 @@ async fn the_arguments_of_ack_ram_tool() {
     assert_eq!((empty.code, empty.stdout.as_str()), (Some(1), ""));
 }
 
+/// A name of a session that changes would be another username at each login.
+#[tokio::test]
+async fn sessions_are_named_as_by_ack_ram_tool() {
+    let (first, second) = ("ALIBABA_CLOUD_ROLE_SESSION_NAME", "ALICLOUD_ROLE_SESSION_NAME");
+    let role = ("ALIBABA_CLOUD_ROLE_ARN", DEPLOYER);
+    let option = ["--role-arn", DEPLOYER];
+    let check = async |variables: &[(&str, &str)], options: &[&str], expected: &str| {
+        let machine = Machine::new().await.of(&LIN).with(variables);
+        let arguments = [&["credential-plugin", "get-token", "-c", CLUSTER], options].concat();
+        let token = Machine::token(machine.run_as("ack-ram-tool", &arguments).await);
+        let answer = machine.server().await.review(&token).await.expect("an answer");
+        assert_eq!(answer.username().as_deref(), Some(expected), "{variables:?} {options:?}: {}", answer.text);
+    };
+    check(&[], &option, "deploy:ack-ram-tool").await;
+    check(&[(second, "night")], &option, "deploy:night").await;
+    check(&[(first, "day"), (second, "night")], &option, "deploy:day").await;
+    check(&[(first, ""), (second, "")], &option, "deploy:ack-ram-tool").await;
+    check(&[role], &[], "deploy:ack-ram-tool").await;
+    check(&[role, (first, "day")], &[], "deploy:day").await;
+    let machine = Machine::new().await.file("token", OIDC_TOKEN);
+    let file = machine.path("token");
+    let machine = machine.with(&[
+        ("ALIBABA_CLOUD_ROLE_ARN", POD),
+        ("ALIBABA_CLOUD_OIDC_PROVIDER_ARN", OIDC_PROVIDER),
+        ("ALIBABA_CLOUD_OIDC_TOKEN_FILE", &file),
+    ]);
+    let arguments = ["credential-plugin", "get-token", "-c", CLUSTER];
+    let token = Machine::token(machine.run_as("ack-ram-tool", &arguments).await);
+    let answer = machine.server().await.review(&token).await.expect("an answer");
+    assert_eq!(answer.username().as_deref(), Some("pod:ack-ram-tool"), "{}", answer.text);
+}
+
+/// As options and variables of that tool are spelled.
+#[tokio::test]
+async fn profiles_and_regions_that_variables_of_ack_ram_tool_name() {
+    let profile = |name: &str, person: &Person| {
+        let keys =
+            format!(r#""access_key_id":"{}","access_key_secret":"{}""#, person.access_key_id, person.access_key_secret);
+        let token = person.security_token.map_or_else(String::new, |token| format!(r#","sts_token":"{token}""#));
+        let mode = if token.is_empty() { "AK" } else { "StsToken" };
+        format!(r#"{{"name":"{name}","mode":"{mode}",{keys}{token}}}"#)
+    };
+    let config = format!(r#"{{"current":"mei","profiles":[{},{}]}}"#, profile("lin", &LIN), profile("mei", &MEI));
+    let machine = Machine::new().await.file(".aliyun/config.json", &config);
+    let machine = machine.with(&[("ACK_RAM_TOOL_PROFIL_ENAME", "lin"), ("ACK_RAM_TOOL_REGION_ID", "cn-beijing")]);
+    let token =
+        Machine::token(machine.run_as("ack-ram-tool", &["credential-plugin", "get-token", "-c", CLUSTER]).await);
+    let answer = machine.server().await.review(&token).await.expect("an answer");
+    assert_eq!(answer.username().as_deref(), Some("lin"), "{}", answer.text);
+    let made =
+        machine.run_as("ack-ram-tool", &["-y", "get-kubeconfig", "-c", CLUSTER, "--credential-cache-dir", "d"]).await;
+    let text = made.success().expect("a kubeconfig").stdout;
+    let config: Value = serde_saphyr::from_str(&text).expect("YAML");
+    let arguments = config["users"][0]["user"]["exec"]["args"].as_array().expect("a list");
+    let says = |option: &str, value: &str| arguments.windows(2).any(|two| two == [option, value]);
+    assert!(says("--profile-name", "lin") && says("--region-id", "cn-beijing"), "{text}");
+    let asked = machine.sts.sts.requests();
+    assert!(asked.iter().any(|request| request.host == "cs.cn-beijing.aliyuncs.com"), "{asked:?}");
+}
+
 #[tokio::test]
 async fn under_the_name_of_ack_ram_authenticator() {
     let machine = Machine::new().await.of(&LIN);

@@ -23,7 +23,7 @@ struct Links(tempfile::TempDir);
 impl Links {
     fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        for name in OLD_NAMES.into_iter().chain(["herald"]) {
+        for name in OLD_NAMES.into_iter().chain(["ack-ram-authenticator", "herald"]) {
             std::os::unix::fs::symlink(binary().expect("herald"), folder.path().join(name)).expect("a link");
         }
         Self(folder)
@@ -77,8 +77,11 @@ async fn failures_have_one_exit_code() {
         let told = if arguments.contains(&"no-arn") { "aws-iam-authenticator: could not get token: " } else { "" };
         assert!(finished.stderr.starts_with(told) && finished.stderr != told, "{}", finished.stderr);
     }
-    let ours = tests::herald::run(&["token"], environment).await.expect("herald runs");
-    assert_eq!(ours.code, Some(78), "under its own name, Herald tells causes apart");
+    let rows: [(&[&str], i32); 3] = [(&["token"], 78), (&both, 2), (&["no-such-command"], 2)];
+    for (arguments, code) in rows {
+        let ours = links.run("herald", arguments, &environment).await;
+        assert_eq!(ours.code, Some(code), "under its own name, Herald tells causes apart: {arguments:?}");
+    }
 }
 
 /// `herald … | head`: a shell shows 141 for programs that SIGPIPE ends, and so for this one.
@@ -102,6 +105,21 @@ async fn who_reads_no_further_hears_of_no_error() {
         let ended = ended.expect("it ends");
         let said = String::from_utf8_lossy(&ended.stderr);
         assert_eq!((ended.status.code(), said.as_ref()), (Some(141), ""), "{arguments:?}");
+    }
+}
+
+/// Nor is it an end of another kind when nobody hears of the error itself.
+#[tokio::test]
+async fn an_error_that_nobody_hears_of_is_one_all_the_same() {
+    let rows: [(&[&str], i32); 3] =
+        [(&["token"], 78), (&["token", "-i", CLUSTER, "-r", "no-arn"], 1), (&["nothing"], 2)];
+    for (arguments, code) in rows {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let mut command = Command::new(binary().expect("herald"));
+        command.args(arguments).env_clear().stdin(Stdio::null()).stdout(Stdio::null()).stderr(writer);
+        let ended = command.status().await.expect("it ends");
+        assert_eq!(ended.code(), Some(code), "{arguments:?}");
     }
 }
 
@@ -219,13 +237,15 @@ async fn flags_are_taken_as_they_always_were() {
 
 #[tokio::test]
 async fn empty_variables_are_none() {
-    const EMPTY: [&str; 15] = [
+    const EMPTY: [&str; 17] = [
         "ACK_RAM_TOOL_CREDENTIAL_TYPE",
         "ACK_RAM_TOOL_CS_ENDPOINT",
         "ACK_RAM_TOOL_IGNORE_ALIYUN_CLI_CREDENTIALS",
         "ACK_RAM_TOOL_IGNORE_ENV_CREDENTIALS",
         "ACK_RAM_TOOL_PROFILE_FILE",
         "ACK_RAM_TOOL_PROFILE_NAME",
+        "ACK_RAM_TOOL_PROFIL_ENAME",
+        "ACK_RAM_TOOL_REGION_ID",
         "ACK_RAM_TOOL_ROLE_ARN",
         "AWS_IAM_AUTHENTICATOR_LOG_VERBOSITY",
         "AWS_PROFILE",
@@ -241,11 +261,14 @@ async fn empty_variables_are_none() {
     let keys = [("ALIBABA_CLOUD_ACCESS_KEY_ID", "i"), ("ALIBABA_CLOUD_ACCESS_KEY_SECRET", "s")];
     let variables = keys.into_iter().chain(EMPTY.map(|name| (name, "")));
     environment.extend(variables.map(|(name, value)| (name.to_owned(), value.to_owned())));
-    let rows: [(&str, &[&str]); 8] = [
+    let rows: [(&str, &[&str]); 11] = [
         ("herald", &["version"]),
         ("herald", &["token", "-i", CLUSTER]),
         ("herald", &["token", "-i", CLUSTER, "--provider", "alibaba"]),
+        ("herald", &["token", "-i", CLUSTER, "-r", "", "-e", "", "-s", ""]),
+        ("herald", &["token", "-i", CLUSTER, "--provider", "alibaba", "-r", "", "-e", "", "-s", ""]),
         ("herald", &["eks", "get-token", "--cluster-name", CLUSTER]),
+        ("herald", &["eks", "get-token", "--cluster-name", CLUSTER, "--role-arn", ""]),
         ("herald", &["credential-plugin", "get-token", "-c", CLUSTER]),
         ("herald", &["credential-plugin", "get-token", "-c", CLUSTER, "--region-id", "", "--profile-name", ""]),
         ("aws-iam-authenticator", &["token", "-i", CLUSTER, "--region", "", "--profile", ""]),
@@ -362,6 +385,23 @@ async fn the_server_of_an_old_manifest() {
     assert!(server.try_wait().expect("a state").is_none(), "it serves");
     let said = fs::read_to_string(links.path("stdout")).expect("a file");
     assert!(said.starts_with("Authenticator Version: \""), "{said}");
+}
+
+/// The program of that name takes `--bind`, and never reads it.
+#[tokio::test]
+async fn the_bind_of_an_old_manifest_moves_no_server() {
+    let links = Links::new();
+    let path = |name: &str| links.path(name).display().to_string();
+    fs::write(links.path("config.yaml"), format!("clusterID: {CLUSTER}\nserver: {{}}\n")).expect("a file");
+    let mut command = Command::new(links.path("ack-ram-authenticator"));
+    command.args(["server", "--port=0", "--health-port=0", "--metrics-port=0", "-b", "0.0.0.0"]).env_clear();
+    command.arg(format!("--config={}", path("config.yaml"))).arg(format!("--state-dir={}", path("state")));
+    command.arg(format!("--generate-kubeconfig={}", path("kubeconfig.yaml"))).kill_on_drop(true);
+    let stderr = fs::File::create(links.path("stderr")).expect("a file");
+    let _server = command.stdout(Stdio::null()).stderr(stderr).spawn().expect("it starts");
+    let said = || fs::read_to_string(links.path("stderr")).expect("a file");
+    until(async || said().contains("listening on 127.0.0.1:")).await;
+    assert!(said().contains("--bind has no effect: use --address"), "{}", said());
 }
 
 #[tokio::test]

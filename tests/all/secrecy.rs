@@ -1,6 +1,7 @@
 //! No token, signature, key or session token in anything the programs write.
 
 use tests::{
+    herald::{binary, finish},
     sts::{ALICE, BOB, EVE, Fault},
     tokens::{Draft, Signed, url_of},
 };
@@ -101,6 +102,37 @@ async fn the_plugin_says_nothing_beside_its_answer() {
     assert_eq!(bad.stdout, "");
     for secret in [ALICE.secret_access_key, ALICE.session_token.expect("temporary keys")] {
         assert!(!bad.stderr.contains(secret));
+    }
+}
+
+/// Neither by clap's errors nor by our own.
+#[tokio::test]
+async fn a_token_in_the_wrong_place_is_not_repeated() {
+    let token = fresh(&ALICE);
+    let old = format!("k8s-ack-v1.{}", &token[11..]);
+    let option = format!("--partition={token}");
+    let rows: [&[&str]; 7] = [
+        &["verify", "-i", "c", &token],
+        &["verify", "-i", "c", &old],
+        &["verify", "-i", "c", "-t", "x", "--partition", &token],
+        &["verify", "-i", "c", "-t", "x", &option],
+        &["explain", &token],
+        &["token", "-i", "c", "--role", &token],
+        &[&token],
+    ];
+    let folder = tempfile::tempdir().expect("a folder");
+    let link = folder.path().join("aws-iam-authenticator");
+    std::os::unix::fs::symlink(binary().expect("herald"), &link).expect("a link");
+    for program in [binary().expect("herald"), link.as_path()] {
+        for arguments in rows {
+            let mut command = tokio::process::Command::new(program);
+            command.args(arguments).env_clear();
+            let refused = finish(command).await.expect("it runs");
+            assert_ne!(refused.code, Some(0), "{arguments:?}");
+            assert!(refused.stderr.contains("(a token, hidden)"), "{}", refused.stderr);
+            let is_there = refused.stderr.contains(&token[11..40]) || refused.stdout.contains(&token[11..40]);
+            assert!(!is_there, "written down: {}", refused.stderr);
+        }
     }
 }
 

@@ -1,12 +1,14 @@
 //! `herald credential-plugin`: what kubeconfigs made by `ack-ram-tool` run, so that in such a file only `command:`
 //! changes, and what makes such kubeconfigs. Options, defaults and output are those of that tool.
 
-use std::{ffi::OsString, io::Write, path::PathBuf};
+use std::{env, ffi::OsString, io::Write, path::PathBuf};
 
 use anyhow::{Context as _, bail};
 
 use super::{
     Globals,
+    called::Name,
+    given,
     token::{CacheSwitch, WantedOfAlibaba, forgiving_version, parse_role, role_of_alibaba},
 };
 use crate::{
@@ -55,7 +57,7 @@ pub(super) struct Common {
     #[arg(long, value_name = "ARN", env = "ACK_RAM_TOOL_ROLE_ARN")]
     role_arn: Option<String>,
     /// Region whose STS is asked for the role's session.
-    #[arg(long, value_name = "REGION")]
+    #[arg(long, value_name = "REGION", env = "ACK_RAM_TOOL_REGION_ID")]
     region_id: Option<String>,
     /// STS that is asked for the role's session.
     #[arg(long, value_name = "HOST")]
@@ -112,6 +114,9 @@ enum CredentialType {
     Imds,
 }
 
+/// The variable of [`Common::profile_name`] in the spelling of ack-ram-tool's first versions.
+const OLD_PROFILE_NAME: &str = "ACK_RAM_TOOL_PROFIL_ENAME";
+
 // === impl GetCredential ===
 
 impl GetCredential {
@@ -164,15 +169,21 @@ impl Common {
     fn wanted<'a>(&self, globals: &'a Globals) -> anyhow::Result<WantedOfAlibaba<'a>> {
         let mut wanted =
             WantedOfAlibaba::new(cluster_id(globals)?, self.sts_endpoint.as_deref(), self.region_id.as_deref())?;
+        let session_name = wanted.environment.session_name();
         let request = &mut wanted.request;
-        request.profile = super::given(self.profile_name.as_deref());
+        request.session_name = Some(session_name.unwrap_or_else(|| Name::AckRamTool.as_str().to_owned()));
+        request.profile = self.profile();
         request.profile_file.clone_from(&self.profile_file);
         request.ignore_environment = self.ignore_env_credentials;
         request.ignore_aliyun_cli = self.ignore_aliyun_cli_credentials;
         request.metadata_only = self.credential_type == CredentialType::Imds;
-        let role = self.role_arn.as_deref().filter(|arn| !arn.is_empty());
-        request.role = role.map(|arn| role_of_alibaba(&parse_role(arn)?.arn)).transpose()?;
+        let role = given(self.role_arn.as_deref());
+        request.role = role.map(|arn| role_of_alibaba(&parse_role(&arn)?.arn)).transpose()?;
         Ok(wanted)
+    }
+
+    fn profile(&self) -> Option<String> {
+        given(self.profile_name.as_deref()).or_else(|| given(env::var(OLD_PROFILE_NAME).ok().as_deref()))
     }
 
     /// The same options for a kubeconfig.
@@ -180,14 +191,14 @@ impl Common {
         let credential_type = (self.credential_type == CredentialType::Imds).then(|| "imds".to_owned());
         let file = self.profile_file.as_ref().map(|file| file.display().to_string());
         let named = [
-            ("--profile-file", &file),
-            ("--profile-name", &self.profile_name),
-            ("--role-arn", &self.role_arn),
-            ("--region-id", &self.region_id),
-            ("--sts-endpoint", &self.sts_endpoint),
-            ("--credential-type", &credential_type),
+            ("--profile-file", file),
+            ("--profile-name", self.profile()),
+            ("--role-arn", given(self.role_arn.as_deref())),
+            ("--region-id", given(self.region_id.as_deref())),
+            ("--sts-endpoint", given(self.sts_endpoint.as_deref())),
+            ("--credential-type", credential_type),
         ];
-        let named = named.into_iter().filter_map(|(name, value)| Some([name.to_owned(), value.clone()?]));
+        let named = named.into_iter().filter_map(|(name, value)| Some([name.to_owned(), value?]));
         let switches = [
             (self.ignore_aliyun_cli_credentials, "--ignore-aliyun-cli-credentials"),
             (self.ignore_env_credentials, "--ignore-env-credentials"),

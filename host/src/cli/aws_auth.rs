@@ -4,13 +4,14 @@
 //! is read and planned anew. Failure rule: nothing is written, or all of it.
 
 use std::{
-    io::{BufRead as _, BufReader, Read, Write},
+    io::{self, BufRead as _, BufReader, Read, Write},
     path::{Path, PathBuf},
     process::ExitCode,
     time::Duration,
 };
 
 use anyhow::{Context as _, bail, ensure};
+use clap::builder::BoolishValueParser;
 use serde_json::json;
 
 use super::{
@@ -46,7 +47,7 @@ pub(super) struct Target {
     #[arg(long)]
     pub(super) dry_run: bool,
     /// Show what changes and ask before it is written [default: false].
-    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = BoolishValueParser::new())]
     pub(super) prompt: Option<bool>,
 }
 
@@ -243,7 +244,8 @@ impl Target {
 /// What there is to say about an entry that is in force all the same.
 fn remark(edit: &Edit) {
     for remark in &edit.remarks {
-        eprintln!("{}[{}]: {}", remark.severity, remark.id, Plain(&remark.text()));
+        // Nobody has to read it.
+        let _ = writeln!(io::stderr(), "{}[{}]: {}", remark.severity, remark.id, Plain(&remark.text()));
     }
 }
 
@@ -257,11 +259,11 @@ fn agreed(stdin: &mut impl BufReadLine, out: &mut impl Write) -> anyhow::Result<
 /// One line of an answer, bounded.
 trait BufReadLine {
     /// The next line; `None` at the end of the input.
-    fn line(&mut self) -> std::io::Result<Option<String>>;
+    fn line(&mut self) -> io::Result<Option<String>>;
 }
 
 impl<R: Read> BufReadLine for BufReader<R> {
-    fn line(&mut self) -> std::io::Result<Option<String>> {
+    fn line(&mut self) -> io::Result<Option<String>> {
         const MAX_ANSWER: u64 = 1024;
         let mut line = String::new();
         let read = self.by_ref().take(MAX_ANSWER).read_line(&mut line)?;
@@ -270,7 +272,7 @@ impl<R: Read> BufReadLine for BufReader<R> {
 }
 
 /// The lines that differ, with a few around them, in the form of `diff -u`.
-fn write_diff(title: &str, (before, after): (&str, &str), out: &mut impl Write) -> std::io::Result<()> {
+fn write_diff(title: &str, (before, after): (&str, &str), out: &mut impl Write) -> io::Result<()> {
     let (old, new): (Vec<&str>, Vec<&str>) = (before.lines().collect(), after.lines().collect());
     let head = std::iter::zip(&old, &new).take_while(|(old, new)| old == new).count();
     let most = old.len().min(new.len()) - head;
@@ -329,9 +331,30 @@ impl std::str::FromStr for Sso {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser as _;
     use expect_test::{Expect, expect};
 
     use super::*;
+
+    #[derive(clap::Parser)]
+    struct Cli {
+        #[command(flatten)]
+        target: Target,
+    }
+
+    #[test]
+    fn whether_to_ask_is_said_in_any_word_for_it() {
+        #[track_caller]
+        fn check(words: &[&str], expected: Option<bool>) {
+            let cli = Cli::try_parse_from([&["add"], words].concat()).expect("good arguments");
+            assert_eq!(cli.target.prompt, expected, "{words:?}");
+        }
+        check(&[], None);
+        check(&["--prompt"], Some(true));
+        check(&["--prompt=T"], Some(true));
+        check(&["--prompt=F"], Some(false));
+        check(&["--prompt=0"], Some(false));
+    }
 
     #[test]
     fn permission_sets() {

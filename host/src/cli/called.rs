@@ -9,12 +9,13 @@ use std::{
     convert::Infallible,
     env,
     ffi::{OsStr, OsString},
+    io::{self, Write as _},
     path::Path,
     process::ExitCode,
     str::FromStr,
 };
 
-use clap::builder::Resettable;
+use clap::builder::{BoolishValueParser, Resettable, TypedValueParser as _};
 
 use super::{verify, version};
 use crate::{
@@ -59,8 +60,10 @@ const CONFIGURED_INIT: &str = "ConfiguredInitDirectories";
 
 /// The first word of the commands of ack-ram-tool that kubeconfigs run.
 const CREDENTIAL_PLUGIN: &str = "credential-plugin";
-/// The commands of other tools that kubeconfigs run.
-const COMMANDS: [[&str; 2]; 4] = [
+/// The commands of other tools that take options before each of their two words.
+const COMMANDS: [[&str; 2]; 6] = [
+    ["add", "role"],
+    ["add", "user"],
     ["eks", "get-token"],
     [CREDENTIAL_PLUGIN, "get-credential"],
     [CREDENTIAL_PLUGIN, GET_KUBECONFIG],
@@ -68,6 +71,20 @@ const COMMANDS: [[&str; 2]; 4] = [
 ];
 /// The command of ack-ram-tool that has a short form as well.
 const GET_KUBECONFIG: &str = "get-kubeconfig";
+/// The options of these commands that no value follows.
+const SWITCHES: [&str; 11] = [
+    "--assume-yes",
+    "--cache",
+    "--dry-run",
+    "--force",
+    "--ignore-aliyun-cli-credentials",
+    "--ignore-env-credentials",
+    "--private-address",
+    "--prompt",
+    "--replace",
+    "--verbose",
+    "-y",
+];
 
 // === impl Name ===
 
@@ -187,13 +204,9 @@ impl FromStr for FeatureGate {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let (name, on) = text.split_once('=').ok_or(InvalidFeatureGate)?;
         let name = GATES.into_iter().find(|gate| *gate == name.trim()).ok_or(InvalidFeatureGate)?;
-        // The words for it that Go takes (package `strconv`, "ParseBool").
-        let on = match on.trim() {
-            "1" | "t" | "T" | "true" | "True" | "TRUE" => true,
-            "0" | "f" | "F" | "false" | "False" | "FALSE" => false,
-            _ => return Err(InvalidFeatureGate),
-        };
-        Ok(Self { name, on })
+        // The words of every switch, all that Go takes (package `strconv`, "ParseBool") among them.
+        let on = BoolishValueParser::new().parse_ref(&clap::Command::default(), None, on.trim().as_ref());
+        Ok(Self { name, on: on.map_err(|_| InvalidFeatureGate)? })
     }
 }
 
@@ -218,7 +231,8 @@ pub fn config_map() -> &'static str {
 fn format_or_text(text: &str) -> Result<log::Format, Infallible> {
     let format = text.parse();
     if format.is_err() {
-        eprintln!("unknown log format {text:?}: it is text");
+        // Nobody has to read it.
+        let _ = writeln!(io::stderr(), "unknown log format {text:?}: it is text");
     }
     Ok(format.unwrap_or_default())
 }
@@ -227,31 +241,56 @@ fn json_or_text(text: &str) -> Result<verify::Output, Infallible> {
     Ok(if text == "json" { verify::Output::Json } else { verify::Output::Text })
 }
 
-/// The arguments in the order and spelling that our parser takes: other tools have their own options before their
-/// commands, as in `--region eu-west-1 eks get-token`; and of ack-ram-tool `-c` is a cluster, `-v` has no value, and
+/// The arguments in the order and spelling that our parser takes: other tools have options of their own before each word
+/// of their commands, as in `--region eu-west-1 eks get-token`; and of ack-ram-tool `-c` is a cluster, `-v` has no value, and
 /// `get-kubeconfig` may stand alone.
 #[must_use]
 pub fn in_order(mut arguments: Vec<OsString>) -> Vec<OsString> {
-    if arguments.get(1).is_some_and(|first| first == GET_KUBECONFIG) {
-        arguments.insert(1, CREDENTIAL_PLUGIN.into());
+    let name = Name::of(arguments.first().map(OsString::as_os_str));
+    let Some(first) = word(&arguments, 1, name) else { return arguments };
+    if arguments[first] == GET_KUBECONFIG {
+        arguments.insert(first, CREDENTIAL_PLUGIN.into());
     }
-    let starts_with_option = arguments.get(1).is_some_and(|first| first.as_encoded_bytes().starts_with(b"-"));
-    let known = |two: &[OsString]| COMMANDS.iter().any(|command| two == command);
-    let found = arguments.windows(2).position(known);
-    if starts_with_option && let Some(at) = found {
-        arguments[1..at + 2].rotate_right(2);
+    let Some(second) = word(&arguments, first + 1, name) else { return arguments };
+    if !COMMANDS.iter().any(|[one, two]| arguments[first] == *one && arguments[second] == *two) {
+        return arguments;
     }
-    if found.is_some() && arguments.get(1).is_some_and(|first| first == CREDENTIAL_PLUGIN) {
-        let is_tool = Name::of(arguments.first().map(OsString::as_os_str)) == Name::AckRamTool;
-        for argument in &mut arguments {
-            if *argument == "-c" {
-                *argument = "--cluster-id".into();
-            } else if is_tool && *argument == "-v" {
-                *argument = "--verbose".into();
+    arguments[first + 1..=second].rotate_right(1);
+    arguments[1..first + 2].rotate_right(2);
+    if arguments[1] == CREDENTIAL_PLUGIN {
+        for argument in &mut arguments[3..] {
+            if let Some(ours) = of_the_tool(argument, name) {
+                *argument = ours;
             }
         }
     }
     arguments
+}
+
+/// Where the first word stands, from `start` on, that is neither an option nor the value of one.
+fn word(arguments: &[OsString], start: usize, name: Name) -> Option<usize> {
+    let mut at = start;
+    while let Some(argument) = arguments.get(at).map(|argument| argument.to_string_lossy()) {
+        if !argument.starts_with('-') {
+            return Some(at);
+        }
+        let is_switch = SWITCHES.contains(&&*argument) || (name == Name::AckRamTool && argument == "-v");
+        let has_its_value = argument.contains('=') || (!argument.starts_with("--") && argument.len() > 2);
+        at += if is_switch || has_its_value { 1 } else { 2 };
+    }
+    None
+}
+
+/// An option of ack-ram-tool in our spelling, where that is another.
+fn of_the_tool(argument: &OsStr, name: Name) -> Option<OsString> {
+    let text = argument.to_str()?;
+    if text == "-v" && name == Name::AckRamTool {
+        return Some("--verbose".into());
+    }
+    Some(match text.strip_prefix("-c")? {
+        "" => "--cluster-id".into(),
+        id => format!("--cluster-id={}", id.strip_prefix('=').unwrap_or(id)).into(),
+    })
 }
 
 #[cfg(test)]
@@ -318,7 +357,7 @@ mod tests {
         check(&["SSORoleMatch=T"], Some(false));
         check(&["SSORoleMatch=1"], Some(false));
         check(&["SSORoleMatch=maybe"], None);
-        check(&["SSORoleMatch=tRUE"], None);
+        check(&["AllAlpha=yes"], Some(true));
         check(&["Typo=true"], None);
     }
 
@@ -340,6 +379,29 @@ mod tests {
             "ack-ram-tool credential-plugin get-token --region-id cn-beijing --cluster-id a",
         );
         check("ack-ram-tool get-kubeconfig -c a", "ack-ram-tool credential-plugin get-kubeconfig --cluster-id a");
+        check(
+            "ack-ram-tool --region-id r get-kubeconfig -c a",
+            "ack-ram-tool credential-plugin get-kubeconfig --region-id r --cluster-id a",
+        );
+        check("ack-ram-tool -y get-kubeconfig -ca", "ack-ram-tool credential-plugin get-kubeconfig -y --cluster-id=a");
+        check(
+            "ack-ram-tool credential-plugin --region-id r get-token -c=a",
+            "ack-ram-tool credential-plugin get-token --region-id r --cluster-id=a",
+        );
+        check(
+            "ack-ram-tool --profile-name get-kubeconfig credential-plugin get-token -c a",
+            "ack-ram-tool credential-plugin get-token --profile-name get-kubeconfig --cluster-id a",
+        );
+        check(
+            "aws-iam-authenticator add --kubeconfig user --prompt=false role --rolearn a",
+            "aws-iam-authenticator add role --kubeconfig user --prompt=false --rolearn a",
+        );
+        check(
+            "aws-iam-authenticator --feature-gates AllAlpha=true add --prompt user --userarn a",
+            "aws-iam-authenticator add user --feature-gates AllAlpha=true --prompt --userarn a",
+        );
+        check("herald -c add token -i role", "herald -c add token -i role");
+        check("herald add --help", "herald add --help");
         check(
             "ack-ram-tool -v -y credential-plugin get-token -c a",
             "ack-ram-tool credential-plugin get-token --verbose -y --cluster-id a",

@@ -65,7 +65,7 @@ impl GetToken {
     pub fn run(&self, globals: &Globals, out: &mut impl Write) -> anyhow::Result<()> {
         let cluster_id = self.cluster_name.as_ref().or(globals.cluster_id.as_ref());
         let cluster_id = cluster_id.context("which cluster? Give --cluster-name or --cluster-id")?;
-        let mut role = self.role_arn.as_deref().map(parse_role).transpose()?;
+        let mut role = given(self.role_arn.as_deref()).map(|arn| parse_role(&arn)).transpose()?;
         if let Some(role) = &mut role {
             role.session_name = Some(SESSION_NAME.to_owned());
         }

@@ -91,7 +91,7 @@ impl Command {
             return Ok(());
         }
         change(&path, |text| Ok(entry.merge(text)?)).with_context(failed)?;
-        let context = self.alias.as_deref().unwrap_or(self.name.as_str());
+        let context = entry.context.as_deref().unwrap_or(self.name.as_str());
         Ok(writeln!(out, "{}: context {context} is there and in use", path.display())?)
     }
 
@@ -113,29 +113,30 @@ impl Command {
     }
 
     fn entry(&self, globals: &Globals) -> anyhow::Result<Entry> {
-        if let Some(server) = &self.server {
+        let given = |text: &Option<String>| super::given(text.as_deref());
+        let (server, role) = (given(&self.server), given(&self.role_arn));
+        if let Some(server) = &server {
             ensure!(server.starts_with("https://"), "--server {server}: must start with https://");
         }
         let cloud = self.provider.or_else(|| globals.name.cloud()).unwrap_or(Cloud::Aws);
-        if let Some(role) = &self.role_arn {
+        if let Some(role) = &role {
             let is_alibabas = parse_role(role)?.arn.partition() == ACS_PARTITION;
             ensure!(is_alibabas == (cloud == Cloud::Alibaba), "role {role}: of another cloud, see --provider");
         }
-        let name = self.name.as_str();
+        let options = [("--region", given(&self.region)), ("--profile", given(&self.profile)), ("--role", role)];
         let mut args = vec!["token", "-i", self.id(globals).as_str()];
         if let Some(cloud) = self.provider {
             args.extend(["--provider", cloud.name()]);
         }
-        let options = [("--region", &self.region), ("--profile", &self.profile), ("--role", &self.role_arn)];
-        for (option, value) in options {
-            args.extend(value.iter().flat_map(|value| [option, value]));
+        for (option, value) in &options {
+            args.extend(value.iter().flat_map(|value| [*option, value.as_str()]));
         }
         args.extend(self.cache.then_some("--cache"));
         Ok(Entry {
-            name: name.to_owned(),
-            user: self.user_alias.clone(),
-            context: self.alias.clone(),
-            server: self.server.clone(),
+            name: self.name.as_str().to_owned(),
+            user: given(&self.user_alias),
+            context: given(&self.alias),
+            server,
             certificate_authority: self.certificate_authority.as_deref().map(certificates).transpose()?,
             command: globals.name.as_str().to_owned(),
             args: args.into_iter().map(str::to_owned).collect(),

@@ -2,6 +2,7 @@
 
 use std::{
     convert::Infallible,
+    env,
     io::{self, Write},
     net::IpAddr,
     path::PathBuf,
@@ -9,6 +10,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use clap::builder::BoolishValueParser;
 use rustix::process::{DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit};
 use tokio::{
     net::TcpListener,
@@ -21,11 +23,18 @@ use super::{Globals, called::Name, policy::compile};
 use crate::{
     config::{Config, ConfigError, Reloader, Shared, reload::Overrides},
     observe::{AuditLog, Metrics},
-    provider::{Cloud, alibaba::InvalidName, aws::Partition},
+    provider::{
+        Cloud,
+        alibaba::{InvalidName, Region},
+        aws::Partition,
+    },
     server::{self, Keeper, Services},
 };
 
 mod compiler;
+
+/// The variable of ack-ram-authenticator that names a region.
+const REGION_VARIABLE: &str = "STS_REGION";
 
 /// File descriptors that the server asks the system for, if it may have as many.
 const FILES: u64 = 8192;
@@ -52,6 +61,9 @@ pub struct Command {
     /// IP address to listen on [default: 127.0.0.1].
     #[arg(long)]
     pub address: Option<IpAddr>,
+    /// Of no use here: existing manifests have it, and the program that they were for never read it.
+    #[arg(short, long, hide = true, value_name = "ADDRESS")]
+    pub bind: Option<String>,
     /// Sources of mappings, in the order in which they are asked [default: MountedFile].
     #[arg(long, value_delimiter = ',')]
     pub backend_mode: Option<Vec<String>>,
@@ -69,7 +81,7 @@ pub struct Command {
     #[arg(long, value_parser = path_or_nothing)]
     pub kubeconfig: Option<PathBuf>,
     /// Leave the webhook kubeconfig alone, it is in place already.
-    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = BoolishValueParser::new())]
     pub kubeconfig_pregenerated: Option<bool>,
     /// URL of the API server whose objects are read, over what the kubeconfig says.
     #[arg(long)]
@@ -80,8 +92,9 @@ pub struct Command {
     /// TCP port of 127.0.0.1 for metrics in plain HTTP [default: 21364].
     #[arg(long)]
     pub metrics_port: Option<u16>,
-    /// Region whose STS of Alibaba Cloud is asked, inside its own network [default: the global one].
-    #[arg(long, env = "STS_REGION", hide_env_values = true)]
+    /// Region whose STS of Alibaba Cloud is asked, inside its own network [default: the file's, else that of the variable
+    /// STS_REGION, else the global one].
+    #[arg(long)]
     pub region: Option<String>,
     /// AWS partition of this cluster [default: aws].
     #[arg(long)]
@@ -116,6 +129,9 @@ impl Command {
         if let Some(line) = globals.name.start_line() {
             // Nobody has to read it.
             let _ = writeln!(out, "{line}");
+        }
+        if self.bind.is_some() {
+            tracing::warn!("--bind has no effect: use --address");
         }
         let overrides = self.overrides(globals);
         let mut config = globals.load()?;
@@ -198,11 +214,26 @@ impl Command {
         config.ec2.qps = self.ec2_describe_instances_qps.unwrap_or(config.ec2.qps);
         config.ec2.burst = self.ec2_describe_instances_burst.unwrap_or(config.ec2.burst);
         config.check_ec2()?;
-        if let Some(region) = self.region.as_ref().filter(|_| config.clouds().contains(&Cloud::Alibaba)) {
-            let wrong = |error| ConfigError::Build { file: config.file.clone(), what: format!("--region: {error}") };
-            config.alibaba.region = Some(region.parse().map_err(|error: InvalidName| wrong(error))?);
+        if config.clouds().contains(&Cloud::Alibaba) {
+            let region = self.region_over(config.alibaba.region.take(), env::var(REGION_VARIABLE).ok().as_deref());
+            config.alibaba.region = region.map_err(|what| ConfigError::Build { file: config.file.clone(), what })?;
         }
         self.backend_mode.as_deref().map_or(Ok(()), |modes| config.set_backend_mode(modes))
+    }
+
+    /// The region of the option, else `of_file`, else that of the `variable`, which existing manifests set beside files that
+    /// name another.
+    fn region_over(&self, of_file: Option<Region>, variable: Option<&str>) -> Result<Option<Region>, String> {
+        let parse = |whose: &str, text: &str| {
+            let region = text.parse::<Region>().map(Some);
+            region.map_err(|error: InvalidName| format!("{whose}: {error}"))
+        };
+        match (super::given(self.region.as_deref()), of_file, super::given(variable)) {
+            (Some(region), ..) => parse("--region", &region),
+            (None, Some(region), _) => Ok(Some(region)),
+            (None, None, Some(region)) => parse(REGION_VARIABLE, &region),
+            (None, None, None) => Ok(None),
+        }
     }
 
     fn overrides(&self, globals: &Globals) -> Overrides {
@@ -398,7 +429,14 @@ mod tests {
         assert!(config.kubeconfig_pregenerated);
         assert_eq!(config.address, "::".parse::<IpAddr>().unwrap());
         assert_eq!(config.port, 0);
-        assert!(!applied(&["--kubeconfig-pregenerated=false"]).kubeconfig_pregenerated);
+        for (word, expected) in
+            [("true", true), ("True", true), ("1", true), ("false", false), ("F", false), ("0", false)]
+        {
+            let option = format!("--kubeconfig-pregenerated={word}");
+            assert_eq!(applied(&[option.as_str()]).kubeconfig_pregenerated, expected, "{word}");
+        }
+        assert_eq!(applied(&["-b", "10.0.0.1"]), server::Config::default());
+        assert_eq!(applied(&["--bind=0.0.0.0"]), server::Config::default());
     }
 
     #[test]
@@ -415,6 +453,28 @@ mod tests {
         check(&[], Some("/of/the/file"), None);
         check(&["--kubeconfig=/k", "--master", "https://m"], Some("/k"), Some("https://m"));
         check(&["--kubeconfig=", "--master="], None, None);
+    }
+
+    #[test]
+    fn a_region_is_the_options_else_the_files_else_the_variables() {
+        #[track_caller]
+        fn check(arguments: &[&str], of_file: &str, variable: &str, expected: Result<&str, &str>) {
+            let cli = Cli::try_parse_from([&["herald"], arguments].concat()).unwrap();
+            let found = cli.command.region_over(of_file.parse().ok(), Some(variable));
+            let words = found.as_ref().map(|region| region.as_ref().map_or("", Region::as_str));
+            assert_eq!(words.map_err(String::as_str), expected, "{arguments:?} {of_file} {variable}");
+        }
+        let (beijing, none): (&[&str], &[&str]) = (&["--region", "cn-beijing"], &["--region", ""]);
+        check(beijing, "cn-hangzhou", "cn-shanghai", Ok("cn-beijing"));
+        check(beijing, "", "", Ok("cn-beijing"));
+        check(none, "cn-hangzhou", "cn-shanghai", Ok("cn-hangzhou"));
+        check(&[], "cn-hangzhou", "", Ok("cn-hangzhou"));
+        check(none, "", "cn-shanghai", Ok("cn-shanghai"));
+        check(&[], "", " ", Ok(""));
+        check(beijing, "", "No Region", Ok("cn-beijing"));
+        check(&[], "cn-hangzhou", "No Region", Ok("cn-hangzhou"));
+        check(&[], "", "No Region", Err("STS_REGION: not a region such as cn-hangzhou"));
+        check(&["--region", "Mars"], "cn-hangzhou", "", Err("--region: not a region such as cn-hangzhou"));
     }
 
     #[test]

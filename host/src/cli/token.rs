@@ -49,7 +49,7 @@ pub struct Command {
     #[arg(long, value_name = "HOST")]
     sts_endpoint: Option<String>,
     /// Region whose STS is to vouch for you. Default: AWS_REGION, AWS_DEFAULT_REGION, the profile's, the
-    /// EC2 instance's, us-east-1.
+    /// EC2 instance's if the credentials are its own, us-east-1.
     #[arg(long)]
     region: Option<String>,
     /// Profile to use instead of all other credentials: in ~/.aws/config and ~/.aws/credentials, or in
@@ -63,9 +63,9 @@ pub struct Command {
     #[arg(short, long)]
     external_id: Option<String>,
     /// Name of the role session, as CloudTrail and the cluster will see it.
-    #[arg(short, long, conflicts_with = "forward_session_name")]
+    #[arg(short, long)]
     session_name: Option<String>,
-    /// Give the role session the name of the session that you are in.
+    /// Give the role session the name of the session that you are in. Not with --session-name.
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = BoolishValueParser::new())]
     forward_session_name: Option<bool>,
     /// Print the bare token instead of an ExecCredential.
@@ -116,6 +116,11 @@ impl Command {
         out.flush().context("the token could not be written")
     }
 
+    /// Whether a name for the role session is given, and another one asked for.
+    pub(super) fn names_session_twice(&self) -> bool {
+        self.forward_session_name == Some(true) && super::given(self.session_name.as_deref()).is_some()
+    }
+
     /// The cloud that is asked for, or the one that there is.
     fn cloud(&self, config: &Config, name: Name) -> Cloud {
         let only = match config.clouds() {
@@ -150,7 +155,7 @@ impl Command {
     }
 
     fn region(&self, config: &Config) -> Option<String> {
-        super::given(self.region.as_deref()).or_else(|| super::given(config.client.region.as_deref()))
+        either(self.region.as_deref(), config.client.region.as_deref())
     }
 
     fn cache(&self, config: &Config) -> Option<bool> {
@@ -168,31 +173,34 @@ impl Command {
     }
 
     fn role(&self, file: &ClientSection) -> anyhow::Result<Option<Role>> {
-        let role = self.role.as_deref().filter(|text| !text.is_empty()).or(file.role.as_deref());
-        let Some(text) = role else {
-            if self.external_id.is_some() || self.session_name.is_some() || self.forward_session_name == Some(true) {
+        let Some(text) = either(self.role.as_deref(), file.role.as_deref()) else {
+            let names = [&self.external_id, &self.session_name];
+            let is_any_given = names.into_iter().any(|name| super::given(name.as_deref()).is_some());
+            if is_any_given || self.forward_session_name == Some(true) {
                 tracing::warn!(
                     "--external-id, --session-name and --forward-session-name have no effect without a role"
                 );
             }
             return Ok(None);
         };
-        let mut role = parse_role(text)?;
-        role.external_id = self.external_id.clone().or_else(|| file.external_id.clone());
+        let mut role = parse_role(&text)?;
+        role.external_id = either(self.external_id.as_deref(), file.external_id.as_deref());
         (role.session_name, role.forward_session_name) = self.session_name(file)?;
         Ok(Some(role))
     }
 
     /// What the command line says about the session's name goes over all that the file says.
     fn session_name(&self, file: &ClientSection) -> anyhow::Result<(Option<String>, bool)> {
-        match (&self.session_name, self.forward_session_name) {
-            (Some(name), _) => Ok((Some(name.clone()), false)),
+        let named = super::given(self.session_name.as_deref());
+        let of_file = super::given(file.session_name.as_deref());
+        match (named, self.forward_session_name) {
+            (Some(name), _) => Ok((Some(name), false)),
             (None, Some(true)) => Ok((None, true)),
-            (None, Some(false)) => Ok((file.session_name.clone(), false)),
+            (None, Some(false)) => Ok((of_file, false)),
             (None, None) => {
-                let both = file.session_name.is_some() && file.forward_session_name;
+                let both = of_file.is_some() && file.forward_session_name;
                 ensure!(!both, "sessionName and forwardSessionName exclude each other");
-                Ok((file.session_name.clone(), file.forward_session_name))
+                Ok((of_file, file.forward_session_name))
             }
         }
     }
@@ -227,6 +235,11 @@ impl Wanted<'_> {
         let target = Target::new(&session.region, session.fips, session.dual_stack)?;
         Ok(presign::presign(&session.credentials, &target, self.cluster_id, super::now())?)
     }
+}
+
+/// The option, else what the file says. An empty text says nothing.
+fn either(option: Option<&str>, file: Option<&str>) -> Option<String> {
+    [option, file].into_iter().find_map(super::given)
 }
 
 /// A role of this ARN, to be assumed under any session name.

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::{Common, Version, cluster_id};
 use crate::{
-    cli::Globals,
+    cli::{Globals, given},
     kubernetes::kubeconfig::client::with_plugin,
     provider::alibaba::{Host, Region, kubeconfig::fetch},
 };
@@ -21,6 +21,9 @@ pub struct GetKubeconfig {
     /// Of no use here: tokens are made when they are needed.
     #[arg(long, hide = true, value_name = "DURATION")]
     expiration: Option<String>,
+    /// Of no use here: tokens are not kept there.
+    #[arg(long, hide = true, value_name = "DIR")]
+    credential_cache_dir: Option<String>,
     /// Take the API server's address inside the VPC.
     #[arg(long)]
     private_address: bool,
@@ -82,10 +85,10 @@ impl GetKubeconfig {
     }
 
     fn host(&self) -> anyhow::Result<Host> {
-        if let Some(endpoint) = self.common.cs_endpoint.as_deref().filter(|text| !text.is_empty()) {
+        if let Some(endpoint) = given(self.common.cs_endpoint.as_deref()) {
             return endpoint.parse().with_context(|| format!("--cs-endpoint {endpoint}"));
         }
-        let Some(region) = &self.common.region_id else { return Ok(CENTRAL.parse()?) };
+        let Some(region) = given(self.common.region_id.as_deref()) else { return Ok(CENTRAL.parse()?) };
         let region: Region = region.parse().with_context(|| format!("--region-id {region}"))?;
         Ok(format!("cs.{}.aliyuncs.com", region.as_str()).parse()?)
     }

@@ -4,14 +4,12 @@ use std::io::{self, Write};
 
 use super::{Named, counts, findings};
 use crate::{
-    cli::verify::Plain,
+    cli::{TOKENS, verify::Plain},
     config::{Finding, Severity},
 };
 
 /// Most letters of a line that are shown.
 const MAX_SHOWN: usize = 160;
-/// How the tokens start that a file must not hold, and that are not repeated if it does.
-const TOKENS: [&str; 2] = ["k8s-aws-v1.", "k8s-ack-v2."];
 
 /// Writes every finding, and how many there are.
 pub(super) fn write(files: &[Named], out: &mut impl Write) -> io::Result<()> {

@@ -32,6 +32,7 @@ fn arguments_of_the_plugin() {
         &format!("--name prod --role-arn {role} --profile work --region eu-west-1"),
         &format!("token -i prod --region eu-west-1 --profile work --role {role}"),
     );
+    check("--name prod --role-arn= --profile= --region= --server= --alias= --user-alias=", "token -i prod");
     let ram_role = "acs:ram::1111222233334444:role/Admin";
     check(
         &format!("--name c5d2a --provider alibaba --region cn-hangzhou --role-arn {ram_role}"),

@@ -20,7 +20,7 @@ pub(super) use credentials::Role;
 /// For whom and for which cluster a token is wanted.
 pub(in crate::cli) struct Wanted<'a> {
     cluster_id: &'a ClusterId,
-    environment: Environment,
+    pub(in crate::cli) environment: Environment,
     pub(in crate::cli) request: Request,
     pub(in crate::cli) cache: Option<bool>,
 }
@@ -39,7 +39,7 @@ impl<'a> Wanted<'a> {
         region: Option<&str>,
     ) -> anyhow::Result<Self> {
         let environment = Environment::of_process();
-        let named = endpoint.filter(|text| !text.is_empty()).map(str::to_owned).or_else(|| environment.sts_endpoint());
+        let named = crate::cli::given(endpoint).or_else(|| environment.sts_endpoint());
         let region = crate::cli::given(region).or_else(|| environment.region());
         let settings = Settings {
             region: region.map(|region| region.parse().with_context(|| format!("region {region}"))).transpose()?,

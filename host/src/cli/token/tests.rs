@@ -43,6 +43,30 @@ fn roles_by_precedence() {
     check("", forwards, Some(("File", None, None, true)));
     check("-s y", forwards, Some(("File", None, Some("y"), false)));
     check("--forward-session-name=false", forwards, Some(("File", None, None, false)));
+    let empty = "--role= --external-id= --session-name=";
+    check(empty, "", None);
+    check(empty, of_file, Some(("File", Some("f"), Some("at-file"), false)));
+    check(&format!("-r {ROLE} --external-id= --session-name="), "", Some(("Deployer", None, None, false)));
+    check("--session-name= --forward-session-name", of_file, Some(("File", Some("f"), None, true)));
+    check("", "{role: '', externalID: x}", None);
+    check("", "{defaultRole: ' '}", None);
+    check(&format!("-r {ROLE}"), "{externalID: '', sessionName: ''}", Some(("Deployer", None, None, false)));
+    let forwards = format!("{{role: '{ROLE}', sessionName: '', forwardSessionName: true}}");
+    check("", &forwards, Some(("Deployer", None, None, true)));
+}
+
+/// The names of roles of Alibaba Cloud come from the same options and keys.
+#[test]
+fn empty_names_are_none_on_alibaba_cloud_as_well() {
+    let ram_role = "acs:ram::1234567890123456:role/Deployer";
+    let command = args(&format!("-r {ram_role} --external-id= --session-name=")).expect("good arguments");
+    let role = command.role_of_alibaba(&file("{externalID: '', sessionName: ''}")).expect("good values");
+    assert_eq!(
+        role,
+        Some(alibaba::Role { arn: ram_role.to_owned(), external_id: None, session_name: None, seconds: None })
+    );
+    let command = args("--role=").expect("good arguments");
+    assert_eq!(command.role_of_alibaba(&file("{role: ''}")).expect("good values"), None);
 }
 
 #[test]
@@ -65,8 +89,14 @@ fn empty_options_name_nothing() {
 
 #[test]
 fn names_of_sessions_exclude_each_other() {
-    let error = args(&format!("-r {ROLE} -s y --forward-session-name")).expect_err("a conflict");
-    assert_eq!(error.kind(), clap::error::ErrorKind::ArgumentConflict);
+    #[track_caller]
+    fn check(words: &str, expected: bool) {
+        assert_eq!(args(words).expect("good arguments").names_session_twice(), expected, "{words}");
+    }
+    check("-s y --forward-session-name", true);
+    check("-s y --forward-session-name=false", false);
+    check("--session-name= --forward-session-name", false);
+    check("-s y", false);
     let both = file(&format!("{{role: '{ROLE}', sessionName: night, forwardSessionName: true}}"));
     let error = args("").expect("good arguments").role(&both).expect_err("a conflict");
     assert_eq!(error.to_string(), "sessionName and forwardSessionName exclude each other");

@@ -1,7 +1,8 @@
 //! Credentials of the person or machine that wants a token: where they are looked for, and in which order.
 //!
-//! Order, variables and files are those of Alibaba Cloud's own tools: environment, `~/.aliyun/config.json`,
-//! `~/.alibabacloud/credentials`, and last `~/.acs/credentials`. Looking asks nobody; keys that are
+//! Order, variables and files are those of Alibaba Cloud's own tools: environment, with the file of
+//! `ALIBABA_CLOUD_CREDENTIALS_FILE` at its end, `~/.aliyun/config.json`, `~/.alibabacloud/credentials`, and last
+//! `~/.acs/credentials`, which has no profiles: whoever names one is not signed for by it. Looking asks nobody; keys that are
 //! written there are taken as they are, and only for other sources is anything started or anybody called. A file
 //! that cannot be read is reported and passed over, so that a good one behind it still counts. Instance metadata is
 //! asked only where something names it: nobody waits for a service that is not there.
@@ -55,6 +56,9 @@ pub struct Request {
     pub metadata_only: bool,
     /// Role to assume with what is found. Default: none.
     pub role: Option<Role>,
+    /// Name of the session of a role for which none is given, as ActionTrail and the cluster will see it. Default
+    /// `herald-<seconds since 1970>`.
+    pub session_name: Option<String>,
     /// STS that is asked for the session of a role.
     pub sts: Host,
     /// The role's session will be kept, and should last an hour. Default: a quarter of one, for one token.
@@ -68,7 +72,7 @@ pub struct Role {
     pub arn: String,
     /// External id that its trust policy asks for.
     pub external_id: Option<String>,
-    /// Session name, as ActionTrail and the cluster will see it. Default `herald-<seconds since 1970>`.
+    /// Session name. Default: as [`Request::session_name`] says.
     pub session_name: Option<String>,
     /// How long the session lasts, in seconds. Default: as [`Request::long`] says.
     pub seconds: Option<u32>,
@@ -134,6 +138,15 @@ pub enum LoadError {
         file: PathBuf,
         /// What is wrong with it.
         what: String,
+    },
+    /// No file has the profile that is named.
+    #[error(
+        "no Alibaba Cloud credentials: no file has a profile {profile:?} (~/.aliyun/config.json and \
+         ~/.alibabacloud/credentials have profiles)"
+    )]
+    NoProfile {
+        /// The profile's name.
+        profile: String,
     },
     /// No source has any.
     #[error(
@@ -225,10 +238,11 @@ fn find(request: &Request, environment: &Environment) -> Result<Source, LoadErro
     }
     let mut trouble = None;
     type Reader = fn(&Path, Option<&str>) -> Result<Option<Source>, LoadError>;
-    let files: [(Option<PathBuf>, Reader); 3] = [
+    let files: [(Option<PathBuf>, Reader); 4] = [
+        (environment.credentials_file().filter(|_| !request.ignore_environment), ini::read),
         (environment.home(".aliyun/config.json").filter(|_| !request.ignore_aliyun_cli), aliyun::read),
-        (environment.credentials_file(), ini::read),
-        (environment.home(".acs/credentials").filter(|_| !request.profile_only), |file, _| answer::file(file)),
+        (environment.home(".alibabacloud/credentials"), ini::read),
+        (environment.home(".acs/credentials").filter(|_| profile.is_none()), |file, _| answer::file(file)),
     ];
     for (file, read) in files {
         match file.map_or(Ok(None), |file| read(&file, profile.as_deref())) {
@@ -240,7 +254,7 @@ fn find(request: &Request, environment: &Environment) -> Result<Source, LoadErro
             Err(error) => trouble = trouble.or(Some(error)),
         }
     }
-    Err(trouble.unwrap_or(LoadError::NotFound))
+    Err(trouble.unwrap_or_else(|| profile.map_or(LoadError::NotFound, |profile| LoadError::NoProfile { profile })))
 }
 
 /// The text of a file; `None` if it is not there.
@@ -266,6 +280,7 @@ impl Request {
             ignore_aliyun_cli: false,
             metadata_only: false,
             role: None,
+            session_name: None,
             sts,
             long: false,
         }

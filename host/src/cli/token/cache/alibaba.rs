@@ -29,10 +29,11 @@ const VARIABLES: [&str; 7] = [
     "ACCESS_KEY_SECRET",
     "SECURITY_TOKEN",
 ];
-const FILES: [(&str, Option<&str>); 4] = [
+const FILES: [(&str, Option<&str>); 5] = [
     // No variable has a name such as this one: the file is where it always is.
     ("", Some(".aliyun/config.json")),
-    ("ALIBABA_CLOUD_CREDENTIALS_FILE", Some(".alibabacloud/credentials")),
+    ("ALIBABA_CLOUD_CREDENTIALS_FILE", None),
+    ("", Some(".alibabacloud/credentials")),
     ("", Some(".acs/credentials")),
     ("ALIBABA_CLOUD_OIDC_TOKEN_FILE", None),
 ];

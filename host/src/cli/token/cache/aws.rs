@@ -25,7 +25,7 @@ struct KeptSession {
     asked: bool,
 }
 
-const VARIABLES: [&str; 1] = ["AWS_"];
+const VARIABLES: [&str; 2] = ["AWS_", "SECRET_ACCESS_KEY"];
 const FILES: [(&str, Option<&str>); 4] = [
     ("AWS_CONFIG_FILE", Some(".aws/config")),
     ("AWS_SHARED_CREDENTIALS_FILE", Some(".aws/credentials")),

@@ -74,6 +74,7 @@ fn everything_that_says_whose_a_token_is_makes_another_file() {
         (&[("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")], Request::default(), "a"),
         (&[("AWS_ACCESS_KEY_ID", "AKIDOTHER")], Request::default(), "a"),
         (&[("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE"), ("AWS_SECRET_ACCESS_KEY", "mended")], Request::default(), "a"),
+        (&[("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE"), ("SECRET_ACCESS_KEY", "mended")], Request::default(), "a"),
         (&[("AWS_PROFILE", "a")], Request::default(), "a"),
         (&[("AWS_DEFAULT_PROFILE", "a")], Request::default(), "a"),
         (&[("AWS_REGION", "eu-west-1")], Request::default(), "a"),

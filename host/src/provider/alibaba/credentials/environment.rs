@@ -62,7 +62,7 @@ impl Environment {
     pub fn source(&self) -> Option<Source> {
         let keys = self.find(KEY_ID).zip(self.find(SECRET));
         let keys = keys.map(|(id, secret)| Credentials::new(&id, &secret, self.find(SECURITY_TOKEN).as_deref()));
-        let role = self.find(ROLE_ARN).map(|arn| Role { session_name: self.find(SESSION_NAME), ..Role::of(arn) });
+        let role = self.find(ROLE_ARN).map(|arn| Role { session_name: self.session_name(), ..Role::of(arn) });
         let oidc = self.find(OIDC_PROVIDER).zip(self.find(OIDC_TOKEN_FILE));
         match (keys, role, oidc) {
             (Some(keys), _, _) if keys.security_token.is_some() => Some(Source::Keys(keys)),
@@ -92,13 +92,19 @@ impl Environment {
         self.find(METADATA_V2_DISABLED).is_none_or(|value| !value.eq_ignore_ascii_case("true"))
     }
 
+    /// The name that a variable gives the session of a role, if one does.
+    #[must_use]
+    pub fn session_name(&self) -> Option<String> {
+        self.find(SESSION_NAME)
+    }
+
     pub(super) fn profile(&self) -> Option<String> {
         self.find(PROFILE)
     }
 
-    /// The file with sections: the one that a variable names, or that in the home.
+    /// The file with sections that a variable names, if one does.
     pub(super) fn credentials_file(&self) -> Option<PathBuf> {
-        self.find(CREDENTIALS_FILE).map(PathBuf::from).or_else(|| self.home(".alibabacloud/credentials"))
+        self.find(CREDENTIALS_FILE).map(PathBuf::from)
     }
 
     /// `path` in the home.

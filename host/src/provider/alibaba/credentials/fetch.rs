@@ -185,7 +185,8 @@ impl<'a> Fetcher<'a> {
 
     fn session(&self, role: &Role) -> (String, String) {
         let seconds = self.now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
-        let name = role.session_name.clone().unwrap_or_else(|| format!("herald-{seconds}"));
+        let named = role.session_name.as_ref().or(self.request.session_name.as_ref());
+        let name = named.map_or_else(|| format!("herald-{seconds}"), String::clone);
         let usual = if self.request.long { HOUR } else { SHORTEST };
         (name, role.seconds.unwrap_or(usual).to_string())
     }

@@ -229,6 +229,39 @@ fn the_first_place_counts_and_a_broken_file_does_not_hide_the_next() {
 }
 
 #[test]
+fn the_file_that_a_variable_names_is_the_end_of_the_environment() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("credentials");
+    fs::write(&file, "[default]\naccess_key_id=of-variable\naccess_key_secret=s\n").expect("written");
+    let config =
+        r#"{"current":"a","profiles":[{"name":"a","mode":"AK","access_key_id":"of-config","access_key_secret":"s"}]}"#;
+    let ini = "[default]\naccess_key_id=of-ini\naccess_key_secret=s\n";
+    let files = [(CONFIG, config), (INI, ini)];
+    let named = [("ALIBABA_CLOUD_CREDENTIALS_FILE", file.to_str().expect("UTF-8"))];
+    let keys = [("ALIBABA_CLOUD_ACCESS_KEY_ID", "of-keys"), ("ALIBABA_CLOUD_ACCESS_KEY_SECRET", "s")];
+    check(&request(), &named, &files, Ok("of-variable s"));
+    check(&request(), &[&keys[..], &named].concat(), &files, Ok("of-keys s"));
+    let aside = Request { ignore_environment: true, ..request() };
+    check(&aside, &named, &files, Ok("of-config s"));
+    check(&aside, &named, &files[1..], Ok("of-ini s"));
+    let only = |name: &str| Request { profile: Some(name.to_owned()), profile_only: true, ..request() };
+    check(&only("a"), &named, &files, Ok("of-config s"));
+    check(&only("default"), &named, &files, Ok("of-variable s"));
+}
+
+#[test]
+fn a_file_without_profiles_has_none_that_is_named() {
+    let acs = [(ACS, r#"{"AcsAccessKeyId": "of-acs", "AcsAccessKeySecret": "s"}"#)];
+    let none = LoadError::NoProfile { profile: "typo".to_owned() }.to_string();
+    check(&request(), &[], &acs, Ok("of-acs s"));
+    check(&request(), &[("ALIBABA_CLOUD_PROFILE", "typo")], &acs, Err(&none));
+    check(&Request { profile: Some("typo".to_owned()), ..request() }, &[], &acs, Err(&none));
+    let files = [(INI, "[default]\naccess_key_id=of-ini\naccess_key_secret=s\n"), acs[0]];
+    let missing = Err("~/.alibabacloud/credentials: has no section [typo]");
+    check(&request(), &[("ALIBABA_CLOUD_PROFILE", "typo")], &files, missing);
+}
+
+#[test]
 fn no_error_repeats_what_a_file_holds() {
     let secret = "secretSECRETsecret";
     for text in [format!(r#"{{"profiles":"{secret}"}}"#), format!(r#"{{"profiles":[{{"mode":["{secret}"]}}]}}"#)] {
