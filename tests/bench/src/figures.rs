@@ -39,7 +39,7 @@ use row::{Goal, Row};
 /// How thoroughly, and where to write.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Arguments {
-    /// Two short repeats instead of five, floods of 3 s instead of 10, and 20 s of an STS that flaps instead of three minutes:
+    /// Two short repeats instead of five, floods of 3 s instead of 10, and a minute and a half of an STS that flaps instead of four:
     /// a third of an hour instead of one and three quarters, and wider spreads.
     #[arg(long)]
     quick: bool,
@@ -73,7 +73,7 @@ enum Part {
     Cache,
     /// Large mapping tables.
     Mappings,
-    /// A policy in the path.
+    /// A policy in the path, in shadow mode, and a hostile one that attackers alone reach.
     Policy,
     /// One decision of a policy, by the language that it is written in, and the size of its component.
     Languages,
@@ -81,7 +81,7 @@ enum Part {
     Flood,
     /// Memory after faults, unfriendly clients, floods, a clock that steps.
     Faults,
-    /// Logins while STS flaps, and memory after it: three minutes.
+    /// Logins while STS flaps, and memory after it: three minutes as fast as they are answered, one at a fixed rate.
     Flap,
     /// Policies, their settings and tables, certificate and configuration change under load.
     Changes,
@@ -108,7 +108,7 @@ struct Scale {
     flood: Duration,
     /// How long a fault of STS lasts in which its answers come.
     fault: Duration,
-    /// How long STS flaps.
+    /// How long STS flaps beside logins that come as fast as they are answered.
     flapping: Duration,
 }
 

@@ -15,8 +15,9 @@ use std::{
 use clap::ValueEnum;
 use serde::Serialize;
 use tokio::{
+    sync::Notify,
     task::JoinHandle,
-    time::{sleep, timeout},
+    time::{sleep, timeout, timeout_at},
 };
 
 use crate::{procfs, tls::Trust, traffic::Cases};
@@ -71,6 +72,8 @@ pub(crate) struct Spec {
     pub(crate) rate: Option<f64>,
     /// Longest wait for one answer.
     pub(crate) timeout: Duration,
+    /// Longest wait for what is under way when the time is over.
+    pub(crate) settle: Duration,
     /// In which order tokens are taken.
     pub(crate) order: Order,
     /// The requests and what must come back.
@@ -91,7 +94,8 @@ struct Shared {
     next: AtomicU64,
     measuring: AtomicBool,
     stopped: AtomicBool,
-    in_flight: AtomicU64,
+    /// Wakes those who wait until a request is due, once the load is stopped.
+    over: Notify,
     began: Instant,
 }
 
@@ -142,7 +146,7 @@ impl Load {
             next: AtomicU64::new(0),
             measuring: AtomicBool::new(false),
             stopped: AtomicBool::new(false),
-            in_flight: AtomicU64::new(0),
+            over: Notify::new(),
             began: Instant::now(),
         });
         let connections = (0..spec.connections).flat_map(|_| Connection::for_slots(&spec));
@@ -161,29 +165,30 @@ impl Load {
         Self { spec, shared, slots }
     }
 
-    /// Counts for `duration`, then stops.
+    /// Counts for `duration`, then stops, and lets what is under way settle.
     pub(crate) async fn measure(self, duration: Duration) -> Report {
         self.measure_until(sleep(duration)).await
     }
 
-    /// Counts until `end` has come, then stops.
+    /// Counts until `end` has come, then stops, and lets what is under way settle.
     pub(crate) async fn measure_until(self, end: impl Future<Output = ()>) -> Report {
         let own = std::process::id();
         let before = Moment::take(self.spec.pid, own);
         let began = Instant::now();
         self.shared.measuring.store(true, Relaxed);
         let peak_kib = self.watch(end).await;
-        self.shared.measuring.store(false, Relaxed);
+        self.shared.stopped.store(true, Relaxed);
         let elapsed = began.elapsed();
         let after = Moment::take(self.spec.pid, own);
-        self.shared.stopped.store(true, Relaxed);
+        self.shared.over.notify_waiters();
 
+        let (tallies, tasks): (Vec<_>, Vec<_>) = self.slots.into_iter().unzip();
+        let unfinished = settle(tasks, self.spec.settle).await;
         let mut tally = Tally::default();
-        for (slot, _) in &self.slots {
+        for slot in tallies {
             tally.add(std::mem::take(&mut *slot.lock().expect("a slot does not panic while it counts")));
         }
-        tally.unfinished = self.shared.in_flight.load(Relaxed);
-        self.settle().await;
+        tally.unfinished = unfinished;
         Report::new(tally, elapsed, &before, &after, peak_kib)
     }
 
@@ -199,17 +204,20 @@ impl Load {
             }
         }
     }
+}
 
-    /// Gives what is under way a moment, so that the next run starts with a quiet server.
-    async fn settle(self) {
-        let began = Instant::now();
-        for (_, task) in self.slots {
-            let abort = task.abort_handle();
-            if timeout(SETTLE.saturating_sub(began.elapsed()), task).await.is_err() {
-                abort.abort();
-            }
+/// Waits for slots that have a request under way, for `longest` in all, so that the next run starts with a quiet server.
+/// Gives up those that are not done then, and tells how many they are.
+async fn settle(slots: Vec<JoinHandle<()>>, longest: Duration) -> u64 {
+    let end = Instant::now() + longest;
+    let mut unfinished = 0;
+    for mut slot in slots {
+        if timeout_at(end.into(), &mut slot).await.is_err() && !slot.is_finished() {
+            slot.abort();
+            unfinished += 1;
         }
     }
+    unfinished
 }
 
 /// Readings at one end of a measurement.
@@ -233,12 +241,59 @@ impl Moment {
 
 /// How often the server's memory is read.
 const MEMORY_PERIOD: Duration = Duration::from_millis(250);
-/// Longest wait for requests under way once the time is over.
-const SETTLE: Duration = Duration::from_millis(300);
+/// Longest wait for what is under way once the time is over, where nothing is to take longer.
+pub(crate) const SETTLE: Duration = Duration::from_secs(2);
 
 #[cfg(test)]
 mod tests {
+    use std::{future::pending, net::Ipv4Addr};
+
+    use tokio::net::TcpListener;
+
     use super::*;
+    use crate::{
+        target::ROUTE,
+        traffic::{Cloud, Kind, Naming},
+    };
+
+    /// Three connections to a server that takes them and never says a word.
+    async fn check(rate: Option<f64>, unfinished: u64) {
+        let silent = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port is free");
+        let cases = Cases::make((Cloud::Aws, Kind::Good), 1, 0, 1, Naming::Mapping).expect("a token");
+        let spec = Spec {
+            address: silent.local_addr().expect("it is bound"),
+            path: ROUTE,
+            pid: None,
+            protocol: Protocol::H1,
+            connections: 3,
+            streams: 1,
+            rate,
+            timeout: Duration::from_secs(60),
+            settle: Duration::from_millis(50),
+            order: Order::Round,
+            cases: Arc::new(cases),
+            trust: Trust::Anybody,
+        };
+        let report = run(spec, Duration::ZERO, Duration::from_millis(50), || ()).await;
+        let verdicts = &report.verdicts;
+        let found = (report.done, verdicts.unfinished, verdicts.errors(), verdicts.unanswered());
+        assert_eq!(found, (0, unfinished, unfinished, unfinished), "{rate:?}");
+    }
+
+    #[tokio::test]
+    async fn logins_that_never_come_back_are_failures() {
+        check(None, 3).await;
+        // The second is due in ten seconds.
+        check(Some(0.1), 1).await;
+    }
+
+    #[tokio::test]
+    async fn what_is_under_way_at_the_end_has_a_moment_and_no_more() {
+        let soon = || tokio::spawn(sleep(Duration::from_millis(10)));
+        let never = || tokio::spawn(pending::<()>());
+        assert_eq!(settle(vec![soon(), soon()], Duration::from_secs(3600)).await, 0);
+        assert_eq!(settle(vec![never(), soon(), never()], Duration::from_millis(200)).await, 2);
+    }
 
     #[test]
     fn orders_stay_within_the_tokens() {

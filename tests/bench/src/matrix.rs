@@ -233,6 +233,7 @@ impl Arguments {
             warm_up: Duration::from_millis(self.warm_up_ms.unwrap_or(warm_up_ms)),
             duration: Duration::from_millis(self.duration_ms.unwrap_or(duration_ms)),
             timeout: Duration::from_millis(self.timeout_ms),
+            settle: load::SETTLE,
         }
     }
 }

@@ -41,6 +41,8 @@ pub(crate) struct Plan {
     pub(crate) duration: Duration,
     /// Longest wait for one answer.
     pub(crate) timeout: Duration,
+    /// Longest wait for what is under way at the end; what is then is a login that never came back.
+    pub(crate) settle: Duration,
 }
 
 /// The tokens of one run.
@@ -111,6 +113,7 @@ pub(crate) fn spec(world: &World, running: &Running, plan: &Plan) -> anyhow::Res
         streams: plan.streams,
         rate: plan.rate,
         timeout: plan.timeout,
+        settle: plan.settle,
         order: plan.tokens.order,
         cases: Arc::new(cases),
         trust: Trust::Anybody,
@@ -132,6 +135,7 @@ impl Plan {
             warm_up: (duration / 4).max(SHORTEST_WARM_UP),
             duration,
             timeout: Duration::from_secs(15),
+            settle: load::SETTLE,
         }
     }
 

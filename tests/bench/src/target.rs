@@ -48,6 +48,9 @@ pub(crate) enum Target {
     Herald,
     /// The same for callers of Alibaba Cloud.
     HeraldAlibaba,
+    /// Herald with the policy `session-groups` in front of the static mappings, and behind it one that never comes to an end, which
+    /// is asked about attackers alone.
+    HeraldAttacked,
     /// Herald with the policy `expression` in front of the static mappings.
     HeraldExpression,
     /// Herald with static mappings, and the limits towards STS that it has by itself.
@@ -101,6 +104,7 @@ impl Target {
             Self::FloorCached => "floor-cached",
             Self::Herald => "herald",
             Self::HeraldAlibaba => "herald-alibaba",
+            Self::HeraldAttacked => "herald-attacked",
             Self::HeraldExpression => "herald-expression",
             Self::HeraldLimited => "herald-limited",
             Self::HeraldPolicy => "herald-policy",
@@ -112,7 +116,8 @@ impl Target {
 
     /// How it names callers.
     pub(crate) fn naming(self) -> Naming {
-        if matches!(self, Self::HeraldExpression | Self::HeraldPolicy) { Naming::Policy } else { Naming::Mapping }
+        let by_policy = matches!(self, Self::HeraldAttacked | Self::HeraldExpression | Self::HeraldPolicy);
+        if by_policy { Naming::Policy } else { Naming::Mapping }
     }
 
     /// Whose callers it takes.
@@ -128,6 +133,7 @@ impl Target {
     /// Its policies, as they are at first.
     pub(crate) fn policies(self) -> Policies {
         match self {
+            Self::HeraldAttacked => Policies::Attacked,
             Self::HeraldExpression => Policies::Expression { edition: 0 },
             Self::HeraldPolicy => Policies::One { edition: 0 },
             Self::HeraldShadow => Policies::Shadow,

@@ -14,6 +14,7 @@ use super::{
 use crate::{
     abuse::{bodies, slow, vanishing},
     binaries::Binaries,
+    load::Report,
     output, procfs,
     run::{self, Plan, StsPlan, Tokens},
     target::{Place, Running, Target},
@@ -76,8 +77,10 @@ impl<'a> Bench<'a> {
             // Nobody is let in, so that tokens may come round again.
             let plan = Plan { duration, ..self.good(32) }.repeated(FAULTY_TOKENS);
             let sts = StsPlan { fault, ..plan.sts };
-            let found = run::run(self.world, self.herald, &Plan { sts, ..plan }).await?;
+            // Whoever asks an STS that does not answer is told so when Herald gives it up.
+            let found = run::run(self.world, self.herald, &Plan { sts, settle: FAULT, ..plan }).await?;
             self.strangers += found.report.verdicts.authenticated as f64;
+            self.answered(&format!("STS {name}"), &found.report);
             self.afterwards(&format!("STS {name}")).await?;
         }
         self.full_disk().await?;
@@ -138,9 +141,16 @@ impl<'a> Bench<'a> {
             let tokens = Tokens { kind, ..plan.tokens };
             let found = run::run(self.world, self.herald, &Plan { tokens, ..plan }).await?;
             self.strangers += found.report.verdicts.authenticated as f64;
+            self.answered(&format!("a flood of {name}"), &found.report);
             self.afterwards(&format!("a flood of {name}")).await?;
         }
         Ok(())
+    }
+
+    /// Everybody had an answer meanwhile, if only that he is to come again.
+    fn answered(&mut self, what: &str, meanwhile: &Report) {
+        let without = vec![meanwhile.verdicts.unanswered() as f64];
+        self.rows.push(Row::alone(format!("logins without an answer: {what}"), "", without, AtMost(0.0)));
     }
 
     /// All is well again, and no memory is kept.
@@ -221,7 +231,7 @@ const UNFINISHED: usize = 100;
 /// Longest wait for slow clients to be cut.
 const HOLD: Duration = Duration::from_secs(20);
 /// Longer than Herald waits for STS.
-const FAULT: Duration = Duration::from_secs(6);
+pub(super) const FAULT: Duration = Duration::from_secs(6);
 const FAULTY_TOKENS: usize = 10_000;
 /// Until the breaker has let a call through again.
 const BREAKER: Duration = Duration::from_millis(2500);

@@ -162,12 +162,14 @@ fn per_second(junk: &[Report]) -> f64 {
 // === impl Flood ===
 
 impl Flood {
-    /// Answers that are wrong, and tokens without one. Well-formed tokens beyond what may be asked of STS are told to come
-    /// again.
-    fn mistakes(self, junk: &Report) -> u64 {
-        let verdicts = &junk.verdicts;
-        let shed = if self.kinds.contains(&Kind::Badsig) { verdicts.turned_away } else { 0 };
-        verdicts.wrong() + verdicts.errors() - shed
+    /// Answers that are wrong, and tokens without one, of a report for each kind. Of what STS has to be asked about, and of
+    /// nothing else, tokens beyond what may be asked are told to come again.
+    fn mistakes(self, junk: &[Report]) -> u64 {
+        let each = self.kinds.iter().zip(junk).map(|(kind, Report { verdicts, .. })| {
+            let failed = if *kind == Kind::Badsig { verdicts.unanswered() } else { verdicts.errors() };
+            verdicts.wrong() + failed
+        });
+        each.sum()
     }
 }
 
@@ -183,7 +185,13 @@ impl Found {
             Row::pair(measure, unit, each(&self.quiet, figure), each(&self.flooded, figure), goal)
         };
         let wrong: u64 = self.flooded.iter().map(|good| good.verdicts.wrong() + good.verdicts.errors()).sum();
-        let wrong = wrong + self.junk.iter().flatten().map(|junk| flood.mistakes(junk)).sum::<u64>();
+        let wrong = wrong + self.junk.iter().map(|junk| flood.mistakes(junk)).sum::<u64>();
+        let last_end = |floor: &str, first: Option<&Report>, goal| {
+            let measure = format!("RSS at the end of the last flood of {name}{beside} (floor: {floor})");
+            let [first, last] = [first, self.flooded.last()]
+                .map(|report| report.map(|report| report.server.end_mib).into_iter().collect());
+            Row::pair(measure, "MiB", first, last, goal)
+        };
         let mut rows = vec![
             pair("logins", "1/s", AtLeastFloor(0.9), |report| report.per_second),
             pair("99th percentile of latency", "ms", AtMostFloor(2.0), |report| f64::from(report.p99_us) / 1000.0),
@@ -195,6 +203,9 @@ impl Found {
                 each(&self.flooded, |report| report.server.end_mib),
                 AtMostFloor(1.1),
             ),
+            // Caches of bounded size are full once the first flood is over.
+            last_end("at the end of the first", self.flooded.first(), AtMostFloor(1.1)),
+            last_end("alone, before the first", self.quiet.first(), Information),
             Row::alone(
                 format!("answers to {name}{beside}"),
                 "1/s",

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::ensure;
 
-use super::{Order, Protocol, Spec};
+use super::{Order, Protocol, SETTLE, Spec};
 use crate::{
     output,
     target::ROUTE,
@@ -73,6 +73,7 @@ pub(crate) async fn run_arguments(arguments: Arguments) -> anyhow::Result<()> {
         streams,
         rate,
         timeout: Duration::from_millis(arguments.timeout_ms),
+        settle: SETTLE,
         order,
         cases: Arc::new(Cases::make(
             (Cloud::Aws, arguments.kind),

@@ -50,13 +50,13 @@ pub(crate) struct Verdicts {
     pub(crate) wrongly_refused: u64,
     /// HTTP 429 or 503: the server asks to be asked later.
     pub(crate) turned_away: u64,
-    /// Anything else that is not a TokenReview.
+    /// Any other status than 200, or no TokenReview.
     pub(crate) bad_body: u64,
     /// Broken connections.
     pub(crate) io_errors: u64,
     /// No answer in time.
     pub(crate) timeouts: u64,
-    /// Under way when the time was over.
+    /// Never came back: still under way when the load had settled.
     pub(crate) unfinished: u64,
 }
 
@@ -149,7 +149,12 @@ fn others_share(before: &Moment, after: &Moment, server_ms: f64) -> f64 {
 impl Verdicts {
     /// Requests without a verdict.
     pub(crate) fn errors(&self) -> u64 {
-        self.turned_away + self.bad_body + self.io_errors + self.timeouts
+        self.turned_away + self.unanswered()
+    }
+
+    /// Requests without an answer that a client can do something with: not even that it is to come again.
+    pub(crate) fn unanswered(&self) -> u64 {
+        self.bad_body + self.io_errors + self.timeouts + self.unfinished
     }
 
     /// Answers that are not what the token's caller deserves.
@@ -163,7 +168,8 @@ impl Verdicts {
             self.turned_away += 1;
             return;
         }
-        let Ok(review) = serde_json::from_slice::<Review>(body) else {
+        let review = (status == StatusCode::OK).then(|| serde_json::from_slice::<Review>(body));
+        let Some(Ok(review)) = review else {
             self.bad_body += 1;
             return;
         };
@@ -223,6 +229,14 @@ impl Tally {
         self.verdicts.judge(case, status, body);
     }
 
+    /// Counts a whole answer that came after the time was over: one that is right is neither good nor bad.
+    pub(super) fn late_answer(&mut self, case: &Case, status: StatusCode, body: &[u8]) {
+        let mut late = Verdicts::default();
+        late.judge(case, status, body);
+        self.verdicts.wrong_identity += late.wrong_identity;
+        self.verdicts.wrongly_refused += late.wrongly_refused;
+    }
+
     /// Takes over what another slot counted.
     pub(super) fn add(&mut self, other: Self) {
         self.latencies_us.extend(other.latencies_us);
@@ -236,14 +250,55 @@ impl Tally {
 mod tests {
     use super::*;
 
+    const ALICE: &str = r#"{"status":{"authenticated":true,"user":{"username":"alice"}}}"#;
+    const BOB: &str = r#"{"status":{"authenticated":true,"user":{"username":"bob"}}}"#;
+    const NOBODY: &str = r#"{"status":{"authenticated":false}}"#;
+
+    fn of_alice() -> Case {
+        Case { body: "".into(), username: Some("alice".to_owned()) }
+    }
+
     #[test]
     fn an_overloaded_server_gives_no_verdict() {
-        let case = Case { body: "".into(), username: Some("alice".to_owned()) };
+        let case = of_alice();
         let mut verdicts = Verdicts::default();
         for status in [StatusCode::SERVICE_UNAVAILABLE, StatusCode::TOO_MANY_REQUESTS] {
-            verdicts.judge(&case, status, br#"{"status":{"authenticated":false}}"#);
+            verdicts.judge(&case, status, NOBODY.as_bytes());
         }
-        assert_eq!((verdicts.turned_away, verdicts.errors(), verdicts.wrong()), (2, 2, 0));
+        assert_eq!((verdicts.turned_away, verdicts.errors(), verdicts.unanswered(), verdicts.wrong()), (2, 2, 0, 0));
+    }
+
+    #[test]
+    fn a_token_review_under_another_status_is_no_verdict() {
+        let case = of_alice();
+        let mut verdicts = Verdicts::default();
+        for (status, body) in [
+            (StatusCode::INTERNAL_SERVER_ERROR, ALICE),
+            (StatusCode::INTERNAL_SERVER_ERROR, NOBODY),
+            (StatusCode::CREATED, ALICE),
+        ] {
+            verdicts.judge(&case, status, body.as_bytes());
+        }
+        assert_eq!((verdicts.bad_body, verdicts.errors(), verdicts.unanswered()), (3, 3, 3));
+        assert_eq!((verdicts.authenticated, verdicts.refused, verdicts.wrong()), (0, 0, 0));
+    }
+
+    #[test]
+    fn of_late_answers_only_wrong_ones_count() {
+        let case = of_alice();
+        let mut tally = Tally::default();
+        for (status, body) in [
+            (StatusCode::OK, ALICE),
+            (StatusCode::OK, BOB),
+            (StatusCode::OK, NOBODY),
+            (StatusCode::SERVICE_UNAVAILABLE, NOBODY),
+        ] {
+            tally.late_answer(&case, status, body.as_bytes());
+        }
+        let Tally { latencies_us, verdicts, .. } = tally;
+        assert!(latencies_us.is_empty() && verdicts.status.is_empty());
+        assert_eq!((verdicts.wrong_identity, verdicts.wrongly_refused), (1, 1));
+        assert_eq!((verdicts.authenticated, verdicts.refused, verdicts.errors()), (0, 0, 0));
     }
 
     #[test]
@@ -255,13 +310,11 @@ mod tests {
             verdicts.judge(&case, StatusCode::OK, body.as_bytes());
             assert_eq!((verdicts.wrong_identity, verdicts.wrongly_refused, verdicts.bad_body), expected, "{body}");
         }
-        let alice = r#"{"status":{"authenticated":true,"user":{"username":"alice"}}}"#;
-        let nobody = r#"{"status":{"authenticated":false}}"#;
-        check(Some("alice"), alice, (0, 0, 0));
-        check(Some("bob"), alice, (1, 0, 0));
-        check(None, alice, (1, 0, 0));
-        check(None, nobody, (0, 0, 0));
-        check(Some("alice"), nobody, (0, 1, 0));
+        check(Some("alice"), ALICE, (0, 0, 0));
+        check(Some("bob"), ALICE, (1, 0, 0));
+        check(None, ALICE, (1, 0, 0));
+        check(None, NOBODY, (0, 0, 0));
+        check(Some("alice"), NOBODY, (0, 1, 0));
         check(Some("alice"), r#"{"status":{"authenticated":true}}"#, (1, 0, 0));
         check(None, r#"{"status":{"authenticated":true}}"#, (1, 0, 0));
         check(Some("alice"), "{}", (0, 1, 0));

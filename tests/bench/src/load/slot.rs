@@ -11,7 +11,7 @@ use http_body_util::Full;
 use hyper::{StatusCode, client::conn::http2};
 use tokio::{
     sync,
-    time::{sleep, sleep_until, timeout},
+    time::{error::Elapsed, sleep, sleep_until, timeout},
 };
 use tokio_rustls::TlsConnector;
 
@@ -32,6 +32,9 @@ pub(super) enum Connection {
     /// One that several slots share.
     Shared(SharedSender),
 }
+
+/// The answer to a request, or why there is none.
+type Answer = Result<anyhow::Result<(StatusCode, Bytes)>, Elapsed>;
 
 /// One request at a time.
 pub(super) struct Slot {
@@ -58,21 +61,14 @@ impl Connection {
 // === impl Slot ===
 
 impl Slot {
-    /// Sends until the load is stopped.
+    /// Sends until the load is stopped, and waits for the last answer.
     pub(super) async fn run(mut self) {
         while !self.shared.stopped.load(Relaxed) {
             let n = self.shared.next.fetch_add(1, Relaxed);
-            let due = self.wait_until_due(n).await;
-            if self.shared.stopped.load(Relaxed) {
-                break;
-            }
-            self.shared.in_flight.fetch_add(1, Relaxed);
+            let Some(due) = self.wait_until_due(n).await else { return };
             let answer = self.ask(n).await;
-            self.shared.in_flight.fetch_sub(1, Relaxed);
             let failed = !matches!(answer, Ok(Ok(_)));
-            if self.shared.measuring.load(Relaxed) {
-                self.count(n, due, answer);
-            }
+            self.count(n, due, answer);
             if failed {
                 self.hang_up();
                 sleep(AFTER_FAILURE).await;
@@ -80,14 +76,23 @@ impl Slot {
         }
     }
 
-    async fn wait_until_due(&self, n: u64) -> Instant {
-        let Some(rate) = self.spec.rate else { return Instant::now() };
+    /// When the `n`th request was due, once that moment has come; `None`: the load is stopped before.
+    async fn wait_until_due(&self, n: u64) -> Option<Instant> {
+        let Some(rate) = self.spec.rate else { return Some(Instant::now()) };
         let due = self.shared.began + Duration::from_secs_f64(n as f64 / rate);
-        sleep_until(due.into()).await;
-        due
+        // Before `stopped` is read: a load that is stopped in between wakes it.
+        let over = self.shared.over.notified();
+        if self.shared.stopped.load(Relaxed) {
+            return None;
+        }
+        tokio::select! {
+            biased;
+            () = over => None,
+            () = sleep_until(due.into()) => Some(due),
+        }
     }
 
-    async fn ask(&mut self, n: u64) -> Result<anyhow::Result<(StatusCode, Bytes)>, tokio::time::error::Elapsed> {
+    async fn ask(&mut self, n: u64) -> Answer {
         let spec = Arc::clone(&self.spec);
         let body = &spec.cases.at(spec.order, n).body;
         if spec.protocol == Protocol::New {
@@ -111,15 +116,16 @@ impl Slot {
         timeout(spec.timeout, exchange).await
     }
 
-    fn count(
-        &self,
-        n: u64,
-        due: Instant,
-        answer: Result<anyhow::Result<(StatusCode, Bytes)>, tokio::time::error::Elapsed>,
-    ) {
+    /// Counts an answer; apart, if the load is stopped.
+    fn count(&self, n: u64, due: Instant, answer: Answer) {
+        let stopped = self.shared.stopped.load(Relaxed);
+        if !stopped && !self.shared.measuring.load(Relaxed) {
+            return;
+        }
         let case: &Case = self.spec.cases.at(self.spec.order, n);
         let mut tally = self.tally.lock().expect("nobody panics while counting");
         match answer {
+            Ok(Ok((status, body))) if stopped => tally.late_answer(case, status, &body),
             Ok(Ok((status, body))) => tally.answer(case, due.elapsed(), status, &body),
             Ok(Err(_)) => tally.io_errors += 1,
             Err(_) => tally.timeouts += 1,

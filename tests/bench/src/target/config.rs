@@ -33,6 +33,9 @@ pub(crate) struct Mappings {
 /// Policies around the mapping table.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Policies {
+    /// `session-groups`, which names every caller but attackers, whose sessions are numbered from [`FIRST_ATTACKER`]; then
+    /// `hostile`, which computes until its limits stop it.
+    Attacked,
     /// `expression`, which names every caller by rules; the caller's groups tell their edition.
     Expression {
         /// The number in the group.
@@ -78,6 +81,10 @@ pub(crate) struct Config<'a> {
 /// What a hostile policy does that faults, by the four of [`Policies::Ten`].
 pub(crate) const HOSTILE: [[&str; 4]; 2] =
     [["huge-string", "many-groups", "memory", "recurse"], ["fault-huge", "many-extra", "spin", "trap"]];
+/// The number of the first attacker's session. It has a digit less than those of the logins beside him.
+pub(crate) const FIRST_ATTACKER: u64 = 800_000;
+/// Of whom that does not hold.
+const NO_ATTACKERS: &str = ", sessionName: \"sess-???????*\"";
 /// The table of `account-tiers`, beside the configuration.
 pub(crate) const ACCOUNTS: &str = "accounts.yaml";
 /// The table of `break-glass`, likewise.
@@ -113,6 +120,7 @@ impl Policies {
     /// Their names, which are their folders' in the repository.
     pub(crate) fn components(self) -> &'static [&'static str] {
         match self {
+            Self::Attacked => &["hostile", "session-groups"],
             Self::Expression { .. } => &["expression"],
             Self::None => &[],
             Self::One { .. } => &["session-groups"],
@@ -135,6 +143,13 @@ impl Policies {
         let component = |name: &str| folder.join(name).with_extension("wasm").display().to_string();
         let _ = match self {
             Self::None => Ok(()),
+            Self::Attacked => {
+                let hostile = component("hostile");
+                let good = write_session_groups(text, component, "Policy/hostile, ", NO_ATTACKERS, 0);
+                good.and_then(|()| {
+                    writeln!(text, "  - {{name: hostile, kind: map, component: {hostile}, settings: {{mode: spin}}}}")
+                })
+            }
             Self::Expression { edition } => write!(
                 text,
                 "  backendMode: [Policy/expression, MountedFile]
@@ -150,21 +165,7 @@ impl Policies {
 ",
                 component("expression")
             ),
-            Self::One { edition } => write!(
-                text,
-                "  backendMode: [Policy/session-groups, MountedFile]
-  policies:
-  - name: session-groups
-    kind: map
-    component: {}
-    settings:
-      rules:
-      - match: {{accounts: [\"{ACCOUNT}\"]}}
-        username: \"{POLICY_PREFIX}{{{{RoleName}}}}:{{{{SessionName}}}}\"
-        groups: [\"bench:edition-{edition}\", \"account:{{{{AccountID}}}}\"]
-",
-                component("session-groups")
-            ),
+            Self::One { edition } => write_session_groups(text, component, "", "", edition),
             Self::Shadow => writeln!(
                 text,
                 "  policies:\n  - {{name: hostile, kind: augment, mode: shadow, component: {}, settings: {{mode: spin}}}}",
@@ -178,6 +179,31 @@ impl Policies {
             Self::Ten { hostile } => write_ten(text, component, &hostile),
         };
     }
+}
+
+/// `session-groups`, then the policies `next`, then the mapping table; its only rule has these conditions `more`.
+fn write_session_groups(
+    text: &mut String,
+    component: impl Fn(&str) -> String,
+    next: &str,
+    more: &str,
+    edition: usize,
+) -> std::fmt::Result {
+    write!(
+        text,
+        "  backendMode: [Policy/session-groups, {next}MountedFile]
+  policies:
+  - name: session-groups
+    kind: map
+    component: {}
+    settings:
+      rules:
+      - match: {{accounts: [\"{ACCOUNT}\"]{more}}}
+        username: \"{POLICY_PREFIX}{{{{RoleName}}}}:{{{{SessionName}}}}\"
+        groups: [\"bench:edition-{edition}\", \"account:{{{{AccountID}}}}\"]
+",
+        component("session-groups")
+    )
 }
 
 fn write_ten(text: &mut String, component: impl Fn(&str) -> String, hostile: &[&str]) -> std::fmt::Result {
@@ -294,6 +320,35 @@ mod tests {
                       - match: {accounts: ["111122223333"]}
                         username: "policy:{{RoleName}}:{{SessionName}}"
                         groups: ["bench:edition-0", "account:{{AccountID}}"]
+                  mapRoles:
+                  - roleARN: arn:aws:iam::111122223333:role/bench-role-000000
+                    username: "bench-role-000000:{{SessionName}}"
+                    groups: ["bench:viewers", "bench:g0"]
+            "#]],
+        );
+    }
+
+    #[test]
+    fn a_hostile_policy_that_is_asked_about_attackers_alone() {
+        check(
+            Policies::Attacked,
+            false,
+            &expect![[r#"
+                clusterID: bench
+                server:
+                  sts: {limits: {perSecond: 0}}
+                  audit: {output: /run/audit.jsonl}
+                  backendMode: [Policy/session-groups, Policy/hostile, MountedFile]
+                  policies:
+                  - name: session-groups
+                    kind: map
+                    component: policies/session-groups.wasm
+                    settings:
+                      rules:
+                      - match: {accounts: ["111122223333"], sessionName: "sess-???????*"}
+                        username: "policy:{{RoleName}}:{{SessionName}}"
+                        groups: ["bench:edition-0", "account:{{AccountID}}"]
+                  - {name: hostile, kind: map, component: policies/hostile.wasm, settings: {mode: spin}}
                   mapRoles:
                   - roleARN: arn:aws:iam::111122223333:role/bench-role-000000
                     username: "bench-role-000000:{{SessionName}}"

@@ -29,6 +29,7 @@ impl Bench<'_> {
         let plan = Plan { duration: FAULT, ..self.good(32) };
         let found = run::run(self.world, self.herald, &plan).await?;
         self.strangers += found.report.verdicts.wrong_identity as f64;
+        self.answered("a full disk", &found.report);
         fs::remove_file(&audit)?;
         self.open_log_anew()?;
         self.afterwards("a full disk").await
