@@ -9,14 +9,15 @@ use std::{
 };
 
 use tests::{
-    herald::{binary, forget_package, repository},
-    sts::ALICE,
+    herald::{Server, binary, forget_package, repository},
+    policies,
+    sts::{ALICE, Keys, Options, Person, Running},
     tools,
 };
 
 use crate::{
     memory::anonymous,
-    support::{ONE_WORKER, config, fresh, setup, sts},
+    support::{ONE_WORKER, config, fresh, setup, sts, until_within},
 };
 
 /// A language, by the folder of its conformance policy and of its SDK.
@@ -250,23 +251,22 @@ fn most_memory(pid: u32) -> Option<u64> {
     line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok().map(|kibibytes| kibibytes << 10)
 }
 
-/// Compiles the conformance policy beforehand, and holds the server that then loads it to `most` bytes ever resident, and to
-/// [`ALLOWED`] of those that the kernel cannot drop.
-async fn is_compiled_beforehand(language: Language, most: u64) {
-    if language.sdk().is_none() {
-        return;
-    }
-    let shell = Shell::new(language);
-    let (project, component) = (project(language, &shell), shell.folder.path().join("policy.wasm"));
+/// Holds `server` to `most` bytes ever resident, and to [`ALLOWED`] of those that the kernel cannot drop.
+#[track_caller]
+fn is_within(server: &Server, most: u64) {
+    let (resident, anonymous) = (most_memory(server.pid).expect("Linux tells"), anonymous(server.pid));
+    assert!(resident < most && anonymous < ALLOWED, "{} MiB, {} of them anonymous", resident >> 20, anonymous >> 20);
+}
+
+/// Builds the conformance policy, and gives its entry in a configuration, as `large`.
+async fn entry(language: Language, shell: &Shell) -> String {
+    let (project, component) = (project(language, shell), shell.folder.path().join("policy.wasm"));
     let build = format!("herald policy build '{}' --output '{}'", project.display(), component.display());
     Shell::succeeded(&shell.run(&build).await);
     let rota = shell.folder.path().join("rota.json");
     fs::write(&rota, "{}").expect("a file");
-    let policy = format!(
+    format!(
         "
-{ONE_WORKER}
-  backendMode: [Policy/large]
-  policies:
   - name: large
     kind: map
     component: {}
@@ -276,9 +276,19 @@ async fn is_compiled_beforehand(language: Language, most: u64) {
 ",
         component.display(),
         rota.display()
-    );
+    )
+}
+
+/// Compiles the conformance policy beforehand, and holds the server that then loads it to `most` bytes.
+async fn is_compiled_beforehand(language: Language, most: u64) {
+    if language.sdk().is_none() {
+        return;
+    }
+    let shell = Shell::new(language);
+    let policies = entry(language, &shell).await;
     let sts = sts().await;
-    let herald = setup(&sts, &config(&policy));
+    let chain = format!("\n{ONE_WORKER}\n  backendMode: [Policy/large]\n  policies:{policies}");
+    let herald = setup(&sts, &config(&chain));
     let folder = herald.folder().display();
     let compile = format!("herald policy compile --config '{folder}/config.yaml' --state-dir '{folder}/state'");
     let compiled = Shell::succeeded(&shell.run(&compile).await);
@@ -288,8 +298,7 @@ async fn is_compiled_beforehand(language: Language, most: u64) {
     assert!(!server.stderr.text().contains("compiling a large policy"), "it is there: {}", server.stderr.text());
     let answer = server.review(&fresh(&ALICE)).await.expect("an answer");
     assert_eq!(answer.reason().as_deref(), Some("not_mapped"), "it abstains: {}", answer.text);
-    let (resident, anonymous) = (most_memory(server.pid).expect("Linux tells"), anonymous(server.pid));
-    assert!(resident < most && anonymous < ALLOWED, "{} MiB, {} of them anonymous", resident >> 20, anonymous >> 20);
+    is_within(&server, most);
 }
 
 #[tokio::test]
@@ -301,6 +310,60 @@ async fn a_large_component_is_compiled_before_the_server_starts_and_not_in_it() 
 #[tokio::test]
 async fn a_component_with_an_engine_in_it_is_compiled_before_the_server_starts_and_not_in_it() {
     is_compiled_beforehand(Language::Js, 256 << 20).await;
+}
+
+/// Alice under a session's name that tells the conformance policy to let her in.
+const MANY: Person = Person {
+    arn: "arn:aws:sts::123456789012:assumed-role/Developers/many-2",
+    user_id: "AROADEVELOPERSEXAMPL:many-2",
+    ..ALICE
+};
+
+/// Brings the conformance policy to a server that runs another one, and holds it to `most` bytes until it decides by the new
+/// one: whoever compiles it, at the lowest priority, is another process.
+async fn is_compiled_beside_the_server(language: Language, most: u64) {
+    if language.sdk().is_none() {
+        return;
+    }
+    let shell = Shell::new(language);
+    let (large, small) = (entry(language, &shell).await, policies::build("session-groups").expect("a policy"));
+    // Limits that no machine is too slow for.
+    let large = format!("{large}    limits: {{timeout: 5s, memory: 32Mi}}\n");
+    let text = |chain: &str, more: &str| {
+        config(&format!(
+            "\n{ONE_WORKER}\n  backendMode: [{chain}]\n  policies:\n  - name: small\n    kind: map\n    component: {}\n    \
+             settings: {{rules: [{{match: {{accounts: ['123456789012']}}, username: 'small:{{{{SessionName}}}}'}}]}}\n    \
+             limits: {{timeout: 5s}}{more}",
+            small.display()
+        ))
+    };
+    let mut keys = Keys::people();
+    keys.add(MANY.key());
+    let sts = Running::start(Options { keys, ..Options::default() }).await.expect("a dev STS");
+    let server = setup(&sts, &text("Policy/small", "")).start().await.expect("a server");
+    let name = async || server.review(&fresh(&MANY)).await.expect("an answer").username();
+    let told = async |words: &str| {
+        let told = server.stderr.wait_for(LIMIT, |text| text.contains(words).then_some(())).await;
+        told.unwrap_or_else(|| panic!("{words}: {}", server.stderr.text()));
+    };
+    assert_eq!(name().await.as_deref(), Some("small:many-2"));
+
+    server.configure(&text("Policy/large, Policy/small", &large)).expect("a file");
+    told("compiling a large policy in a process of its own").await;
+    assert_eq!(name().await.as_deref(), Some("small:many-2"), "while it is compiled");
+    told("compiled a large policy").await;
+    until_within(LIMIT, async || name().await.as_deref() == Some("large:many")).await;
+    is_within(&server, most);
+}
+
+#[tokio::test]
+async fn a_server_that_runs_has_a_javascript_policy_compiled_and_stays_small() {
+    is_compiled_beside_the_server(Language::Js, 256 << 20).await;
+}
+
+#[tokio::test]
+async fn a_server_that_runs_has_a_python_policy_compiled_and_stays_small() {
+    is_compiled_beside_the_server(Language::Python, 256 << 20).await;
 }
 
 /// A fenced block of a document: the words behind its fence, and its text.

@@ -418,7 +418,10 @@ async fn a_newer_file_takes_the_place_of_one_that_is_being_compiled() {
     let (_sts, server) = start(&naming("v0"), &[(COMPONENT, &component)]).await;
     let first = alice(&server).await;
     let load = Load::start(&server);
-    replace(server.folder(), COMPONENT, &with_much_to_compile(&component));
+    // What logins take by themselves is taken by then.
+    tokio::time::sleep(SECOND).await;
+    let (much, before) = (with_much_to_compile(&component), most_memory(&server));
+    replace(server.folder(), COMPONENT, &much);
     until(async || compiling(&server).await != Value::Null).await;
     until(async || compiles(&server)).await;
     replace(server.folder(), COMPONENT, &with_section(&component, 300 << 10));
@@ -428,6 +431,9 @@ async fn a_newer_file_takes_the_place_of_one_that_is_being_compiled() {
     assert_eq!((last.name.as_str(), compilations(&server)), ("v0:alice", 1), "of the newer one alone");
     assert_ne!(last.generation, first.generation);
     load.end().await;
+    // It has read the file, and not compiled it.
+    let (grown, most) = (most_memory(&server) - before, GROWTH + 4 * (much.len() as u64 >> 10));
+    assert!(grown < most, "{grown} KiB more than before, at most {most}");
 }
 
 #[tokio::test]

@@ -159,16 +159,25 @@ async fn compiled_policies_that_were_half_written_are_compiled_again() {
     let component = whole.path().join("sessions.wasm");
     let server = starts_again(&sts, &text, std::slice::from_ref(&component), Path::new("/nowhere"), "whole").await;
     let compiled = server.folder().join("state/compiled");
-    assert!(std::fs::read_dir(&compiled).expect("a folder").count() > 0);
-    for left in [0, 1000] {
+    let torn = async |server: &Server| {
+        server.metric(r#"herald_compiled_policies_ignored_total{reason="torn"}"#).await.expect("metrics")
+    };
+    assert_eq!(torn(&server).await, None, "there was no code");
+    for left in [1000, 0] {
         let code = |file: &std::fs::DirEntry| file.path().extension().is_some_and(|kind| kind == "cwasm");
+        let mut cut = 0;
         for file in std::fs::read_dir(&compiled).expect("a folder").flatten().filter(code) {
             let opened = std::fs::OpenOptions::new().write(true).open(file.path()).expect("a file");
+            let before = opened.metadata().expect("a file").len();
+            assert!(before > left, "{}: {before} bytes", file.path().display());
             opened.set_len(left).expect("cut");
+            cut += 1;
         }
+        assert!(cut > 0, "no code");
         let state = server.folder().join("state");
         let what = format!("{left} bytes left");
         let again = starts_again(&sts, &text, std::slice::from_ref(&component), &state, &what).await;
+        assert!(torn(&again).await > Some(0.0), "{what}: compiled again, since it ends early");
         let answer = again.review(&fresh(&ALICE)).await.expect("an answer");
         assert_eq!(answer.username().as_deref(), Some("by-policy:alice"), "{what}: {}", answer.text);
     }
