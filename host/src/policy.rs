@@ -53,6 +53,7 @@ pub use config::{
     ByteSize, Config, Digest, InvalidByteSize, InvalidDigest, InvalidLimit, InvalidName, Kind, Limits, Mode, Name,
     OnFault,
 };
+pub(crate) use crew::stand_back;
 pub use engine::{Engine, EngineConfig, EngineError};
 pub use loader::{check, compile, compile_configured, find_compiled, read};
 pub use problem::{LoadError, LoadProblem};
@@ -309,12 +310,12 @@ impl Policy {
     pub async fn decide(&self, request: &Request<'_>) -> Evaluation {
         let ready = self.ready(request).await;
         let place = self.engine.crew().line_up().await;
+        let (carried, engine) = (Carried::from(request), self.engine.clone());
+        let decision = async move { ready.decide(&engine, &carried.request()).await };
         if let Some(crew) = place.crew() {
-            let carried = Carried::from(request);
-            let engine = self.engine.clone();
-            return crew::hand_over(crew, async move { ready.decide(&engine, &carried.request()).await }).await;
+            return crew::hand_over(&crew, async move { place.decide(decision).await.0 }).await;
         }
-        let decided = ready.decide(&self.engine, request).await;
+        let (decided, _place) = place.decide(decision).await;
         // All that were in line decide before the first of them goes on.
         tokio::task::yield_now().await;
         decided

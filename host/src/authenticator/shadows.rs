@@ -21,6 +21,7 @@ use crate::{
         shadow::{Login, Question, ShadowRecord},
     },
     observe::Metrics,
+    policy,
 };
 
 /// Asks shadows for every configuration of the process.
@@ -68,10 +69,6 @@ pub(super) struct Job {
 
 /// Logins whose shadows may wait; those of more are left out.
 const QUEUE: usize = 256;
-/// How far the thread stands back (nice(2)): a tenth of what whoever answers logins gets of a processor that both want. Not the
-/// lowest: what it holds for a moment, of the pool of instances or of the process's memory, others wait for.
-#[cfg(target_os = "linux")]
-const BACK: i32 = 10;
 
 // === impl Shadows ===
 
@@ -113,19 +110,11 @@ impl Shadows {
         let work = work(jobs, self.tell.get().cloned(), Arc::clone(&self.metrics));
         let runtime = Handle::current();
         let run = move || {
-            stand_back();
+            policy::stand_back();
             runtime.block_on(work);
         };
         thread::Builder::new().name("herald-shadow".to_owned()).spawn(run)?;
         Ok(sender)
-    }
-}
-
-/// Leaves the processors to others, as far as the system lets a thread do so by itself.
-fn stand_back() {
-    #[cfg(target_os = "linux")]
-    if let Err(error) = rustix::process::nice(BACK) {
-        tracing::warn!(%error, "the priority of policies in shadow mode cannot be lowered");
     }
 }
 

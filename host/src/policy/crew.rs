@@ -3,23 +3,33 @@
 //! A thread that does nothing but decide keeps the policies, and what they run in, in its processor's caches, and the thread
 //! that answers logins keeps all the rest. A few logins would gain nothing, and pay for the way there and back; so they
 //! are decided where they are.
+//!
+//! Decisions that take more than a tick go on among the slow ones, on threads of their own: those that answer logins, and
+//! those that decide for a crowd, would else be in turns with every policy that takes all of its time. These stand back.
 
 use std::{
     io,
     panic::catch_unwind,
     sync::{
-        Mutex, OnceLock,
+        Arc, Mutex, OnceLock,
         atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst},
     },
+    task::Poll,
     thread,
     time::{Duration, Instant},
 };
 
+use futures_util::poll;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{Evaluation, Fault};
 
+/// How far a thread stands back (nice(2)) that nobody should wait for: a tenth of what whoever answers logins gets of a
+/// processor that both want. Not the lowest: what it holds for a moment, of the pool of instances or of the process's
+/// memory, others wait for.
+#[cfg(target_os = "linux")]
+const BACK: i32 = 10;
 /// Logins in line that are a crowd.
 const CROWD: usize = 12;
 /// How long the crew decides after it last saw one: a line is short for a moment whenever it gets ahead of those who
@@ -30,17 +40,20 @@ const STAY: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub(super) struct Crew {
     workers: usize,
-    /// `None`: the system has no threads for it, and logins are decided where they are.
-    runtime: OnceLock<Option<Runtime>>,
+    quick: Threads,
+    slow: Threads,
     line: AtomicUsize,
     made: Instant,
     /// Until when it decides, in microseconds since it was made.
     until: AtomicU64,
 }
 
-/// One login's place in the line, from when it has its question ready until it has its answer.
+/// Threads of one kind; `None`: the system has none for it, and logins are decided where they are.
+type Threads = OnceLock<Option<Runtime>>;
+
+/// One login's place in the line, from when it has its question ready until it has its answer, or is among the slow ones.
 #[derive(Debug)]
-pub(super) struct Place<'a>(&'a Crew);
+pub(super) struct Place(Arc<Crew>);
 
 // === impl Crew ===
 
@@ -48,13 +61,13 @@ impl Crew {
     /// Of so many threads; none: every login is decided where it is.
     pub(super) fn new(workers: usize) -> Self {
         let (line, until) = (AtomicUsize::new(0), AtomicU64::new(0));
-        Self { workers, runtime: OnceLock::new(), line, made: Instant::now(), until }
+        Self { workers, quick: OnceLock::new(), slow: OnceLock::new(), line, made: Instant::now(), until }
     }
 
     /// Stands in line. All others that are ready do so too before it goes on, so that it knows how many they are.
-    pub(super) async fn line_up(&self) -> Place<'_> {
+    pub(super) async fn line_up(self: &Arc<Self>) -> Place {
         self.line.fetch_add(1, SeqCst);
-        let place = Place(self);
+        let place = Place(Arc::clone(self));
         tokio::task::yield_now().await;
         place
     }
@@ -69,36 +82,62 @@ impl Crew {
         micros(now) < self.until.load(SeqCst)
     }
 
-    fn threads(&self) -> Option<&Handle> {
+    /// Those of `threads`, if there may be any.
+    fn started<'a>(&self, threads: &'a Threads, name: &str, begin: fn()) -> Option<&'a Handle> {
+        if self.workers == 0 {
+            return None;
+        }
         let start = || {
-            let started = start(self.workers);
+            let started = start(self.workers, name, begin);
             started
                 .inspect_err(
                     |error| tracing::warn!(%error, "no threads for policies: logins are decided where they are"),
                 )
                 .ok()
         };
-        self.runtime.get_or_init(start).as_ref().map(Runtime::handle)
+        threads.get_or_init(start).as_ref().map(Runtime::handle)
+    }
+
+    fn quick(&self) -> Option<&Handle> {
+        self.started(&self.quick, "herald-policy", || ())
+    }
+
+    fn slow(&self) -> Option<&Handle> {
+        self.started(&self.slow, "herald-slow", stand_back)
     }
 }
 
-/// Starts so many threads. The library panics where the system has none, and keeps for good those that it got before that; so
+/// Leaves the processors to others, as far as the system lets a thread do so by itself.
+pub(crate) fn stand_back() {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::process::nice(BACK) {
+        tracing::warn!(%error, "the priority of a thread for policies cannot be lowered");
+    }
+}
+
+/// Starts so many threads, each of which does `begin` first. The library panics where the system has none, and keeps for good those that it got before that; so
 /// they are asked for first.
-fn start(workers: usize) -> io::Result<Runtime> {
+fn start(workers: usize, name: &str, begin: fn()) -> io::Result<Runtime> {
     let gate = Mutex::new(());
     thread::scope(|scope| {
         let _closed = gate.lock();
         (0..workers).try_for_each(|_| thread::Builder::new().spawn_scoped(scope, || drop(gate.lock())).map(drop))
     })?;
-    let build =
-        || Builder::new_multi_thread().worker_threads(workers).thread_name("herald-policy").enable_time().build();
+    let build = || {
+        Builder::new_multi_thread()
+            .worker_threads(workers)
+            .thread_name(name)
+            .on_thread_start(begin)
+            .enable_time()
+            .build()
+    };
     catch_unwind(build).unwrap_or_else(|_| Err(io::Error::other("they are gone again")))
 }
 
 impl Drop for Crew {
     fn drop(&mut self) {
         // It may be dropped where nobody may wait for threads to end.
-        if let Some(runtime) = self.runtime.take().flatten() {
+        for runtime in [&mut self.quick, &mut self.slow].into_iter().filter_map(|threads| threads.take().flatten()) {
             runtime.shutdown_background();
         }
     }
@@ -106,15 +145,32 @@ impl Drop for Crew {
 
 // === impl Place ===
 
-impl Place<'_> {
+impl Place {
     /// The crew's threads, if so many are in line that it pays.
-    pub(super) fn crew(&self) -> Option<&Handle> {
-        let pays = self.0.workers > 0 && self.0.is_busy();
-        pays.then(|| self.0.threads()).flatten()
+    pub(super) fn crew(&self) -> Option<Handle> {
+        if self.0.is_busy() { self.0.quick().cloned() } else { None }
+    }
+
+    /// Makes `decision` here, and if that takes more than a tick, among the slow ones; the place is given up then.
+    pub(super) async fn decide(
+        self,
+        decision: impl Future<Output = Evaluation> + Send + 'static,
+    ) -> (Evaluation, Option<Self>) {
+        let mut decision = Box::pin(decision);
+        if let Poll::Ready(evaluation) = poll!(&mut decision) {
+            return (evaluation, Some(self));
+        }
+        let crew = Arc::clone(&self.0);
+        drop(self);
+        let evaluation = match crew.slow() {
+            Some(slow) => hand_over(slow, decision).await,
+            None => decision.await,
+        };
+        (evaluation, None)
     }
 }
 
-impl Drop for Place<'_> {
+impl Drop for Place {
     fn drop(&mut self) {
         self.0.line.fetch_sub(1, SeqCst);
     }
@@ -147,7 +203,7 @@ mod tests {
     use crate::policy::tests::run;
 
     /// On which threads `logins` at once are decided.
-    async fn decided_on(crew: &Crew, logins: usize) -> Vec<String> {
+    async fn decided_on(crew: &Arc<Crew>, logins: usize) -> Vec<String> {
         let here = || thread::current().name().unwrap_or_default().to_owned();
         let names = Mutex::new(Vec::new());
         let login = async || {
@@ -158,7 +214,7 @@ mod tests {
                 tell.send(here()).unwrap();
                 Evaluation::failed(Fault::Fuel)
             };
-            assert_eq!(hand_over(threads, decision).await.verdict, Err(Fault::Fuel));
+            assert_eq!(hand_over(&threads, decision).await.verdict, Err(Fault::Fuel));
             let name = told.await.unwrap();
             names.lock().unwrap().push(name);
         };
@@ -169,30 +225,77 @@ mod tests {
     #[test]
     fn a_crowd_is_decided_by_the_crew_and_a_few_where_they_are() {
         #[track_caller]
-        fn check(crew: &Crew, logins: usize, by_crew: bool) {
+        fn check(crew: &Arc<Crew>, logins: usize, by_crew: bool) {
             let names = run(decided_on(crew, logins));
             assert_eq!(names.len(), logins);
             assert!(names.iter().all(|name| (name == "herald-policy") == by_crew), "{logins}: {names:?}");
         }
-        let crew = Crew::new(1);
+        let crew = Arc::new(Crew::new(1));
         check(&crew, 1, false);
         check(&crew, CROWD - 1, false);
-        assert!(crew.runtime.get().is_none(), "no thread before there is work for it");
+        assert!(crew.quick.get().is_none(), "no thread before there is work for it");
         check(&crew, CROWD, true);
         crew.until.store(u64::MAX, SeqCst);
         check(&crew, 1, true);
         crew.until.store(0, SeqCst);
         check(&crew, CROWD - 1, false);
-        check(&Crew::new(0), CROWD, false);
-        let crew = Crew::new(1);
-        crew.runtime.set(None).unwrap();
+        check(&Arc::new(Crew::new(0)), CROWD, false);
+        let crew = Arc::new(Crew::new(1));
+        crew.quick.set(None).unwrap();
         check(&crew, CROWD, false);
+    }
+
+    /// A decision that waits `ticks` times before it is made, and says on which thread it is then.
+    async fn slow(ticks: usize, name: Arc<Mutex<String>>) -> Evaluation {
+        for _ in 0..ticks {
+            tokio::task::yield_now().await;
+        }
+        thread::current().name().unwrap_or_default().clone_into(&mut name.lock().unwrap());
+        Evaluation::failed(Fault::Fuel)
+    }
+
+    #[test]
+    fn what_takes_its_time_leaves_the_line_and_goes_on_elsewhere() {
+        #[track_caller]
+        fn check(workers: usize, ticks: usize, in_line: usize, elsewhere: bool) {
+            let (crew, name) = (Arc::new(Crew::new(workers)), Arc::new(Mutex::default()));
+            run(async {
+                let place = crew.line_up().await;
+                let (evaluation, place) = place.decide(slow(ticks, Arc::clone(&name))).await;
+                assert_eq!((evaluation.verdict, crew.line.load(SeqCst)), (Err(Fault::Fuel), in_line));
+                drop(place);
+            });
+            assert_eq!(*name.lock().unwrap() == "herald-slow", elsewhere, "{workers} {ticks}");
+            assert_eq!(crew.line.load(SeqCst), 0);
+        }
+        check(1, 0, 1, false);
+        check(1, 3, 0, true);
+        check(0, 3, 0, false);
+    }
+
+    /// However many decisions take their time, they are no crowd.
+    #[test]
+    fn the_slow_ones_are_no_crowd() {
+        let crew = Arc::new(Crew::new(1));
+        run(async {
+            let login = async || {
+                let place = crew.line_up().await;
+                tokio::time::timeout(Duration::from_millis(20), place.decide(std::future::pending())).await.is_err()
+            };
+            let logins = join_all([(); CROWD].map(|()| login()));
+            let (given_up, ()) = tokio::join!(logins, async {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+                crew.until.store(0, SeqCst);
+                assert!(crew.line_up().await.crew().is_none(), "nobody else is in line");
+            });
+            assert!(given_up.into_iter().all(|given_up| given_up));
+        });
     }
 
     #[test]
     fn all_in_line_decide_before_the_first_goes_on() {
         let said = Mutex::new(Vec::new());
-        let crew = Crew::new(0);
+        let crew = Arc::new(Crew::new(0));
         let login = async || {
             said.lock().unwrap().push("arrives");
             let _place = crew.line_up().await;
@@ -222,7 +325,7 @@ mod tests {
                 let _dropped = dropped;
                 std::future::pending().await
             };
-            let threads = crew.threads().expect("threads");
+            let threads = crew.quick().expect("threads");
             let given_up = tokio::time::timeout(Duration::from_millis(20), hand_over(threads, endless)).await;
             assert!(given_up.is_err());
             told.await.expect("it is dropped");
@@ -247,7 +350,7 @@ mod tests {
         let (tell, told) = mpsc::channel();
         let (go, wait) = tokio::sync::oneshot::channel::<()>();
         let last = Last(Some(Arc::clone(&crew)), tell);
-        crew.threads().expect("threads").spawn(async move {
+        crew.quick().expect("threads").spawn(async move {
             wait.await.unwrap();
             drop(last);
         });
@@ -260,7 +363,7 @@ mod tests {
     fn a_crew_that_ends_lets_nobody_in() {
         run(async {
             let crew = Crew::new(1);
-            let threads = crew.threads().expect("threads").clone();
+            let threads = crew.quick().expect("threads").clone();
             let under_way = hand_over(&threads, std::future::pending());
             let (under_way, ()) = tokio::join!(under_way, async { drop(crew) });
             assert_eq!(under_way.verdict, Err(Fault::Overloaded));

@@ -41,8 +41,8 @@ pub struct EngineConfig {
     /// Longest wait for a free instance. Default 250 ms.
     #[serde(with = "crate::config::duration")]
     pub queue_timeout: Duration,
-    /// Threads that decide while many logins wait for policies, beside those that answer logins. 0 to 255; 0: logins are
-    /// decided where they are. `None`: a configuration file's default, as many as `server.workers`, or 0 on one processor; for
+    /// Threads that decide while many logins wait for policies, beside those that answer logins, and as many for decisions that
+    /// take their time. 0 to 255; 0: logins are decided where they are. `None`: a configuration file's default, as many as `server.workers`, or 0 on one processor; for
     /// an engine without a server 0.
     pub workers: Option<u8>,
 }
@@ -55,7 +55,7 @@ struct Inner {
     wasmtime: wasmtime::Engine,
     ticker: Ticker,
     instances: Arc<Instances>,
-    crew: Crew,
+    crew: Arc<Crew>,
     config: EngineConfig,
     /// The instance that loading uses, so that a reload neither waits for logins nor delays them.
     load_slot: Mutex<()>,
@@ -228,7 +228,7 @@ impl Engine {
             wasmtime,
             ticker,
             instances,
-            crew: Crew::new(config.workers.unwrap_or(0).into()),
+            crew: Arc::new(Crew::new(config.workers.unwrap_or(0).into())),
             config: config.clone(),
             load_slot: Mutex::new(()),
             aside: Semaphore::new(1),
@@ -262,7 +262,7 @@ impl Engine {
         self.0.tracks
     }
 
-    pub(super) fn crew(&self) -> &Crew {
+    pub(super) fn crew(&self) -> &Arc<Crew> {
         &self.0.crew
     }
 

@@ -174,7 +174,9 @@ fn waiting_for_a_processor_takes_none_of_the_time() {
         (i32.const 20000000))))";
     let guest = Guest::deciding(format!("{work} {}", answer(&[])));
     let fixture = Fixture::new(&guest.component()).limited(Duration::from_millis(200), SMALL, Limits::MAX_FUEL);
-    let policy = fixture.load().unwrap();
+    // Without threads of its own, so that it waits for the one that there is.
+    let engine = Engine::new(&EngineConfig::default()).unwrap();
+    let policy = Policy::load(&engine, &fixture.config, None).unwrap();
     run(async {
         // Longer than the time, and not for ever: what waits without end is cut in the end.
         tokio::spawn(async {
