@@ -311,7 +311,7 @@ impl Policy {
         let ready = self.ready(request).await;
         let place = self.engine.crew().line_up().await;
         let (carried, engine) = (Carried::from(request), self.engine.clone());
-        let decision = async move { ready.decide(&engine, &carried.request()).await };
+        let decision = move |begun| async move { ready.decide(&engine, &carried.request(), &begun).await };
         if let Some(crew) = place.crew() {
             return crew::hand_over(&crew, async move { place.decide(decision).await.0 }).await;
         }
@@ -409,10 +409,13 @@ impl fmt::Debug for Policy {
 // === impl Ready ===
 
 impl Ready {
-    async fn decide(self, engine: &Engine, request: &Request<'_>) -> Evaluation {
+    async fn decide(self, engine: &Engine, request: &Request<'_>, begun: &crew::Begun) -> Evaluation {
         let Self { prepared, scope } = self;
         match engine.slot(&prepared.share).await {
-            Ok(slot) => prepared.decide_in(&slot, scope, request).await,
+            Ok(slot) => {
+                begun.tell();
+                prepared.decide_in(&slot, scope, request).await
+            }
             Err(fault) => Evaluation::failed(fault),
         }
     }

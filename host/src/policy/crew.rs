@@ -8,18 +8,18 @@
 //! those that decide for a crowd, would else be in turns with every policy that takes all of its time. These stand back.
 
 use std::{
+    future::poll_fn,
     io,
     panic::catch_unwind,
     sync::{
         Arc, Mutex, OnceLock,
-        atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst},
     },
     task::Poll,
     thread,
     time::{Duration, Instant},
 };
 
-use futures_util::poll;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio_util::task::AbortOnDropHandle;
 
@@ -47,6 +47,10 @@ pub(super) struct Crew {
     /// Until when it decides, in microseconds since it was made.
     until: AtomicU64,
 }
+
+/// Told by a decision when it begins to compute.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Begun(Arc<AtomicBool>);
 
 /// Threads of one kind; `None`: the system has none for it, and logins are decided where they are.
 type Threads = OnceLock<Option<Runtime>>;
@@ -143,6 +147,14 @@ impl Drop for Crew {
     }
 }
 
+// === impl Begun ===
+
+impl Begun {
+    pub(super) fn tell(&self) {
+        self.0.store(true, SeqCst);
+    }
+}
+
 // === impl Place ===
 
 impl Place {
@@ -151,13 +163,20 @@ impl Place {
         if self.0.is_busy() { self.0.quick().cloned() } else { None }
     }
 
-    /// Makes `decision` here, and if that takes more than a tick, among the slow ones; the place is given up then.
-    pub(super) async fn decide(
-        self,
-        decision: impl Future<Output = Evaluation> + Send + 'static,
-    ) -> (Evaluation, Option<Self>) {
-        let mut decision = Box::pin(decision);
-        if let Poll::Ready(evaluation) = poll!(&mut decision) {
+    /// Makes a decision here, and if it takes more than a tick once it has begun, among the slow ones; the place is given up
+    /// then. It has begun when it has an instance: whoever waits for one takes no time.
+    pub(super) async fn decide<D>(self, decision: impl FnOnce(Begun) -> D) -> (Evaluation, Option<Self>)
+    where
+        D: Future<Output = Evaluation> + Send + 'static,
+    {
+        let begun = Begun::default();
+        let mut decision = Box::pin(decision(begun.clone()));
+        let here = poll_fn(|cx| match decision.as_mut().poll(cx) {
+            Poll::Ready(evaluation) => Poll::Ready(Some(evaluation)),
+            Poll::Pending if begun.0.load(SeqCst) => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        });
+        if let Some(evaluation) = here.await {
             return (evaluation, Some(self));
         }
         let crew = Arc::clone(&self.0);
@@ -246,7 +265,10 @@ mod tests {
     }
 
     /// A decision that waits `ticks` times before it is made, and says on which thread it is then.
-    async fn slow(ticks: usize, name: Arc<Mutex<String>>) -> Evaluation {
+    async fn slow(begun: Option<Begun>, ticks: usize, name: Arc<Mutex<String>>) -> Evaluation {
+        if let Some(begun) = begun {
+            begun.tell();
+        }
         for _ in 0..ticks {
             tokio::task::yield_now().await;
         }
@@ -257,20 +279,22 @@ mod tests {
     #[test]
     fn what_takes_its_time_leaves_the_line_and_goes_on_elsewhere() {
         #[track_caller]
-        fn check(workers: usize, ticks: usize, in_line: usize, elsewhere: bool) {
+        fn check(workers: usize, begins: bool, ticks: usize, in_line: usize, elsewhere: bool) {
             let (crew, name) = (Arc::new(Crew::new(workers)), Arc::new(Mutex::default()));
             run(async {
                 let place = crew.line_up().await;
-                let (evaluation, place) = place.decide(slow(ticks, Arc::clone(&name))).await;
+                let (evaluation, place) =
+                    place.decide(|begun| slow(begins.then_some(begun), ticks, Arc::clone(&name))).await;
                 assert_eq!((evaluation.verdict, crew.line.load(SeqCst)), (Err(Fault::Fuel), in_line));
                 drop(place);
             });
             assert_eq!(*name.lock().unwrap() == "herald-slow", elsewhere, "{workers} {ticks}");
             assert_eq!(crew.line.load(SeqCst), 0);
         }
-        check(1, 0, 1, false);
-        check(1, 3, 0, true);
-        check(0, 3, 0, false);
+        check(1, true, 0, 1, false);
+        check(1, true, 3, 0, true);
+        check(1, false, 3, 1, false);
+        check(0, true, 3, 0, false);
     }
 
     /// However many decisions take their time, they are no crowd.
@@ -278,9 +302,13 @@ mod tests {
     fn the_slow_ones_are_no_crowd() {
         let crew = Arc::new(Crew::new(1));
         run(async {
+            let endless = async |begun: Begun| {
+                begun.tell();
+                std::future::pending().await
+            };
             let login = async || {
                 let place = crew.line_up().await;
-                tokio::time::timeout(Duration::from_millis(20), place.decide(std::future::pending())).await.is_err()
+                tokio::time::timeout(Duration::from_millis(20), place.decide(endless)).await.is_err()
             };
             let logins = join_all([(); CROWD].map(|()| login()));
             let (given_up, ()) = tokio::join!(logins, async {
