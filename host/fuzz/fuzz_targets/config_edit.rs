@@ -19,8 +19,9 @@ fn lines(text: &str) -> Vec<&str> {
     text.trim_end().lines().map(str::trim_end).collect()
 }
 
+/// The lines that are comments. One with a quote in it may be the end of a text instead, which goes on behind it.
 fn comments(text: &str) -> Vec<&str> {
-    text.lines().map(str::trim).filter(|line| line.starts_with('#')).collect()
+    text.lines().map(str::trim).filter(|line| line.starts_with('#') && !line.contains(['"', '\''])).collect()
 }
 
 /// Whether `some` are among `all`, in their order.
