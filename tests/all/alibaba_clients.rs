@@ -288,16 +288,20 @@ async fn roles() {
     assert_eq!(Machine::new().await.file(".aliyun/config.json", &chain).user(&[]).await, "deploy:chain");
 }
 
-#[tokio::test]
-async fn a_pod_shows_its_oidc_token() {
+/// With the variables that a pod has for the role of its service account.
+async fn in_a_pod() -> Machine {
     let machine = Machine::new().await.file("token", OIDC_TOKEN);
     let file = machine.path("token");
-    let machine = machine.with(&[
+    machine.with(&[
         ("ALIBABA_CLOUD_ROLE_ARN", POD),
         ("ALIBABA_CLOUD_OIDC_PROVIDER_ARN", OIDC_PROVIDER),
         ("ALIBABA_CLOUD_OIDC_TOKEN_FILE", &file),
-        ("ALIBABA_CLOUD_ROLE_SESSION_NAME", "web"),
-    ]);
+    ])
+}
+
+#[tokio::test]
+async fn a_pod_shows_its_oidc_token() {
+    let machine = in_a_pod().await.with(&[("ALIBABA_CLOUD_ROLE_SESSION_NAME", "web")]);
     assert_eq!(machine.user(&[]).await, "pod:web");
 }
 
@@ -387,13 +391,7 @@ async fn sessions_are_named_as_by_ack_ram_tool() {
     check(&[(first, ""), (second, "")], &option, "deploy:ack-ram-tool").await;
     check(&[role], &[], "deploy:ack-ram-tool").await;
     check(&[role, (first, "day")], &[], "deploy:day").await;
-    let machine = Machine::new().await.file("token", OIDC_TOKEN);
-    let file = machine.path("token");
-    let machine = machine.with(&[
-        ("ALIBABA_CLOUD_ROLE_ARN", POD),
-        ("ALIBABA_CLOUD_OIDC_PROVIDER_ARN", OIDC_PROVIDER),
-        ("ALIBABA_CLOUD_OIDC_TOKEN_FILE", &file),
-    ]);
+    let machine = in_a_pod().await;
     let arguments = ["credential-plugin", "get-token", "-c", CLUSTER];
     let token = Machine::token(machine.run_as("ack-ram-tool", &arguments).await);
     let answer = machine.server().await.review(&token).await.expect("an answer");

@@ -119,8 +119,8 @@ pub(crate) fn stand_back() {
     }
 }
 
-/// Starts so many threads, each of which does `begin` first. The library panics where the system has none, and keeps for good those that it got before that; so
-/// they are asked for first.
+/// Starts so many threads, each of which does `begin` first. The library panics where the system has none, and keeps for
+/// good those that it got before that; so they are asked for first.
 fn start(workers: usize, name: &str, begin: fn()) -> io::Result<Runtime> {
     let gate = Mutex::new(());
     thread::scope(|scope| {

@@ -42,8 +42,8 @@ pub struct EngineConfig {
     #[serde(with = "crate::config::duration")]
     pub queue_timeout: Duration,
     /// Threads that decide while many logins wait for policies, beside those that answer logins, and as many for decisions that
-    /// take their time. 0 to 255; 0: logins are decided where they are. `None`: a configuration file's default, as many as `server.workers`, or 0 on one processor; for
-    /// an engine without a server 0.
+    /// take their time. 0 to 255; 0: logins are decided where they are. `None`: a configuration file's default, as many as
+    /// `server.workers`, or 0 on one processor; for an engine without a server 0.
     pub workers: Option<u8>,
 }
 
