@@ -98,6 +98,30 @@ async fn a_policy_is_looked_into_asked_and_measured() {
     assert!(measured.contains("decisions 20 (0 faults)") && measured.contains("p99 "), "{measured}");
 }
 
+/// No file longer than 4 KiB can be written, the one in memory that a component's instances start from neither; nor is the
+/// policy said to be wrong for that.
+#[tokio::test]
+async fn a_machine_that_gives_no_memory_is_told_apart_from_a_wrong_policy() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let settings = folder.path().join("settings.yaml");
+    let rules = "rules: [{match: {accounts: ['123456789012']}, username: 'a:{{SessionName}}'}]";
+    std::fs::write(&settings, rules).expect("a file");
+    let mut run = tokio::process::Command::new("bash");
+    // It hears of it by the error then, not by a signal.
+    run.args(["-c", "trap '' XFSZ; ulimit -f 4; exec \"$@\"", "bash"]).arg(herald::binary().expect("herald"));
+    run.args(["policy", "run", text(&policies::build("session-groups").expect("a policy")), "--settings"]);
+    run.args([text(&settings), "--arn", ARN]);
+    run.env("XDG_CACHE_HOME", folder.path());
+    let refused = herald::finish(run).await.expect("it ends");
+    assert!(refused.code.is_some_and(|code| code != 0), "{}", refused.stdout);
+    assert!(
+        refused.stderr.contains("the system gives no memory to start it with: File too large"),
+        "{}",
+        refused.stderr
+    );
+    assert!(!refused.stderr.contains("does not fit the policy contract"), "{}", refused.stderr);
+}
+
 /// What a policy has to be granted is the answer, not a reason to refuse it.
 #[tokio::test]
 async fn what_has_to_be_granted_is_told_with_the_lines_that_grant_it() {

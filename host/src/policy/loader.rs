@@ -5,6 +5,8 @@ use std::{
     io::{self, Read as _},
     path::Path,
     sync::Arc,
+    thread,
+    time::Duration,
 };
 
 use futures_util::FutureExt as _;
@@ -23,7 +25,7 @@ use super::{
     schema::Schema,
     sections::Sections,
     snapshot::{Instrumented, Taken},
-    text::tame_lines,
+    text::{tame, tame_lines},
     track::{self, Grants, Track},
 };
 
@@ -340,7 +342,12 @@ pub(super) fn fetch(engine: &Engine, origin: Origin<'_>, compiled: Option<&Compi
     compiled.and_then(|folder| folder.fetch(engine, origin))
 }
 
-/// Compiles `bytes`, and keeps the code for the next start if there is a folder.
+/// How often the system is asked for the memory that a component starts with, and how long to wait before each other time.
+const IMAGE_TRIES: usize = 10;
+const IMAGE_PAUSE: Duration = Duration::from_millis(200);
+
+/// Compiles `bytes`, and keeps the code for the next start if there is a folder; then it is the kept code that is run, as it
+/// will be then, whose pages the kernel can drop.
 pub(super) fn compile_here(
     engine: &Engine,
     bytes: &[u8],
@@ -352,9 +359,31 @@ pub(super) fn compile_here(
         let stored = component.serialize().map(|code| folder.store(engine, origin, &code));
         if !matches!(stored, Ok(Ok(_))) {
             tracing::warn!(component = %origin.component, "the compiled policy could not be kept: it is compiled again next time");
+        } else if let Some(kept) = folder.fetch(engine, origin) {
+            return Ok(kept);
         }
     }
+    with_image(&component)?;
     Ok(component)
+}
+
+/// Makes the memory that instances of a component start with, which takes a file in memory that nobody can change. While
+/// anything in the kernel still looks at the pages just written, it refuses that (`EBUSY`, fcntl(2), "File Sealing"):
+/// nobody's fault, and over a moment later.
+fn with_image(component: &Component) -> Result<(), LoadProblem> {
+    tries(IMAGE_TRIES, IMAGE_PAUSE, || component.initialize_copy_on_write_image())
+        .map_err(|error| LoadProblem::System(tame(&format!("{error:#}"), MAX_REASON)))
+}
+
+/// What `attempt` gives the first time that it succeeds, or the `most`th time that it does not.
+pub(super) fn tries<T, E>(most: usize, pause: Duration, mut attempt: impl FnMut() -> Result<T, E>) -> Result<T, E> {
+    for _ in 1..most {
+        if let Ok(done) = attempt() {
+            return Ok(done);
+        }
+        thread::sleep(pause);
+    }
+    attempt()
 }
 
 /// Starts an instance in `store` and lets it check `settings`, under the bounds of a decision.

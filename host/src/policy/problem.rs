@@ -27,7 +27,7 @@ pub struct LoadError {
     pub problem: LoadProblem,
 }
 
-/// What can be wrong with a policy's file or its settings. All of it is the operator's or the author's to mend.
+/// What can be wrong with a policy's file or its settings. Nearly all of it is the operator's or the author's to mend.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LoadProblem {
@@ -98,6 +98,9 @@ pub enum LoadProblem {
     /// `onFault: skip` where it could widen what a caller gets.
     #[error("onFault: skip is only for policies of kind augment")]
     Skip,
+    /// The system did not give what every component needs. Not the component's fault; tried again at the next load.
+    #[error("the system gives no memory to start it with: {0}")]
+    System(String),
     /// An interface of the system's, which no policy is granted. The author's to mend: policies are built without.
     #[error(
         "imports {0}, and no policy gets anything of the system: no clock, file, network or environment; build it with \
@@ -204,6 +207,7 @@ impl LoadProblem {
             Self::Sections(_) => "bad_section",
             Self::Settings(_) => "settings_refused",
             Self::Skip => "skip_not_allowed",
+            Self::System(_) => "system",
             Self::SystemImport(_) => "system_import",
             Self::Table(_) => "table",
             Self::TooLarge => "component_too_large",

@@ -62,6 +62,7 @@ impl<'a> Instrumented<'a> {
             Some(component) => component,
             None => match loader::compile_here(draft, &self.bytes, origin, compiled) {
                 Ok(component) => component,
+                Err(machine @ LoadProblem::System(_)) => return Err(machine),
                 Err(_) => return Ok(None),
             },
         };

@@ -33,6 +33,24 @@ fn files_that_are_no_policies() {
     check_load(&large, "not_compiled", "herald policy compile");
 }
 
+/// Of a system that looks at pages just written, which lasts a moment.
+#[test]
+fn what_the_system_refuses_is_asked_again() {
+    #[track_caller]
+    fn check(refusals: usize, expected: Result<usize, usize>) {
+        let mut asked = 0;
+        let found = loader::tries(3, Duration::ZERO, || {
+            asked += 1;
+            if asked > refusals { Ok(asked) } else { Err(asked) }
+        });
+        assert_eq!(found, expected, "{refusals} refusals");
+    }
+    check(0, Ok(1));
+    check(1, Ok(2));
+    check(2, Ok(3));
+    check(3, Err(3));
+}
+
 #[test]
 fn a_missing_file_is_named() {
     let mut fixture = Fixture::new(b"");
