@@ -105,8 +105,9 @@ pub(super) struct Bounds {
     pace: Pace,
 }
 
-/// The time that a policy still has.
+/// The time that a policy has had and still has.
 struct Time {
+    began: Instant,
     /// Ticks, counted when the policy sees one.
     ticks: u32,
     /// When it is over in any case.
@@ -116,7 +117,7 @@ struct Time {
 /// What a policy does at each tick before its time is over.
 #[derive(Clone, Copy, Debug)]
 enum Pace {
-    /// Lets other logins use the worker.
+    /// Lets other logins use the worker, unless it has just begun.
     Yields,
     /// Goes on: the caller of a load waits for it anyway.
     Blocks,
@@ -138,6 +139,9 @@ const FEATURES: WasmFeatures = WasmFeatures::MUTABLE_GLOBAL
     .union(WasmFeatures::EXTENDED_CONST)
     .union(WasmFeatures::FUNCTION_REFERENCES)
     .union(WasmFeatures::COMPONENT_MODEL);
+/// A tick comes at any moment of a decision, and nearly all decisions are over sooner than this: what is younger goes on until
+/// the next tick, so that it is not the luck of a few to leave their thread.
+const YOUNG: Duration = Duration::from_micros(500);
 const MAX_WASM_STACK: usize = 512 << 10;
 const FIBER_STACK: usize = 1 << 20;
 /// The library shares a pool of so many places out among the threads, so that each finds its own again, in its processor's
@@ -348,7 +352,7 @@ impl Bounds {
         store.set_fuel(limits.fuel()).expect("this engine counts fuel");
         let mut time = Time::of(&limits);
         store.epoch_deadline_callback(move |_| {
-            Ok(if time.is_over() { UpdateDeadline::Interrupt } else { pace.go_on() })
+            Ok(if time.is_over() { UpdateDeadline::Interrupt } else { pace.go_on(time.began.elapsed()) })
         });
         store.set_epoch_deadline(1);
     }
@@ -357,10 +361,11 @@ impl Bounds {
 // === impl Pace ===
 
 impl Pace {
-    fn go_on(self) -> UpdateDeadline {
+    /// Of a policy of this age.
+    fn go_on(self, age: Duration) -> UpdateDeadline {
         match self {
-            Self::Yields => UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())),
-            Self::Blocks => UpdateDeadline::Continue(1),
+            Self::Yields if age >= YOUNG => UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())),
+            Self::Yields | Self::Blocks => UpdateDeadline::Continue(1),
         }
     }
 }
@@ -371,8 +376,8 @@ impl Time {
     fn of(limits: &Limits) -> Self {
         // The first tick may come at once.
         let ticks = limits.timeout().as_nanos().div_ceil(TICK.as_nanos()) + 1;
-        let end = Instant::now() + limits.longest();
-        Self { ticks: u32::try_from(ticks).unwrap_or(u32::MAX), end }
+        let began = Instant::now();
+        Self { began, ticks: u32::try_from(ticks).unwrap_or(u32::MAX), end: began + limits.longest() }
     }
 
     /// Counts one more tick.
@@ -467,6 +472,19 @@ mod tests {
         check(Duration::from_secs(1), 501);
         check(Duration::from_secs(5), 2501);
         check(Limits::MAX_TIMEOUT, 2501);
+    }
+
+    #[test]
+    fn who_has_just_begun_leaves_its_thread_to_nobody_yet() {
+        #[track_caller]
+        fn check(pace: Pace, age: Duration, yields: bool) {
+            assert_eq!(matches!(pace.go_on(age), UpdateDeadline::YieldCustom(1, _)), yields, "{pace:?} {age:?}");
+        }
+        check(Pace::Yields, Duration::ZERO, false);
+        check(Pace::Yields, YOUNG - Duration::from_nanos(1), false);
+        check(Pace::Yields, YOUNG, true);
+        check(Pace::Yields, TICK, true);
+        check(Pace::Blocks, TICK, false);
     }
 
     #[test]
