@@ -59,8 +59,14 @@ const IDLE: &str = "idle";
 /// The reason of one whose peer was too slow with a body.
 const SLOW_BODY: &str = "slow_body";
 
-/// Most requests at once on one HTTP/2 connection.
+/// Requests at once on one HTTP/2 connection: a share of these, which is less the more connections are open when it begins.
+/// One whose body does not come costs 6 KiB, and on all connections there may be some thousands; clients that need more open
+/// another connection.
+const STREAMS: u32 = 256;
+/// The largest share.
 const MAX_STREAMS: u32 = 250;
+/// The smallest one.
+const MIN_STREAMS: u32 = 2;
 /// Largest head, in bytes.
 const MAX_HEAD_BYTES: u32 = 16 * 1024;
 /// Largest read buffer of an HTTP/1.1 connection, in bytes.
@@ -159,7 +165,8 @@ pub(super) async fn serve(
         async move { answer.await.map(|answer| turn.answered(answer)) }
     });
     if h2 {
-        drive(http2().serve_connection(io, service), &connection, phase).await
+        let streams = streams(connection.open(config.max_connections));
+        drive(http2(streams).serve_connection(io, service), &connection, phase).await
     } else {
         drive(http1().serve_connection(io, service), &connection, phase).await
     }
@@ -184,11 +191,17 @@ fn http1() -> http1::Builder {
     builder
 }
 
-fn http2() -> http2::Builder<TokioExecutor> {
+/// How many requests one connection may have at once that is the last of so many.
+fn streams(open: usize) -> u32 {
+    let open = u32::try_from(open).unwrap_or(u32::MAX).max(1);
+    (STREAMS / open).clamp(MIN_STREAMS, MAX_STREAMS)
+}
+
+fn http2(streams: u32) -> http2::Builder<TokioExecutor> {
     let mut builder = http2::Builder::new(TokioExecutor::new());
     builder
         .timer(TokioTimer::new())
-        .max_concurrent_streams(MAX_STREAMS)
+        .max_concurrent_streams(streams)
         .max_header_list_size(MAX_HEAD_BYTES)
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
@@ -268,6 +281,11 @@ impl Connection {
                 farewell: SLOW_BODY,
             }),
         }
+    }
+
+    /// How many connections are open of at most so many. The place that the listener holds for the next one is none.
+    fn open(&self, most: usize) -> usize {
+        most.saturating_sub(self.places.available_permits() + 1)
     }
 
     /// The address at the other end.
@@ -381,5 +399,19 @@ impl Activity {
             self.leaving = Leaving::Told;
         }
         (self.end(), leaves)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_comes_later_has_a_smaller_share() {
+        for (open, share) in [(0, 250), (1, 250), (2, 128), (3, 85), (8, 32), (32, 8), (128, 2), (1024, 2)] {
+            assert_eq!(streams(open), share, "{open}");
+        }
+        let all: u32 = (1..=1024).map(streams).sum();
+        assert!(all < 4000, "{all}");
     }
 }

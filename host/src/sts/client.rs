@@ -46,7 +46,8 @@ struct Targets(HashMap<String, String>);
 /// HTTP/2 flow control: no stream may bring more than an answer, and 128 of them run side by side.
 const H2_STREAM_WINDOW: u32 = MAX_ANSWER as u32;
 const H2_CONNECTION_WINDOW: u32 = 128 * H2_STREAM_WINDOW;
-/// An HTTP/2 connection carries every call, so a dead one must be noticed while calls wait on it.
+/// An HTTP/2 connection carries every call, so a dead one must be noticed while calls wait on it. The first ping of one that
+/// was idle goes with the call.
 const H2_PING_INTERVAL: Duration = Duration::from_secs(5);
 const H2_PING_TIMEOUT: Duration = Duration::from_secs(2);
 /// How often an idle connection is probed that does not answer, and how often before it is dead.

@@ -173,8 +173,9 @@ impl Failure {
             return Some(Self::Tls);
         }
         if let Some(error) = cause.downcast_ref::<hyper::Error>() {
-            // What is left once these are out is a lost connection or, in HTTP/2, a lost stream.
-            let other = error.is_parse() || error.is_timeout() || error.is_user();
+            // What is left once these are out is a lost connection or, in HTTP/2, a lost stream, or a connection that was
+            // given up because its peer left a ping without an answer.
+            let other = error.is_parse() || error.is_user();
             return (!other).then_some(Self::Reset);
         }
         Self::of_io(cause.downcast_ref()?)
@@ -206,9 +207,32 @@ fn causes(error: &reqwest::Error) -> impl Iterator<Item = &(dyn StdError + 'stat
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
+    use std::sync::Arc;
 
-    use super::*;
+    use http::{HeaderValue, Method};
+    use rustls::RootCertStore;
+    use tokio::net::TcpListener;
+
+    use super::{super::tls, *};
+
+    /// What the system acknowledges says nothing of who should answer, as behind a gateway that has lost him.
+    #[tokio::test]
+    async fn a_peer_that_leaves_pings_without_an_answer_is_a_lost_connection() {
+        let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = Url::parse(&format!("http://{}/", silent.local_addr().unwrap())).unwrap();
+        let soon = Duration::from_millis(20);
+        let client = reqwest::Client::builder()
+            .tls_backend_preconfigured(tls::client_config(Arc::new(RootCertStore::empty())))
+            .no_proxy()
+            .http2_prior_knowledge()
+            .http2_keep_alive_interval(soon)
+            .http2_keep_alive_timeout(soon)
+            .build()
+            .unwrap();
+        let asked = client.execute(Request::new(Method::GET, url));
+        let ended = tokio::time::timeout(Duration::from_secs(60), asked).await.expect("it is given up");
+        assert_eq!(Failure::of("sts.test", ended.unwrap_err()), Failure::Reset);
+    }
 
     #[test]
     fn retry_after_is_seconds_within_an_hour() {

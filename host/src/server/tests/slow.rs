@@ -5,11 +5,16 @@ use super::*;
 /// Types and flags of frames (RFC 9113, section 6).
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
+const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
+const PING: u8 = 6;
 const GOAWAY: u8 = 7;
 const WINDOW_UPDATE: u8 = 8;
 const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
+const ACK: u8 = 1;
+/// An error code (RFC 9113, section 7).
+const REFUSED_STREAM: u32 = 7;
 
 /// `GET /healthz` to `a.b` over https, and the same with POST to `/authenticate` and JSON (RFC 7541, appendix A).
 const GET_HEALTHZ: &[u8] = b"\x82\x87\x04\x08/healthz\x41\x03a.b";
@@ -116,7 +121,7 @@ async fn an_answer_has_to_be_taken() {
     }
     // Whoever takes it in time keeps the connection as others do.
     let server = Running::start(|config| {
-        config.head_timeout = 4 * SHORT;
+        config.head_timeout = LONG;
         config.idle_timeout = 5 * SHORT;
     })
     .await;
@@ -303,6 +308,41 @@ async fn bodies_that_do_not_end_cost_little_all_together() {
     });
     too_many.await.expect("4 MiB are 69 of them");
     assert!(count() < 40, "{}", count());
+    check(&server.exchange(&post(&review("foreign"), "close")).await, 200, &[REFUSED]);
+}
+
+/// How many of 250 requests without their bodies a new connection may have; it stays open.
+async fn begin_many(server: &Running) -> (usize, TlsStream<TcpStream>) {
+    let asked = (0..250).flat_map(|request| frame(HEADERS, END_HEADERS, 2 * request + 1, POST_AUTHENTICATE));
+    let sent = [preface(65_535), asked.collect(), frame(PING, 0, 0, &[0; 8])].concat();
+    let mut stream = server.connect_as("localhost", &["h2"]).await;
+    stream.write_all(&sent).await.unwrap();
+    let mut left = 250;
+    loop {
+        let mut head = [0; 9];
+        timeout(LONG, stream.read_exact(&mut head)).await.expect("an answer to the ping").unwrap();
+        let mut payload = vec![0; usize::from(head[1]) << 8 | usize::from(head[2])];
+        stream.read_exact(&mut payload).await.unwrap();
+        match (head[3], head[4]) {
+            (RST_STREAM, _) if payload == REFUSED_STREAM.to_be_bytes() => left -= 1,
+            // It comes behind all refusals of what was asked before.
+            (PING, ACK) => return (left, stream),
+            _ => {}
+        }
+    }
+}
+
+/// Each costs some KiB before a byte of its body is there, and a connection has hundreds for a few KiB of its peer's.
+#[tokio::test]
+async fn requests_without_their_bodies_are_few_on_all_connections_together() {
+    let server = Running::start(|config| config.body_timeout = LONG).await;
+    let mut held = Vec::new();
+    for _ in 0..16 {
+        held.push(begin_many(&server).await);
+    }
+    let begun: Vec<_> = held.iter().map(|(begun, _)| *begun).collect();
+    assert_eq!(begun[0], 250, "whoever comes first has many");
+    assert!(begun.iter().sum::<usize>() < 1000, "{begun:?}");
     check(&server.exchange(&post(&review("foreign"), "close")).await, 200, &[REFUSED]);
 }
 

@@ -107,14 +107,14 @@ impl Server {
         Executor::new(&config, Arc::new(Metrics::default())).expect("a good configuration")
     }
 
-    /// Waits until `count` reaches `expected`, for at most ten seconds.
+    /// Waits until `count` reaches `expected`, for at most a minute.
     pub(super) async fn wait(&self, count: impl Fn(&Counts) -> &AtomicUsize, expected: usize) {
         let reached = async {
             while count(&self.counts).load(SeqCst) < expected {
                 sleep(Duration::from_millis(2)).await;
             }
         };
-        timeout(Duration::from_secs(10), reached).await.expect("the server sees it in time");
+        timeout(Duration::from_secs(60), reached).await.expect("the server sees it in time");
     }
 
     pub(super) fn requests(&self) -> usize {
