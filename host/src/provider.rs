@@ -145,7 +145,9 @@ pub enum VerifyError {
         source: Arc<dyn std::error::Error + Send + Sync>,
     },
     /// The caller's fault: dated further in the future than clocks differ. Definite.
-    #[error("the token is dated in the future: check the clock of the machine that made it")]
+    #[error(
+        "the token is dated in the future: check the clocks of the machine that made it and of the one that checks it"
+    )]
     NotYetValid,
     /// Our own limit towards STS is reached. Worth a retry.
     #[error("too many logins at once: {limit}")]

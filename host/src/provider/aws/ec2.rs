@@ -174,10 +174,7 @@ impl Ec2 {
             return (known, Source::Cache);
         }
         self.0.pace.admit(asker).await;
-        let seat = match queue::board(&self.0, ask) {
-            Ok(seat) => seat,
-            Err(error) => return (Err(error), Source::Nobody),
-        };
+        let seat = queue::board(&self.0, ask);
         service::settle(&self.0.names, self.0.queue.waiting(), &ask, seat).await
     }
 }

@@ -173,7 +173,7 @@ impl Iam {
             return (Err(IamError::OtherAccount), Source::Nobody);
         }
         shared.pace.admit(asker).await;
-        let Some(seat) = shared.board(&principal) else { return (Err(IamError::Overloaded), Source::Nobody) };
+        let seat = shared.board(&principal).ok_or(IamError::Overloaded);
         service::settle(&shared.kept, &shared.waiting, &principal, seat).await
     }
 }

@@ -78,32 +78,38 @@ pub enum Source {
     Joined,
     /// Nobody was asked: the caller is nobody who can be looked up, or there are too many.
     Nobody,
-    /// It was known from before the service went out of reach.
+    /// It was known from before the service went out of reach, or there were too many to ask for.
     Stale,
 }
 
 /// Longest wait of one login, well inside the 30 s after which kube-apiserver gives up on a webhook.
 pub(super) const DEADLINE: Duration = Duration::from_secs(6);
 
-/// What comes to whoever has `seat`, or what was known before if there can be no answer.
+/// What comes to whoever has `seat`, or what was known before if there can be no answer; without a seat, nobody is asked.
 pub(super) async fn settle<K, V, E>(
     kept: &Kept<K, V, E>,
     waiting: &Waiting<K, Result<Arc<V>, E>>,
     key: &K,
-    seat: Seat<Result<Arc<V>, E>>,
+    seat: Result<Seat<Result<Arc<V>, E>>, E>,
 ) -> (Result<Arc<V>, E>, Source)
 where
     K: Clone + Eq + Hash,
     V: Room,
     E: Failure,
 {
-    let source = if seat.is_joined { Source::Joined } else { Source::Cloud };
-    let answer = timeout(DEADLINE, seat.answer).await.unwrap_or_else(|_| Ok(Err(E::timeout())));
-    let answer = answer.unwrap_or_else(|_| {
-        // The next one asks anew.
-        waiting.leave(key);
-        Err(E::given_up())
-    });
+    let (answer, source) = match seat {
+        Err(error) => (Err(error), Source::Nobody),
+        Ok(seat) => {
+            let source = if seat.is_joined { Source::Joined } else { Source::Cloud };
+            let answer = timeout(DEADLINE, seat.answer).await.unwrap_or_else(|_| Ok(Err(E::timeout())));
+            let answer = answer.unwrap_or_else(|_| {
+                // The next one asks anew.
+                waiting.leave(key);
+                Err(E::given_up())
+            });
+            (answer, source)
+        }
+    };
     match answer {
         Err(error) if error.is_retryable() => match kept.stale(key, Instant::now()) {
             Some(known) => (Ok(known), Source::Stale),
@@ -126,5 +132,55 @@ impl Source {
             Self::Nobody => "none",
             Self::Stale => "stale",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+    enum Test {
+        Full,
+        Gone,
+    }
+
+    impl Failure for Test {
+        fn is_retryable(&self) -> bool {
+            *self == Self::Full
+        }
+
+        fn timeout() -> Self {
+            Self::Full
+        }
+
+        fn given_up() -> Self {
+            Self::Full
+        }
+    }
+
+    #[derive(Debug, Eq, PartialEq)]
+    struct Thing;
+
+    impl Room for Thing {
+        fn bytes(&self) -> usize {
+            1
+        }
+    }
+
+    #[tokio::test]
+    async fn what_was_known_before_counts_where_there_is_no_room_to_ask() {
+        async fn check(is_known: bool, error: Test, expected: (Result<Thing, Test>, Source)) {
+            let ages = Ages { fresh: Duration::ZERO, stale: Duration::from_secs(3600), missing: Duration::ZERO };
+            let kept = Kept::<u32, Thing, Test>::new(64, 6400, ages);
+            if is_known {
+                kept.keep(1, &Ok(Arc::new(Thing)), Instant::now());
+            }
+            let (answer, source) = settle(&kept, &Waiting::new(0), &1, Err(error)).await;
+            assert_eq!((answer, source), (expected.0.map(Arc::new), expected.1), "{is_known} {error:?}");
+        }
+        check(true, Test::Full, (Ok(Thing), Source::Stale)).await;
+        check(false, Test::Full, (Err(Test::Full), Source::Nobody)).await;
+        check(true, Test::Gone, (Err(Test::Gone), Source::Nobody)).await;
     }
 }

@@ -83,7 +83,7 @@ pub(in crate::provider::aws) struct Loaded {
 const EVERY_ENDPOINT: &str = "AWS_ENDPOINT_URL";
 /// How long before their end credentials are renewed.
 const MARGIN: Duration = Duration::from_secs(5 * 60);
-/// How long credentials without an end are taken as they are: somebody may change the file they are in.
+/// How long credentials are taken as they are: somebody may change the file they are in.
 const LONGEST: Duration = Duration::from_secs(15 * 60);
 /// For how long credentials are used that come close to their end already.
 const SHORTEST: Duration = Duration::from_secs(10);
@@ -158,17 +158,30 @@ impl Access {
         self.latest.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Credentials that last, one load at a time.
+    /// Credentials that last. Those that should be renewed are good until they end: nobody waits for new ones before, and
+    /// nobody is refused if there are none.
     pub(in crate::provider::aws) async fn ready(&self) -> Result<Arc<Loaded>, CallError> {
         let mut slot = self.slot.lock().await;
-        if let Some(ready) = slot.loaded.as_ref().filter(|ready| self.now() < ready.until) {
+        let (known, now) = (slot.loaded.clone(), self.now());
+        if let Some(ready) = known.as_ref().filter(|known| now < known.until) {
             return Ok(Arc::clone(ready));
         }
+        let good = known.filter(|known| known.credentials.expiry().is_some_and(|end| now < end));
+        let wait = if good.is_some() { Duration::ZERO } else { WAIT };
+        let renewed = self.renewed(&mut slot, wait).await;
+        match good {
+            Some(good) => Ok(renewed.unwrap_or(good)),
+            None => renewed,
+        }
+    }
+
+    /// New credentials, one load at a time, which is waited for until `wait` after its beginning.
+    async fn renewed(&self, slot: &mut Slot, wait: Duration) -> Result<Arc<Loaded>, CallError> {
         if let Some((_, error)) = slot.failed.as_ref().filter(|(since, _)| since.elapsed() < PAUSE) {
             return Err(error.clone());
         }
         let loading = slot.loading.get_or_insert_with(|| self.load());
-        let until = loading.since + WAIT;
+        let until = loading.since + wait;
         let Ok(session) = timeout_at(until.into(), &mut loading.session).await else {
             return Err(CallError::Credentials("they take long to load".to_owned()));
         };
@@ -176,9 +189,14 @@ impl Access {
         let session = session.map_err(|_| CallError::Credentials("loading them has failed".to_owned()));
         let session = session.and_then(|session| session.map_err(|error| CallError::Credentials(in_one_line(&error))));
         let loaded = session.and_then(|session| self.loaded(session)).map(Arc::new);
+        if let (Err(CallError::Credentials(why) | CallError::Endpoint(why)), Some(_), None) =
+            (&loaded, &slot.loaded, &slot.failed)
+        {
+            tracing::warn!("the credentials by which {} are looked up cannot be renewed: {why}", self.service.what);
+        }
         slot.failed = loaded.as_ref().err().map(|error| (Instant::now(), error.clone()));
-        slot.loaded = loaded.as_ref().ok().map(Arc::clone);
         if let Ok(loaded) = &loaded {
+            slot.loaded = Some(Arc::clone(loaded));
             *self.latest() = Some(Arc::clone(loaded));
         }
         loaded
@@ -272,7 +290,7 @@ fn in_one_line(error: &dyn std::error::Error) -> String {
 #[cfg(test)]
 mod tests {
     use std::sync::{
-        atomic::{AtomicUsize, Ordering::SeqCst},
+        atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst},
         mpsc,
     };
 
@@ -281,7 +299,7 @@ mod tests {
     use super::*;
     use crate::provider::aws::service::RoleArn;
 
-    const LONG: Duration = Duration::from_secs(10);
+    const LONG: Duration = Duration::from_secs(60);
 
     impl Access {
         /// The same by the credentials that `fetch` gives.
@@ -379,6 +397,51 @@ mod tests {
             Instant::now().checked_sub(PAUSE).expect("a clock that has run");
         assert_eq!(ready(&access).await, "credentials");
         assert_eq!(asked.load(SeqCst), 2);
+    }
+
+    /// They are renewed long before their end, so that there is time for a source that fails or is slow.
+    #[tokio::test]
+    async fn credentials_that_have_not_ended_are_good_while_there_are_no_new_ones() {
+        static SECONDS: AtomicU64 = AtomicU64::new(0);
+        const END: u64 = 3600;
+        let clock = || SystemTime::UNIX_EPOCH + Duration::from_secs(SECONDS.load(SeqCst));
+        let (go, gate) = mpsc::channel::<Result<(), LoadError>>();
+        let (gate, loads) = (std::sync::Mutex::new(gate), AtomicUsize::new(0));
+        let access = Access { clock, ..first(&Roles::default()) }.by(move || {
+            let id = ["AKIDFIRST", "AKIDSECOND", "AKIDTHIRD"][loads.fetch_add(1, SeqCst)];
+            let end = SystemTime::UNIX_EPOCH + Duration::from_secs(END);
+            gate.lock()
+                .expect("one load at a time")
+                .recv()
+                .expect("a word")
+                .map(|()| Credentials::new(id, "secret", None, Some(end), "test"))
+        });
+        let key = async || {
+            let ready = timeout(LONG, access.ready()).await.expect("in time");
+            ready.map(|ready| ready.credentials.access_key_id().to_owned())
+        };
+        go.send(Ok(())).expect("it waits");
+        assert_eq!(key().await.as_deref(), Ok("AKIDFIRST"));
+
+        SECONDS.store(LONGEST.as_secs(), SeqCst);
+        for _ in 0..20 {
+            assert_eq!(key().await.as_deref(), Ok("AKIDFIRST"), "nobody waits for the source");
+        }
+        go.send(Err(LoadError::NotFound { metadata: "this is a test" })).expect("it waits");
+        while access.slot.lock().await.failed.is_none() {
+            assert_eq!(key().await.as_deref(), Ok("AKIDFIRST"));
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        assert_eq!(key().await.as_deref(), Ok("AKIDFIRST"), "a source that fails takes nothing away");
+
+        SECONDS.store(END, SeqCst);
+        assert!(matches!(key().await, Err(CallError::Credentials(_))), "they have ended");
+        SECONDS.store(END - 1, SeqCst);
+        access.slot.lock().await.failed = None;
+        go.send(Ok(())).expect("it waits");
+        while key().await.as_deref() != Ok("AKIDTHIRD") {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
     }
 
     /// What is known of one key is true of it alone, and outlives credentials that the service does not take.
