@@ -9,7 +9,7 @@ use std::{
     env,
     ffi::OsString,
     io::{self, Write as _},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::ExitCode,
     time::SystemTime,
 };
@@ -24,7 +24,7 @@ use self::{
     stdout::Stdout,
 };
 use crate::{
-    config::{Config, ConfigError},
+    config::{Config, ConfigError, Loaded},
     observe::{audit::OpenError, log},
     policy::{FolderError, LoadError},
     provider::{Cloud, ClusterId},
@@ -212,14 +212,14 @@ fn run(globals: &Globals, command: &Command, out: &mut Stdout) -> anyhow::Result
         Command::Explain(Late(command)) => {
             return command.run(globals.load()?, globals.config.as_deref(), io::stdin(), now(), out);
         }
-        Command::Init(Late(command)) => command.run(&globals.load()?, globals, now(), out)?,
+        Command::Init(Late(command)) => command.run(&globals.read()?, globals, now(), out)?,
         Command::Kubeconfig(Late(command)) => command.run(globals, out)?,
         Command::List(Late(command)) => return command.run(out),
         Command::Policy(Late(command)) => return command.run(globals, out),
         Command::Remove(Late(command)) => return command.run(globals.name, io::stdin(), out),
         // Nobody has to read what a server says.
         Command::Server(Late(command)) => command.run(globals, &mut io::stdout())?,
-        Command::Token(command) => command.run(&globals.load()?, globals.name, out)?,
+        Command::Token(command) => command.run(&globals.read()?, globals.name, out)?,
         Command::Verify(command) => command.run(globals.load()?, globals, io::stdin(), now(), out)?,
         Command::Version(command) => command.run(globals.name, out)?,
     }
@@ -299,10 +299,23 @@ impl Globals {
     ///
     /// When the file cannot be read or does not say what it should.
     pub fn load(&self) -> anyhow::Result<Config> {
+        self.loaded_by(Config::load_for)
+    }
+
+    /// The same without a look at the files that it names, which a client need not have.
+    ///
+    /// # Errors
+    ///
+    /// As [`load`](Self::load).
+    pub fn read(&self) -> anyhow::Result<Config> {
+        self.loaded_by(Config::read_for)
+    }
+
+    fn loaded_by(&self, load: fn(Cloud, &Path) -> Result<Loaded, ConfigError>) -> anyhow::Result<Config> {
         let mut config = match &self.config {
             None => Config::default(),
             Some(file) => {
-                let loaded = Config::load_for(self.name.cloud().unwrap_or(Cloud::Aws), file)?;
+                let loaded = load(self.name.cloud().unwrap_or(Cloud::Aws), file)?;
                 if let (None, Some(verbosity)) = (self.log_verbosity, loaded.config.client.log_verbosity) {
                     log::set_verbosity(verbosity);
                 }
@@ -366,6 +379,16 @@ mod tests {
             let globals = Globals { config: Some(file.path().to_owned()), name, ..Globals::default() };
             assert_eq!(globals.load().expect("it loads").sources, [expected], "{name:?}");
         }
+    }
+
+    #[test]
+    fn a_client_needs_no_file_that_the_servers_configuration_names() {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        let text = "clusterID: a\nserver: {backendMode: [Policy/teams], policies: [{name: teams, kind: map, component: /nowhere/teams.wasm}]}\n";
+        std::fs::write(file.path(), text).expect("written");
+        let globals = Globals { config: Some(file.path().to_owned()), ..Globals::default() };
+        assert!(globals.read().expect("it reads").cluster_id.is_some());
+        globals.load().expect_err("a server needs it");
     }
 
     #[test]

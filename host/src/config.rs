@@ -248,6 +248,16 @@ impl Config {
         Ok(loaded)
     }
 
+    /// Reads `path` and no file that it names, for whoever needs its keys alone: who logs in by the server's file has no policies
+    /// beside it. Gives no generation.
+    ///
+    /// # Errors
+    ///
+    /// As [`load`](Self::load).
+    pub fn read_for(usual: Cloud, path: &Path) -> Result<Loaded, ConfigError> {
+        Loaded::of(path, file::parse_for(usual, path, &read_text(path)?))
+    }
+
     /// Reads `text` as what stands in `path`. Looks at no file, and gives no generation.
     ///
     /// # Errors
@@ -271,7 +281,7 @@ impl Config {
 
     /// The partitions whose tokens are accepted. Without `server.providers`, nobody has said anything about Alibaba
     /// Cloud.
-    fn accepted_partitions(&self) -> Vec<&str> {
+    pub(crate) fn accepted_partitions(&self) -> Vec<&str> {
         let more = self.sts_hosts.iter().filter_map(|host| host.partition);
         let mut names: Vec<&str> = std::iter::once(self.partition).chain(more).map(aws::Partition::as_str).collect();
         names.retain(|_| self.clouds().contains(&Cloud::Aws));
@@ -470,6 +480,16 @@ impl Source {
             self,
             Self::AckConfigMap | Self::Crd | Self::DynamicFile | Self::EksConfigMap | Self::RamIdentityMapping
         )
+    }
+
+    /// The source whose objects it reads where tokens of `clouds` are accepted: CRD is each cloud's own, and Alibaba Cloud's
+    /// only where no other is accepted.
+    #[must_use]
+    pub fn read_as(&self, clouds: &[Cloud]) -> &Self {
+        match (self, clouds) {
+            (Self::Crd, [Cloud::Alibaba]) => &Self::RamIdentityMapping,
+            _ => self,
+        }
     }
 
     /// The name in `server.backendMode`, in the trail, in logs and metrics.

@@ -24,6 +24,7 @@ use crate::{
         lockout::{self, Administrators},
         together,
     },
+    provider::Cloud,
     server,
 };
 
@@ -162,16 +163,17 @@ impl Command {
         let paths: Vec<&PathBuf> = self.files.iter().chain(&default).collect();
         let live = self.live || self.cluster.is_named();
         ensure!(live || !paths.is_empty(), "which files? Name them, or give --config or --cluster");
+        let usual = globals.name.cloud().unwrap_or(Cloud::Aws);
         let (mut names, mut files) = (Vec::new(), Vec::new());
         for path in paths {
             if path.as_os_str() == STDIN {
                 let mut text = String::new();
                 stdin.by_ref().take(MAX_STDIN).read_to_string(&mut text).context("cannot read stdin")?;
                 names.push(STDIN_NAME.to_owned());
-                files.push(CheckedFile::parse(Path::new(STDIN_NAME), text));
+                files.push(CheckedFile::parse_for(usual, Path::new(STDIN_NAME), text));
             } else {
                 names.push(path.display().to_string());
-                files.push(CheckedFile::read(path));
+                files.push(CheckedFile::read_for(usual, path));
             }
         }
         if live {
@@ -185,6 +187,7 @@ impl Command {
                 "the cluster has neither aws-auth nor alibabacloud-auth, and no IAMIdentityMapping or RAMIdentityMapping"
             );
         }
+        together::match_as_configured(&mut files);
         if !self.no_policies {
             files.iter_mut().for_each(|file| file.try_policies(policy::shared));
         }

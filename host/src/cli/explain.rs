@@ -219,6 +219,12 @@ impl Command {
         now: SystemTime,
     ) -> anyhow::Result<Explanation> {
         ensure!(file.is_some(), "by which configuration? Give --config");
+        let (partition, accepted) = (arn.partition(), config.accepted_partitions());
+        ensure!(
+            accepted.contains(&partition),
+            "{arn} is never let in: it is of partition {partition}, and tokens are accepted from {}",
+            accepted.join(", ")
+        );
         let mut config = config.clone();
         if config.cluster_id.is_none() {
             // No token is looked at, so that any id does.
@@ -272,7 +278,7 @@ impl Explanation {
             let entry = config.bootstrap_admins.find(&caller, at).or_else(of_the_file);
             explanation.entry = entry.map(|rule| rule.line);
             if reason == "not_mapped" {
-                explanation.near = near(config, file, &caller);
+                explanation.near = near(config, file, &caller, at);
                 explanation.fix = explanation.near.is_empty().then(|| advice::for_unmapped(&caller));
             }
         }
@@ -306,8 +312,19 @@ impl Explanation {
 }
 
 /// Entries that nearly name `caller`: those that are left out first, as their fix is the nearest.
-fn near(config: &Config, file: &Path, caller: &Caller) -> Vec<Near> {
-    let parts = CheckedFile::read(file).parts;
+fn near(config: &Config, file: &Path, caller: &Caller, at: SystemTime) -> Vec<Near> {
+    if !config.sources.contains(&Source::MountedFile) {
+        let unasked = config.rules.find(caller, at).map(|rule| Near {
+            object: None,
+            line: rule.line,
+            difference: "not_asked",
+            message: "names this caller, and is not asked".to_owned(),
+            fix: Some("put MountedFile into `backendMode`".to_owned()),
+        });
+        let admins = near_in(None, std::iter::empty(), [&config.bootstrap_admins], caller);
+        return unasked.into_iter().chain(admins).collect();
+    }
+    let parts = CheckedFile::read_for(config.usual_cloud, file).parts;
     near_in(None, parts.iter().flat_map(|part| &part.left_out), [&config.bootstrap_admins, &config.rules], caller)
 }
 

@@ -154,8 +154,8 @@ pub(super) fn ceilings(policies: &[policy::Config], places: &Places) -> Vec<Prob
 }
 
 /// Policies that are granted facts which no caller has.
-pub(super) fn facts(policies: &[policy::Config], clouds: Option<&[Cloud]>, places: &Places) -> Vec<Problem> {
-    if clouds != Some(&[Cloud::Alibaba]) {
+pub(super) fn facts(policies: &[policy::Config], clouds: &[Cloud], places: &Places) -> Vec<Problem> {
+    if clouds != [Cloud::Alibaba] {
         return Vec::new();
     }
     let placed = policies.iter().enumerate().zip(&places.policies);

@@ -11,7 +11,10 @@ use super::{
     remark::{Census, LeftOut},
     together::Origin,
 };
-use crate::server::{self, certificate::trust};
+use crate::{
+    provider::Cloud,
+    server::{self, certificate::trust},
+};
 
 /// A file as far as it can be read, and everything there is to say about it.
 #[derive(Debug)]
@@ -53,8 +56,14 @@ impl CheckedFile {
     /// Reads the file at `path`, whatever it is. Looks at no file that it names.
     #[must_use]
     pub fn read(path: &Path) -> Self {
+        Self::read_for(Cloud::Aws, path)
+    }
+
+    /// The same, for a program whose tokens are of cloud `usual` where a configuration names none.
+    #[must_use]
+    pub fn read_for(usual: Cloud, path: &Path) -> Self {
         match read_text(path) {
-            Ok(text) => Self::parse(path, text),
+            Ok(text) => Self::parse_for(usual, path, text),
             Err(error) => {
                 let what = match error {
                     ConfigError::Unreadable { cause, .. } => format!("cannot be read: {cause}"),
@@ -78,7 +87,18 @@ impl CheckedFile {
     /// Reads `text` as what stands in `path`.
     #[must_use]
     pub fn parse(path: &Path, text: String) -> Self {
-        manifest::check(path, text)
+        Self::parse_for(Cloud::Aws, path, text)
+    }
+
+    /// The same, as [`read_for`](Self::read_for).
+    #[must_use]
+    pub fn parse_for(usual: Cloud, path: &Path, text: String) -> Self {
+        manifest::check(usual, path, text)
+    }
+
+    /// A file that is one part, read from `text`.
+    pub(super) fn of(text: String, part: Checked) -> Self {
+        Self { findings: part.findings.clone(), parts: vec![part], is_manifest: false, text }
     }
 
     /// Loads the policies that its configuration names, with what `shared` makes for them, unless it is refused anyway or

@@ -298,6 +298,15 @@ fn template(text: &str, at: Position) -> Result<Template, Problem> {
     Template::parse(text).map_err(|error| Problem::new(at, error.to_string()).id(CheckId::Template))
 }
 
+// === impl UserIds ===
+
+impl UserIds {
+    /// As `dynamicFileUserIDStrict` says.
+    pub(super) fn of(strict: bool) -> Self {
+        if strict { Self::Match } else { Self::Idle }
+    }
+}
+
 // === impl Place ===
 
 impl Place {

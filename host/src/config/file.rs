@@ -269,7 +269,7 @@ impl Reader<'_> {
             check::ceilings(&policies, &places).into_iter().for_each(|problem| {
                 self.findings.remark(Severity::Note, problem.under(SERVER, at));
             });
-            check::facts(&policies, providers.as_deref(), &places).into_iter().for_each(|problem| {
+            check::facts(&policies, clouds, &places).into_iter().for_each(|problem| {
                 self.findings.remark(Severity::Warning, problem.under(SERVER, at));
             });
         }

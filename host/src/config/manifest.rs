@@ -16,7 +16,7 @@ use super::{
     sources::{NAMESPACE, config_map, dynamic_file, identity_mapping},
     together::Origin,
 };
-use crate::caller::AccountId;
+use crate::{caller::AccountId, provider::Cloud};
 
 /// Kinds of objects that are a mapping each.
 const IDENTITIES: [&str; 2] = [identity_mapping::TARGET.kind, identity_mapping::RAM_TARGET.kind];
@@ -32,6 +32,8 @@ const MAX_DOCUMENTS: usize = 1_000;
 /// The objects of one file.
 struct Objects<'a> {
     file: &'a Path,
+    /// The cloud of a configuration that names none.
+    usual: Cloud,
     findings: Findings,
     /// Texts inside documents, each with where it stands, by what reads them.
     lists: Vec<(Origin, Section, Inner)>,
@@ -63,17 +65,21 @@ struct Inner {
     outside: Option<Position>,
 }
 
-/// Reads `text` as what stands in `file`: a configuration, or manifests.
-pub(super) fn check(file: &Path, text: String) -> CheckedFile {
+/// Reads `text` as what stands in `file`: a configuration, or manifests. Tokens are of cloud `usual` where a configuration
+/// names none.
+pub(super) fn check(usual: Cloud, file: &Path, text: String) -> CheckedFile {
     let documents = documents(&text);
     let roots: Vec<_> = documents.iter().map(|document| node::read(document, &mut |_, _, _| ())).collect();
     if !roots.iter().any(|root| root.as_ref().is_ok_and(is_object)) {
         let dynamic = |root: &Node| !is_configuration(root) && dynamic_file::is_dynamic_file(root);
         let is_dynamic = matches!(&roots[..], [Ok(root)] if dynamic(root));
-        let checked = if is_dynamic { dynamic_file::check(&text) } else { file::parse(file, &text) };
-        return CheckedFile { findings: checked.findings.clone(), parts: vec![checked], is_manifest: false, text };
+        let checked = match is_dynamic {
+            true => dynamic_file::check(&text, UserIds::Unknown),
+            false => file::parse_for(usual, file, &text),
+        };
+        return CheckedFile::of(text, checked);
     }
-    let mut objects = Objects::new(file);
+    let mut objects = Objects::new(usual, file);
     for (index, root) in roots.into_iter().enumerate() {
         match root {
             Ok(root) => objects.add(index, root, &documents[index]),
@@ -129,10 +135,11 @@ pub(super) fn is_configuration(root: &Node) -> bool {
 // === impl Objects ===
 
 impl<'a> Objects<'a> {
-    fn new(file: &'a Path) -> Self {
+    fn new(usual: Cloud, file: &'a Path) -> Self {
         let (findings, lists, accounts) = (Findings::default(), Vec::new(), Vec::new());
         Self {
             file,
+            usual,
             findings,
             lists,
             accounts,
@@ -150,7 +157,7 @@ impl<'a> Objects<'a> {
         let at = if root.at.line == 1 { top } else { root.at };
         if !is_object(&root) {
             if is_configuration(&root) {
-                self.configuration(file::parse(self.file, source));
+                self.configuration(file::parse_for(self.usual, self.file, source));
             } else if !matches!(root.value, Value::Null) {
                 self.note(at, "neither a configuration nor an object of Kubernetes: not checked");
             }
@@ -251,7 +258,7 @@ impl<'a> Objects<'a> {
             let Some(text) = node.plain() else { continue };
             let inner = Inner::new(&key, text, source);
             if node::read(&inner.text, &mut |_, _, _| ()).is_ok_and(|root| is_configuration(&root)) {
-                let mut checked = file::parse(self.file, &inner.text);
+                let mut checked = file::parse_for(self.usual, self.file, &inner.text);
                 checked.findings = inner.placed(std::mem::take(&mut checked.findings));
                 self.configuration(checked);
             }

@@ -334,6 +334,10 @@ impl Worker {
     /// As of a source that is followed.
     fn warn_of_loss(&self, next: &Config) {
         let (now, source) = ((self.clock)(), MOUNTED_FILE);
+        // What nobody asked let nobody in.
+        if ![&self.config, next].into_iter().all(|config| config.sources.contains(&Source::MountedFile)) {
+            return;
+        }
         for vital in Vital::ALL {
             if vital.count(&self.config.rules, now) > 0 && vital.count(&next.rules, now) == 0 {
                 let (whom, reason, generation) = (vital.word(), LOST, &next.generation);

@@ -9,7 +9,10 @@ use super::{
     node::{Node, Section, Value},
 };
 use crate::{
-    caller::{Arn, Caller, PrincipalKind, arn::ACS_PARTITION},
+    caller::{
+        Arn, Caller, PrincipalKind,
+        arn::{ACS_PARTITION, AWS_PARTITIONS},
+    },
     mapping::{
         Rules,
         rule::{PermissionSet, Rule, Subject},
@@ -54,6 +57,8 @@ pub struct LeftOut {
     pub why: String,
     /// The principal that it names, as mappings compare them.
     principal: Option<String>,
+    /// The permission set that it names instead.
+    permission_set: Option<PermissionSet>,
     /// The groups that it would give.
     pub(super) groups: Vec<String>,
 }
@@ -208,7 +213,7 @@ impl Entry<'_> {
     fn is_without_session(&self) -> bool {
         match self.subject {
             Subject::Arn(arn) | Subject::Principal(_, Some(arn)) => {
-                matches!(arn.kind(), PrincipalKind::Root | PrincipalKind::User)
+                matches!(arn.kind(), PrincipalKind::FederatedUser | PrincipalKind::Root | PrincipalKind::User)
             }
             Subject::Glob(glob) => glob.is_of_users(),
             Subject::PermissionSet(_) | Subject::Principal(_, None) => false,
@@ -227,6 +232,19 @@ fn comparable(arn: &Arn) -> String {
     text.to_ascii_lowercase()
 }
 
+/// The permission set that `node` means, also where its account is a number, which is what an entry may be left out for.
+fn permission_set(node: &Node) -> Option<PermissionSet> {
+    let Value::Map(entries) = &node.value else { return None };
+    let account = match &value(entries, "accountID")?.value {
+        Value::Text(text) => text.to_string(),
+        Value::Unsigned(number) => number.to_string(),
+        _ => return None,
+    };
+    let partition = value(entries, "partition").and_then(Node::plain).unwrap_or(AWS_PARTITIONS[0]);
+    let name = value(entries, "permissionSetName")?.plain()?;
+    Some(PermissionSet::new(partition, &account.parse().ok()?, name))
+}
+
 // === impl LeftOut ===
 
 impl LeftOut {
@@ -234,7 +252,8 @@ impl LeftOut {
     #[must_use]
     pub fn names(&self, caller: &Caller) -> bool {
         let Ok(arn) = caller.canonical_arn.parse() else { return false };
-        self.principal.as_deref() == Some(comparable(&arn).as_str())
+        let is_set = || self.permission_set.is_some() && self.permission_set == PermissionSet::of(caller);
+        self.principal.as_deref() == Some(comparable(&arn).as_str()) || is_set()
     }
 }
 
@@ -289,6 +308,7 @@ impl Census {
             at: problem.at.unwrap_or(node.at),
             why: problem.to_string(),
             principal: named.and_then(|arn| Some(comparable(&arn.parse().ok()?))),
+            permission_set: value(entries, "sso").and_then(permission_set),
             groups: groups.unwrap_or_default().into_iter().map(str::to_owned).collect(),
         });
     }

@@ -22,7 +22,6 @@ use crate::{
     mapping::{Live, Stage as _, live},
     observe::Metrics,
     policy::{LiveTable, TableSource},
-    provider::Cloud,
 };
 
 pub(super) mod config_map;
@@ -180,16 +179,13 @@ impl Place {
                 name: live::ACK_CONFIG_MAP,
                 object: config_map::ALIBABACLOUD_AUTH,
             }),
-            Source::Crd => {
-                let target = match config.clouds() {
-                    [Cloud::Alibaba] => &identity_mapping::RAM_TARGET,
+            Source::Crd | Source::RamIdentityMapping => {
+                let name = if *source == Source::Crd { live::CRD } else { live::RAM_IDENTITY_MAPPING };
+                let target = match source.read_as(config.clouds()) {
+                    Source::RamIdentityMapping => &identity_mapping::RAM_TARGET,
                     _ => &identity_mapping::TARGET,
                 };
-                Some(Self::Identities { access: access(), name: live::CRD, target, status })
-            }
-            Source::RamIdentityMapping => {
-                let target = &identity_mapping::RAM_TARGET;
-                Some(Self::Identities { access: access(), name: live::RAM_IDENTITY_MAPPING, target, status })
+                Some(Self::Identities { access: access(), name, target, status })
             }
             Source::DynamicFile => {
                 let (path, by_user_id) = (config.dynamic_file.clone()?, config.dynamic_file_strict);

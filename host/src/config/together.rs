@@ -13,11 +13,13 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::{
     Checked, CheckedFile, Config, Source,
+    entry::UserIds,
     error::{Position, Problem},
     finding::{CheckId, Finding, Severity},
+    sources::dynamic_file,
 };
 use crate::{
-    caller::arn::ACS_PARTITION,
+    caller::{Arn, PrincipalKind, arn::ACS_PARTITION},
     mapping::{
         bootstrap_admins::NAME as BOOTSTRAP_ADMINS,
         rule::{Rule, Rules},
@@ -51,8 +53,8 @@ pub(super) struct Together<'a> {
     now: SystemTime,
     /// The one configuration.
     config: Option<&'a Config>,
-    /// The sources that it names, in their order.
-    order: Option<&'a [Source]>,
+    /// The same, if it names its sources, and so their order.
+    order: Option<&'a Config>,
     /// In the order in which they are asked, as far as that is known.
     asked: Vec<Asked<'a>>,
 }
@@ -67,18 +69,26 @@ pub fn check(files: &[CheckedFile], now: SystemTime) -> Vec<(usize, Finding)> {
     let mut findings = together.ended();
     findings.extend(together.shadowed());
     findings.extend(together.unasked());
+    findings.extend(together.roots());
     findings
+}
+
+/// Reads files of DynamicFile again as the one configuration among `files` has their entries match: by ARN, or by unique id.
+pub fn match_as_configured(files: &mut [CheckedFile]) {
+    let Some(strict) = configuration(files).map(|config| config.dynamic_file_strict) else { return };
+    for file in files {
+        if matches!(&file.parts[..], [part] if part.origin == Origin::Live(Source::DynamicFile)) {
+            let checked = dynamic_file::check(&file.text, UserIds::of(strict));
+            *file = CheckedFile::of(std::mem::take(&mut file.text), checked);
+        }
+    }
 }
 
 // === impl Together ===
 
 impl<'a> Together<'a> {
     pub(super) fn new(files: &'a [CheckedFile], now: SystemTime) -> Self {
-        let mut configs = parts(files).filter(|(_, part)| part.origin == Origin::Configuration && part.readable);
-        let config = match (configs.next(), configs.next()) {
-            (Some((_, only)), None) => Some(&only.config),
-            _ => None,
-        };
+        let config = configuration(files);
         let mut asked = Vec::new();
         for (file, part) in parts(files).filter(|(_, part)| part.origin == Origin::Configuration) {
             let (name, rules) = (BOOTSTRAP_ADMINS.to_owned(), &*part.config.bootstrap_admins);
@@ -86,8 +96,7 @@ impl<'a> Together<'a> {
         }
         // Its sources in their order, or else every part as it comes.
         let named = |config: &&Config| config.names_sources && config.backend_mode_file.is_none();
-        let order = config.filter(named).map(|config| config.sources.as_slice());
-        let place = |source: &Source| order.map_or(Some(0), |order| order.iter().position(|other| other == source));
+        let order = config.filter(named);
         let mut sources: Vec<_> = parts(files)
             .filter_map(|(file, part)| {
                 let source = match &part.origin {
@@ -96,8 +105,11 @@ impl<'a> Together<'a> {
                     Origin::Nowhere => return None,
                 };
                 let is_asked = part.asks_mounted_file() || part.origin != Origin::Configuration;
-                let place = place(&source).filter(|_| is_asked)?;
-                Some((place, Asked { file, part, name: source.name(), rules: &part.config.rules }))
+                let (place, source) = match order {
+                    None => (0, &source),
+                    Some(config) => config.asked(&source)?,
+                };
+                is_asked.then(|| (place, Asked { file, part, name: source.name(), rules: &part.config.rules }))
             })
             .collect();
         sources.sort_by_key(|(place, _)| *place);
@@ -124,6 +136,9 @@ impl<'a> Together<'a> {
     /// Whether tokens of `who` are taken, and nothing forbids the name that the entry gives.
     fn may_count(&self, source: &str, who: &str, rule: &Rule) -> bool {
         let Some(config) = self.config else { return true };
+        if config.deny_root && is_root(who) {
+            return false;
+        }
         let accepted = partition(who).is_none_or(|partition| config.accepted_partitions().contains(&partition));
         let reserved = config.reserved_prefixes.get(source).map_or(&[][..], Vec::as_slice);
         accepted && !reserved.iter().any(|prefix| rule.username.literal_head().starts_with(prefix.as_str()))
@@ -175,18 +190,44 @@ impl<'a> Together<'a> {
 
     /// Objects of a source that the configuration does not ask.
     fn unasked(&self) -> Vec<(usize, Finding)> {
-        let Some(order) = self.order else { return Vec::new() };
+        let Some(config) = self.order else { return Vec::new() };
         let mut found = Vec::new();
         for (file, part) in parts(self.files) {
             let Origin::Live(source) = &part.origin else { continue };
             let first = part.config.rules.every().min_by_key(|rule| rule.line);
-            if let (false, Some(rule)) = (order.contains(source), first) {
-                let what = format!("nothing of this is in force: {} is not in `backendMode`", source.name());
-                let fix = "put it there, or take these entries over";
+            if let (None, Some(rule)) = (config.asked(source), first) {
+                let (why, fix) = match config.sources.contains(source) {
+                    true => (
+                        "CRD is RAMIdentityMappings where Alibaba Cloud's tokens alone are accepted".to_owned(),
+                        "add aws to `server.providers`, or take these entries over",
+                    ),
+                    false => (
+                        format!("{} is not in `backendMode`", source.name()),
+                        "put it there, or take these entries over",
+                    ),
+                };
+                let what = format!("nothing of this is in force: {why}");
                 found.push(self.finding((file, part), rule, CheckId::NoEffect, Severity::Warning, what, fix));
             }
         }
         found
+    }
+
+    /// Entries about accounts' roots, whom the configuration lets in by none.
+    fn roots(&self) -> Vec<(usize, Finding)> {
+        if !self.config.is_some_and(|config| config.deny_root) {
+            return Vec::new();
+        }
+        let mut found = Vec::new();
+        for asked in &self.asked {
+            for (_, rule) in asked.rules.in_force(self.now).filter(|(who, _)| is_root(who)) {
+                let (what, fix) =
+                    ("lets nobody in: `denyRoot` keeps every account's root out", "name a user or a role");
+                let place = (asked.file, asked.part);
+                found.push(self.finding(place, rule, CheckId::NoEffect, Severity::Warning, what.to_owned(), fix));
+            }
+        }
+        bounded(found)
     }
 
     /// About the entry `rule`, where its line begins.
@@ -208,6 +249,15 @@ impl<'a> Together<'a> {
     }
 }
 
+/// The configuration among `files`, if there is one alone.
+fn configuration(files: &[CheckedFile]) -> Option<&Config> {
+    let mut configs = parts(files).filter(|(_, part)| part.origin == Origin::Configuration && part.readable);
+    match (configs.next(), configs.next()) {
+        (Some((_, only)), None) => Some(&only.config),
+        _ => None,
+    }
+}
+
 fn parts(files: &[CheckedFile]) -> impl Iterator<Item = (usize, &Checked)> {
     files.iter().enumerate().flat_map(|(index, file)| file.parts.iter().map(move |part| (index, part)))
 }
@@ -225,6 +275,20 @@ fn partition(who: &str) -> Option<&str> {
         "arn" | "sso" => words.next(),
         ACS_PARTITION => Some(ACS_PARTITION),
         _ => None,
+    }
+}
+
+/// Whether `who` is an account's root, as [`Rules::iter`] names it.
+fn is_root(who: &str) -> bool {
+    who.parse::<Arn>().is_ok_and(|arn| arn.kind() == PrincipalKind::Root)
+}
+
+// === impl Config ===
+
+impl Config {
+    /// The source that reads what `source` does, and its place among those that are asked.
+    fn asked(&self, source: &Source) -> Option<(usize, &Source)> {
+        self.sources.iter().enumerate().find(|(_, other)| other.read_as(self.clouds()) == source)
     }
 }
 

@@ -307,7 +307,8 @@ impl PermissionSet {
     }
 
     /// The set through which `caller` came.
-    fn of(caller: &Caller) -> Option<Self> {
+    #[must_use]
+    pub fn of(caller: &Caller) -> Option<Self> {
         let name = caller.sso_permission_set.as_ref()?;
         Some(Self::new(&caller.partition, &caller.account_id, name))
     }

@@ -16,6 +16,11 @@ mod together;
 
 /// The command's output on `texts`, called `1.yaml` and so on, and whether it is content.
 fn run(command: &Command, texts: &[&str]) -> (String, bool) {
+    run_as(Name::Herald, command, texts)
+}
+
+/// The same of a program that is called `name`.
+fn run_as(name: Name, command: &Command, texts: &[&str]) -> (String, bool) {
     let folder = tempfile::tempdir().expect("a folder");
     let files: Vec<PathBuf> = (1..=texts.len()).map(|number| folder.path().join(format!("{number}.yaml"))).collect();
     for (file, text) in files.iter().zip(texts) {
@@ -23,7 +28,7 @@ fn run(command: &Command, texts: &[&str]) -> (String, bool) {
     }
     let command = Command { files, ..command.clone() };
     let mut out = Vec::new();
-    let code = command.run(&Globals::default(), io::empty(), &mut out).expect("it runs");
+    let code = command.run(&Globals { name, ..Globals::default() }, io::empty(), &mut out).expect("it runs");
     let text = String::from_utf8(out).expect("text").replace(&format!("{}/", folder.path().display()), "");
     (text, code == ExitCode::SUCCESS)
 }

@@ -29,7 +29,7 @@ pub(super) fn for_reason(reason: &str, config: &Config) -> Option<String> {
         "node_not_looked_up" => "give --ec2 to have EC2 asked".to_owned(),
         "node_other_account" => "nobody but EC2 should be allowed to assume the nodes' role".to_owned(),
         "node_without_name" => "wait until the instance runs".to_owned(),
-        "not_yet_valid" => "set the clock of the machine that made the token".to_owned(),
+        "not_yet_valid" => "set the clock of the machine that made the token, or of the one that checks it".to_owned(),
         "policy_denied" => "the policy's words say why; its settings decide".to_owned(),
         "root_denied" => "log in as a user or a role: `server.denyRoot` keeps accounts' roots out".to_owned(),
         "signed_headers_cluster_id" => format!("make the token for this cluster: `herald token -i {id}`"),

@@ -20,6 +20,7 @@ use crate::{
         rbac::{self, Binding, MASTERS, NODES},
         watch::{Access, ApiError},
     },
+    provider::Cloud,
 };
 
 /// What RBAC has for the user of a decision.
@@ -52,7 +53,7 @@ impl Command {
         let user: Option<UserInfo> = user.and_then(|user| serde_json::from_value(user.clone().into()).ok());
         let unmapped = record["reason"] == "not_mapped"
             && (asked || !own)
-            && config.sources.iter().any(|source| object_of(source).is_some());
+            && config.sources.iter().any(|source| object_of(source, config.clouds()).is_some());
         let caller = record["caller"]["arn"].as_str().and_then(|arn| arn.parse::<Arn>().ok()).filter(|_| unmapped);
         if user.is_none() && caller.is_none() {
             return Ok(());
@@ -74,7 +75,8 @@ impl Command {
                 });
             }
             if let Some(arn) = caller {
-                let asked: Vec<_> = config.sources.iter().filter_map(object_of).collect();
+                let object = |source| object_of(source, config.clouds());
+                let asked: Vec<_> = config.sources.iter().filter_map(object).collect();
                 // Its sources have been read, so that there is an answer.
                 for (name, file) in timeout(ANSWERS, live_manifest::checked(&client)).await.unwrap_or_default() {
                     if !asked.iter().any(|object| name.ends_with(object)) {
@@ -100,9 +102,9 @@ impl Command {
     }
 }
 
-/// How the name of what a source reads in the cluster ends.
-fn object_of(source: &Source) -> Option<&'static str> {
-    match source {
+/// How the name of what a source reads in the cluster ends, where tokens of `clouds` are accepted.
+fn object_of(source: &Source, clouds: &[Cloud]) -> Option<&'static str> {
+    match source.read_as(clouds) {
         Source::AckConfigMap => Some("/alibabacloud-auth"),
         Source::Crd => Some("iamidentitymappings.iamauthenticator.k8s.aws"),
         Source::EksConfigMap => Some("/aws-auth"),
@@ -163,4 +165,20 @@ fn causes(error: &dyn std::error::Error) -> String {
         cause = error.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn crd_is_looked_for_where_the_server_reads_it() {
+        let (iam, ram) =
+            ("iamidentitymappings.iamauthenticator.k8s.aws", "ramidentitymappings.ramauthenticator.k8s.alibabacloud");
+        let rows: [(&[Cloud], _); 3] =
+            [(&[Cloud::Aws], iam), (&[Cloud::Aws, Cloud::Alibaba], iam), (&[Cloud::Alibaba], ram)];
+        for (clouds, expected) in rows {
+            assert_eq!(object_of(&Source::Crd, clouds), Some(expected), "{clouds:?}");
+        }
+    }
 }

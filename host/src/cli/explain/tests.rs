@@ -301,6 +301,80 @@ fn made_up_callers() {
 }
 
 #[test]
+fn entries_that_nobody_asks_and_permission_sets_that_are_left_out() {
+    check_with(
+        &["--arn", "arn:aws:iam::123456789012:role/Admin"],
+        "server:
+  backendMode: [DynamicFile]
+  dynamicFilePath: nobody.json
+  mapRoles:
+  - {rolearn: 'arn:aws:iam::123456789012:role/Admins', username: n}
+  - {rolearn: 'arn:aws:iam::123456789012:role/Admin', username: a}
+",
+        false,
+        &expect![[r#"
+            caller, made up
+              arn            arn:aws:sts::123456789012:assumed-role/Admin/session
+              canonical arn  arn:aws:iam::123456789012:role/Admin
+              account        123456789012
+              session        session
+            stages
+              DynamicFile    abstain
+            decision
+              denied         no mapping names this caller (not_mapped)
+            near misses
+              line 6: names this caller, and is not asked
+                fix: put MountedFile into `backendMode`
+        "#]],
+    );
+    check_with(
+        &["--arn", "arn:aws:sts::123456789012:assumed-role/AWSReservedSSO_Ops_0123456789abcdef/alice"],
+        "server:
+  mapRoles:
+  - {sso: {permissionSetName: Ops, accountID: 123456789012}, username: ops}
+",
+        false,
+        &expect![[r#"
+            caller, made up
+              arn            arn:aws:sts::123456789012:assumed-role/AWSReservedSSO_Ops_0123456789abcdef/alice
+              canonical arn  arn:aws:iam::123456789012:role/AWSReservedSSO_Ops_0123456789abcdef
+              account        123456789012
+              session        alice
+              permission set Ops
+            stages
+              MountedFile    abstain
+            decision
+              denied         no mapping names this caller (not_mapped)
+            near misses
+              line 3: names this caller and is left out: expected text, found the number `123456789012`: write it in quotes
+        "#]],
+    );
+}
+
+#[test]
+fn callers_whose_tokens_nobody_accepts_are_told_as_that() {
+    #[track_caller]
+    fn check(providers: &str, arn: &str, expected: Option<&str>) {
+        let config = format!(
+            "server:\n  {providers}\n  mapUsers:\n  - {{userarn: 'acs:ram::1234567890123456:user/a', username: a}}\n  - {{userarn: 'arn:aws-cn:iam::123456789012:user/a', username: a}}\n"
+        );
+        let (code, _) = run_with(&["--arn", arn], &config, "");
+        match expected {
+            None => assert_eq!(code.expect("it runs"), ExitCode::SUCCESS, "{providers}"),
+            Some(words) => assert_eq!(code.expect_err("no decision").to_string(), words, "{providers}"),
+        }
+    }
+    let (acs, cn) = ("acs:ram::1234567890123456:user/a", "arn:aws-cn:iam::123456789012:user/a");
+    let words =
+        "acs:ram::1234567890123456:user/a is never let in: it is of partition acs, and tokens are accepted from aws";
+    check("port: 1", acs, Some(words));
+    check("providers: [aws, alibaba]", acs, None);
+    let words = "arn:aws-cn:iam::123456789012:user/a is never let in: it is of partition aws-cn, and tokens are accepted from acs";
+    check("providers: [alibaba]", cn, Some(words));
+    check("partition: aws-cn", cn, None);
+}
+
+#[test]
 fn tokens_that_are_no_good() {
     let url = |text: &str| {
         use base64::Engine as _;

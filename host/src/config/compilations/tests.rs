@@ -16,7 +16,7 @@ struct Rig {
     folder: tempfile::TempDir,
 }
 
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 impl Rig {
     fn new() -> Self {

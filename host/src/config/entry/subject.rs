@@ -34,14 +34,20 @@ impl Entries<'_> {
         let key = section.arn_key();
         let read = |node: &Node| self.arn(node).map_err(|problem| problem.under(key, node.at));
         let named = value(entries, key);
-        if self.style.user_ids == UserIds::Match {
+        let sso = value(entries, "sso").filter(|_| section == Section::Roles);
+        // Programs that write such files leave the key empty where the id says it all.
+        let whole = named.filter(|node| !matches!(&node.value, Value::Text(text) if text.is_empty()));
+        let by_id = match self.style.user_ids {
+            UserIds::Idle => false,
+            UserIds::Match => true,
+            // What names somebody by the id alone is meant to match by it.
+            UserIds::Unknown => whole.is_none() && sso.is_none() && value(entries, "userid").is_some(),
+        };
+        if by_id {
             let id = PrincipalId::new(self.required(entries, "userid", at)?);
             let named_at = value(entries, "userid").map_or(at, |node| node.at);
-            // Programs that write such files leave the key empty where the id says it all.
-            let named = named.filter(|node| !matches!(&node.value, Value::Text(text) if text.is_empty()));
-            return Ok((Subject::Principal(id, named.map(read).transpose()?), named_at));
+            return Ok((Subject::Principal(id, whole.map(read).transpose()?), named_at));
         }
-        let sso = value(entries, "sso").filter(|_| section == Section::Roles);
         let nobody = |what: String| Problem::new(at, what).id(CheckId::MissingKey);
         match (named, sso) {
             (Some(node), None) if self.is_glob(node) => match self.glob(node) {

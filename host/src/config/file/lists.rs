@@ -18,6 +18,8 @@ use crate::{caller::AccountId, mapping::Rules};
 /// Read entry by entry; the roles and users are already, on the way.
 pub(super) const KEYS: [&str; 5] = ["mapRoles", "mapUsers", "mapAccounts", "scrubbedAccounts", BOOTSTRAP_ADMINS];
 const ENTRIES: [&str; 2] = ["mapRoles", "mapUsers"];
+/// What MountedFile alone looks at.
+const OF_MOUNTED_FILE: [&str; 3] = ["mapRoles", "mapUsers", "mapAccounts"];
 const BOOTSTRAP_ADMINS: &str = "bootstrapAdmins";
 
 // === impl Reader ===
@@ -77,7 +79,7 @@ impl Reader<'_> {
         if sources.contains(&Source::MountedFile) {
             return;
         }
-        for (key, _) in entries.iter().filter(|(key, _)| fold_known(key, &ENTRIES)) {
+        for (key, _) in entries.iter().filter(|(key, _)| fold_known(key, &OF_MOUNTED_FILE)) {
             self.no_effect(key, &format!("{SERVER}.{}", key.text), "MountedFile is not in `backendMode`");
         }
     }

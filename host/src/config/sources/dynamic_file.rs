@@ -190,7 +190,7 @@ fn located(problem: &Problem) -> String {
 }
 
 pub(super) fn parse(text: &str, by_user_id: bool) -> Result<Read, Problem> {
-    let user_ids = if by_user_id { UserIds::Match } else { UserIds::Idle };
+    let user_ids = UserIds::of(by_user_id);
     let Parsed { mappings, findings, written, .. } = entries(text, Style { user_ids, ..STYLE })?;
     let hash = keeper::hash([text.as_bytes()].into_iter());
     Ok(Read { mappings, warnings: findings.warnings(), refused: Vec::new(), hash, written })
@@ -202,10 +202,10 @@ pub(in crate::config) fn is_dynamic_file(root: &Node) -> bool {
     [LAST_UPDATED, LISTS[0], LISTS[1], ACCOUNTS].iter().any(|key| value(keys, key).is_some())
 }
 
-/// The file as `herald check-config` sees it. Whether its entries match by `userid` is the configuration's to say.
-pub(in crate::config) fn check(text: &str) -> Checked {
+/// The file as `herald check-config` sees it. What `user_ids` are for is the configuration's to say.
+pub(in crate::config) fn check(text: &str, user_ids: UserIds) -> Checked {
     let origin = Origin::Live(Source::DynamicFile);
-    match entries(text, Style { user_ids: UserIds::Unknown, ..STYLE }) {
+    match entries(text, Style { user_ids, ..STYLE }) {
         Ok(Parsed { mappings: Mappings { rules, accounts }, findings, census, .. }) => {
             let config = Config { rules: rules.into(), map_accounts: accounts, ..Config::default() };
             Checked { origin, ..Checked::new(config, findings, census) }

@@ -19,7 +19,7 @@ fn follow(before: &Sources, config: &Config) -> Sources {
     before.follow(config, &Arc::default(), || SystemTime::UNIX_EPOCH)
 }
 
-const LIMIT: Duration = Duration::from_secs(10);
+const LIMIT: Duration = Duration::from_secs(60);
 
 /// Waits until it is known what is wrong with the file: before, a source is only not read yet.
 async fn judged(sources: &Sources) {

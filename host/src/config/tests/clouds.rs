@@ -61,6 +61,11 @@ fn a_region_counts_where_the_cloud_is_the_usual_one() {
     let Loaded { config, warnings } = Loaded::of(Path::new(FILE), checked).expect("it loads");
     assert_eq!(warnings, []);
     assert_eq!(config.alibaba.host().expect("one").as_str(), "sts-vpc.cn-beijing.aliyuncs.com");
+    let policy = "server: {policies: [{name: a, kind: augment, component: a.wasm, cloud: [caller-tags]}]}";
+    for (usual, warnings) in [(Cloud::Aws, 0), (Cloud::Alibaba, 1)] {
+        let checked = file::parse_for(usual, Path::new(FILE), policy);
+        assert_eq!(Loaded::of(Path::new(FILE), checked).expect("it loads").warnings.len(), warnings, "{usual:?}");
+    }
 }
 
 #[test]

@@ -267,7 +267,14 @@ fn whoever_has_no_session_cannot_be_named_by_it() {
         line 3: refuses every login: the template asks for the name of a session, and users have none: leave {{SessionName}} and {{SessionNameRaw}} out (server.mapUsers[0])
     "#]],
     );
-    check("mapUsers", "arn:aws:sts::123456789012:federated-user/bob", "username: 'bob:{{SessionName}}'", &expect![""]);
+    check(
+        "mapUsers",
+        "arn:aws:sts::123456789012:federated-user/bob",
+        "username: 'bob:{{SessionName}}'",
+        &expect![[r#"
+        line 3: refuses every login: the template asks for the name of a session, and users have none: leave {{SessionName}} and {{SessionNameRaw}} out (server.mapUsers[0])
+    "#]],
+    );
     check("mapUsers", user, "username: 'bob:{{AccountID}}'", &expect![""]);
     check(
         "bootstrapAdmins",
@@ -315,6 +322,12 @@ fn accounts_are_text() {
             line 5: `123456789012` is a number, which other readers of YAML write in another way: write it in quotes (server.mapAccounts[2])
             line 6: left out: not an account id: must be 12 or 16 decimal digits, found `12` (server.mapAccounts[3])
             line 7: left out: not an account id: must be 12 or 16 decimal digits, found `1234567890123456x` (server.mapAccounts[4])
+        "#]],
+    );
+    says(
+        "server: {backendMode: [DynamicFile], dynamicFilePath: d.json, mapAccounts: ['123456789012']}",
+        &expect![[r#"
+            line 1: has no effect: MountedFile is not in `backendMode` (server.mapAccounts)
         "#]],
     );
     let accounts = parse(text).expect("it loads").config.map_accounts;

@@ -17,11 +17,90 @@ fn check_all(texts: &[&str], expected: &Expect) {
 /// The ids of what is said of one configuration.
 #[track_caller]
 fn check_ids(server: &str, expected: &[&str]) {
+    check_as(Name::Herald, &[&format!("clusterID: c\nserver:\n{server}")], expected);
+}
+
+/// The same of files by a program that is called `name`.
+#[track_caller]
+fn check_as(name: Name, texts: &[&str], expected: &[&str]) {
     let command = Command { output: Output::Json, admin_groups: vec!["system:masters".to_owned()], ..command() };
-    let (out, _) = run(&command, &[&format!("clusterID: c\nserver:\n{server}")]);
+    let (out, _) = run_as(name, &command, texts);
     let report: serde_json::Value = serde_json::from_str(&out).expect("JSON");
     let found: Vec<_> = report["findings"].as_array().expect("a list").iter().map(|row| row["check"].clone()).collect();
-    assert_eq!(found, expected, "{server}: {out}");
+    assert_eq!(found, expected, "{texts:?}: {out}");
+}
+
+/// A RAMIdentityMapping or, for a role of AWS, an IAMIdentityMapping of an administrator.
+fn identity(api: &str, kind: &str, arn: &str) -> String {
+    format!(
+        "apiVersion: {api}/v1alpha1\nkind: {kind}\nmetadata: {{name: a}}\nspec: {{arn: '{arn}', username: 'a:{{{{SessionName}}}}', groups: ['system:masters']}}\n"
+    )
+}
+
+#[test]
+fn a_file_is_read_as_the_program_of_that_name_reads_it() {
+    let ram = identity("ramauthenticator.k8s.alibabacloud", "RAMIdentityMapping", "acs:ram::1234567890123456:role/A");
+    let config = "clusterID: c\nserver: {backendMode: [CRD], region: cn-beijing}\n";
+    check_as(Name::AckRamAuthenticator, &[config, &ram], &["no-nodes"]);
+    check_as(Name::AwsIamAuthenticator, &[config, &ram], &["no-administrator", "no-effect", "no-nodes", "no-effect"]);
+    let config = "clusterID: c\nserver: {backendMode: [ConfigMap]}\n";
+    let acs = ADMIN.replace("arn:aws:iam::123456789012", "acs:ram::1234567890123456");
+    let map = aws_auth(&format!("  mapRoles: |\n    - {acs}\n")).replace("aws-auth", "alibabacloud-auth");
+    check_as(Name::AckRamAuthenticator, &[config, &map], &["no-nodes"]);
+    check_as(Name::Herald, &[config, &map], &["no-administrator", "no-nodes", "no-effect"]);
+    let holder = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: ack-ram-authenticator}\ndata:\n  config.yaml: |\n    clusterID: c\n    server: {backendMode: [ConfigMap], region: cn-beijing}\n";
+    check_as(Name::AckRamAuthenticator, &[holder, &map], &["no-nodes"]);
+}
+
+#[test]
+fn crd_is_the_objects_of_the_cloud_whose_tokens_alone_are_accepted() {
+    let ram = identity("ramauthenticator.k8s.alibabacloud", "RAMIdentityMapping", "acs:ram::1234567890123456:role/A");
+    let iam = identity("iamauthenticator.k8s.aws", "IAMIdentityMapping", "arn:aws:iam::123456789012:role/A");
+    let of = |providers: &str, modes: &str| {
+        format!("clusterID: c\nserver: {{providers: [{providers}], backendMode: [{modes}]}}\n")
+    };
+    let unasked = &["no-administrator", "no-nodes", "no-effect"][..];
+    check_as(Name::Herald, &[&of("alibaba", "CRD"), &ram], &["no-nodes"]);
+    check_as(Name::Herald, &[&of("alibaba", "CRD"), &iam], unasked);
+    check_as(Name::Herald, &[&of("aws, alibaba", "CRD"), &iam], &["no-nodes"]);
+    check_as(Name::Herald, &[&of("aws, alibaba", "CRD"), &ram], unasked);
+    check_as(Name::Herald, &[&of("aws, alibaba", "CRD, RAMIdentityMapping"), &ram], &["no-nodes"]);
+    let reserved = of("alibaba", "CRD")
+        .replace("}\n", ", reservedPrefixConfig: [{backendMode: CRD, usernamePrefixReserveList: ['a:']}]}\n");
+    check_as(Name::Herald, &[&reserved, &ram], &["no-administrator", "no-nodes"]);
+}
+
+#[test]
+fn roots_that_are_kept_out_are_no_administrators() {
+    let root = "arn:aws:iam::123456789012:root";
+    let user = format!("  mapUsers: [{{userarn: '{root}', username: root, groups: ['system:masters']}}]\n");
+    let admin = format!("  bootstrapAdmins: ['{root}']\n");
+    for entry in [user, admin] {
+        check_ids(&format!("  denyRoot: false\n{entry}"), &["root-administrator"]);
+        check_ids(&format!("  denyRoot: true\n{entry}"), &["no-administrator", "no-effect", "root-administrator"]);
+    }
+}
+
+#[test]
+fn entries_of_a_dynamic_file_match_as_the_configuration_says() {
+    let config = |strict: bool| {
+        format!(
+            "clusterID: c\nserver: {{backendMode: [DynamicFile], dynamicFilePath: d.json, dynamicFileUserIDStrict: {strict}}}\n"
+        )
+    };
+    let file = |who: &str| {
+        format!(
+            r#"{{"mapRoles": [{{{who}, "username": "a:{{{{SessionName}}}}", "groups": ["system:masters"]}}], "mapUsers": []}}"#
+        )
+    };
+    let by_id = file(r#""rolearn": "", "userid": "AROAEXAMPLE""#);
+    check_as(Name::Herald, &[&by_id], &[]);
+    check_as(Name::Herald, &[&config(true), &by_id], &[]);
+    check_as(Name::Herald, &[&config(false), &by_id], &["invalid-arn", "no-administrator"]);
+    let by_arn = file(r#""rolearn": "arn:aws:iam::123456789012:role/Admin""#);
+    check_as(Name::Herald, &[&by_arn], &[]);
+    check_as(Name::Herald, &[&config(true), &by_arn], &["missing-key", "no-administrator"]);
+    check_as(Name::Herald, &[&by_arn, &config(false)], &[]);
 }
 
 #[test]
@@ -216,7 +295,13 @@ fn a_dynamic_file_is_checked_as_one() {
            |                                                                    ^^^^^^^^^^
            = fix: put {{SessionName}} into the username
 
-        2 files: 1 note
+        warning[no-effect]: `userid` has no effect here: entries match by ARN
+          --> 2.yaml:1:167 (mapRoles[0])
+           |
+         1 | me": "a", "groups": ["system:masters"], "userid": "AROAEXAMPLE"}], "mapAccounts": []}
+           |                                         ^^^^^^^^
+
+        2 files: 1 warning, 1 note
     "#]],
     );
     check_all(
