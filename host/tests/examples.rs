@@ -350,6 +350,10 @@ fn the_hooks_of_kops_bring_what_api_server_and_daemon_set_look_for() {
         let kubeconfig = spec["kubeAPIServer"]["authenticationTokenWebhookConfigFile"].as_str().expect("a path");
         assert_eq!(on_the_machine(pod, flag(pod, "--generate-kubeconfig")), kubeconfig);
         assert!(kubeconfig.starts_with(&on_the_machine(pod, flag(pod, "--state-dir"))), "one folder for all three");
+        assert!(
+            kubeconfig.starts_with("/srv/kubernetes/kube-apiserver/"),
+            "kops mounts that into the API server's pod"
+        );
         let hook = &spec["hooks"][0];
         assert_eq!(hook["name"], "kops-hook-authenticator-config.service");
         assert_eq!((&hook["before"][0], &hook["roles"][0]), (&"kubelet.service".into(), &"Master".into()));
@@ -357,14 +361,15 @@ fn the_hooks_of_kops_bring_what_api_server_and_daemon_set_look_for() {
         assert!(unit.contains("\nType=oneshot\n"), "{unit}");
         let steps: Vec<&str> = unit.lines().filter_map(|line| line.strip_prefix("ExecStart=")).collect();
         let folder = kubeconfig.trim_end_matches("/kubeconfig.yaml");
-        assert_eq!((steps.len(), steps[0]), (2, format!("/bin/mkdir -p {folder}").as_str()));
+        assert_eq!((steps.len(), steps[0]), (2, format!("/bin/mkdir -p -m 700 {folder}").as_str()));
         let store = "s3://my-state-store/my-cluster.example.com/addons/authenticator";
         assert!(steps[1].ends_with(&format!("aws s3 cp --recursive {store} {folder}/")), "{unit}");
     }
     let docker = with_docker["hooks"][0]["manifest"].as_str().expect("a unit");
     let digest = docker.split("@sha256:").nth(1).expect("pinned").split(' ').next().expect("a digest");
     assert!(digest.len() == 64 && digest.bytes().all(|byte| byte.is_ascii_hexdigit()), "{digest}");
-    assert!(docker.contains("docker run --net=host --rm -v /srv/kubernetes/herald:/srv/kubernetes/herald "));
+    let folder = "/srv/kubernetes/kube-apiserver/herald";
+    assert!(docker.contains(&format!("docker run --net=host --rm -v {folder}:{folder} ")));
 }
 
 #[test]

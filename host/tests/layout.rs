@@ -44,7 +44,7 @@ const FENCED: &[(&str, &[&str])] = &[
     ("axum", &["server"]),
     ("kube", &["kubernetes/client", "kubernetes/watch"]),
     ("k8s_openapi", &[]),
-    ("hyper_util", &["server"]),
+    ("hyper_util", &["kubernetes/watch/access", "server"]),
     ("rcgen", &["server"]),
     ("reqwest", &["sts"]),
     ("aws_config", &["provider"]),

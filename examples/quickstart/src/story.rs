@@ -202,4 +202,4 @@ impl Stage {
 pub(crate) const CLUSTER_ID: &str = "quickstart.example.com";
 const OTHER_CLUSTER_ID: &str = "other.example.com";
 /// Longest wait for an audit line.
-const AUDIT_LIMIT: Duration = Duration::from_secs(5);
+const AUDIT_LIMIT: Duration = Duration::from_secs(60);

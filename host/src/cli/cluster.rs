@@ -15,7 +15,7 @@ pub struct Cluster {
     /// Context of the kubeconfig [default: its current one].
     #[arg(long, visible_alias = "kubeconfig-context", value_name = "NAME")]
     pub context: Option<String>,
-    /// URL of the API server, over what the kubeconfig says.
+    /// URL of the API server, over what --kubeconfig says; without that option it is asked without credentials.
     #[arg(long, visible_alias = "master-url", value_name = "URL")]
     pub master: Option<String>,
 }

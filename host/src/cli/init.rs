@@ -99,7 +99,7 @@ impl Command {
             return self.make_folders(&places, out);
         }
         let cluster_id = super::cluster_id(config)?.as_str();
-        self.make(config.server.clone(), (cluster_id, globals.name, configured), now, out)?;
+        self.make(config.server.clone(), (cluster_id, globals, configured), now, out)?;
         match &self.patch_static_pod {
             Some(manifest) => static_pod::patch(manifest, &places.generate_kubeconfig, out),
             None => Ok(()),
@@ -110,12 +110,12 @@ impl Command {
     fn make(
         &self,
         mut config: server::Config,
-        (cluster_id, name, configured): (&str, Name, bool),
+        (cluster_id, globals, configured): (&str, &Globals, bool),
         now: SystemTime,
         out: &mut impl Write,
     ) -> anyhow::Result<()> {
         let final_places = (config.state_dir.clone(), config.generate_kubeconfig.clone());
-        self.apply(&mut config, name, configured);
+        self.apply(&mut config, globals.name, configured);
         let belongings = Belongings::of(&config, configured || self.state_dir.is_some());
         let give = || self.owner.map_or(Ok(()), |owner| belongings.give(owner));
         if self.rotate {
@@ -133,8 +133,19 @@ impl Command {
         }
         give()?;
         let in_place = self.patch_static_pod.is_some();
-        let report = Report { made: pair.is_new(), config: &config, final_places, cluster_id, name, in_place };
+        let server = self.server(cluster_id, globals);
+        let report = Report { made: pair.is_new(), config: &config, final_places, server, in_place };
         Ok(report.print(out)?)
+    }
+
+    /// How to start the server that the files are for.
+    fn server(&self, cluster_id: &str, globals: &Globals) -> String {
+        let mut words = vec![format!("{} server", globals.name.as_str())];
+        words.extend(globals.config.as_ref().map(|file| format!("--config {}", file.display())));
+        words.push(format!("-i {cluster_id}"));
+        words.extend(self.address.map(|address| format!("--address {address}")));
+        words.push("--kubeconfig-pregenerated".to_owned());
+        words.join(" ")
     }
 
     fn make_folders(&self, places: &server::Config, out: &mut impl Write) -> anyhow::Result<()> {
@@ -188,8 +199,8 @@ struct Report<'a> {
     config: &'a server::Config,
     /// State directory and kubeconfig as the server will look for them.
     final_places: (PathBuf, PathBuf),
-    cluster_id: &'a str,
-    name: Name,
+    /// How to start the server.
+    server: String,
     /// Whether nothing is left to do by hand.
     in_place: bool,
 }
@@ -216,8 +227,7 @@ impl Report<'_> {
         if self.config.generate_kubeconfig != *kubeconfig {
             steps.push(format!("copy {} to {}", plain(&self.config.generate_kubeconfig), kubeconfig.display()));
         }
-        let (name, cluster_id) = (self.name.as_str(), self.cluster_id);
-        steps.push(format!("run  {name} server -i {cluster_id} --kubeconfig-pregenerated"));
+        steps.push(format!("run  {}", self.server));
         steps.push(format!(
             "start kube-apiserver with  --authentication-token-webhook-config-file={}",
             kubeconfig.display()

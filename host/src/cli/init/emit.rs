@@ -66,6 +66,10 @@ struct Places {
 /// A value that goes in the place of an example's.
 type Filling = (&'static str, String);
 
+/// Where the folder of the webhook kubeconfig usually is.
+const USUAL: &str = "/etc/kubernetes/";
+/// Where it is on machines of kops: what kops mounts into the API server's pod.
+const OF_KOPS: &str = "/srv/kubernetes/kube-apiserver/";
 const ACK: &str = include_str!("../../../../examples/deploy/ack.yaml");
 const HERALD: &str = include_str!("../../../../examples/deploy/herald.yaml");
 const HERALD_KOPS: &str = include_str!("../../../../examples/deploy/herald-kops.yaml");
@@ -90,13 +94,13 @@ impl What {
 // === impl Places ===
 
 impl Places {
-    /// The configuration's. Where nobody chose another one, kops has in `/srv` what others have in `/etc`.
+    /// The configuration's. Where nobody chose another one, kops has in [`OF_KOPS`] what others have in [`USUAL`].
     fn of(what: What, config: &server::Config, name: Name) -> anyhow::Result<Self> {
         let mut usual = server::Config::default();
         name.place(&mut usual);
         let mut kubeconfig = config.generate_kubeconfig.to_string_lossy();
         if what.is_of_kops() && config.generate_kubeconfig == usual.generate_kubeconfig {
-            kubeconfig = kubeconfig.replacen("/etc/", "/srv/", 1).into();
+            kubeconfig = kubeconfig.replacen(USUAL, OF_KOPS, 1).into();
         }
         let kubeconfig = Path::new(&*kubeconfig);
         let (Some(folder), Some(file)) = (kubeconfig.parent(), kubeconfig.file_name()) else {
@@ -121,7 +125,7 @@ impl Places {
         let Self { state_dir, folder, file } = self;
         let mut fillings = vec![("kubeconfig.yaml", file)];
         if what.is_of_kops() {
-            fillings.push(("/srv/kubernetes/herald", folder));
+            fillings.push(("/srv/kubernetes/kube-apiserver/herald", folder));
         } else {
             fillings.push(("/var/herald", state_dir.clone()));
             fillings.push(("/var/ack-ram-authenticator", state_dir));

@@ -32,9 +32,7 @@ fn command(folder: &Path) -> Command {
 #[track_caller]
 fn run(folder: &Path) -> String {
     let mut out = Vec::new();
-    let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
-    let how = ("prod.example.com", Name::Herald, false);
-    command(folder).make(server::Config::default(), how, now, &mut out).unwrap();
+    make_and_tell(&command(folder), &Globals::default(), &mut out).unwrap();
     String::from_utf8(out).unwrap().replace(&folder.display().to_string(), "FOLDER")
 }
 
@@ -80,9 +78,26 @@ fn owners() {
 }
 
 fn make(command: &Command) -> anyhow::Result<()> {
-    let how = ("prod.example.com", Name::Herald, false);
+    make_and_tell(command, &Globals::default(), &mut Vec::new())
+}
+
+fn make_and_tell(command: &Command, globals: &Globals, out: &mut Vec<u8>) -> anyhow::Result<()> {
     let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
-    command.make(server::Config::default(), how, now, &mut Vec::new())
+    command.make(server::Config::default(), ("prod.example.com", globals, false), now, out)
+}
+
+/// Without them it would serve other mappings in other places, where no API server asks.
+#[test]
+fn the_server_is_to_be_started_with_the_file_and_the_address_that_were_given() {
+    let folder = tempfile::tempdir().unwrap();
+    let globals = Globals { config: Some("/etc/herald/config.yaml".into()), ..Globals::default() };
+    let command = Command { address: "10.0.0.1".parse().ok(), ..command(folder.path()) };
+    let mut out = Vec::new();
+    make_and_tell(&command, &globals, &mut out).unwrap();
+    let said = String::from_utf8(out).unwrap();
+    let expected = "run  herald server --config /etc/herald/config.yaml -i prod.example.com --address 10.0.0.1 \
+                    --kubeconfig-pregenerated\n";
+    assert!(said.contains(expected), "{said}");
 }
 
 /// The server that has a state directory can read all that is in it, whoever calls `init` beside it. Only root can be that

@@ -57,7 +57,7 @@ impl Entry {
     pub fn merge(&self, existing: &str) -> Result<String, MergeError> {
         let mut root = match existing {
             text if text.trim().is_empty() => Map::new(),
-            text => match serde_saphyr::from_str(text).map_err(|error| MergeError::Syntax(Box::new(error)))? {
+            text => match serde_saphyr::from_str(text).map_err(|error| syntax(&error))? {
                 Value::Null => Map::new(),
                 Value::Object(root) => root,
                 _ => return Err(MergeError::Shape("the whole file must be a map")),
@@ -110,7 +110,7 @@ impl Entry {
 ///
 /// [`MergeError`].
 pub fn with_plugin(existing: &str, exec: &Value) -> Result<String, MergeError> {
-    let read = serde_saphyr::from_str(existing).map_err(|error| MergeError::Syntax(Box::new(error)))?;
+    let read = serde_saphyr::from_str(existing).map_err(|error| syntax(&error))?;
     let Value::Object(mut root) = read else { return Err(MergeError::Shape("the whole file must be a map")) };
     let users = root.get_mut("users").and_then(Value::as_array_mut);
     let users = users.filter(|users| !users.is_empty()).ok_or(MergeError::Shape("there are no users"))?;
@@ -120,6 +120,11 @@ pub fn with_plugin(existing: &str, exec: &Value) -> Result<String, MergeError> {
     }
     root.insert("preferences".to_owned(), json!({}));
     serde_saphyr::to_string(&Value::Object(root)).map_err(|error| MergeError::Syntax(Box::new(error)))
+}
+
+/// The parser's words without the lines around the place, which may hold credentials.
+fn syntax(error: &serde_saphyr::Error) -> MergeError {
+    MergeError::Syntax(error.without_snippet().to_string().into())
 }
 
 /// What stands under `key` in the entry `name` of `list`, which is made if there is none.

@@ -2,7 +2,10 @@
 
 use std::error::Error;
 
-use kube::config::{InClusterError, KubeconfigError};
+use kube::{
+    client::AuthError,
+    config::{InClusterError, KubeconfigError},
+};
 
 use crate::MISTAKE;
 
@@ -17,6 +20,9 @@ pub enum ApiError {
     /// The kubeconfig cannot be used.
     #[error("the kubeconfig cannot be used")]
     Kubeconfig(#[source] KubeconfigError),
+    /// The kubeconfig does not read as one. The parser's own words repeat the lines around the place, tokens among them.
+    #[error("the kubeconfig cannot be used: it does not read as one{0}")]
+    KubeconfigSyntax(String),
     /// `server.master` is no URL.
     #[error("server.master is no URL")]
     Master(#[source] http::uri::InvalidUri),
@@ -57,7 +63,7 @@ impl ApiError {
     pub fn reason(&self) -> &'static str {
         match self {
             Self::InCluster(_) => "kubernetes_in_cluster",
-            Self::Kubeconfig(_) => "kubernetes_kubeconfig",
+            Self::Kubeconfig(_) | Self::KubeconfigSyntax(_) => "kubernetes_kubeconfig",
             Self::Master(_) => "kubernetes_master",
             Self::Request(error) => match **error {
                 kube::Error::Api(ref status) if matches!(status.code, 401 | 403) => "kubernetes_forbidden",
@@ -76,18 +82,76 @@ impl From<kube::Error> for ApiError {
     }
 }
 
-/// kube's own texts repeat themselves, and one of them repeats the output of a credential command.
+impl From<KubeconfigError> for ApiError {
+    fn from(error: KubeconfigError) -> Self {
+        match error {
+            KubeconfigError::Parse(error) => {
+                let place = error.location().map(|at| format!(", line {} column {}", at.line(), at.column()));
+                Self::KubeconfigSyntax(place.unwrap_or_default())
+            }
+            error => Self::Kubeconfig(error),
+        }
+    }
+}
+
+/// kube's own texts repeat themselves.
 fn words(error: &kube::Error) -> String {
     let text = match error {
         kube::Error::Api(status) => format!("the API server answers {}: {}", status.code, status.message),
-        kube::Error::Auth(_) => "the kubeconfig's credentials cannot be had".to_owned(),
         error => {
-            let mut cause: &dyn Error = error;
-            while let Some(inner) = cause.source() {
-                cause = inner;
+            let mut cause: &(dyn Error + 'static) = error;
+            loop {
+                // Where a client in use needs new credentials, that they cannot be had is deep in another error.
+                if let Some(error) = cause.downcast_ref::<AuthError>() {
+                    break credentials(error);
+                }
+                match cause.source() {
+                    Some(inner) => cause = inner,
+                    None => break format!("the API server cannot be asked: {cause}"),
+                }
             }
-            format!("the API server cannot be asked: {cause}")
         }
     };
     text.chars().take(MAX_MESSAGE).collect()
+}
+
+/// Why there are no credentials. kube's own texts repeat a credential command with its variables, and its output.
+fn credentials(error: &AuthError) -> String {
+    match error {
+        AuthError::AuthExecRun { out, .. } => format!("the kubeconfig's credential command failed: {}", out.status),
+        AuthError::AuthExecStart(why) => format!("the kubeconfig's credential command cannot be run: {why}"),
+        AuthError::ReadTokenFile(why, path) => format!("the token in {} cannot be read: {why}", path.display()),
+        _ => "the kubeconfig's credentials cannot be had".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io,
+        os::unix::process::ExitStatusExt as _,
+        process::{ExitStatus, Output},
+    };
+
+    use super::*;
+
+    #[test]
+    fn a_credential_command_is_not_repeated_whenever_it_fails() {
+        #[track_caller]
+        fn check(error: fn() -> AuthError, expected: &str) {
+            for error in [kube::Error::Auth(error()), kube::Error::Service(error().into())] {
+                assert_eq!(ApiError::from(error).to_string(), expected);
+            }
+        }
+        let failed = || {
+            let out = Output { status: ExitStatus::from_raw(3 << 8), stdout: b"token".into(), stderr: b"word".into() };
+            AuthError::AuthExecRun { cmd: "SECRET=word aws".to_owned(), out: Box::new(out) }
+        };
+        check(failed, "the kubeconfig's credential command failed: exit status: 3");
+        let missing = || AuthError::AuthExecStart(io::ErrorKind::NotFound.into());
+        check(missing, "the kubeconfig's credential command cannot be run: entity not found");
+        let unread = || AuthError::ReadTokenFile(io::ErrorKind::NotFound.into(), "/token".into());
+        check(unread, "the token in /token cannot be read: entity not found");
+        check(|| AuthError::AuthExec("word".to_owned()), "the kubeconfig's credentials cannot be had");
+    }
 }

@@ -42,7 +42,7 @@ fn a_hook_of_kops() {
         Name::HeptioAuthenticatorAws,
         &expect![[r#"
         kubeAPIServer:
-          authenticationTokenWebhookConfigFile: /srv/kubernetes/heptio-authenticator-aws/kubeconfig.yaml
+          authenticationTokenWebhookConfigFile: /srv/kubernetes/kube-apiserver/heptio-authenticator-aws/kubeconfig.yaml
         hooks:
         - name: kops-hook-authenticator-config.service
           before:
@@ -53,8 +53,8 @@ fn a_hook_of_kops() {
             Description=Fetch the files of the token webhook
             [Service]
             Type=oneshot
-            ExecStart=/bin/mkdir -p /srv/kubernetes/heptio-authenticator-aws
-            ExecStart=/usr/local/bin/aws s3 cp --recursive s3://authenticator.abcdefghij.k8s.local/authenticator.abcdefghij.k8s.local/addons/authenticator /srv/kubernetes/heptio-authenticator-aws/
+            ExecStart=/bin/mkdir -p -m 700 /srv/kubernetes/kube-apiserver/heptio-authenticator-aws
+            ExecStart=/usr/local/bin/aws s3 cp --recursive s3://authenticator.abcdefghij.k8s.local/authenticator.abcdefghij.k8s.local/addons/authenticator /srv/kubernetes/kube-apiserver/heptio-authenticator-aws/
     "#]],
     );
     check(
@@ -62,7 +62,7 @@ fn a_hook_of_kops() {
         Name::Herald,
         &expect![[r#"
         kubeAPIServer:
-          authenticationTokenWebhookConfigFile: /srv/kubernetes/herald/kubeconfig.yaml
+          authenticationTokenWebhookConfigFile: /srv/kubernetes/kube-apiserver/herald/kubeconfig.yaml
         hooks:
         - name: kops-hook-authenticator-config.service
           before:
@@ -73,8 +73,8 @@ fn a_hook_of_kops() {
             Description=Fetch the files of the token webhook
             [Service]
             Type=oneshot
-            ExecStart=/bin/mkdir -p /srv/kubernetes/herald
-            ExecStart=/usr/bin/docker run --net=host --rm -v /srv/kubernetes/herald:/srv/kubernetes/herald quay.io/coreos/awscli@sha256:7b893bfb22ac582587798b011024f40871cd7424b9026595fd99c2b69492791d aws s3 cp --recursive s3://authenticator.abcdefghij.k8s.local/authenticator.abcdefghij.k8s.local/addons/authenticator /srv/kubernetes/herald/
+            ExecStart=/bin/mkdir -p -m 700 /srv/kubernetes/kube-apiserver/herald
+            ExecStart=/usr/bin/docker run --net=host --rm -v /srv/kubernetes/kube-apiserver/herald:/srv/kubernetes/kube-apiserver/herald quay.io/coreos/awscli@sha256:7b893bfb22ac582587798b011024f40871cd7424b9026595fd99c2b69492791d aws s3 cp --recursive s3://authenticator.abcdefghij.k8s.local/authenticator.abcdefghij.k8s.local/addons/authenticator /srv/kubernetes/kube-apiserver/herald/
     "#]],
     );
 }
@@ -263,13 +263,13 @@ fn what_is_printed_for_one_cluster_fits_together() {
             assert_eq!((volume["hostPath"].as_str(), volume["mountPath"].as_str()), (folder, folder), "{name:?}");
         }
 
-        let by_hook = chosen.map_or_else(|| kubeconfig.replace("/etc/", "/srv/"), str::to_owned);
+        let by_hook = chosen.map_or_else(|| kubeconfig.replace(USUAL, OF_KOPS), str::to_owned);
         let folder = Path::new(&by_hook).parent().and_then(Path::to_str).expect("a folder");
         for hook in [What::KopsHook, What::KopsHookDocker] {
             let spec = documents(&print(hook)).remove(0);
             assert_eq!(spec["kubeAPIServer"]["authenticationTokenWebhookConfigFile"], by_hook.as_str(), "{name:?}");
             let unit = spec["hooks"][0]["manifest"].as_str().expect("a unit of systemd");
-            assert!(unit.contains(&format!("mkdir -p {folder}\n")), "{unit}");
+            assert!(unit.contains(&format!("mkdir -p -m 700 {folder}\n")), "{unit}");
             assert!(unit.trim_end().ends_with(&format!("/addons/authenticator {folder}/")), "{unit}");
         }
         if cloud == Cloud::Aws {

@@ -133,6 +133,15 @@ fn names_of_their_own() {
 }
 
 #[test]
+fn an_error_says_where_and_repeats_no_credential() {
+    let text = "users:\n- name: a\n  user:\n    token: hidden\n  contexts: [\n";
+    for error in [entry().merge(text), with_plugin(text, &json!({}))].map(|merged| merged.expect_err("no list ends")) {
+        let why = std::error::Error::source(&error).expect("why").to_string();
+        assert!(why.contains("line") && !why.contains("hidden"), "{why}");
+    }
+}
+
+#[test]
 fn what_is_no_kubeconfig_is_left_alone() {
     #[track_caller]
     fn check(entry: &Entry, existing: &str, expected: &str) {
