@@ -25,7 +25,7 @@ use tempfile::NamedTempFile;
 use wasmtime::component::Component;
 use zeroize::Zeroizing;
 
-use super::{Config, Digest, Engine, engine::VERSION};
+use super::{Config, Digest, Engine, engine::VERSION, loader};
 
 pub(super) mod housekeeping;
 
@@ -388,6 +388,6 @@ impl Authentic {
         let component = unsafe {
             Component::deserialize_file(engine, &same_file).or_else(|_| Component::deserialize(engine, copy()?))
         };
-        component.ok()
+        component.ok().filter(|component| loader::with_image(component).is_ok())
     }
 }

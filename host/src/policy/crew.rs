@@ -384,7 +384,7 @@ mod tests {
         });
         drop(crew);
         go.send(()).unwrap();
-        assert_eq!(told.recv_timeout(Duration::from_secs(10)), Ok(true));
+        assert_eq!(told.recv_timeout(Duration::from_secs(60)), Ok(true));
     }
 
     #[test]

@@ -68,6 +68,12 @@ struct Inner {
     draft: OnceLock<Option<Engine>>,
 }
 
+/// What an engine decides in and by.
+struct Decided {
+    instances: Arc<Instances>,
+    crew: Arc<Crew>,
+}
+
 /// On how many processors an engine compiles.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Compiling {
@@ -187,7 +193,7 @@ impl Engine {
                 wasmtime::Engine::new(&settings).map_err(EngineError::unsupported)?
             }
         };
-        Self::around(wasmtime, config, Instances::new(config.instances), Compiling::OnOne, track::RELEASED)
+        Self::around(wasmtime, config, Decided::by(config), Compiling::OnOne, track::RELEASED)
     }
 
     /// Makes an engine for [`compile`](super::compile) alone: without a pool, and on every processor.
@@ -217,13 +223,13 @@ impl Engine {
     fn poolless(compiling: Compiling, tracks: &'static [Known]) -> Result<Self, EngineError> {
         let wasmtime = wasmtime::Engine::new(&settings(compiling)?).map_err(EngineError::unsupported)?;
         let config = EngineConfig::default();
-        Self::around(wasmtime, &config, Instances::new(config.instances), compiling, tracks)
+        Self::around(wasmtime, &config, Decided::by(&config), compiling, tracks)
     }
 
     fn around(
         wasmtime: wasmtime::Engine,
         config: &EngineConfig,
-        instances: Arc<Instances>,
+        Decided { instances, crew }: Decided,
         compiling: Compiling,
         tracks: &'static [Known],
     ) -> Result<Self, EngineError> {
@@ -232,7 +238,7 @@ impl Engine {
             wasmtime,
             ticker,
             instances,
-            crew: Arc::new(Crew::new(config.workers.unwrap_or(0).into())),
+            crew,
             config: config.clone(),
             load_slot: Mutex::new(()),
             aside: Semaphore::new(1),
@@ -243,17 +249,17 @@ impl Engine {
     }
 
     /// The engine for code that runs a few times and is thrown away: it compiles in half the time, and what it makes runs
-    /// slower. Of the same bounds and the same instances, for the same versions of the contract; this engine itself, if no other can
-    /// be made.
+    /// slower. Of the same bounds, the same instances and the same threads, for the same versions of the contract; this engine
+    /// itself, if no other can be made.
     pub(super) fn draft(&self) -> &Self {
-        let Inner { compiling, tracks, .. } = *self.0;
+        let Inner { compiling, tracks, ref config, ref instances, ref crew, .. } = *self.0;
         let make = || {
             let mut settings = settings(compiling)?;
             settings.cranelift_opt_level(OptLevel::None);
             settings.cranelift_regalloc_algorithm(RegallocAlgorithm::SinglePass);
             let wasmtime = wasmtime::Engine::new(&settings).map_err(EngineError::unsupported)?;
-            let config = EngineConfig { workers: None, ..self.0.config.clone() };
-            Self::around(wasmtime, &config, Arc::clone(&self.0.instances), compiling, tracks)
+            let decided = Decided { instances: Arc::clone(instances), crew: Arc::clone(crew) };
+            Self::around(wasmtime, config, decided, compiling, tracks)
         };
         self.0.draft.get_or_init(|| make().ok()).as_ref().unwrap_or(self)
     }
@@ -311,6 +317,15 @@ impl Engine {
 impl fmt::Debug for Engine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Engine").field("config", &self.0.config).finish_non_exhaustive()
+    }
+}
+
+// === impl Decided ===
+
+impl Decided {
+    fn by(config: &EngineConfig) -> Self {
+        let crew = Arc::new(Crew::new(config.workers.unwrap_or(0).into()));
+        Self { instances: Instances::new(config.instances), crew }
     }
 }
 
@@ -472,6 +487,15 @@ mod tests {
         check(Duration::from_secs(1), 501);
         check(Duration::from_secs(5), 2501);
         check(Limits::MAX_TIMEOUT, 2501);
+    }
+
+    /// Code that is to be thrown away takes longer, and keeps nobody waiting for it either.
+    #[test]
+    fn what_a_draft_decides_is_decided_in_the_same_instances_by_the_same_threads() {
+        let engine = Engine::new(&EngineConfig::default()).unwrap();
+        let draft = engine.draft();
+        assert!(!std::ptr::eq(draft.wasmtime(), engine.wasmtime()), "it is another one");
+        assert!(Arc::ptr_eq(&draft.0.instances, &engine.0.instances) && Arc::ptr_eq(draft.crew(), engine.crew()));
     }
 
     #[test]

@@ -370,7 +370,7 @@ pub(super) fn compile_here(
 /// Makes the memory that instances of a component start with, which takes a file in memory that nobody can change. While
 /// anything in the kernel still looks at the pages just written, it refuses that (`EBUSY`, fcntl(2), "File Sealing"):
 /// nobody's fault, and over a moment later.
-fn with_image(component: &Component) -> Result<(), LoadProblem> {
+pub(super) fn with_image(component: &Component) -> Result<(), LoadProblem> {
     tries(IMAGE_TRIES, IMAGE_PAUSE, || component.initialize_copy_on_write_image())
         .map_err(|error| LoadProblem::System(tame(&format!("{error:#}"), MAX_REASON)))
 }

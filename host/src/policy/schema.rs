@@ -10,6 +10,8 @@ use regex_lite::{Regex, RegexBuilder};
 use serde::{Deserialize, de::IgnoredAny};
 use serde_json::{Map, Value};
 
+use super::{limits::MAX_REASON, text::tame};
+
 mod check;
 
 pub use check::{Step, Violation};
@@ -267,8 +269,9 @@ fn types(value: Option<&Value>) -> Result<Vec<Type>, String> {
 // === impl InvalidSchema ===
 
 impl InvalidSchema {
-    fn at(path: &str, what: impl Into<String>) -> Self {
-        Self { path: path.to_owned(), what: what.into() }
+    /// Its author's words are in both.
+    fn at(path: &str, what: impl AsRef<str>) -> Self {
+        Self { path: tame(path, MAX_REASON), what: tame(what.as_ref(), MAX_REASON) }
     }
 }
 

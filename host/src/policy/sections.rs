@@ -6,7 +6,9 @@ use wasmparser::{BinaryReaderError, Chunk, Parser, Payload};
 use super::{
     LoadProblem,
     cases::{Document, Terms},
+    limits::MAX_REASON,
     schema::Schema,
+    text::tame,
 };
 
 /// The section that holds a JSON Schema of the settings.
@@ -105,8 +107,9 @@ impl<'a> Sections<'a> {
     /// When they are no cases, or too many.
     pub fn examples(&self) -> Result<Option<Document>, SectionError> {
         let Some(json) = self.examples else { return Ok(None) };
-        let document: Document =
-            serde_json::from_slice(json).map_err(|error| SectionError::Examples(error.to_string()))?;
+        // An error tells what it found, in the author's words.
+        let wrong = |error: serde_json::Error| SectionError::Examples(tame(&error.to_string(), MAX_REASON));
+        let document: Document = serde_json::from_slice(json).map_err(wrong)?;
         let count = document.len();
         if count > MAX_EXAMPLES {
             return Err(SectionError::Examples(format!("there are {count}, at most {MAX_EXAMPLES} are taken")));
@@ -202,6 +205,9 @@ pub(super) mod tests {
         let one = &case[11..case.len() - 2];
         let many = format!(r#"{{"cases": [{}]}}"#, vec![one; MAX_EXAMPLES + 1].join(","));
         check(&component(&[(EXAMPLES, many.as_bytes())]), Err("there are 101, at most 100 are taken"));
+        let [examples, schema] = [r#"{"\u001b[2J\n": 1}"#, r#"{"properties": {"\u001b[2J": {"\n": 1}}}"#];
+        check(&component(&[(EXAMPLES, examples.as_bytes())]), Err(r"unknown field `\u{1b}[2J\u{a}`"));
+        check(&component(&[(SETTINGS_SCHEMA, schema.as_bytes())]), Err(r"properties.\u{1b}[2J: unknown field `\u{a}`"));
         check(&component(&[])[..6], Err("cut short"));
         let whole = component(&[(EXAMPLES, case.as_bytes())]);
         check(&whole[..whole.len() - 1], Err("cut short"));

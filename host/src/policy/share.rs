@@ -2,9 +2,11 @@
 //!
 //! A policy that takes all of its time holds its instances for as long. Nothing held back, such policies would hold all there
 //! are, and logins that never ask them would be refused. So a policy has its first instance for the asking, and more only
-//! while one is left for each policy that holds none, up to half of the instances. Each policy has a line of its own.
+//! while one is left for each policy that holds none, up to half of the instances. Each policy has a line of its own, and of
+//! those that wait for their first one, the first comes first.
 
 use std::{
+    collections::BTreeSet,
     num::NonZeroU8,
     pin::pin,
     sync::{
@@ -25,7 +27,7 @@ use super::config::Mode;
 pub(super) struct Instances {
     all: usize,
     state: Mutex<State>,
-    /// Told of what is given back.
+    /// Told of what is given back, and of each policy that is in want no more.
     given_back: Notify,
 }
 
@@ -34,8 +36,10 @@ struct State {
     free: usize,
     /// Policies that logins ask and that hold none.
     without: usize,
-    /// Those of them that wait for one.
-    in_want: usize,
+    /// Those of them that wait for one, by numbers that go up.
+    in_want: BTreeSet<u64>,
+    /// The last of those numbers.
+    last: u64,
 }
 
 /// What one policy has of them.
@@ -59,7 +63,10 @@ pub(super) struct Held<'a>(&'a Share);
 pub(super) struct Place<'a>(&'a Share);
 
 /// A policy without any that waits for one, until it is dropped: whoever comes later does not come before it.
-struct Want<'a>(&'a Instances);
+struct Want<'a> {
+    instances: &'a Instances,
+    number: u64,
+}
 
 /// Of a policy in shadow mode, which no login asks: none is left for it.
 const UNASKED: usize = usize::MAX;
@@ -71,7 +78,7 @@ impl Instances {
         let all = usize::from(all.get());
         Arc::new(Self {
             all,
-            state: Mutex::new(State { free: all, without: 0, in_want: 0 }),
+            state: Mutex::new(State { free: all, without: 0, in_want: BTreeSet::new(), last: 0 }),
             given_back: Notify::new(),
         })
     }
@@ -103,8 +110,7 @@ impl Share {
         if self.waiting.load(SeqCst) > 0 {
             return None;
         }
-        let mut state = self.instances.lock();
-        if state.in_want > 0 { None } else { self.take(&mut state) }
+        self.take(&mut self.instances.lock(), None)
     }
 
     /// Stands in line, unless `most` do already.
@@ -113,7 +119,8 @@ impl Share {
         self.waiting.fetch_update(SeqCst, SeqCst, one_more).is_ok().then(|| Place(self))
     }
 
-    fn take(&self, state: &mut State) -> Option<Held<'_>> {
+    /// Takes one for whoever has this `want`, if he has one.
+    fn take(&self, state: &mut State, want: Option<&Want<'_>>) -> Option<Held<'_>> {
         let held = match self.held.load(Relaxed) {
             UNASKED => {
                 state.without += 1;
@@ -122,7 +129,8 @@ impl Share {
             held => held,
         };
         let left = if held == 0 { 0 } else { state.without.min(self.instances.all / 2) };
-        let is_free = state.free > left;
+        let is_its_turn = state.in_want.first().is_none_or(|first| want.is_some_and(|want| want.number == *first));
+        let is_free = is_its_turn && state.free > left;
         if is_free {
             state.free -= 1;
             state.without -= usize::from(held == 0);
@@ -158,7 +166,7 @@ impl<'a> Place<'a> {
         loop {
             let mut given_back = pin!(instances.given_back.notified());
             given_back.as_mut().enable();
-            if let Some(held) = share.take(&mut instances.lock()) {
+            if let Some(held) = share.take(&mut instances.lock(), want.as_ref()) {
                 return held;
             }
             if want.is_none() && share.is_without() {
@@ -179,14 +187,18 @@ impl Drop for Place<'_> {
 
 impl<'a> Want<'a> {
     fn new(instances: &'a Instances) -> Self {
-        instances.lock().in_want += 1;
-        Self(instances)
+        let mut state = instances.lock();
+        state.last += 1;
+        let number = state.last;
+        state.in_want.insert(number);
+        Self { instances, number }
     }
 }
 
 impl Drop for Want<'_> {
     fn drop(&mut self) {
-        self.0.lock().in_want -= 1;
+        self.instances.lock().in_want.remove(&self.number);
+        self.instances.given_back.notify_waiters();
     }
 }
 
@@ -285,6 +297,25 @@ mod tests {
             assert!(first.try_take().is_none(), "the other policy was there before");
             drop(waits);
             assert!(first.try_take().is_some(), "it waits no more");
+        });
+    }
+
+    /// Standing in line is no way past a policy that was in want before, and its end is the next one's turn.
+    #[test]
+    fn of_those_in_want_the_first_comes_first() {
+        run(async {
+            let instances = instances(1);
+            let shares = [(); 4].map(|()| instances.share(Mode::Enforce));
+            let held = shares[0].try_take().expect("one is free");
+            let places = [1, 2, 3].map(|share: usize| shares[share].line_up(1).expect("room"));
+            let [mut first, mut second, mut late] = places.each_ref().map(|place| Box::pin(place.take()));
+            assert!(poll!(&mut first).is_pending() && poll!(&mut second).is_pending());
+            drop(held);
+            assert!(poll!(&mut late).is_pending() && poll!(&mut second).is_pending(), "another one was there before");
+            drop(first);
+            assert!(poll!(&mut late).is_pending(), "it is not the last one's turn");
+            drop(second.now_or_never().expect("the first one gave up"));
+            assert!(late.now_or_never().is_some());
         });
     }
 

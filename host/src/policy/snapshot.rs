@@ -2,7 +2,12 @@
 //!
 //! `configure` runs once, in a copy of the component whose state can be read; what it left behind becomes the
 //! initial state of a new component, which every decision starts from. A component of a shape that this does not
-//! work for (`wasmtime-wizer` says which) takes its settings in each instance instead.
+//! work for (`wasmtime-wizer` says which, or stumbles over it) takes its settings in each instance instead.
+
+use std::{
+    future::pending,
+    panic::{AssertUnwindSafe, catch_unwind},
+};
 
 use futures_util::FutureExt as _;
 use wasmtime::{
@@ -39,7 +44,7 @@ pub(super) struct Instrumented<'a> {
 impl<'a> Instrumented<'a> {
     /// `None`: there can be no snapshot of this one.
     pub(super) fn of(source: &'a Source) -> Option<Self> {
-        let (context, bytes) = Wizer::new().instrument_component(&source.bytes).ok()?;
+        let (context, bytes) = or_none(|| Wizer::new().instrument_component(&source.bytes))?;
         Some(Self { source, context, bytes })
     }
 
@@ -73,16 +78,24 @@ impl<'a> Instrumented<'a> {
             lift_bounds(&mut store);
             let mut state = State { store, instance };
             let taken =
-                Wizer::new().snapshot_component(&self.context, &mut state).now_or_never().expect("a load never yields");
-            Ok::<_, LoadProblem>(taken.ok())
+                or_none(|| Wizer::new().snapshot_component(&self.context, &mut state).now_or_never().transpose());
+            Ok::<_, LoadProblem>(taken.flatten())
         })?;
         Ok(taken.map(|bytes| Taken { bytes, readable }))
     }
 }
 
+/// What the library gives; `None`: it does not take a component of this shape. Of some shapes it takes for granted that there
+/// are none, and panics: an import that we do not let through, memory in a module that exports nothing.
+fn or_none<T>(attempt: impl FnOnce() -> wasmtime::Result<T>) -> Option<T> {
+    catch_unwind(AssertUnwindSafe(attempt)).ok()?.ok()
+}
+
 /// Reading the state calls functions that the instrumentation has added. They are ours, short, and owe the
-/// policy's limits nothing; a list of all its memory is more than a policy may hand out.
+/// policy's limits nothing; a list of all its memory is more than a policy may hand out, and is told in a page that is added
+/// to it.
 fn lift_bounds(store: &mut Store<Guest>) {
+    store.data_mut().room.lift();
     store.set_fuel(u64::MAX).expect("this engine counts fuel");
     store.set_hostcall_fuel(usize::MAX);
     store.epoch_deadline_callback(|_| Ok(wasmtime::UpdateDeadline::Continue(1)));
@@ -97,7 +110,8 @@ struct State {
 // === impl State ===
 
 impl State {
-    /// What the added function `name` returns, as `read` sees it.
+    /// What the added function `name` returns, as `read` sees it. Never ends where that cannot be told: memory that has all that it
+    /// may ever have has no room for the answer.
     async fn ask<A: Lift + 'static, T>(
         &mut self,
         interface: &str,
@@ -109,7 +123,7 @@ impl State {
         let interface = instance.get_export_index(&mut *store, None, interface).expect(ADDED);
         let function = instance.get_export_index(&mut *store, Some(&interface), name).expect(ADDED);
         let function = instance.get_typed_func::<(), (A,)>(&mut *store, function).expect(ADDED);
-        let (answer,) = function.call_async(&mut *store, ()).await.expect("reading the state has no bound to break");
+        let Ok((answer,)) = function.call_async(&mut *store, ()).await else { return pending().await };
         read(store, answer)
     }
 }

@@ -1,8 +1,9 @@
 //! Tables: read-only data that the operator attaches to a policy under names.
 //!
 //! A file is one object in JSON or YAML; each of its keys is one of the table's, and a value that is no text is handed over
-//! as JSON. A key without a value is a mistake: nobody knows whether its entry is meant to be there. It is read when its policy loads and belongs to that configuration: a change is a new configuration, and one
-//! that cannot be read leaves the last good configuration in force. Objects in Kubernetes are followed instead
+//! as JSON. A key without a value is a mistake: nobody knows whether its entry is meant to be there; so is a key that is there
+//! twice, at any depth. It is read when its policy loads and belongs to that configuration: a change is a new configuration,
+//! and one that cannot be read leaves the last good configuration in force. Objects in Kubernetes are followed instead
 //! ([`LiveTable`]). Either way a login sees one version of each table, whichever of its policies look at it ([`Versions`]).
 
 use std::{
@@ -19,9 +20,11 @@ use serde::{
 };
 use serde_json::Value;
 
+use self::once::Once;
 use super::{Digest, Name, loader::read_file};
 
 mod live;
+mod once;
 mod source;
 mod versions;
 
@@ -281,7 +284,7 @@ impl Table {
     }
 }
 
-/// An object, no key twice.
+/// An object, no key twice, in its values neither.
 struct Entries(BTreeMap<String, String>);
 
 impl<'de> Deserialize<'de> for Entries {
@@ -296,7 +299,7 @@ impl<'de> Deserialize<'de> for Entries {
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Entries, A::Error> {
                 let mut entries = BTreeMap::new();
-                while let Some((key, value)) = map.next_entry::<String, Value>()? {
+                while let Some((key, Once(value))) = map.next_entry::<String, _>()? {
                     let text = match value {
                         Value::Null => {
                             let words = format_args!("the key {key:?} has no value: write one, or take the key away");
@@ -411,6 +414,8 @@ mod tests {
         check("{", "EOF");
         check("[]", "expected mapping start");
         check(r#"{"a": 1, "a": 2}"#, r#"the key "a" is there twice"#);
+        check(r#"{"a": {"tier": "dev", "tier": "prod"}}"#, r#"the key "tier" is there twice"#);
+        check(r#"{"a": [{"b": {"c": 1, "c": 1}}]}"#, r#"the key "c" is there twice"#);
         check(r#"{"a": 1, "b": null}"#, r#"the key "b" has no value: write one, or take the key away"#);
         check("a: 1\nb:\n", r#"the key "b" has no value"#);
         check("a: ~\n", r#"the key "a" has no value"#);

@@ -32,7 +32,7 @@ pub(super) static ENGINE: LazyLock<Engine> =
 /// Long enough that only fuel, memory or a trap can end a guest first, even on a loaded machine.
 pub(super) const PATIENT: Duration = Duration::from_secs(5);
 pub(super) const SMALL: ByteSize = ByteSize::mebibytes(2);
-const WIT: &str = include_str!("../../../wit/v0.1.0/policy.wit");
+pub(super) const WIT: &str = include_str!("../../../wit/v0.1.0/policy.wit");
 
 pub(crate) fn caller(name: &str) -> Arc<Caller> {
     Arc::new(Caller {
@@ -173,7 +173,7 @@ fn waiting_for_a_processor_takes_none_of_the_time() {
     let work = "(local $i i32) (loop $l (br_if $l (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 1)))
         (i32.const 20000000))))";
     let guest = Guest::deciding(format!("{work} {}", answer(&[])));
-    let fixture = Fixture::new(&guest.component()).limited(Duration::from_millis(200), SMALL, Limits::MAX_FUEL);
+    let fixture = Fixture::new(&guest.component()).limited(Duration::from_secs(1), SMALL, Limits::MAX_FUEL);
     // Without threads of its own, so that it waits for the one that there is.
     let engine = Engine::new(&EngineConfig::default()).unwrap();
     let policy = Policy::load(&engine, &fixture.config, None).unwrap();
@@ -181,13 +181,13 @@ fn waiting_for_a_processor_takes_none_of_the_time() {
         // Longer than the time, and not for ever: what waits without end is cut in the end.
         tokio::spawn(async {
             for _ in 0..8 {
-                std::thread::sleep(Duration::from_millis(50));
+                std::thread::sleep(Duration::from_millis(250));
                 tokio::task::yield_now().await;
             }
         });
         let started = Instant::now();
         let verdict = policy.decide(&request(&caller("a"))).await.verdict;
-        assert_eq!((verdict, started.elapsed() > Duration::from_millis(200)), (Ok(Verdict::Abstain), true));
+        assert_eq!((verdict, started.elapsed() > Duration::from_secs(1)), (Ok(Verdict::Abstain), true));
     });
 }
 
@@ -388,7 +388,7 @@ fn a_decision_given_up_gives_its_instance_back() {
     }
     let started = Instant::now();
     while !engine.ticker().is_asleep() {
-        assert!(started.elapsed() < PATIENT, "the ticker still runs");
+        assert!(started.elapsed() < 12 * PATIENT, "the ticker still runs");
         std::thread::sleep(Duration::from_millis(5));
     }
 }

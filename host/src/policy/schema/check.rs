@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 
-use super::{Additional, Bounds, MAX_DEPTH, Rule, Schema, Type};
+use super::{Additional, Bounds, MAX_DEPTH, MAX_REASON, Rule, Schema, Type, tame};
 use crate::config::did_you_mean;
 
 /// One thing that is wrong with settings.
@@ -172,8 +172,9 @@ impl Check<'_> {
         self.path.pop();
     }
 
-    fn wrong(&mut self, what: impl Into<String>) {
-        self.found.push(Violation { path: self.path.clone(), what: what.into() });
+    /// What is allowed is in the words of the schema's author.
+    fn wrong(&mut self, what: impl AsRef<str>) {
+        self.found.push(Violation { path: self.path.clone(), what: tame(what.as_ref(), MAX_REASON) });
     }
 }
 

@@ -28,6 +28,9 @@ fn values() {
     check(&number, &json!(4), &["must be at most 3"]);
     check(&json!({"enum": ["a", 1]}), &json!("b"), &["must be \"a\" or 1"]);
     check(&json!({"const": true}), &json!(false), &["must be true"]);
+    check(&json!({"const": "\u{202e}"}), &json!(1), &[r#"must be "\u{202e}""#]);
+    let cut = format!("must be \"{}…", "x".repeat(1012));
+    check(&json!({"const": "x".repeat(2000)}), &json!(1), &[&cut]);
     check(&json!(true), &json!({"anything": []}), &[]);
     let either = json!({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]});
     check(&either, &json!(["a"]), &[]);

@@ -14,8 +14,8 @@ use crate::policy::{
     compiled::{Form, Origin},
     sections::{EXAMPLES, tests::section},
     tests::{
-        ENGINE, Fixture, PATIENT, SMALL, caller,
-        guest::{Guest, answer},
+        ENGINE, Fixture, PATIENT, SMALL, WIT, caller,
+        guest::{Guest, answer, componentise, module_section},
         request, run,
     },
 };
@@ -62,6 +62,33 @@ fn check(policy: &Policy, username: &str, takes_settings_each_time: bool) {
 fn settings_are_taken_in_once() {
     check(&fixture(&keeper(), "first").load().unwrap(), "first", false);
     check(&fixture(&unfit(), "first").load().unwrap(), "first", true);
+}
+
+/// Reading its state takes a little more than it has.
+#[test]
+fn a_policy_that_needs_all_of_its_memory_takes_its_settings_in_once() {
+    let pages = u32::try_from(SMALL.bytes() >> 16).unwrap();
+    check(&fixture(&Guest { pages, ..keeper() }, "first").load().unwrap(), "first", false);
+}
+
+/// What the instrumentation cannot read, or takes for granted that there is not.
+#[test]
+fn a_policy_of_another_shape_takes_its_settings_each_time() {
+    #[track_caller]
+    fn check_shape(component: &[u8]) {
+        let mut fixture = Fixture::new(component);
+        fixture.config.settings = "first".into();
+        check(&fixture.load().unwrap(), "first", true);
+    }
+    let fixed = keeper().text().replacen(r#"(memory (export "memory") 1)"#, r#"(memory (export "memory") 1 1)"#, 1);
+    check_shape(&componentise(&fixed, WIT, "policy"));
+    let good = keeper().component();
+    let is_module = |payload: &wasmparser::Payload<'_>| matches!(payload, wasmparser::Payload::ModuleSection { .. });
+    let modules = wasmparser::Parser::new(0).parse_all(&good).map(Result::unwrap).filter(is_module).count();
+    let instance = [2, 4, 1, 0, u8::try_from(modules).unwrap(), 0];
+    let mute = |module: &str| [&good[..], &module_section(module), &instance].concat();
+    check_shape(&mute("(module (memory 1))"));
+    check_shape(&mute("(module (global (mut i32) (i32.const 0)))"));
 }
 
 #[test]

@@ -180,6 +180,13 @@ pub(crate) fn componentise(module: &str, wit: &str, world: &str) -> Vec<u8> {
     encoder.validate(true).encode().expect("the module fits its world")
 }
 
+/// A section for the end of a component, with a short module (Component Model, "Binary Format").
+pub(crate) fn module_section(module: &str) -> Vec<u8> {
+    let module = wat::parse_str(module).expect("the module is good text");
+    assert!(module.len() < 128, "its length is one byte");
+    [&[1, module.len() as u8][..], &module].concat()
+}
+
 fn length(length: usize) -> u32 {
     u32::try_from(length).expect("short")
 }

@@ -30,7 +30,7 @@ struct Attack {
 /// So short that fuel lasts longer.
 const BRIEF: Duration = Duration::from_millis(50);
 /// What a load or a decision may take besides what the limits say: until a busy machine has a processor for it.
-const NOTICED: Duration = Duration::from_secs(5);
+const NOTICED: Duration = Duration::from_secs(20);
 
 fn attack(what: &'static str, guest: &Guest, end: End) -> Attack {
     Attack { what, component: guest.component(), limits: (PATIENT, Limits::default().fuel()), end }
@@ -49,6 +49,15 @@ fn importing(package: &str, interface: &str) -> Vec<u8> {
     let import = format!(r#"(module (import "{name}" "open" (func $open (param i32) (result i32)))"#);
     let text = Guest::deciding(format!("(drop (call $open (i32.const 22))) {}", answer(&[]))).text();
     componentise(&text.replacen("(module", &import, 1), &wit, "policy")
+}
+
+/// `component` with `other` wherever `name` was, which is as long.
+fn renamed(component: &[u8], name: &str, other: &str) -> Vec<u8> {
+    assert_eq!(name.len(), other.len());
+    let mut bytes = component.to_vec();
+    let places = component.windows(name.len()).enumerate().filter(|(_, part)| *part == name.as_bytes());
+    places.for_each(|(at, _)| bytes[at..at + other.len()].copy_from_slice(other.as_bytes()));
+    bytes
 }
 
 fn attacks() -> Vec<Attack> {
@@ -169,6 +178,15 @@ fn attacks() -> Vec<Attack> {
             "an interface that nobody knows",
             importing("evil:things", "anything"),
             Unloadable("unknown_import", "imports evil:things/anything@1.0.0, which this host does not have"),
+        ),
+        file(
+            "an interface whose name moves the cursor",
+            renamed(
+                &importing("evil:things", "anything"),
+                "evil:things/anything@1.0.0",
+                "url=<\u{1b}[2J---------------->",
+            ),
+            Unloadable("unknown_import", r"imports url=<\u{1b}[2J---------------->, which"),
         ),
         attack(
             "facts about callers that it is not granted",

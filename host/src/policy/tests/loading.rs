@@ -2,7 +2,7 @@
 
 use std::sync::Mutex;
 
-use super::*;
+use super::{guest::module_section, *};
 
 #[track_caller]
 fn check_load(component: &[u8], reason: &str, words: &str) {
@@ -29,6 +29,8 @@ fn files_that_are_no_policies() {
     let mut padded = good.clone();
     padded.resize(256 << 10, 0);
     check_load(&padded, "invalid_component", "not a valid component");
+    let with_exceptions = [&good[..], &module_section(r#"(module (import "a" "b" (tag)))"#)].concat();
+    check_load(&with_exceptions, "invalid_component", "not a valid component");
     let large = [good, sections::tests::section("padding", &vec![0; 256 << 10])].concat();
     check_load(&large, "not_compiled", "herald policy compile");
 }
