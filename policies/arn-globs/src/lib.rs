@@ -91,7 +91,7 @@ impl Rule {
         let mut known = vec![GIVEN];
         for name in principal.captures().chain(fields.session_name.iter().flat_map(Pattern::captures)) {
             if known.contains(&name) {
-                return Err(["match: {", name, "} is captured twice"].concat());
+                return Err(["match: {", name, "} has a value already: call it something else"].concat());
             }
             known.push(name);
         }

@@ -102,7 +102,8 @@ impl Expression {
         Value::resolve(&self.node, scope.context()).map_err(|error| self.fault(&error.to_string()))
     }
 
-    fn fault(&self, why: &str) -> Fault {
+    /// A fault that says where the expression is written.
+    pub(crate) fn fault(&self, why: &str) -> Fault {
         Fault::broken([&self.place, ": ", why].concat())
     }
 }

@@ -75,7 +75,7 @@ impl Policy for Expressions {
         let scope = self.root.scope(request);
         for rule in &self.rules {
             if rule.matches.boolean(&scope)? {
-                return rule.outcome.decide(&scope, request);
+                return rule.decide(&scope, request);
             }
         }
         Ok(Decision::Abstain)
@@ -110,21 +110,18 @@ impl Rule {
         };
         Ok(Self { matches, outcome })
     }
-}
 
-// === impl Outcome ===
-
-impl Outcome {
+    /// What it says of a caller whom it matches.
     fn decide(&self, scope: &Scope<'_>, request: &Request) -> Result<Decision, Fault> {
-        let (username, groups) = match self {
-            Self::Deny(reason) => return Ok(Decision::Deny(reason.text(scope)?)),
-            Self::Name { username, groups } => (username, groups),
+        let (username, groups) = match &self.outcome {
+            Outcome::Deny(reason) => return Ok(Decision::Deny(reason.text(scope)?)),
+            Outcome::Name { username, groups } => (username, groups),
         };
         let mut user = match (&request.current, username) {
             (Some(current), _) => current.clone(),
             (None, Some(_)) => Mapping::default(),
             (None, None) => {
-                return Err(Fault::broken("a rule without `username` matches a caller whom nobody has named"));
+                return Err(self.matches.fault("a rule without `username` matches a caller whom nobody has named"));
             }
         };
         if let Some(username) = username {

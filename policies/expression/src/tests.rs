@@ -395,9 +395,12 @@ fn rules_that_say_too_little_or_too_much() {
 
 #[test]
 fn who_is_named_by_nobody_needs_a_name() {
-    let policy =
-        rules(&serde_json::json!([{"match": "true", "groups": "current.groups + ['a']"}])).expect("good rules");
-    let why = "a rule without `username` matches a caller whom nobody has named";
+    let written = serde_json::json!([
+        {"match": "false", "groups": "[]"},
+        {"match": "true", "groups": "current.groups + ['a']"},
+    ]);
+    let policy = rules(&written).expect("good rules");
+    let why = "rules[1].match: a rule without `username` matches a caller whom nobody has named";
     assert_eq!(policy.decide(&session()), Err(Fault::broken(why)));
     let known = Request { current: Some(Mapping::named("x").with_group("b").with_uid("7")), ..session() };
     assert_eq!(policy.decide(&known), Ok(Mapping::named("x").with_groups(["b", "a"]).with_uid("7").into()));

@@ -8,6 +8,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from . import log
+from .answer import Fault
+
 try:
     from wit_world.imports import cloud as _host
 except ImportError:
@@ -74,6 +77,8 @@ def caller_tags() -> Mapping[str, str] | None:
 
 
 def _set(found: Any) -> Any:
+    if log.is_in_component():
+        raise Fault('this policy asks for no facts: it needs capabilities = ["cloud"] under [tool.herald] in pyproject.toml')
     if isinstance(found, str):
         raise LookUpError(found)
     return found

@@ -30,7 +30,8 @@ def mapper_of(policy_class: type[Policy]) -> type:
             except KeyError as error:
                 raise Err(f"{error} is missing") from error
             except Exception as error:
-                raise Err(str(error)) from error
+                # An `assert` may say nothing.
+                raise Err(str(error) or type(error).__name__) from error
 
         def decide(self, request: types.Request) -> types.Decision:
             try:

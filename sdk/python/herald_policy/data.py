@@ -5,6 +5,9 @@ The project has to ask for them: `capabilities = ["data"]` under `[tool.herald]`
 
 from typing import Any
 
+from . import log
+from .answer import Fault
+
 try:
     from wit_world.imports import data as _host
 except ImportError:
@@ -53,6 +56,8 @@ def version(table: str) -> str:
 
 
 def _table(name: str) -> dict[str, str]:
+    if log.is_in_component():
+        raise Fault('this policy asks for no tables: it needs capabilities = ["data"] under [tool.herald] in pyproject.toml')
     if name not in _tables:
         raise DataError(name)
     entries = _tables[name]

@@ -9,6 +9,11 @@ _kept: list[tuple[str, str]] = []
 """What unit tests see instead of the host's log: level and text."""
 
 
+def is_in_component() -> bool:
+    """Whether this is no unit test: every component asks for the log."""
+    return _host is not None
+
+
 def _write(level: str, message: str) -> None:
     if _host is None:
         _kept.append((level, message))

@@ -1,8 +1,11 @@
 """The package natively: what a policy's own unit tests rely on."""
 
+import sys
 import unittest
+from types import SimpleNamespace
+from unittest import mock
 
-from herald_policy import Allow, Glob, Template, Unfit, cloud, data, log
+from herald_policy import Allow, Fault, Glob, PrincipalKind, Template, Unfit, cloud, data, log
 from herald_policy.testing import logged, session, set_instance, set_not_ready, set_table, set_tags, user
 
 
@@ -133,6 +136,45 @@ class Around(unittest.TestCase):
             with self.assertRaises(cloud.LookUpError) as raised:
                 cloud.caller_tags()
             self.assertEqual(raised.exception.code, code)
+
+
+class Refused(Exception):
+    """Stands for what a component raises in place of a result."""
+
+
+class Components(unittest.TestCase):
+    def test_why_settings_are_refused_is_always_told(self) -> None:
+        modules = {
+            "componentize_py_types": SimpleNamespace(Err=Refused),
+            "wit_world": SimpleNamespace(),
+            "wit_world.imports": SimpleNamespace(types=mock.Mock(PrincipalKind=PrincipalKind)),
+        }
+        rows = [
+            (ValueError("team must not be empty"), "team must not be empty"),
+            (KeyError("team"), "'team' is missing"),
+            (AssertionError(), "AssertionError"),
+        ]
+        with mock.patch.dict(sys.modules, modules):
+            from herald_policy.component import mapper_of
+
+            for error, expected in rows:
+                with self.subTest(expected), self.assertRaises(Refused) as raised:
+                    mapper_of(mock.Mock(side_effect=error))().configure("{}")
+                self.assertEqual(str(raised.exception), expected)
+
+    def test_what_the_project_has_not_asked_for_is_told_with_what_to_write(self) -> None:
+        rows = [
+            ("data", lambda: data.get("rota", "a")),
+            ("data", lambda: data.keys("rota")),
+            ("data", lambda: data.version("rota")),
+            ("cloud", cloud.caller_instance),
+            ("cloud", cloud.caller_tags),
+        ]
+        for name, ask in rows:
+            with self.subTest(name), mock.patch.object(log, "_host", object()), self.assertRaises(Fault) as raised:
+                ask()
+            self.assertIn(f'capabilities = ["{name}"] under [tool.herald] in pyproject.toml', str(raised.exception))
+            self.assertFalse(raised.exception.unavailable)
 
 
 class Building(unittest.TestCase):

@@ -129,6 +129,19 @@ mod tests {
         assert!(text.contains(&format!(" µs, fuel {FUEL}, ")), "{text}");
     }
 
+    /// A policy would abstain, and nobody would know why.
+    #[test]
+    fn a_role_is_nobody() {
+        #[track_caller]
+        fn check(arn: &str, session: &str) {
+            let command = Cli::parse_from(["run", "nowhere.wasm", "--arn", arn]).command;
+            let told = command.asked.question().expect_err("it is a role").to_string();
+            assert_eq!(told, format!("{arn} is a role, and nobody is one: ask with {session}"));
+        }
+        check("arn:aws-cn:iam::111122223333:role/a/Dev", "arn:aws-cn:sts::111122223333:assumed-role/Dev/NAME");
+        check("acs:ram::1111222233334444:role/Dev", "acs:ram::1111222233334444:assumed-role/Dev/NAME");
+    }
+
     /// What a case says of caller, time and terms counts, unless an option says otherwise.
     #[test]
     fn a_case_is_asked() {

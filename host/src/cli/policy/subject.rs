@@ -9,7 +9,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -20,7 +20,7 @@ use super::{
     terms::Budget,
 };
 use crate::{
-    caller::{Arn, made_up},
+    caller::{Arn, PrincipalKind, arn::ACS_PARTITION, made_up},
     config::read_document,
     policy::{
         Ceiling, Config, Engine, EngineConfig, Evaluation, Facts, Kind, Limits, Mapping, Mode, Name, OnFault, Policy,
@@ -39,7 +39,7 @@ pub struct Subject {
     /// Its settings, a file in YAML or JSON. Default: none.
     #[arg(long, value_name = "FILE")]
     pub settings: Option<PathBuf>,
-    /// A table that it may read: its name and a JSON file. Can be given again.
+    /// A table that it may read: its name and a file in YAML or JSON. Can be given again.
     #[arg(long = "table", value_name = "NAME=FILE")]
     pub tables: Vec<Table>,
     /// What it is told of the caller's own machine: a YAML file with `id`, `privateDnsName`, `tags` …, or the word not-found,
@@ -224,6 +224,7 @@ impl Asked {
             return Ok(Question { request: case.case.request.clone(), case: Some(case) });
         }
         let arn = self.arn.as_ref().context("--arn or --case says who asks")?;
+        ensure!(arn.kind() != PrincipalKind::Role, "{arn} is a role, and nobody is one: ask with {}", session_of(arn));
         let now = self.now.unwrap_or(SystemTime::UNIX_EPOCH + DEFAULT_NOW);
         let current = self.username.clone().map(|username| Mapping {
             username,
@@ -234,6 +235,15 @@ impl Asked {
         let request = OwnedRequest { current, trail, ..OwnedRequest::from(made_up::caller(arn, now), now) };
         Ok(Question { request, case: None })
     }
+}
+
+/// How STS names whoever has `role`: a session of it, never the role, and without its path.
+fn session_of(role: &Arn) -> String {
+    let head = match role.partition() {
+        ACS_PARTITION => "acs:ram".to_owned(),
+        partition => format!("arn:{partition}:sts"),
+    };
+    format!("{head}::{}:assumed-role/{}/NAME", role.account_id(), role.name())
 }
 
 // === impl Loaded ===

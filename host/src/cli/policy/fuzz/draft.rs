@@ -269,6 +269,10 @@ impl Draft {
     /// What the policy is asked; `None` if no cloud has such a caller.
     pub(super) fn request(&self) -> Option<OwnedRequest> {
         let arn: Arn = self.arn().parse().ok()?;
+        // STS tells no path of a session's role.
+        if self.is_session() && arn.path() != "/" {
+            return None;
+        }
         let mut caller = made_up::caller(&arn, self.now);
         if let Some(id) = self.principal_id() {
             caller.principal_id = PrincipalId::new(id);

@@ -6,6 +6,7 @@ use std::{
 };
 
 use serde_json::Value;
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use crate::policy::cases::DEFAULT_NOW;
 
@@ -49,13 +50,14 @@ const ODD: [&str; 18] = [
 ];
 /// Longest made name.
 const LONG: usize = 64;
-const SECOND: Duration = Duration::from_secs(1);
+/// The last second that a case can say: the end of the year 9999, in seconds since 1970.
+const LAST_SECOND: i64 = 253_402_300_799;
 
 // === impl Words ===
 
 impl Words {
-    /// Every text in what is around a policy and in its examples: whole, and in parts. Times count to the second, before and
-    /// after too.
+    /// Every text in what is around a policy and in its examples: whole, and in parts, or what stands in its quotes. Times count
+    /// to the second, before and after too.
     pub(super) fn of(surroundings: &Value, examples: &Value) -> Self {
         let (mut times, mut far_times) = (vec![SystemTime::UNIX_EPOCH + DEFAULT_NOW], Vec::new());
         let (mut near, mut far) = (BTreeSet::new(), BTreeSet::from(ODD.map(str::to_owned)));
@@ -108,12 +110,45 @@ impl Words {
 }
 
 fn add(text: &str, names: &mut BTreeSet<String>, times: &mut Vec<SystemTime>) {
-    if let Ok(time) = humantime::parse_rfc3339(text) {
-        times.extend([Some(time), time.checked_sub(SECOND), time.checked_add(SECOND)].into_iter().flatten());
+    let quoted = quoted(text);
+    if !quoted.is_empty() {
+        // An expression, or JSON that a ConfigMap holds as text: what callers may have in common with it is in its quotes.
+        return quoted.into_iter().for_each(|word| add(word, names, times));
     }
-    names.extend([text.to_owned(), text.replace(['*', '?'], "x")].into_iter().filter(|text| !text.is_empty()));
+    times.extend(moments(text));
+    names.extend([text.to_owned(), filled(text)].into_iter().filter(|text| !text.is_empty()));
     let parts = text.split([':', '/', '*', '?', '{', '}', '.']).filter(|part| !part.is_empty());
     names.extend(parts.map(str::to_owned));
+}
+
+/// What stands between two quotes of one kind.
+fn quoted(text: &str) -> Vec<&str> {
+    let (mut found, mut rest) = (Vec::new(), text);
+    while let Some((at, quote)) = rest.char_indices().find(|(_, c)| matches!(c, '"' | '\'')) {
+        let Some((word, after)) = rest[at + 1..].split_once(quote) else { break };
+        found.push(word);
+        rest = after;
+    }
+    found
+}
+
+/// A name that the pattern or the template `text` covers: `x` for each wildcard and for whatever stands in braces.
+fn filled(text: &str) -> String {
+    let (mut name, mut rest) = (String::new(), text);
+    while let Some((before, after)) = rest.split_once('{') {
+        name.extend([before, "x"]);
+        rest = after.split_once('}').map_or("", |(_, after)| after.trim_start_matches('}'));
+    }
+    name.push_str(rest);
+    name.replace(['*', '?'], "x")
+}
+
+/// The second that `text` is, in whatever time zone it is written, then the one before and the one after.
+fn moments(text: &str) -> impl Iterator<Item = SystemTime> {
+    let second = OffsetDateTime::parse(text, &Rfc3339).ok().map(OffsetDateTime::unix_timestamp);
+    let seconds = second.into_iter().flat_map(|second| [second, second - 1, second + 1]);
+    let can_be_told = seconds.filter(|second| (0..=LAST_SECOND).contains(second));
+    can_be_told.map(|second| SystemTime::UNIX_EPOCH + Duration::from_secs(second.unsigned_abs()))
 }
 
 fn gather(value: &Value, take: &mut impl FnMut(&str)) {
@@ -157,5 +192,47 @@ mod tests {
         let times: Vec<String> =
             words.times.iter().map(|time| humantime::format_rfc3339_seconds(*time).to_string()).collect();
         assert_eq!(times[1..], ["2026-05-04T12:00:00Z", "2026-05-04T11:59:59Z", "2026-05-04T12:00:01Z"]);
+    }
+
+    /// Rules of `expression`, and an entry of a table as a ConfigMap holds it.
+    #[test]
+    fn words_stand_in_quotes_too() {
+        let rule = r#"caller.accountId == "111122223333" && caller.name in ['Dev', 'x"y'] || caller.name == "it's""#;
+        let grant = r#"{"user": "clerk", "until": "2026-05-04T12:00:00Z"}"#;
+        let surroundings =
+            json!({"settings": {"match": rule}, "tables": {"grants": {"444455556666.fire": grant}}, "tags": "O'Neil"});
+        let words = Words::of(&surroundings, &Value::Null);
+        assert_eq!(words.accounts, ["111122223333", "444455556666"]);
+        assert!(has(&words.near, &["Dev", "x\"y", "it's", "clerk", "O'Neil"]), "{words:?}");
+        assert!(words.near.iter().all(|word| !word.contains("==")), "{words:?}");
+        assert_eq!(words.times.len(), 4, "{words:?}");
+    }
+
+    #[test]
+    fn patterns_and_templates_are_filled() {
+        #[track_caller]
+        fn check(text: &str, expected: &str) {
+            assert_eq!(filled(text), expected, "{text}");
+        }
+        check("team-*-?", "team-x-x");
+        check("team-{team}-{level}", "team-x-x");
+        check("{person}@example.com", "x@example.com");
+        check("dev:{{SessionName}}!", "dev:x!");
+        check("plain", "plain");
+        check("{", "x");
+        check("}", "}");
+    }
+
+    #[test]
+    fn times_are_of_any_zone_and_can_be_told() {
+        #[track_caller]
+        fn check(text: &str, expected: &[&str]) {
+            let found = moments(text).map(|time| humantime::format_rfc3339_seconds(time).to_string());
+            assert_eq!(found.collect::<Vec<_>>(), expected, "{text}");
+        }
+        check("2026-05-04T12:00:00+02:00", &["2026-05-04T10:00:00Z", "2026-05-04T09:59:59Z", "2026-05-04T10:00:01Z"]);
+        check("1970-01-01T00:00:00Z", &["1970-01-01T00:00:00Z", "1970-01-01T00:00:01Z"]);
+        check("9999-12-31T23:59:59Z", &["9999-12-31T23:59:59Z", "9999-12-31T23:59:58Z"]);
+        check("tomorrow", &[]);
     }
 }

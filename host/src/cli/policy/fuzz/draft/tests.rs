@@ -68,6 +68,8 @@ fn nothing_is_said_that_no_host_would_say() {
             (_, false) => id.starts_with("AIDA") || id.starts_with(caller.account_id.as_str()),
         };
         assert!(fits, "{caller:?}");
+        let role = caller.session_name.as_ref().and_then(|_| caller.canonical_arn.split_once(":role/"));
+        assert!(role.is_none_or(|(_, role)| role == caller.name), "a role without its path: {caller:?}");
         assert_eq!(caller.attributes.is_empty(), caller.provider == "aws");
         assert_eq!(request.current.is_some(), !request.trail.is_empty());
     }
