@@ -1,9 +1,16 @@
 //! `herald credential-plugin`: what kubeconfigs made by `ack-ram-tool` run, so that in such a file only `command:`
 //! changes, and what makes such kubeconfigs. Options, defaults and output are those of that tool.
 
-use std::{env, ffi::OsString, io::Write, path::PathBuf};
+use std::{
+    env,
+    ffi::OsString,
+    fs,
+    io::{self, Write},
+    path::{self, Path, PathBuf},
+};
 
 use anyhow::{Context as _, bail};
+use clap::builder::BoolishValueParser;
 
 use super::{
     Globals,
@@ -64,15 +71,15 @@ pub(super) struct Common {
     sts_endpoint: Option<String>,
     /// File with profiles: JSON, or sections of keys and values.
     #[arg(long, value_name = "FILE", env = "ACK_RAM_TOOL_PROFILE_FILE")]
-    profile_file: Option<PathBuf>,
+    profile_file: Option<String>,
     /// Profile to use.
     #[arg(long, value_name = "NAME", env = "ACK_RAM_TOOL_PROFILE_NAME")]
     profile_name: Option<String>,
     /// Leave credentials in the environment aside.
-    #[arg(long, env = "ACK_RAM_TOOL_IGNORE_ENV_CREDENTIALS", value_parser = clap::builder::BoolishValueParser::new(), num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false")]
+    #[arg(long, env = "ACK_RAM_TOOL_IGNORE_ENV_CREDENTIALS", num_args = 0..=1, require_equals = true, value_parser = BoolishValueParser::new())]
     ignore_env_credentials: bool,
     /// Leave ~/.aliyun/config.json aside.
-    #[arg(long, env = "ACK_RAM_TOOL_IGNORE_ALIYUN_CLI_CREDENTIALS", value_parser = clap::builder::BoolishValueParser::new(), num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false")]
+    #[arg(long, env = "ACK_RAM_TOOL_IGNORE_ALIYUN_CLI_CREDENTIALS", num_args = 0..=1, require_equals = true, value_parser = BoolishValueParser::new())]
     ignore_aliyun_cli_credentials: bool,
     /// Where credentials come from.
     #[arg(long, value_enum, default_value_t, env = "ACK_RAM_TOOL_CREDENTIAL_TYPE")]
@@ -87,10 +94,10 @@ pub(super) struct Common {
     #[arg(long, hide = true, value_name = "HOST")]
     ram_endpoint: Option<String>,
     /// Of no use here: nothing is asked.
-    #[arg(short = 'y', long, hide = true)]
+    #[arg(short = 'y', long, hide = true, num_args = 0..=1, require_equals = true, value_parser = BoolishValueParser::new())]
     assume_yes: bool,
     /// Of no use here: existing command lines have it.
-    #[arg(long, hide = true)]
+    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, value_parser = BoolishValueParser::new())]
     verbose: bool,
 }
 
@@ -173,7 +180,7 @@ impl Common {
         let request = &mut wanted.request;
         request.session_name = Some(session_name.unwrap_or_else(|| Name::AckRamTool.as_str().to_owned()));
         request.profile = self.profile();
-        request.profile_file.clone_from(&self.profile_file);
+        request.profile_file = self.profile_file()?;
         request.ignore_environment = self.ignore_env_credentials;
         request.ignore_aliyun_cli = self.ignore_aliyun_cli_credentials;
         request.metadata_only = self.credential_type == CredentialType::Imds;
@@ -186,10 +193,18 @@ impl Common {
         given(self.profile_name.as_deref()).or_else(|| given(env::var(OLD_PROFILE_NAME).ok().as_deref()))
     }
 
+    /// The file with profiles, by a path that is good in every folder; none where metadata alone are asked.
+    fn profile_file(&self) -> anyhow::Result<Option<PathBuf>> {
+        let named = given(self.profile_file.as_deref()).filter(|_| self.credential_type == CredentialType::Auto);
+        let Some(named) = named else { return Ok(None) };
+        let file = in_full(named.as_ref(), env::var_os("HOME")).and_then(|file| fs::metadata(&file).map(|_| file));
+        Ok(Some(file.with_context(|| format!("--profile-file {named}"))?))
+    }
+
     /// The same options for a kubeconfig.
-    fn arguments(&self) -> Vec<String> {
+    fn arguments(&self) -> anyhow::Result<Vec<String>> {
         let credential_type = (self.credential_type == CredentialType::Imds).then(|| "imds".to_owned());
-        let file = self.profile_file.as_ref().map(|file| file.display().to_string());
+        let file = self.profile_file()?.map(|file| file.display().to_string());
         let named = [
             ("--profile-file", file),
             ("--profile-name", self.profile()),
@@ -204,10 +219,75 @@ impl Common {
             (self.ignore_env_credentials, "--ignore-env-credentials"),
         ];
         let switches = switches.into_iter().filter(|(on, _)| *on).map(|(_, name)| name.to_owned());
-        named.flatten().chain(switches).collect()
+        Ok(named.flatten().chain(switches).collect())
+    }
+}
+
+/// The path from the root. No shell has put the home in place of its `~` where it is a variable's or stands in a kubeconfig.
+fn in_full(file: &Path, home: Option<OsString>) -> io::Result<PathBuf> {
+    match (file.strip_prefix("~"), home) {
+        (Ok(rest), Some(home)) => path::absolute(Path::new(&home).join(rest)),
+        _ => path::absolute(file),
     }
 }
 
 fn cluster_id(globals: &Globals) -> anyhow::Result<&ClusterId> {
     globals.cluster_id.as_ref().context("which cluster? Give --cluster-id")
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+
+    #[derive(clap::Parser)]
+    struct Cli {
+        #[command(flatten)]
+        common: Common,
+    }
+
+    fn args(words: &[&str]) -> Common {
+        Cli::try_parse_from([&["get-token"], words].concat()).expect("good arguments").common
+    }
+
+    #[test]
+    fn switches_take_a_value_as_well() {
+        #[track_caller]
+        fn check(words: &[&str], expected: [bool; 4]) {
+            let Common { assume_yes, verbose, ignore_env_credentials, ignore_aliyun_cli_credentials, .. } = args(words);
+            assert_eq!([assume_yes, verbose, ignore_env_credentials, ignore_aliyun_cli_credentials], expected);
+        }
+        check(&[], [false; 4]);
+        check(&["-y", "--verbose", "--ignore-env-credentials", "--ignore-aliyun-cli-credentials"], [true; 4]);
+        check(&["-y=true", "--verbose=T", "--ignore-env-credentials=1"], [true, true, true, false]);
+        check(
+            &["--assume-yes=true", "--verbose=false", "--ignore-aliyun-cli-credentials=TRUE"],
+            [true, false, false, true],
+        );
+    }
+
+    /// Kubeconfigs hold these options and variables, and no shell reads them there.
+    #[test]
+    fn a_profile_file_is_found_from_every_folder() {
+        #[track_caller]
+        fn check(file: &str, home: Option<&str>, expected: &Path) {
+            assert_eq!(in_full(file.as_ref(), home.map(OsString::from)).expect("a path"), expected);
+        }
+        let here = env::current_dir().expect("a folder");
+        check("~/.aliyun/prod.json", Some("/home/lin"), Path::new("/home/lin/.aliyun/prod.json"));
+        check("~/.aliyun/prod.json", None, &here.join("~/.aliyun/prod.json"));
+        check("~lin/prod.json", Some("/home/lin"), &here.join("~lin/prod.json"));
+        check("/etc/prod.json", Some("/home/lin"), Path::new("/etc/prod.json"));
+        check("prod.json", Some("/home/lin"), &here.join("prod.json"));
+    }
+
+    #[test]
+    fn a_profile_file_that_is_not_there_is_told_by_its_name() {
+        let error = args(&["--profile-file", "/nowhere/prod.json"]).profile_file().expect_err("there is none");
+        assert_eq!(error.to_string(), "--profile-file /nowhere/prod.json");
+        assert_eq!(args(&["--profile-file="]).profile_file().expect("none"), None);
+        let metadata = args(&["--profile-file", "/nowhere/prod.json", "--credential-type", "imds"]);
+        assert_eq!(metadata.profile_file().expect("none"), None);
+    }
 }

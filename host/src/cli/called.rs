@@ -202,6 +202,10 @@ impl FromStr for FeatureGate {
     type Err = InvalidFeatureGate;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
+        // Of an empty list, and behind its last comma: that switches nothing.
+        if text.is_empty() {
+            return Ok(Self { name: "", on: false });
+        }
         let (name, on) = text.split_once('=').ok_or(InvalidFeatureGate)?;
         let name = GATES.into_iter().find(|gate| *gate == name.trim()).ok_or(InvalidFeatureGate)?;
         // The words of every switch, all that Go takes (package `strconv`, "ParseBool") among them.
@@ -284,8 +288,11 @@ fn word(arguments: &[OsString], start: usize, name: Name) -> Option<usize> {
 /// An option of ack-ram-tool in our spelling, where that is another.
 fn of_the_tool(argument: &OsStr, name: Name) -> Option<OsString> {
     let text = argument.to_str()?;
-    if text == "-v" && name == Name::AckRamTool {
-        return Some("--verbose".into());
+    if name == Name::AckRamTool
+        && let Some(value) = text.strip_prefix("-v")
+        && (value.is_empty() || value.starts_with('='))
+    {
+        return Some(format!("--verbose{value}").into());
     }
     Some(match text.strip_prefix("-c")? {
         "" => "--cluster-id".into(),
@@ -358,6 +365,8 @@ mod tests {
         check(&["SSORoleMatch=1"], Some(false));
         check(&["SSORoleMatch=maybe"], None);
         check(&["AllAlpha=yes"], Some(true));
+        check(&[""], Some(false));
+        check(&["AllAlpha=true", ""], Some(true));
         check(&["Typo=true"], None);
     }
 
@@ -405,6 +414,10 @@ mod tests {
         check(
             "ack-ram-tool -v -y credential-plugin get-token -c a",
             "ack-ram-tool credential-plugin get-token --verbose -y --cluster-id a",
+        );
+        check(
+            "ack-ram-tool -v=true -y=true credential-plugin get-token -c a",
+            "ack-ram-tool credential-plugin get-token --verbose=true -y=true --cluster-id a",
         );
         check("herald credential-plugin get-token -v debug", "herald credential-plugin get-token -v debug");
         check("herald -c file token -i a", "herald -c file token -i a");

@@ -395,7 +395,7 @@ mod tests {
     use super::*;
     use crate::{observe::audit::Output, server::fixtures::services};
 
-    const LONG: Duration = Duration::from_secs(10);
+    const LONG: Duration = Duration::from_secs(60);
 
     #[derive(clap::Parser)]
     struct Cli {

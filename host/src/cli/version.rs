@@ -2,6 +2,7 @@
 
 use std::io::Write;
 
+use clap::builder::BoolishValueParser;
 use serde::Serialize;
 
 use super::called::Name;
@@ -10,7 +11,7 @@ use super::called::Name;
 #[derive(clap::Args, Clone, Debug)]
 pub struct Command {
     /// Print the bare version and nothing else.
-    #[arg(short, long)]
+    #[arg(short, long, num_args = 0..=1, require_equals = true, value_parser = BoolishValueParser::new())]
     short: bool,
     /// How to print it.
     #[arg(short, long, value_enum, default_value_t)]
@@ -145,6 +146,27 @@ mod tests {
         let text = String::from_utf8(out).unwrap();
         assert!(text.starts_with(&format!(r#"{{"Version":"{VERSION}""#)) && text.ends_with("}\n"), "{text}");
         assert_eq!(text.lines().count(), 1);
+    }
+
+    #[test]
+    fn short_takes_a_value_as_well() {
+        #[derive(clap::Parser)]
+        struct Cli {
+            #[command(flatten)]
+            command: Command,
+        }
+        let rows: [(&[&str], bool); 6] = [
+            (&[], false),
+            (&["-s"], true),
+            (&["-so", "yaml"], true),
+            (&["-s=true"], true),
+            (&["--short=T"], true),
+            (&["--short=false"], false),
+        ];
+        for (words, expected) in rows {
+            let cli = <Cli as clap::Parser>::try_parse_from([&["version"], words].concat()).unwrap();
+            assert_eq!(cli.command.short, expected, "{words:?}");
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::io::Write;
 
 use anyhow::{Context as _, ensure};
+use clap::builder::BoolishValueParser;
 use serde_json::json;
 
 use super::{Common, Version, cluster_id};
@@ -25,7 +26,7 @@ pub struct GetKubeconfig {
     #[arg(long, hide = true, value_name = "DIR")]
     credential_cache_dir: Option<String>,
     /// Take the API server's address inside the VPC.
-    #[arg(long)]
+    #[arg(long, num_args = 0..=1, require_equals = true, value_parser = BoolishValueParser::new())]
     private_address: bool,
     /// Version of the ExecCredential.
     #[arg(long, value_enum, default_value = "v1beta1")]
@@ -71,7 +72,7 @@ impl GetKubeconfig {
         };
         let fixed = ["credential-plugin", "get-token", "--cluster-id", id.as_str(), "--api-version", version];
         let mut arguments: Vec<String> = fixed.map(str::to_owned).into();
-        arguments.extend(self.common.arguments());
+        arguments.extend(self.common.arguments()?);
         arguments.extend(["--log-level", "error"].map(str::to_owned));
         let exec = json!({
             "apiVersion": format!("client.authentication.k8s.io/{version}"),
@@ -91,5 +92,33 @@ impl GetKubeconfig {
         let Some(region) = given(self.common.region_id.as_deref()) else { return Ok(CENTRAL.parse()?) };
         let region: Region = region.parse().with_context(|| format!("--region-id {region}"))?;
         Ok(format!("cs.{}.aliyuncs.com", region.as_str()).parse()?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+
+    #[derive(clap::Parser)]
+    struct Cli {
+        #[command(flatten)]
+        command: GetKubeconfig,
+    }
+
+    #[test]
+    fn the_private_address_is_wanted_in_every_spelling() {
+        for (words, expected) in [
+            ("", false),
+            ("--private-address", true),
+            ("--private-address=true", true),
+            ("--private-address=1", true),
+            ("--private-address=F", false),
+        ] {
+            let arguments = std::iter::once("get-kubeconfig").chain(words.split_whitespace());
+            let cli = Cli::try_parse_from(arguments).expect("good arguments");
+            assert_eq!(cli.command.private_address, expected, "{words}");
+        }
     }
 }
