@@ -17,7 +17,7 @@ use tests::{
 
 use crate::{
     altered::with_another_byte_anywhere,
-    support::{CLUSTER, fresh, setup, start_beside, sts, until},
+    support::{CLUSTER, fresh, patience, setup, start_beside, sts, until},
 };
 
 /// Who is whom, of both clouds.
@@ -40,7 +40,8 @@ const MAPPINGS: &str = r#"
 /// A configuration that accepts `providers`, with more keys under `server`.
 pub(crate) fn config(providers: &str, more: &str) -> String {
     format!(
-        "clusterID: {CLUSTER}\nserver:\n  providers: [{providers}]\n  alibaba: {{region: cn-hangzhou}}{MAPPINGS}{more}\n"
+        "clusterID: {CLUSTER}\nserver:\n  providers: [{providers}]\n  alibaba: {{region: cn-hangzhou}}{MAPPINGS}{more}\n{}\n",
+        patience(more)
     )
 }
 
@@ -190,6 +191,7 @@ async fn a_policy_sees_whose_caller_it_is() {
       - match: {{accounts: ["1234567890123456"], role: "Dev*"}}
         username: "session:{{{{SessionName}}}}"
         groups: ["team:{{{{RoleName}}}}"]
+    limits: {{timeout: 5s}}
 "#,
         component.display()
     );

@@ -5,7 +5,7 @@ use std::{
     collections::BTreeSet,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -21,7 +21,7 @@ use tests::{
 use tokio::{net::TcpStream, task::JoinSet};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-use crate::support::{CLUSTER, ONE_WORKER, SOON, config, fresh, start, start_beside, until};
+use crate::support::{CLUSTER, ONE_WORKER, SOON, config, fresh, start, start_beside, until, until_asked};
 
 mod clients;
 mod clock;
@@ -235,18 +235,19 @@ async fn while_sts_flaps_answers_are_right_or_come_later() {
     is_well(&server).await;
     let before = server.resident_kib().expect("it runs");
     let stop = Arc::new(AtomicBool::new(false));
+    let let_in: [Arc<AtomicUsize>; 4] = std::array::from_fn(|_| Arc::default());
     let mut tasks = JoinSet::new();
-    for _ in 0..4 {
-        let (server, stop) = (Arc::clone(&server), Arc::clone(&stop));
+    for allowed in &let_in {
+        let (server, stop, allowed) = (Arc::clone(&server), Arc::clone(&stop), Arc::clone(allowed));
         tasks.spawn(async move {
-            let (mut allowed, mut later, mut ids) = (0, 0, BTreeSet::new());
+            let (mut later, mut ids) = (0, BTreeSet::new());
             while !stop.load(Relaxed) {
                 for (token, name) in made(Kind::Good, 50) {
                     let answer = server.review(&token).await.expect("an answer");
                     match verdict(&answer, name.as_deref()) {
                         // Of those whom nobody vouched for, only so many are written down a second.
                         Verdict::Allowed => {
-                            allowed += 1;
+                            allowed.fetch_add(1, Relaxed);
                             ids.extend(decision_id(&answer));
                         }
                         Verdict::Later => later += 1,
@@ -255,7 +256,7 @@ async fn while_sts_flaps_answers_are_right_or_come_later() {
                     tokio::time::sleep(Duration::from_millis(4)).await;
                 }
             }
-            (allowed, later, ids)
+            (later, ids)
         });
     }
     let given = std::env::var(FLAP_MS.0).ok().map(|text| text.parse().expect("milliseconds"));
@@ -276,10 +277,14 @@ async fn while_sts_flaps_answers_are_right_or_come_later() {
         sts.sts.set(Fault::None);
         tokio::time::sleep(moment).await;
     }
+    // Whoever was too slow for the deadlines so far comes in now that STS is well.
+    for allowed in &let_in {
+        until_asked(allowed, 0).await;
+    }
     stop.store(true, Relaxed);
     let found = tasks.join_all().await;
-    assert!(found.iter().all(|(allowed, ..)| *allowed > 0) && found.iter().any(|(_, later, _)| *later > 0));
-    let ids = found.into_iter().flat_map(|(.., ids)| ids).collect();
+    assert!(found.iter().any(|(later, _)| *later > 0), "nobody has met a fault");
+    let ids = found.into_iter().flat_map(|(_, ids)| ids).collect();
     all_recorded(&server, &ids).await;
     is_well(&server).await;
     let after = server.resident_kib().expect("it runs");

@@ -25,17 +25,20 @@ use tokio::task::JoinSet;
 use crate::support::{CLUSTER, config, draft, fresh, setup, start, sts, until, until_asked};
 
 /// Callers of both clouds, who are named by a bootstrap admin's entry, by aws-auth, by the file, by a policy, or by nobody.
+/// All limits are such that no machine is too slow for hundreds of logins at once.
 const MORE: &str = "  providers: [aws, alibaba]
   alibaba: {region: cn-hangzhou}
   bootstrapAdmins: ['acs:ram::1234567890123456:user/lin']
   backendMode: [EKSConfigMap, MountedFile, Policy/sessions]
+  policyEngine: {queueTimeout: 1m}
   policies:
   - name: sessions
     kind: map
     component: session-groups.wasm
     settings: {rules: [{match: {accounts: ['123456789012']}, username: 'by-policy:{{SessionName}}', groups: ['account:{{AccountID}}']}]}
-  - {name: fewer, kind: guard, component: guard.wasm, settings: {maxGroups: 1, tooMany: drop}}
-  - {name: none, kind: guard, mode: shadow, component: guard.wasm, settings: {maxGroups: 0}}
+    limits: {timeout: 5s}
+  - {name: fewer, kind: guard, component: guard.wasm, settings: {maxGroups: 1, tooMany: drop}, limits: {timeout: 5s}}
+  - {name: none, kind: guard, mode: shadow, component: guard.wasm, settings: {maxGroups: 0}, limits: {timeout: 5s}}
 ";
 const AWS_AUTH: &str =
     "- {rolearn: 'acs:ram::1234567890123456:role/Developers', username: 'mei:{{SessionName}}', groups: [a, b]}\n";
@@ -44,8 +47,8 @@ async fn server(cache: &str) -> (tests::sts::Running, Kubernetes, Arc<Server>) {
     let (sts, kubernetes) = (sts().await, Kubernetes::start().await.expect("a fake"));
     kubernetes.put_aws_auth(AWS_AUTH, "");
     // Alice is the policy's, bob the file's.
-    let text =
-        config(&format!("{MORE}  sts: {{verifiedCache: {{ttl: {cache}}}}}")).replace(":role/Developers", ":role/X");
+    let text = config(&format!("{MORE}  sts: {{timeout: 30s, connectTimeout: 30s, verifiedCache: {{ttl: {cache}}}}}"))
+        .replace(":role/Developers", ":role/X");
     let server = setup(&sts, &text).argument("--master").argument(&kubernetes.url());
     for policy in ["guard", "session-groups"] {
         let component = policies::build(policy).expect("a policy");

@@ -1,11 +1,8 @@
 //! Starting, stopping and changing a server that is in use.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
-    },
-    time::{Duration, Instant},
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
 };
 
 use expect_test::expect;
@@ -45,29 +42,25 @@ async fn what_is_under_way_is_answered_before_the_end() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_second_signal_ends_it_at_once() {
     for (first, second) in [(Signal::TERM, Signal::TERM), (Signal::INT, Signal::INT), (Signal::TERM, Signal::INT)] {
-        let (sts, server) = start("").await;
+        // By itself it would end after a time in which nothing here waits for it.
+        let (sts, server) = start("  shutdownGrace: 10m").await;
         let login = under_way(&sts, &server, Fault::Hang).await;
         server.signal(first).expect("it runs");
         let drains = server.stderr.wait_for(SOON, |text| text.contains("stopping: ").then_some(())).await;
         assert!(drains.is_some(), "{first:?}: {}", server.stderr.text());
-        let started = Instant::now();
         server.signal(second).expect("it drains");
         let finished = server.ended().await.expect("an end");
         assert_eq!(finished.code, Some(1), "{first:?}, {second:?}: {}", finished.stderr);
-        // Well before it would end by itself, which is after twenty seconds.
-        assert!(started.elapsed() < Duration::from_secs(10), "{first:?}, {second:?}: {:?}", started.elapsed());
         assert!(login.await.expect("no panic").is_err(), "nobody was left to answer");
     }
 }
 
 #[tokio::test]
 async fn an_idle_server_stops_at_once() {
-    let (_sts, server) = start("").await;
+    let (_sts, server) = start("  shutdownGrace: 10m\n  idleTimeout: 10m").await;
     server.review(&fresh(&BOB)).await.expect("an answer");
-    let started = Instant::now();
-    let finished = server.stop().await.expect("an end");
+    let finished = server.stop().await.expect("an idle connection holds nothing up");
     assert_eq!(finished.code, Some(0), "{}", finished.stderr);
-    assert!(started.elapsed() < Duration::from_secs(5), "an idle connection holds nothing up");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -112,8 +105,8 @@ async fn a_broken_file_leaves_the_last_good_one_in_force() {
     assert!(told.contains("config.yaml:"), "the file and the line are named: {told}");
     let answer = server.review(&fresh(&BOB)).await.expect("an answer");
     assert_eq!(answer.username().as_deref(), Some("bob"), "{}", answer.text);
-    let healthy = server.metric("herald_config_last_reload_successful").await.expect("metrics");
-    assert_eq!(healthy, Some(0.0));
+    until(async || server.metric("herald_config_last_reload_successful").await.is_ok_and(|value| value == Some(0.0)))
+        .await;
     server.configure(&config("").replace("username: bob", "username: robert")).expect("a file");
     until(async || {
         server.review(&fresh(&BOB)).await.is_ok_and(|answer| answer.username().as_deref() == Some("robert"))

@@ -98,6 +98,7 @@ async fn a_policy_names_whom_no_entry_names() {
       - match: {{accounts: ["123456789012"], role: "Dev*"}}
         username: "session:{{{{SessionName}}}}"
         groups: ["team:{{{{RoleName}}}}"]
+    limits: {{timeout: 5s}}
 "#,
         component.display()
     );

@@ -1,6 +1,9 @@
 //! Logins that come together share calls and connections to STS.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use tests::{
     herald::{Answer, Server},
@@ -71,7 +74,7 @@ async fn every_login_of_a_cached_token_is_mapped_afresh() {
 async fn settled(sts: &Running) {
     until(async || {
         let before = sts.sts.stats();
-        tokio::time::sleep(Duration::from_millis(300)).await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
         let stats = sts.sts.stats();
         stats == before && stats.tcp_accepted == stats.tls_handshakes + stats.tls_failures
     })
@@ -84,7 +87,7 @@ async fn once_warm_no_login_opens_a_connection_to_sts() {
         let (sts, server) = start("").await;
         let server = Arc::new(server);
         // So slow that nobody gets the connection of one who is done: there is one for each of more than come later.
-        sts.sts.set(Behaviour { h2, latency_ms: 200.0, ..Behaviour::default() });
+        sts.sts.set(Behaviour { h2, latency_ms: 3000.0, ..Behaviour::default() });
         all(&server, distinct(32, 0), 32).await;
         settled(&sts).await;
         sts.sts.set(Behaviour { h2, latency_ms: 5.0, ..Behaviour::default() });
@@ -99,13 +102,15 @@ async fn once_warm_no_login_opens_a_connection_to_sts() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_flood_is_turned_away_before_sts_sees_it() {
-    let (sts, server) = start("  sts: {limits: {perSecond: 10, burst: 10}}").await;
-    let server = Arc::new(server);
+    let (sts, server) = start("  sts: {timeout: 30s, connectTimeout: 30s, limits: {perSecond: 1, burst: 10}}").await;
+    let (server, began) = (Arc::new(server), Instant::now());
     let answers = all(&server, distinct(60, 50_000), 60).await;
+    // One for each second that it takes, beside those that may come at once.
+    let most = 11 + usize::try_from(began.elapsed().as_secs()).expect("few");
     let allowed = answers.iter().filter(|answer| answer.username().is_some()).count();
     let turned_away: Vec<_> = answers.iter().filter(|answer| answer.status == 429).collect();
     assert_eq!(allowed + turned_away.len(), 60);
-    assert!((5..30).contains(&allowed), "{allowed}");
+    assert!((5..=most).contains(&allowed), "{allowed} of at most {most}");
     assert!(turned_away.iter().all(|answer| answer.retry_after().is_some()));
     assert_eq!(sts.sts.stats().requests, allowed as u64);
 }
@@ -113,13 +118,15 @@ async fn a_flood_is_turned_away_before_sts_sees_it() {
 /// Strangers' tokens need no credentials, so some of what STS is asked at most is kept for those who were let in.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whoever_was_let_in_comes_in_beside_a_flood() {
-    let (_sts, server) = start("  sts: {limits: {perSecond: 4, burst: 32}}").await;
+    // So many that no machine is too slow to bring in more of them than there is room for.
+    const JUNK: usize = 120;
+    let (_sts, server) = start("  sts: {timeout: 30s, connectTimeout: 30s, limits: {perSecond: 4, burst: 32}}").await;
     let server = Arc::new(server);
     let login = async || server.review(&fresh(&BOB)).await.expect("an answer");
     assert_eq!(login().await.username().as_deref(), Some("bob"));
     for round in 0..6 {
-        let junk = (0..40).map(|_| Draft { secret: "another".to_owned(), ..draft(&ALICE) }.token()).collect();
-        let answers = all(&server, junk, 40).await;
+        let junk = (0..JUNK).map(|_| Draft { secret: "another".to_owned(), ..draft(&ALICE) }.token()).collect();
+        let answers = all(&server, junk, JUNK).await;
         assert!(answers.iter().any(|answer| answer.status == 429), "{round}");
         let answer = login().await;
         assert_eq!(answer.username().as_deref(), Some("bob"), "{round}: {}", answer.text);

@@ -18,8 +18,8 @@ use tests::{
 /// The cluster's id.
 pub(crate) const CLUSTER: &str = "prod.example.com";
 
-/// Longest wait for what must happen by itself.
-pub(crate) const SOON: Duration = Duration::from_secs(10);
+/// Longest wait for what must happen by itself: much longer than it takes, as other tests want the processors too.
+pub(crate) const SOON: Duration = Duration::from_secs(120);
 
 /// The mappings of most scenarios: bob by his user, alice's and the deployers' roles with the session's name,
 /// and one role of the derived callers.
@@ -47,9 +47,15 @@ pub(crate) const MAPPINGS: &str = r#"
 /// there are as many as the machine's processors call for.
 pub(crate) const ONE_WORKER: &str = "  workers: 1";
 
-/// A configuration with [`MAPPINGS`] and more keys under `server`, each line indented by two spaces.
+/// A configuration with [`MAPPINGS`] and more keys under `server`, each line indented by two spaces. Calls of STS have all the
+/// time there is, unless `more` has an `sts` of its own.
 pub(crate) fn config(more: &str) -> String {
-    format!("clusterID: {CLUSTER}\nserver:{MAPPINGS}{more}\n")
+    format!("clusterID: {CLUSTER}\nserver:{MAPPINGS}{more}\n{}\n", patience(more))
+}
+
+/// Limits of calls of STS that no machine is too slow for, for a server with the keys `more`.
+pub(crate) fn patience(more: &str) -> &'static str {
+    if more.contains("sts:") { "" } else { "  sts: {timeout: 30s, connectTimeout: 30s}" }
 }
 
 /// A dev STS that behaves.

@@ -72,7 +72,7 @@ async fn a_policy_table_is_followed() {
     // Taken away: neither as it was nor empty.
     kubernetes.delete_policy_table("people");
     until(async || alice(&server).await.status == 503).await;
-    assert!(server.stderr.text().contains("policies cannot read it: it is not there"), "{}", server.stderr.text());
+    until(async || server.stderr.text().contains("policies cannot read it: it is not there")).await;
 }
 
 #[tokio::test]

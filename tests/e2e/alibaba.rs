@@ -51,7 +51,7 @@ pub(crate) async fn start(config: &str, files: impl FnOnce(&std::path::Path)) ->
     for manifest in ["ramidentitymapping.yaml", "ack.yaml", "example-binding.yaml"] {
         apply(&cluster, manifest).await;
     }
-    cluster.admin().get(&["wait", "--for=condition=Established", "crd", "--all", "--timeout=20s"]).await;
+    cluster.admin().get(&["wait", "--for=condition=Established", "crd", "--all", "--timeout=2m"]).await;
     Some(World { cluster, server, sts })
 }
 
@@ -70,6 +70,7 @@ const SOURCES: &str = r#"
     settings:
       rules:
       - {match: {accounts: ['1234567890123456'], role: 'Dev*'}, username: 'by-policy:{{SessionName}}', groups: [policy]}
+    limits: {timeout: 5s}
 "#;
 
 #[tokio::test]
@@ -203,7 +204,7 @@ async fn files_and_policies_name_people_of_alibaba_cloud() {
         "  providers: [alibaba]\n  backendMode: [MountedFile, DynamicFile, Policy/sessions]\n  dynamicFilePath: dynamic.json\n  \
          mapUsers:\n  - {{userARN: '{}', username: by-file, groups: [operators]}}\n  policies:\n  - name: sessions\n    \
          kind: map\n    component: sessions.wasm\n    settings: {{rules: [{{match: {{accounts: ['1234567890123456']}}, \
-         username: 'by-policy:{{{{SessionName}}}}', groups: [policy]}}]}}",
+         username: 'by-policy:{{{{SessionName}}}}', groups: [policy]}}]}}\n    limits: {{timeout: 5s}}",
         LIN.arn
     );
     let started = World::start_with(&server, &[], |folder| {

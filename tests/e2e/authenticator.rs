@@ -165,17 +165,23 @@ async fn a_short_outage_is_waited_out() {
 /// One call of STS a second, and three people at once: they come in one after another.
 #[tokio::test]
 async fn whoever_is_beyond_the_limit_comes_in_a_moment_later() {
-    let limits = "sts: {limits: {perSecond: 1, burst: 1}}";
+    let limits = "sts: {timeout: 30s, connectTimeout: 30s, limits: {perSecond: 1, burst: 1}}";
     let Some((_sts, server)) = start(&format!("{BOBS}\n  {limits}")).await else { return };
-    let mut all = Vec::new();
-    for ago in 0..3 {
-        all.push(begin(&webhook(&server), &token(&BOB, ago), &[]).await);
-    }
     let mut statuses = Vec::new();
-    for asking in all {
-        let found = end(asking).await.pop().expect("a verdict");
-        assert_eq!(found.username, "bob", "{found:?}");
-        statuses.extend(found.statuses);
+    // On a busy machine they may begin so slowly that each has a second for himself.
+    for round in 0..10 {
+        let mut all = Vec::new();
+        for ago in 0..3 {
+            all.push(begin(&webhook(&server), &token(&BOB, 20 * round + ago), &[]).await);
+        }
+        for asking in all {
+            let found = end(asking).await.pop().expect("a verdict");
+            assert_eq!(found.username, "bob", "{found:?}");
+            statuses.extend(found.statuses);
+        }
+        if statuses.contains(&429) {
+            break;
+        }
     }
     assert!(statuses.contains(&429), "{statuses:?}");
 }

@@ -89,7 +89,7 @@ async fn mappings_tell_whether_they_are_in_force() {
     };
     until(async || accepted("bob").await == "True").await;
     until(async || accepted("broken").await == "False").await;
-    admin.get(&["wait", "--for=condition=Accepted", "iamidentitymapping/bob", "--timeout=10s"]).await;
+    admin.get(&["wait", "--for=condition=Accepted", "iamidentitymapping/bob", "--timeout=2m"]).await;
     let bob = admin.json(&["get", "iamidentitymapping", "bob"]).await;
     assert_eq!((&bob["status"]["canonicalARN"], &bob["metadata"]["generation"]), (&BOB.arn.into(), &1.into()), "{bob}");
     let table = admin.get(&["get", "iamidentitymappings"]).await;

@@ -22,6 +22,7 @@ const SOURCES: &str = r#"
     settings:
       rules:
       - {match: {accounts: ['123456789012'], role: Policies}, username: 'by-policy:{{SessionName}}', groups: [policy]}
+    limits: {timeout: 5s}
 "#;
 
 fn user_groups(user: &Value) -> Vec<&str> {

@@ -31,8 +31,8 @@ pub struct Finished {
     pub stderr: String,
 }
 
-/// Longest run of a command.
-const LIMIT: Duration = Duration::from_secs(60);
+/// Longest run of a command: some compile policies, at the lowest priority.
+const LIMIT: Duration = Duration::from_secs(600);
 
 /// Overrides the build: the path of a finished binary.
 const BINARY: &str = "HERALD_BIN";
@@ -58,7 +58,7 @@ pub fn binary() -> anyhow::Result<&'static Path> {
 ///
 /// # Errors
 ///
-/// When it does not build or start, or runs for over a minute.
+/// When it does not build or start, or runs for over ten minutes.
 pub async fn run<N, V>(arguments: &[&str], environment: impl IntoIterator<Item = (N, V)>) -> anyhow::Result<Finished>
 where
     N: AsRef<std::ffi::OsStr>,
@@ -69,7 +69,7 @@ where
     finish(command).await
 }
 
-/// Runs any command to its end, within a minute.
+/// Runs any command to its end, within ten minutes.
 ///
 /// # Errors
 ///
@@ -77,7 +77,7 @@ where
 pub async fn finish(mut command: tokio::process::Command) -> anyhow::Result<Finished> {
     command.stdin(Stdio::null()).kill_on_drop(true);
     let ended = tokio::time::timeout(LIMIT, command.output()).await;
-    let output = ended.context("still running after a minute")?.context("cannot be started")?;
+    let output = ended.context("still running after ten minutes")?.context("cannot be started")?;
     Ok(Finished {
         code: output.status.code(),
         stdout: String::from_utf8_lossy(&output.stdout).into_owned(),

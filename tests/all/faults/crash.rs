@@ -47,8 +47,12 @@ fn command(folder: &Path, sts: &Running) -> Command {
     command
 }
 
-async fn kill_after(mut child: Child, delay: Duration) {
+async fn kill_after(child: Child, delay: Duration) {
     tokio::time::sleep(delay).await;
+    kill(child).await;
+}
+
+async fn kill(mut child: Child) {
     // It may have come to its end by itself.
     let _ = child.kill().await;
 }
@@ -117,14 +121,22 @@ async fn a_first_start_that_is_killed_at_any_moment_is_followed_by_a_good_one() 
         let folder = tempfile::tempdir().expect("a folder");
         std::fs::write(folder.path().join("config.yaml"), config("")).expect("a file");
         let delay = moment(took, nth);
-        kill_after(command(folder.path(), &sts).spawn().expect("it starts"), delay).await;
-        let what = format!("killed after {delay:?}");
+        let child = command(folder.path(), &sts).spawn().expect("it starts");
+        let what = if nth > KILLS - SAMPLE {
+            // Not by the clock: the machine may be busier than it was when one was timed.
+            until(async || folder.path().join("kubeconfig.yaml").exists()).await;
+            kill(child).await;
+            "killed with its kubeconfig written".to_owned()
+        } else {
+            kill_after(child, delay).await;
+            format!("killed after {delay:?}")
+        };
         written += u32::from(is_trusted(folder.path(), &what));
         let files = [folder.path().join("kubeconfig.yaml")];
         let server = starts_again(&sts, &config(""), &files, &folder.path().join("state"), &what).await;
         assert!(is_trusted(server.folder(), &what), "{what}");
     }
-    assert!(written > 0, "none of them came as far as the kubeconfig");
+    assert!(written >= SAMPLE, "{written} of them came as far as the kubeconfig");
 }
 
 /// The folder of compiled policies is written by a start with a policy, which takes its time: so it is killed a few times only.
@@ -132,7 +144,7 @@ async fn a_first_start_that_is_killed_at_any_moment_is_followed_by_a_good_one() 
 async fn compiled_policies_that_were_half_written_are_compiled_again() {
     let text = config(
         "  backendMode: [MountedFile, Policy/sessions]\n  policies:\n  - {name: sessions, kind: map, component: \
-         sessions.wasm, settings: {rules: [{match: {accounts: ['123456789012']}, username: 'by-policy:{{SessionName}}'}]}}",
+         sessions.wasm, settings: {rules: [{match: {accounts: ['123456789012']}, username: 'by-policy:{{SessionName}}'}]}, limits: {timeout: 5s}}",
     )
     .replace(":role/Developers", ":role/SomebodyElse");
     let sts = sts().await;

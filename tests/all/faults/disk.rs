@@ -57,7 +57,7 @@ async fn a_full_disk_holds_audit_lines_back_and_loses_none() {
         ids.extend(decision_id(&answer));
     }
     until(async || server.metric("herald_audit_write_errors_total").await.expect("metrics") > Some(0.0)).await;
-    assert!(server.stderr.text().contains("cannot write the audit log; trying again"));
+    until(async || server.stderr.text().contains("cannot write the audit log; trying again")).await;
     assert!(!ids.is_subset(&recorded(&copy(server.folder()))), "the disk was full");
     std::fs::write(server.folder().join("free"), "").expect("a file");
     until(async || ids.is_subset(&recorded(&copy(server.folder())))).await;
@@ -89,7 +89,7 @@ async fn a_state_folder_that_cannot_be_written_holds_nothing_up() {
     let sts = sts().await;
     let policy = config(
         "  backendMode: [MountedFile, Policy/sessions]\n  policies:\n  - {name: sessions, kind: map, component: \
-         sessions.wasm, settings: {rules: [{match: {accounts: ['123456789012']}, username: by-policy}]}}",
+         sessions.wasm, settings: {rules: [{match: {accounts: ['123456789012']}, username: by-policy}]}, limits: {timeout: 5s}}",
     )
     .replace(":role/Developers", ":role/SomebodyElse");
     let server = made_beforehand(&sts, &policy).await;

@@ -18,11 +18,14 @@ use tokio::{net::TcpStream, task::JoinSet};
 use super::{Verdict, all_recorded, decision_id, is_well, made, port, post_all, recorded, verdict};
 use crate::support::{config, fresh, setup, start, sts, until, until_asked};
 
+/// So that whoever has a connection and does not shake hands keeps it for as long as a test takes.
+const PATIENT: &str = "  handshakeTimeout: 1m";
+
 /// Who is connected goes on; who comes anew waits until somebody leaves.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_file_descriptors_logins_go_on_and_nothing_is_allowed_unwritten() {
     let sts = sts().await;
-    let server = setup(&sts, &config("")).under(&["prlimit", "--nofile=48:48"]).start().await.expect("a server");
+    let server = setup(&sts, &config(PATIENT)).under(&["prlimit", "--nofile=48:48"]).start().await.expect("a server");
     is_well(&server).await;
     let mut idle = Vec::new();
     for _ in 0..60 {
@@ -37,10 +40,10 @@ async fn without_file_descriptors_logins_go_on_and_nothing_is_allowed_unwritten(
         ids.extend(decision_id(&answer));
     }
     // A change of the configuration waits, at worst, and does no harm.
-    server.configure(&config("").replace("username: bob", "username: robert")).expect("a file");
+    server.configure(&config(PATIENT).replace("username: bob", "username: robert")).expect("a file");
     let answer = server.review(&fresh(&BOB)).await.expect("an answer");
     assert!(answer.username().is_none_or(|name| name == "bob" || name == "robert"), "{}", answer.text);
-    server.configure(&config("")).expect("a file");
+    server.configure(&config(PATIENT)).expect("a file");
     all_recorded(&server, &ids).await;
     drop(idle);
     until(async || {
@@ -55,7 +58,7 @@ async fn without_file_descriptors_logins_go_on_and_nothing_is_allowed_unwritten(
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_a_descriptor_for_sts_logins_come_later_and_then_all_is_well() {
     let sts = sts().await;
-    let server = setup(&sts, &config("")).under(&["prlimit", "--nofile=48:48"]).start().await.expect("a server");
+    let server = setup(&sts, &config(PATIENT)).under(&["prlimit", "--nofile=48:48"]).start().await.expect("a server");
     is_well(&server).await;
     let connections = async || server.metric("herald_connections").await.expect("metrics").unwrap_or_default();
     let mut idle = Vec::new();

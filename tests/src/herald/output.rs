@@ -90,7 +90,8 @@ mod tests {
     #[tokio::test]
     async fn lines_are_seen_whole() {
         let output = Output::collect(&b"one\ntwo"[..]);
-        let found = output.wait_for(Duration::from_secs(5), |text| text.contains("two").then(|| text.to_owned())).await;
+        let found =
+            output.wait_for(Duration::from_secs(60), |text| text.contains("two").then(|| text.to_owned())).await;
         assert_eq!(found.as_deref(), Some("one\ntwo"));
         assert_eq!(output.wait_for(Duration::ZERO, |text| text.find("three")).await, None);
     }
@@ -98,7 +99,7 @@ mod tests {
     #[tokio::test]
     async fn the_end_can_be_waited_for() {
         let output = Output::collect(&b"one\ntwo"[..]);
-        output.wait_for_end(Duration::from_secs(5)).await;
+        output.wait_for_end(Duration::from_secs(60)).await;
         assert_eq!((output.text().as_str(), output.has_ended()), ("one\ntwo", true));
     }
 }

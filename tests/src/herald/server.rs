@@ -44,10 +44,13 @@ pub struct Server {
     folder: tempfile::TempDir,
 }
 
-const READY: Duration = Duration::from_secs(120);
-const STOPPED: Duration = Duration::from_secs(30);
+/// Longest waits, much longer than what they are for takes on a machine that has nothing else to do.
+const READY: Duration = Duration::from_secs(600);
+const STOPPED: Duration = Duration::from_secs(120);
 /// Longest wait for the last of what it said, should another process hold its streams open.
-const LAST_WORDS: Duration = Duration::from_secs(10);
+const LAST_WORDS: Duration = Duration::from_secs(60);
+/// Longest wait for an answer.
+const ANSWERED: Duration = Duration::from_secs(120);
 /// What the process log says in front of the address.
 const LISTENING: &str = "listening on ";
 
@@ -132,7 +135,7 @@ impl Setup {
     ///
     /// # Errors
     ///
-    /// When it ends instead, with all it said, or is not ready in two minutes: what it compiles at first gives way to everything else on the machine.
+    /// When it ends instead, with all it said, or is not ready in ten minutes: what it compiles at first gives way to everything else on the machine.
     pub async fn start(self) -> anyhow::Result<Server> {
         let started = Instant::now();
         let mut child = self.command()?.spawn().context("herald cannot be started")?;
@@ -155,7 +158,7 @@ impl Setup {
     ///
     /// # Errors
     ///
-    /// When it does not end within a minute.
+    /// When it does not end within ten minutes.
     pub async fn run(&self) -> anyhow::Result<Finished> {
         super::finish(self.command()?).await
     }
@@ -314,11 +317,10 @@ impl Server {
 
     /// Waits for the audit line of one decision.
     pub async fn audit_of(&self, decision_id: &str) -> Option<Value> {
-        let limit = Duration::from_secs(5);
         let found = |text: &str| {
             text.lines().find(|line| line.starts_with('{') && line.contains(decision_id)).map(str::to_owned)
         };
-        self.stderr.wait_for(limit, found).await.and_then(|line| serde_json::from_str(&line).ok())
+        self.stderr.wait_for(LAST_WORDS, found).await.and_then(|line| serde_json::from_str(&line).ok())
     }
 
     /// Its folder: `config.yaml`, `state/`, `kubeconfig.yaml`.
@@ -352,7 +354,7 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// When it does not end in half a minute.
+    /// When it does not end in two minutes.
     pub async fn stop(self) -> anyhow::Result<Finished> {
         self.signal(Signal::TERM)?;
         self.ended().await
@@ -362,7 +364,7 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// When it does not end in half a minute.
+    /// When it does not end in two minutes.
     pub async fn ended(mut self) -> anyhow::Result<Finished> {
         let ended = tokio::time::timeout(STOPPED, self.child.wait()).await;
         let status = ended.context("still running")??;
@@ -374,7 +376,7 @@ impl Server {
 fn client(ca_pem: &str, alpn: &[&[u8]]) -> anyhow::Result<reqwest::Client> {
     let config = tls::client_config(ca_pem, alpn)?;
     let builder = reqwest::Client::builder().tls_backend_preconfigured(config).no_proxy();
-    Ok(builder.timeout(Duration::from_secs(30)).build()?)
+    Ok(builder.timeout(ANSWERED).build()?)
 }
 
 /// The webhook's URL and CA in a kubeconfig that is whole, as the API server reads them.

@@ -105,8 +105,8 @@ async fn only_sts_hosts_are_there() {
 #[tokio::test]
 async fn faults() {
     // A busy machine may take long over an answer; for one that never comes there is no need to.
-    const AMPLE: Duration = Duration::from_secs(10);
-    const SHORT: Duration = Duration::from_secs(2);
+    const AMPLE: Duration = Duration::from_secs(60);
+    const SHORT: Duration = Duration::from_secs(5);
     let running = start(Behaviour::default()).await;
     let client = client(&running, &[b"http/1.1"]);
     let ask = async |fault: Fault, limit: Duration| {
@@ -162,7 +162,7 @@ async fn raw(running: &Running, alpn: &[u8], request: &[u8], end: &[u8]) -> (Vec
     let mut all = Vec::new();
     while end.is_empty() || !all.windows(end.len()).any(|window| window == end) {
         let mut piece = [0; 1024];
-        match tokio::time::timeout(Duration::from_secs(10), stream.read(&mut piece)).await.expect("an end") {
+        match tokio::time::timeout(Duration::from_secs(60), stream.read(&mut piece)).await.expect("an end") {
             Ok(0) => return (all, None),
             Ok(count) => all.extend_from_slice(&piece[..count]),
             Err(error) => return (all, Some(error.kind())),
@@ -201,13 +201,20 @@ async fn limits_and_latency() {
     let started = Instant::now();
     assert_eq!(request(&client, &url()).send().await.expect("an answer").status(), 200);
     assert!(started.elapsed() >= Duration::from_millis(20));
-    // The next one may have a window of the limit to itself; of so many at once, some have not.
-    let mut at_once = tokio::task::JoinSet::new();
-    for _ in 0..16 {
-        at_once.spawn(request(&client, &url()).send());
+    // The next one may have a window of the limit to itself; of so many at once, some have not, unless the machine is so busy
+    // that they come one by one.
+    let mut throttled = Vec::new();
+    for _ in 0..50 {
+        let mut at_once = tokio::task::JoinSet::new();
+        for _ in 0..16 {
+            at_once.spawn(request(&client, &url()).send());
+        }
+        let answers = at_once.join_all().await.into_iter().map(|answer| answer.expect("an answer"));
+        throttled.extend(answers.filter(|answer| answer.status() == 400));
+        if !throttled.is_empty() {
+            break;
+        }
     }
-    let answers = at_once.join_all().await.into_iter().map(|answer| answer.expect("an answer"));
-    let throttled: Vec<_> = answers.filter(|answer| answer.status() == 400).collect();
     assert!(!throttled.is_empty(), "nobody was above the limit");
     for answer in throttled {
         assert_eq!(answer.headers()["retry-after"], http::HeaderValue::from(7));
