@@ -28,6 +28,7 @@ mod config;
 mod crew;
 mod engine;
 mod examples;
+mod functions;
 mod limits;
 mod loader;
 mod log;

@@ -42,7 +42,7 @@ use crate::caller::{Arn, Caller, PrincipalId, made_up};
 mod outcome;
 mod terms;
 
-pub use outcome::{Outcome, difference};
+pub use outcome::{Outcome, answers_difference, difference};
 pub use terms::{SomeLimits, Terms};
 
 /// A file of cases.

@@ -27,6 +27,7 @@ pub struct Ceiling {
     #[serde(deserialize_with = "patterns")]
     pub groups: Option<Vec<String>>,
     /// Patterns for uids. Left out, a policy may choose none: the provider's own names the principal.
+    #[serde(deserialize_with = "patterns")]
     pub uids: Option<Vec<String>>,
 }
 

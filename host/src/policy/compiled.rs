@@ -25,7 +25,7 @@ use tempfile::NamedTempFile;
 use wasmtime::component::Component;
 use zeroize::Zeroizing;
 
-use super::{Config, Digest, Engine, engine::VERSION, loader};
+use super::{Config, Digest, Engine, engine::VERSION, functions, loader};
 
 pub(super) mod housekeeping;
 
@@ -112,6 +112,8 @@ pub(super) enum Form<'a> {
     Readable,
     /// With these settings taken in.
     Configured(&'a str),
+    /// No code to be run, but its functions, for a compilation with other settings taken in.
+    Functions,
 }
 
 /// Why a folder cannot hold compiled policies.
@@ -131,7 +133,11 @@ pub enum FolderError {
         source: io::Error,
     },
     /// Others can reach into it.
-    #[error("{}: must belong to this user and be closed to others (folder 0700, key 0600)", .0.display())]
+    #[error(
+        "{}: must belong to this user and be closed to others (folder 0700, key 0600), or be removed: policies are then \
+         compiled again",
+        .0.display()
+    )]
     NotPrivate(PathBuf),
 }
 
@@ -155,6 +161,13 @@ impl CompiledFolder {
         Ok(Self { path: path.to_owned(), key: key(path)?, elsewhere: None, tell: None })
     }
 
+    /// Whether there is such a folder at `path`, whoever made it.
+    #[must_use]
+    pub fn is_at(path: &Path) -> bool {
+        let key = path.join(KEY_FILE).symlink_metadata();
+        key.is_ok_and(|key| key.is_file() && key.len() == KEY_BYTES as u64)
+    }
+
     /// Leaves policies that are too large to be compiled beside logins to `elsewhere`.
     #[must_use]
     pub fn compiling(self, elsewhere: CompileElsewhere) -> Self {
@@ -174,10 +187,19 @@ impl CompiledFolder {
 
     /// The code made of `origin`, if it is here, ours and whole.
     pub(super) fn fetch(&self, engine: &Engine, origin: Origin<'_>) -> Option<Component> {
+        self.take(engine, origin, |code| code.component(engine))
+    }
+
+    /// The functions of `component` that an earlier compilation has left, if they are here, ours and whole.
+    pub(super) fn functions(&self, engine: &Engine, component: Digest) -> Option<Vec<u8>> {
+        self.take(engine, Origin { component, form: Form::Functions }, |functions| functions.bytes().ok())
+    }
+
+    fn take<T>(&self, engine: &Engine, origin: Origin<'_>, take: impl FnOnce(Authentic) -> Option<T>) -> Option<T> {
         let name = name(engine, origin);
         let path = self.file(name);
         let found = match self.authentic(name, &path) {
-            Ok(authentic) => authentic.and_then(|code| code.renewed().component(engine).ok_or(Ignored::Unloadable)),
+            Ok(authentic) => authentic.and_then(|file| take(file.renewed()).ok_or(Ignored::Unloadable)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
             Err(error) => {
                 tracing::debug!(path = %path.display(), %error, "a compiled policy cannot be read");
@@ -285,8 +307,9 @@ impl std::fmt::Debug for CompiledFolder {
     }
 }
 
-/// How long the code at the beginning of `file` says it is, whatever else is wrong with it; 0 if that is no code. It ends with
-/// its table of sections (System V Application Binary Interface, "ELF Header": `e_shoff`, `e_shentsize`, `e_shnum`).
+/// How long the code at the beginning of `file` says it is, whatever else is wrong with it, or the functions do; 0 if that is
+/// neither. Code ends with its table of sections (System V Application Binary Interface, "ELF Header": `e_shoff`,
+/// `e_shentsize`, `e_shnum`).
 fn code_bytes(file: &mut File) -> io::Result<u64> {
     let mut header = [0; 64];
     file.rewind()?;
@@ -296,7 +319,7 @@ fn code_bytes(file: &mut File) -> io::Result<u64> {
         read => read?,
     }
     if !header.starts_with(b"\x7fELF") {
-        return Ok(0);
+        return Ok(functions::length(&header).unwrap_or(0));
     }
     let number = |at: Range<usize>| header[at].iter().rev().fold(0, |number, byte| (number << 8) | u64::from(*byte));
     let (at, each, count) = (number(40..48), number(58..60), number(60..62));
@@ -367,6 +390,15 @@ struct Authentic(File);
 // === impl Authentic ===
 
 impl Authentic {
+    /// What is in it.
+    fn bytes(mut self) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        self.0.rewind()?;
+        self.0.read_to_end(&mut bytes)?;
+        bytes.truncate(bytes.len().saturating_sub(TAG_BYTES));
+        Ok(bytes)
+    }
+
     /// Maps the code, so that its pages are the kernel's to drop; where files may not be executed, copies it.
     fn component(mut self, engine: &Engine) -> Option<Component> {
         let engine = engine.wasmtime();

@@ -412,7 +412,8 @@ mod tests {
         check(", limits: {timeout: 5s, memory: 64Mi, fuel: 1}", Ok(()));
         check(", ceiling: {groups: ['system:*']}", Err("covers nothing"));
         check(", ceiling: {usernames: [a, 'System:node:*']}", Err("covers nothing"));
-        check(", ceiling: {groups: ['*', 'system:masters', 'syste*']}", Ok(()));
+        check(", ceiling: {uids: ['1*', 'system:*']}", Err("covers nothing"));
+        check(", ceiling: {groups: ['*', 'system:masters', 'syste*'], uids: ['*', 'system:a']}", Ok(()));
         check(", settings: {rota: [payments]}, onFault: skip, ceiling: {groups: [a]}", Ok(()));
     }
 

@@ -22,6 +22,7 @@ use super::{
     Fault, Limits,
     config::Mode,
     crew::Crew,
+    functions::Functions,
     limits::{self, Guest},
     share::{Held, Instances, Share},
     ticker::{Awake, TICK, Ticker},
@@ -64,6 +65,8 @@ struct Inner {
     /// The versions of the contract that its policies may be made for.
     tracks: &'static [Known],
     compiling: Compiling,
+    /// Of an engine that compiles what is large; `None` for one that serves and for drafts.
+    functions: Option<Arc<Functions>>,
     /// Made when it is first needed; `None`: it cannot be.
     draft: OnceLock<Option<Engine>>,
 }
@@ -193,7 +196,7 @@ impl Engine {
                 wasmtime::Engine::new(&settings).map_err(EngineError::unsupported)?
             }
         };
-        Self::around(wasmtime, config, Decided::by(config), Compiling::OnOne, track::RELEASED)
+        Self::around(wasmtime, config, Decided::by(config), None, Compiling::OnOne, track::RELEASED)
     }
 
     /// Makes an engine for [`compile`](super::compile) alone: without a pool, and on every processor.
@@ -221,15 +224,20 @@ impl Engine {
     }
 
     fn poolless(compiling: Compiling, tracks: &'static [Known]) -> Result<Self, EngineError> {
-        let wasmtime = wasmtime::Engine::new(&settings(compiling)?).map_err(EngineError::unsupported)?;
+        let (mut settings, functions) = (settings(compiling)?, Arc::new(Functions::default()));
+        settings
+            .enable_incremental_compilation(Arc::<Functions>::clone(&functions))
+            .map_err(EngineError::unsupported)?;
+        let wasmtime = wasmtime::Engine::new(&settings).map_err(EngineError::unsupported)?;
         let config = EngineConfig::default();
-        Self::around(wasmtime, &config, Decided::by(&config), compiling, tracks)
+        Self::around(wasmtime, &config, Decided::by(&config), Some(functions), compiling, tracks)
     }
 
     fn around(
         wasmtime: wasmtime::Engine,
         config: &EngineConfig,
         Decided { instances, crew }: Decided,
+        functions: Option<Arc<Functions>>,
         compiling: Compiling,
         tracks: &'static [Known],
     ) -> Result<Self, EngineError> {
@@ -244,6 +252,7 @@ impl Engine {
             aside: Semaphore::new(1),
             tracks,
             compiling,
+            functions,
             draft: OnceLock::new(),
         })))
     }
@@ -259,13 +268,18 @@ impl Engine {
             settings.cranelift_regalloc_algorithm(RegallocAlgorithm::SinglePass);
             let wasmtime = wasmtime::Engine::new(&settings).map_err(EngineError::unsupported)?;
             let decided = Decided { instances: Arc::clone(instances), crew: Arc::clone(crew) };
-            Self::around(wasmtime, config, decided, compiling, tracks)
+            Self::around(wasmtime, config, decided, None, compiling, tracks)
         };
         self.0.draft.get_or_init(|| make().ok()).as_ref().unwrap_or(self)
     }
 
     pub(super) fn wasmtime(&self) -> &wasmtime::Engine {
         &self.0.wasmtime
+    }
+
+    /// What it compiles functions with that it has compiled before.
+    pub(super) fn functions(&self) -> Option<&Functions> {
+        self.0.functions.as_deref()
     }
 
     pub(super) fn tracks(&self) -> &'static [Known] {

@@ -172,9 +172,23 @@ pub fn check(engine: &Engine, config: &Config, folder: &CompiledFolder) -> Resul
     check().map_err(LoadError::about(&config.component))
 }
 
-/// Compiles `bytes` and writes the code down as made of `origin`.
+/// Compiles `bytes` and writes the code down as made of `origin`, with what has been kept for other settings.
 fn keep(engine: &Engine, folder: &CompiledFolder, origin: Origin<'_>, bytes: &[u8]) -> Result<Compiled, LoadProblem> {
-    let code = engine.wasmtime().precompile_component(bytes).map_err(|error| LoadProblem::invalid(&error))?;
+    let compile = || engine.wasmtime().precompile_component(bytes).map_err(|error| LoadProblem::invalid(&error));
+    let code = match (engine.functions(), origin.form) {
+        (Some(functions), Form::Configured(_)) => {
+            functions.begin(folder.functions(engine, origin.component).as_deref());
+            let code = compile();
+            if let Some(used) = functions.end() {
+                let kept = folder.store(engine, Origin { form: Form::Functions, ..origin }, &used);
+                if let Err(error) = kept {
+                    tracing::debug!(component = %origin.component, %error, "other settings will take as long to compile");
+                }
+            }
+            code?
+        }
+        _ => compile()?,
+    };
     folder.store(engine, origin, &code).map_err(LoadProblem::NotKept)
 }
 

@@ -35,6 +35,21 @@ pub fn difference(expected: &Expectation, found: &Outcome) -> Option<String> {
     }
 }
 
+/// How two answers of a whole chain differ, likewise; `Err` has the words for why nobody was let in.
+#[must_use]
+pub fn answers_difference(expected: Result<&Mapping, &str>, found: Result<&Mapping, &str>) -> Option<String> {
+    if let (Ok(expected), Ok(found)) = (expected, found) {
+        return mapping_difference(expected, found);
+    }
+    let describe = |answer: Result<&Mapping, &str>| match answer {
+        Ok(mapping) => format!("allow {}", describe_mapping(mapping)),
+        Err(why) => format!("deny {why:?}"),
+    };
+    let mut text = String::new();
+    compare(&mut text, "", &describe(expected), &describe(found));
+    (!text.is_empty()).then_some(text)
+}
+
 fn mapping_difference(expected: &Mapping, found: &Mapping) -> Option<String> {
     let mut text = String::new();
     compare(&mut text, "username", &format!("{:?}", expected.username), &format!("{:?}", found.username));

@@ -74,10 +74,15 @@ impl CompiledFolder {
     pub fn renew(&self, engine: &Engine, config: &Config) {
         let Ok(component) = digest_of(&config.component) else { return };
         let settings = config.settings.to_string();
-        let forms = [(engine, Form::AsBuilt), (engine.draft(), Form::Readable), (engine, Form::Configured(&settings))];
+        let forms = [
+            (engine, Form::AsBuilt),
+            (engine.draft(), Form::Readable),
+            (engine, Form::Configured(&settings)),
+            (engine, Form::Functions),
+        ];
         for (engine, form) in forms {
             let path = self.file(name(engine, Origin { component, form }));
-            // Most are not there: a policy is compiled in one or two forms.
+            // Most are not there: a policy is compiled in one form or two.
             let _ = utimensat(CWD, &path, &needed_now(), AtFlags::SYMLINK_NOFOLLOW);
         }
     }

@@ -290,3 +290,26 @@ fn bounds_hold_while_settings_are_taken_in() {
     check(&deep.with(recursion), 1_000_000, "policy_stack");
     check(&Guest::configuring("unreachable"), 1_000_000, "policy_trap");
 }
+
+#[test]
+fn other_settings_are_compiled_with_the_functions_of_the_first() {
+    let (engine, mut fixture) = (Engine::for_compiling().unwrap(), fixture(&keeper(), "one"));
+    let component = Digest::of(&fs::read(&fixture.config.component).unwrap());
+    let (place, folder) = fixture.compiled();
+    compile_configured(&engine, &fixture.config, &folder).unwrap();
+    let kept = folder.functions(&engine, component).expect("functions");
+    assert!(folder.functions(&engine, Digest::of(b"another component")).is_none());
+
+    fixture.config.settings = "another".into();
+    let code = |folder: &CompiledFolder| {
+        let compiled = compile_configured(&engine, &fixture.config, folder).unwrap();
+        let mut bytes = fs::read(compiled.path).unwrap();
+        bytes.truncate(compiled.code_bytes);
+        bytes
+    };
+    let (_nothing_in_it, empty) = fixture.compiled();
+    assert!(code(&folder) == code(&empty), "byte for byte what is made from nothing");
+    assert!(folder.functions(&engine, component) == Some(kept), "none had to be compiled again");
+    check(&Policy::load(&ENGINE, &fixture.config, Some(&folder)).unwrap(), "another", false);
+    drop(place);
+}
