@@ -12,7 +12,7 @@
 
 use std::{
     sync::Arc,
-    time::{Instant, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use futures_util::future::{BoxFuture, FutureExt as _};
@@ -50,6 +50,14 @@ pub struct Executor {
     limits: limits::Limits,
     breakers: breaker::Breakers,
     clients: client::Clients,
+}
+
+/// A call that has begun. One that is dropped before its end was given up by the last who waited for it.
+struct UnderWay<'a> {
+    metrics: &'a Metrics,
+    region: &'a str,
+    started: Instant,
+    has_ended: bool,
 }
 
 /// A caller the cloud vouched for, and how we came to know.
@@ -170,13 +178,13 @@ impl Executor {
         let ticket = self.breakers.admit(&call.host, now)?;
         let permit = self.limits.admit(&call, now)?;
         let client = self.clients.of(&call.host).clone();
-        let timeout = self.config.timeout;
+        let (timeout, metrics) = (self.config.timeout, Arc::clone(&self.metrics));
         let flight = async move {
-            let started = Instant::now();
+            let under_way = UnderWay::begin(&metrics, &call.region);
             let reply = exchange::ask(&client, &call, timeout).await;
-            let ended = Instant::now();
+            let (ended, took) = under_way.end();
             let key = permit.end(reply.is_ok().then_some(ended));
-            Arc::new(Answer { call, reply, took: ended - started, ended, ticket, key })
+            Arc::new(Answer { call, reply, took, ended, ticket, key })
         };
         Ok(flight.boxed())
     }
@@ -214,6 +222,29 @@ impl Executor {
         );
         self.metrics.sts_request(&answer.call.region, result, answer.took);
         verdict
+    }
+}
+
+// === impl UnderWay ===
+
+impl<'a> UnderWay<'a> {
+    fn begin(metrics: &'a Metrics, region: &'a str) -> Self {
+        Self { metrics, region, started: Instant::now(), has_ended: false }
+    }
+
+    /// When it ended, which is now, and how long it took.
+    fn end(mut self) -> (Instant, Duration) {
+        self.has_ended = true;
+        let ended = Instant::now();
+        (ended, ended - self.started)
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        if !self.has_ended {
+            self.metrics.sts_request(self.region, "given_up", self.started.elapsed());
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use std::{
 };
 
 use clap::builder::BoolishValueParser;
-use rustix::process::{DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::{
     net::TcpListener,
     runtime::{Builder, Runtime},
@@ -291,7 +291,7 @@ async fn serve(
     (ends, hang_up): (Ends, Signal),
     reload: impl Fn() + Send + 'static,
 ) -> anyhow::Result<()> {
-    limit_resources();
+    raise_limits();
     let (keeper, listener, config) = prepare(config, name, super::now()).await?;
     let served = keeper.served();
     let keeper = tokio::spawn(keeper.run(super::now, Arc::clone(&services.metrics)));
@@ -309,20 +309,19 @@ async fn serve(
     Ok(())
 }
 
-/// Everything that can fail, before the first request. The kubeconfig comes after the port, so that
-/// it names the one in use and a second server on the same port does not touch it.
+/// Everything that can fail, before the first request. The port comes first: a second server on it touches no file of the one
+/// that has it, and the kubeconfig names the one in use.
 async fn prepare(
     mut config: server::Config,
     name: Name,
     now: SystemTime,
 ) -> Result<(Keeper, TcpListener, server::Config), server::Error> {
     config.client_auth.check()?;
-    let mut keeper = Keeper::open(&config, now)?;
     let listener = server::bind(&config).await?;
     if let Ok(address) = listener.local_addr() {
         config.port = address.port();
-        keeper.set_port(address.port());
     }
+    let keeper = Keeper::open(&config, now)?;
     keeper.write_kubeconfig(now)?;
     announce(&config, name, &keeper);
     Ok((keeper, listener, config))
@@ -360,18 +359,8 @@ async fn on_hang_up(mut signal: Signal, audit: Arc<AuditLog>, reload: impl Fn())
     }
 }
 
-/// No core dumps, which could hold a token, and enough file descriptors. Best effort: a system that
-/// forbids it is not a reason to let nobody in.
-fn limit_resources() {
-    let core = Rlimit { current: Some(0), maximum: Some(0) };
-    if let Err(error) = setrlimit(Resource::Core, core) {
-        tracing::warn!(%error, "cannot turn core dumps off");
-    }
-    // A dump that is piped to a program heeds no limit.
-    #[cfg(target_os = "linux")]
-    if let Err(error) = set_dumpable_behavior(DumpableBehavior::NotDumpable) {
-        tracing::warn!(%error, "cannot turn core dumps off");
-    }
+/// Enough file descriptors. Best effort: a system that forbids it is not a reason to let nobody in.
+fn raise_limits() {
     let files = getrlimit(Resource::Nofile);
     let wanted = files.maximum.map_or(FILES, |most| most.min(FILES));
     if files.current.is_some_and(|current| current < wanted) {
@@ -511,6 +500,29 @@ mod tests {
         assert!(!keeper.is_new());
         assert_eq!(std::fs::read(&prepared.generate_kubeconfig).unwrap(), b"mine");
         assert_eq!(std::fs::read(prepared.state_dir.join("cert.pem")).unwrap(), certificate);
+    }
+
+    /// As a new pod under another name that waits for the old one to end, or somebody who tries it by hand: clients would be
+    /// shown a certificate for its names.
+    #[tokio::test]
+    async fn a_second_server_on_the_port_touches_no_file_of_the_first() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = server::Config {
+            port: 0,
+            state_dir: folder.path().join("state"),
+            generate_kubeconfig: folder.path().join("kubeconfig.yaml"),
+            ..server::Config::default()
+        };
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+        let (_keeper, _listener, first) = prepare(config, Name::Herald, now).await.unwrap();
+        let files = || {
+            [first.state_dir.join("cert.pem"), first.generate_kubeconfig.clone()].map(std::fs::read).map(Result::unwrap)
+        };
+        let before = files();
+        let second = server::Config { hostname: "herald.example.com".parse().unwrap(), ..first.clone() };
+        let refused = prepare(second, Name::Herald, now).await.err().expect("the port is taken");
+        assert!(matches!(refused, server::Error::Bind { .. }), "{refused}");
+        assert_eq!(files(), before);
     }
 
     #[test]

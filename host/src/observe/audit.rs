@@ -33,6 +33,12 @@ pub const MAX_LINE_BYTES: usize = 16 * 1024;
 /// Longest time for which lines are gathered.
 const MAX_GATHER: Duration = Duration::from_millis(500);
 
+/// How long the writer may take to its end: a failing output is tried for a second, one that blocks has as long as this.
+const LAST_WRITES: Duration = Duration::from_secs(3);
+
+/// How long a line of the process log may take that is the last.
+const LAST_WORD: Duration = Duration::from_secs(1);
+
 /// Most bytes that wait to be written.
 const MAX_BYTES: usize = 16 * 1024 * 1024;
 
@@ -89,8 +95,8 @@ pub struct OpenError {
 #[error("the audit log does not keep up")]
 pub struct Unrecorded;
 
-/// The sender's side of the audit log. Dropping it writes what is queued, within a second if the
-/// output fails.
+/// The sender's side of the audit log. Dropping it writes what is queued, or tells how much is lost if the output goes on
+/// failing or blocks: within a few seconds in any case.
 #[derive(Debug)]
 pub struct AuditLog {
     queue: Arc<Queue>,
@@ -198,7 +204,7 @@ impl AuditLog {
     /// Waits, at most for `within`, until everything queued so far is written. Blocks its thread.
     pub fn flush(&self, within: Duration) {
         let deadline = Instant::now() + within;
-        while !self.queue.is_empty() && Instant::now() < deadline {
+        while self.queue.bytes() > 0 && Instant::now() < deadline {
             std::thread::sleep(Duration::from_millis(1));
         }
     }
@@ -209,8 +215,26 @@ impl Drop for AuditLog {
         self.queue.close();
         if let Some(thread) = self.thread.take() {
             // A panic there was reported by its own hook already.
-            let _ = thread.join();
+            wait(&thread, LAST_WRITES);
         }
+        let bytes = self.queue.bytes();
+        if bytes > 0 {
+            // What blocks may be what the process log is written to as well.
+            let tell =
+                move || tracing::error!(bytes, "the audit log was closed before its output took all: they are lost");
+            if let Ok(told) = std::thread::Builder::new().spawn(tell) {
+                wait(&told, LAST_WORD);
+            }
+        }
+    }
+}
+
+/// Waits until `thread` has ended, for at most so many naps of a millisecond: while a machine stands still, so does the count.
+fn wait(thread: &JoinHandle<()>, within: Duration) {
+    let mut naps = within.as_millis();
+    while !thread.is_finished() && naps > 0 {
+        std::thread::sleep(Duration::from_millis(1));
+        naps -= 1;
     }
 }
 

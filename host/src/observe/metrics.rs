@@ -32,9 +32,10 @@ pub const MAX_NAMES: usize = 256;
 /// Prefix of every metric but the standard `process_…` ones.
 const PREFIX: &str = "herald";
 
-/// Upper bounds for logins and STS requests, in seconds.
-const LOGIN_BUCKETS: [f64; 15] =
-    [0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
+/// Upper bounds for logins and requests to clouds, in seconds: what waits for a timeout of 5 s takes a little longer, and an API
+/// server waits for 30 s.
+const LOGIN_BUCKETS: [f64; 17] =
+    [0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 
 /// Upper bounds for policy evaluations, in seconds.
 const POLICY_BUCKETS: [f64; 12] =
@@ -232,6 +233,10 @@ impl Metrics {
             old: None,
         };
         metrics.register();
+        // There from the start: an alert sees no counter rise that begins with its first event.
+        for outcome in ["allowed", "denied"] {
+            metrics.audit_dropped.get_or_create(&Outcome { outcome }).inc_by(0);
+        }
         metrics.old = old_names.map(|names| Old::register(&mut metrics.registry, names));
         metrics
     }
@@ -370,7 +375,8 @@ impl Metrics {
         self.decision_seconds.get_or_create(&Outcome { outcome }).observe(took.as_secs_f64());
     }
 
-    /// One request to STS ended: region (empty: `global`), result label (`ok` or a reason), time.
+    /// One request to STS ended: region (empty: `global`), result label (`ok`, a reason, or `given_up` if nobody waited for
+    /// its answer any more), time.
     pub fn sts_request(&self, region: &str, result: &'static str, took: Duration) {
         let region = self.regions.name(if region.is_empty() { "global" } else { region });
         self.sts_request_seconds.get_or_create(&Region { region: region.clone() }).observe(took.as_secs_f64());
@@ -511,7 +517,9 @@ impl Metrics {
     /// So many entries of a source let in `administrators`, or `nodes`.
     pub fn source_vital(&self, source: &str, whom: &'static str, entries: usize) {
         let entries = i64::try_from(entries).unwrap_or(i64::MAX);
-        self.source_vital_entries.get_or_create(&Vital::of(source, whom)).set(entries);
+        let vital = Vital::of(source, whom);
+        self.source_losses.get_or_create(&vital).inc_by(0);
+        self.source_vital_entries.get_or_create(&vital).set(entries);
     }
 
     /// A source had some of them, and has none now.

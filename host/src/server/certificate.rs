@@ -33,7 +33,7 @@ pub use keeper::{Keeper, Rotated};
 pub use served::{Served, Validity};
 pub use trust::Distrust;
 
-use authority::{Authority, load_or_create_key};
+use authority::{Authority, START, load_or_create_key};
 
 /// File name of the certificate.
 pub const CERTIFICATE: &str = "cert.pem";
@@ -243,7 +243,7 @@ fn params(
     let mut params = CertificateParams::default();
     params.distinguished_name = DistinguishedName::new();
     params.distinguished_name.push(DnType::CommonName, NAME);
-    params.not_before = (now - BACKDATE).into();
+    params.not_before = (now - BACKDATE).max(SystemTime::UNIX_EPOCH + START).into();
     params.not_after = (now + lifetime).into();
     params.is_ca = IsCa::ExplicitNoCa;
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];

@@ -78,9 +78,10 @@ impl Queue {
         self.tell(state);
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    /// Bytes that are not written, as far as that is known: what the output takes of them counts once it has taken all.
+    pub(super) fn bytes(&self) -> usize {
         let state = self.lock();
-        state.lines.is_empty() && state.taken == 0
+        state.lines.len() + state.taken
     }
 
     pub(super) fn is_closing(&self) -> bool {
@@ -116,7 +117,7 @@ impl Queue {
         mem::take(&mut self.lock().reopen)
     }
 
-    /// What was taken is written, or given up.
+    /// What was taken is written.
     pub(super) fn written(&self) {
         self.lock().taken = 0;
     }

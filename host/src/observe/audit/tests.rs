@@ -1,6 +1,9 @@
 //! The audit log's promise: queued before answered, written once, never lost in silence.
 
-use std::{os::unix::fs::PermissionsExt as _, sync::Mutex};
+use std::{
+    os::unix::fs::PermissionsExt as _,
+    sync::{Mutex, mpsc},
+};
 
 use super::*;
 
@@ -172,6 +175,75 @@ fn queued_bytes_are_bounded() {
     let line = "x".repeat(MAX_LINE_BYTES - 3);
     let queued = (0..10_000).take_while(|_| log.record(&line, || 0).is_ok()).count();
     assert_eq!(queued, MAX_BYTES / MAX_LINE_BYTES);
+}
+
+/// It is tried five times a second, and a disk may be full for days.
+#[test]
+fn an_output_that_fails_is_told_once_and_so_is_that_it_works_again() {
+    let (told, tap, metrics) = (Tap::default(), Tap::default(), Arc::<Metrics>::default());
+    tap.0.lock().unwrap().broken = true;
+    let queue = Arc::new(Queue::new(MAX_BYTES));
+    queue.push(b"1\n").unwrap();
+    let sink = Sink { path: None, out: Box::new(tap.clone()), is_torn: false };
+    let writer = Writer::new(sink, Duration::ZERO, Arc::clone(&queue), Arc::clone(&metrics));
+    let lines = told.clone();
+    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || lines.clone()).finish();
+    // With a second dispatcher alive, tracing asks them all what they want, whichever thread comes by first.
+    let _second = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::new());
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let failed = |times: usize| metrics.text().contains(&format!("herald_audit_write_errors_total {times}\n"));
+            while (0..3).any(failed) {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            tap.0.lock().unwrap().broken = false;
+            queue.close();
+        });
+        tracing::subscriber::with_default(subscriber, || writer.run());
+    });
+    assert_eq!(tap.lines(), ["1"]);
+    let count = |words: &str| told.lines().iter().filter(|line| line.contains(words)).count();
+    assert_eq!([count("cannot write the audit log"), count("is written again")], [1, 1], "{:?}", told.lines());
+}
+
+/// Else whoever stops the server has to kill it.
+#[test]
+fn an_output_that_takes_nothing_more_is_given_up_and_what_is_lost_is_known() {
+    /// As a pipe whose reader stands still until the test ends.
+    struct Blocked(mpsc::Receiver<()>);
+
+    impl Write for Blocked {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            let _ = self.0.recv();
+            Err(io::Error::from(io::ErrorKind::BrokenPipe))
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[track_caller]
+    fn check(out: impl Write + Send + 'static) {
+        let sink = Sink { path: None, out: Box::new(out), is_torn: false };
+        let log = AuditLog::with_sink(sink, Duration::ZERO, Arc::default(), MAX_BYTES);
+        let queue = Arc::clone(&log.queue);
+        log.record(&"one", || "").unwrap();
+        log.record(&"two", || "").unwrap();
+        let (dropped, is_dropped) = mpsc::channel();
+        std::thread::spawn(move || {
+            drop(log);
+            dropped.send(())
+        });
+        is_dropped.recv_timeout(Duration::from_secs(60)).expect("it ends");
+        assert_eq!(queue.bytes(), "\"one\"\n\"two\"\n".len());
+    }
+
+    let (_end, ended) = mpsc::channel();
+    check(Blocked(ended));
+    let broken = Tap::default();
+    broken.0.lock().unwrap().broken = true;
+    check(broken);
 }
 
 #[test]

@@ -30,16 +30,18 @@ pub(super) struct Writer {
     batch: Vec<u8>,
     /// Set with the first failure after the log began to close.
     last_try: Option<Instant>,
+    /// What was said last about an output that fails, so that it is said once.
+    told: Option<String>,
 }
 
 // === impl Writer ===
 
 impl Writer {
     pub(super) fn new(sink: Sink, gather: Duration, queue: Arc<Queue>, metrics: Arc<Metrics>) -> Self {
-        Self { sink, gather, queue, metrics, batch: Vec::new(), last_try: None }
+        Self { sink, gather, queue, metrics, batch: Vec::new(), last_try: None, told: None }
     }
 
-    /// Ends when the log is closed and the queue is empty.
+    /// Ends when the log is closed and the queue is empty, or its output has failed for long enough.
     pub(super) fn run(mut self) {
         while self.queue.wait() == Work::Some {
             if !self.gather.is_zero() && !self.queue.is_closing() {
@@ -71,13 +73,15 @@ impl Writer {
         while written < self.batch.len() {
             let next = if self.sink.is_torn { b"\n" } else { &self.batch[written..] };
             match self.sink.out.write(next) {
-                Ok(count) if count > 0 && self.sink.is_torn => self.sink.is_torn = false,
-                Ok(count) if count > 0 => written += count,
+                Ok(count) if count > 0 => {
+                    self.worked();
+                    written += if std::mem::take(&mut self.sink.is_torn) { 0 } else { count };
+                }
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
                 result => {
                     self.failed(result.err());
                     if self.is_hopeless() {
-                        break;
+                        return;
                     }
                     if self.queue.take_reopen() && self.reopen() {
                         written = start_of_line(&self.batch, written);
@@ -97,11 +101,18 @@ impl Writer {
         self.queue.is_closing() && *self.last_try.get_or_insert_with(|| Instant::now() + LAST_TRIES) <= Instant::now()
     }
 
-    fn failed(&self, error: Option<std::io::Error>) {
+    fn worked(&mut self) {
+        if self.told.take().is_some() {
+            tracing::info!("the audit log is written again");
+        }
+    }
+
+    fn failed(&mut self, error: Option<std::io::Error>) {
         self.metrics.audit_write_failed();
-        match error {
-            Some(error) => tracing::error!(%error, "cannot write the audit log; trying again"),
-            None => tracing::error!("the audit log takes no bytes; trying again"),
+        let error = error.map_or_else(|| "it takes no bytes".to_owned(), |error| error.to_string());
+        if self.told.as_ref() != Some(&error) {
+            tracing::error!(error, "cannot write the audit log; trying again");
+            self.told = Some(error);
         }
         thread::sleep(RETRY);
     }

@@ -39,8 +39,8 @@ pub const NEXT_KEY: &str = "ca-next-key.pem";
 
 /// Common name of the authority.
 const NAME: &str = "herald webhook CA";
-/// Where an authority begins, since 1970.
-const START: Duration = Duration::from_secs(1);
+/// Where an authority begins, since 1970: nothing begins before, since no verifier of here would tell when.
+pub(super) const START: Duration = Duration::from_secs(1);
 /// The authority is good for ten years from when it is made.
 const VALIDITY: Duration = Duration::from_secs(3652 * 24 * 60 * 60);
 

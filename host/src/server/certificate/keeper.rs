@@ -1,7 +1,7 @@
 //! Keeper: has a good certificate in force at any time, without a restart and without a refused connection.
 //!
-//! A certificate that the server's own authority has issued is renewed after two thirds of its life, and at a start
-//! under another name; the authority itself has a successor long before its end. Files that
+//! A certificate that the server's own authority has issued is renewed after two thirds of its life, and where it is for
+//! other names than this server's; the authority itself has a successor long before its end. Files that
 //! somebody else replaces (cert-manager, `herald init --rotate`, an operator) are read again; a pair that is no good
 //! leaves the last good one in force. What the API server has to trust is written into its kubeconfig first, the
 //! old beside the new, and shown to clients only then. Whether API servers trust what is shown is judged by that file
@@ -42,6 +42,8 @@ pub struct Keeper {
     succession: Option<SystemTime>,
     /// When this process has made a successor, by a clock that nobody sets.
     staged: Option<Instant>,
+    /// When this process has last put its own names in the place of others', by the same clock.
+    renamed: Option<Instant>,
     /// What was said last about a pair that is no good, so that it is said once.
     told: Option<String>,
 }
@@ -61,6 +63,9 @@ type Stamp = Vec<Option<(SystemTime, u64, PathBuf)>>;
 /// How long a successor that this process has made waits for its time, whatever the clock says: one that is years ahead may be
 /// set right, and no API server trusts a successor before it is started again.
 const PATIENCE: Duration = Duration::from_secs(60 * 60);
+/// How often at most a server that runs puts its own names in the place of others': two on one folder, each with its names,
+/// would else do nothing but that.
+const RENAME_EVERY: Duration = Duration::from_secs(60 * 60);
 /// How often the files and the clock are looked at.
 const LOOK: Duration = Duration::from_secs(2);
 
@@ -76,23 +81,24 @@ impl Keeper {
     pub fn open(config: &Config, now: SystemTime) -> Result<Self, Error> {
         config.check()?;
         let folder = config.state_dir.clone();
-        let (certificate, key) = (folder.join(CERTIFICATE), folder.join(KEY));
+        // Before the files are read: what takes their place meanwhile is found by the first look.
+        let mut seen = stamp(&folder);
         // The order in which a first start writes: what is missing from an end on is what it did not come to.
-        let is_begun = !is_there(&certificate)? && (!is_there(&key)? || Authority::load(&folder)?.is_some());
-        let (hostname, address) = (&config.hostname, config.address);
+        let is_begun = !is_there(&folder.join(CERTIFICATE))?
+            && (!is_there(&folder.join(KEY))? || Authority::load(&folder)?.is_some());
+        let (hostname, address) = names(config);
         let mut pair = if is_begun {
             Pair::issue(&folder, (hostname, address), config.certificate_lifetime, now)?
         } else {
             Pair::load_or_create(&folder, hostname, address, now)?
         };
-        if !is_for(&pair, (hostname, address)) && is_ours(&folder, &pair)? {
-            tracing::info!(%hostname, %address, "certificate: it is for other names, issuing another one");
-            issue_again(&folder, (hostname, address), config.certificate_lifetime, now)?;
-            pair = Pair::load(&certificate, &key)?;
+        if renamed(&pair, config, now)?.is_some() || pair.is_new() {
+            seen = stamp(&folder);
+            pair = Pair { made: pair.is_new(), ..Pair::load(&folder.join(CERTIFICATE), &folder.join(KEY))? };
         }
-        let (served, seen, succession) = (Served::new(&pair)?, stamp(&folder), succession(&folder)?);
-        let (config, before, staged, told) = (config.clone(), None, None, None);
-        Ok(Self { folder, config, served, pair, before, seen, succession, staged, told })
+        let (served, succession) = (Served::new(&pair)?, succession(&folder)?);
+        let (config, before, staged, renamed, told) = (config.clone(), None, None, None, None);
+        Ok(Self { folder, config, served, pair, before, seen, succession, staged, renamed, told })
     }
 
     /// What clients are shown.
@@ -105,11 +111,6 @@ impl Keeper {
     #[must_use]
     pub fn is_new(&self) -> bool {
         self.pair.is_new()
-    }
-
-    /// From now on the kubeconfig names this port.
-    pub fn set_port(&mut self, port: u16) {
-        self.config.port = port;
     }
 
     /// Writes the kubeconfig, unless somebody else does, and judges it.
@@ -152,7 +153,7 @@ impl Keeper {
 
     /// One look at the clock and the files.
     fn look(&mut self, now: SystemTime) {
-        let outcome = self.renew(now).and_then(|()| self.reload());
+        let outcome = self.renew(now).and_then(|()| self.reload(now));
         self.judge(now);
         match outcome {
             Ok(()) => self.told = None,
@@ -195,12 +196,18 @@ impl Keeper {
         Ok(issue_again(&self.folder, names(&self.config), self.config.certificate_lifetime, now)?)
     }
 
-    fn reload(&mut self) -> Result<(), Error> {
+    fn reload(&mut self, now: SystemTime) -> Result<(), Error> {
         let now_there = stamp(&self.folder);
         if now_there == self.seen && self.told.is_none() {
             return Ok(());
         }
-        let pair = Pair::load(&self.folder.join(CERTIFICATE), &self.folder.join(KEY))?;
+        let mut pair = Pair::load(&self.folder.join(CERTIFICATE), &self.folder.join(KEY))?;
+        // `herald init --rotate` without this server's configuration, or another server on the same folder.
+        if self.renamed.is_none_or(|then| then.elapsed() >= RENAME_EVERY)
+            && let Some(other) = renamed(&pair, &self.config, now)?
+        {
+            (pair, self.renamed) = (other, Some(Instant::now()));
+        }
         if pair.certificate_pem() != self.pair.certificate_pem() {
             self.before = Some(self.pair.certificate_pem().to_owned());
         }
@@ -300,6 +307,17 @@ pub fn bundle(folder: &Path, pair: &Pair, before: Option<&str>) -> Result<String
         before.into_iter().for_each(&mut add);
     }
     Ok(bundle)
+}
+
+/// Another pair in the place of `pair`, if that is ours and for other names than those of `config`.
+fn renamed(pair: &Pair, config: &Config, now: SystemTime) -> Result<Option<Pair>, CertificateError> {
+    let (folder, (hostname, address)) = (&config.state_dir, names(config));
+    if is_for(pair, (hostname, address)) || !is_ours(folder, pair)? {
+        return Ok(None);
+    }
+    tracing::info!(%hostname, %address, "certificate: it is for other names, issuing another one");
+    issue_again(folder, (hostname, address), config.certificate_lifetime, now)?;
+    Pair::load(&folder.join(CERTIFICATE), &folder.join(KEY)).map(Some)
 }
 
 fn issue_again(

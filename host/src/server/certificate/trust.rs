@@ -33,8 +33,9 @@ pub enum Distrust {
     NotNow(&'static str),
     /// The certificate is for other names.
     #[error(
-        "it reaches this server as {0}, which the certificate in force is not for: set server.hostname to that name, or \
-         write the kubeconfig anew"
+        "it reaches this server as {0}, which the certificate in force is not for: set server.hostname to that name or write \
+         the kubeconfig anew; where both are right, the pair was made for another name: put one for it there, which \
+         `herald init --rotate` makes"
     )]
     Name(String),
     /// It trusts somebody else.

@@ -61,6 +61,11 @@ async fn a_call_without_waiters_is_given_up() {
     server.wait(|counts| &counts.given_up, 1).await;
     assert_eq!(executor.flights.len(), 0);
     assert_eq!(login(&executor, "fake.ok.1").await, Ok(Source::Sts), "its permit is free again");
+    let text = executor.metrics.text();
+    for result in ["given_up", "ok"] {
+        let line = format!("herald_sts_requests_total{{region=\"eu-west-9\",result=\"{result}\"}} 1\n");
+        assert!(text.contains(&line), "{line}{text}");
+    }
 }
 
 #[tokio::test]

@@ -1,6 +1,11 @@
 //! A certificate's life as a table: what is on disk, what the kubeconfig trusts, what is shown.
 
-use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::{
+    io::Write as _,
+    os::unix::fs::{PermissionsExt as _, symlink},
+    process::Command,
+    thread,
+};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use rustls_pki_types::{CertificateDer, pem::PemObject as _};
@@ -85,6 +90,31 @@ fn a_first_start_makes_an_authority_and_a_second_keeps_all() {
     assert_eq!(shown(&second), shown(&first));
 }
 
+/// The certificate is a pipe, which a start reads for as long as it is open.
+#[test]
+fn a_pair_that_is_replaced_while_a_start_reads_it_is_found_by_the_first_look() {
+    let place = Place::new();
+    place.open();
+    let old = place.file(CERTIFICATE);
+    assert_eq!(rotate(&place.config, now() + DAY).unwrap(), Rotated::Renewed);
+    let new = place.file(CERTIFICATE);
+    let path = place.config.state_dir.join(CERTIFICATE);
+    fs::remove_file(&path).unwrap();
+    assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
+    let mut keeper = thread::scope(|scope| {
+        let opened = scope.spawn(|| Keeper::open(&place.config, now() + DAY).unwrap());
+        // Waits for whoever reads.
+        let mut pipe = fs::OpenOptions::new().write(true).open(&path).unwrap();
+        place.put(CERTIFICATE, &new);
+        pipe.write_all(old.as_bytes()).unwrap();
+        drop(pipe);
+        opened.join().unwrap()
+    });
+    assert_eq!(keeper.pair.certificate_pem(), old);
+    keeper.look(now() + DAY);
+    assert_eq!(keeper.pair.certificate_pem(), new);
+}
+
 /// The files of a first start come one after another; wherever it broke off, the next one goes on from there.
 #[test]
 fn a_first_start_that_broke_off_is_finished_by_the_next() {
@@ -155,7 +185,8 @@ fn a_key_of_somebody_elses_gets_no_certificate() {
 fn a_certificate_of_ours_is_good_whatever_the_clock_did() {
     let place = Place::new();
     let mut keeper = place.open();
-    for moment in [now() + 366 * DAY, now(), SystemTime::UNIX_EPOCH + DAY, now(), now() + DAY] {
+    let started = SystemTime::UNIX_EPOCH + Duration::from_secs(60);
+    for moment in [now() + 366 * DAY, now(), SystemTime::UNIX_EPOCH + DAY, now(), started, now(), now() + DAY] {
         keeper.look(moment);
         let validity = keeper.served.validity().expect("it is read");
         assert!(validity.start <= moment && moment < validity.end, "{validity:?} at {moment:?}");
@@ -436,6 +467,32 @@ fn another_name_gets_another_certificate() {
     let keeper = place.open();
     let distrust = keeper.served.distrust().expect("it is told").to_string();
     assert!(distrust.contains("as herald.example.com, which the certificate in force is not for"), "{distrust}");
+}
+
+/// `herald init --rotate` by somebody who has not got the server's configuration, and a server of another one.
+#[test]
+fn names_of_others_on_the_same_folder_are_not_shown() {
+    let mut place = Place::new();
+    place.config.hostname = "herald.example.com".parse().unwrap();
+    let mut keeper = place.open();
+    let first = shown(&keeper);
+    let others = Config { hostname: Hostname::default(), ..place.config.clone() };
+    assert_eq!(rotate(&others, now()).unwrap(), Rotated::Renewed);
+    keeper.look(now());
+    assert_ne!(shown(&keeper), first);
+    assert!(is_for(&keeper.pair, names(&place.config)));
+    assert_eq!(keeper.served.distrust(), None, "the kubeconfig has the server's name again");
+    // Both run on: neither goes on for ever.
+    let mut other = Keeper::open(&others, now()).unwrap();
+    let look = |keeper: &mut Keeper, other: &mut Keeper| {
+        for _ in 0..3 {
+            keeper.look(now());
+            other.look(now());
+        }
+        place.file(CERTIFICATE)
+    };
+    let settled = look(&mut keeper, &mut other);
+    assert_eq!(look(&mut keeper, &mut other), settled);
 }
 
 #[test]
