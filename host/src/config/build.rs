@@ -179,6 +179,14 @@ impl Shared {
         self.sources.read_once(before, limit).await.map_err(|error| ConfigError::Source { what: error.to_string() })
     }
 
+    /// Did not take the place of `in_force`: nobody is to be alarmed about sources that only it has.
+    pub(super) fn discard(self, in_force: &Self) {
+        let gone: Vec<String> = self.sources.gone_in(&in_force.sources).collect();
+        // First who reads them ends, and tells no more of them.
+        drop(self);
+        gone.iter().for_each(|name| in_force.metrics.source_gone(name));
+    }
+
     /// What tells those who hold something in the cluster that the process stops.
     #[must_use]
     pub fn stopping(&self) -> Stopping {

@@ -5,10 +5,12 @@ use std::{path::Path, time::SystemTime};
 use super::{
     Config, ConfigError,
     build::Shared,
+    entry::UserIds,
     error::{Position, Problem},
     finding::{CheckId, Finding, Findings, Severity},
     manifest, read_text,
     remark::{Census, LeftOut},
+    sources::dynamic_file,
     together::Origin,
 };
 use crate::{
@@ -62,8 +64,21 @@ impl CheckedFile {
     /// The same, for a program whose tokens are of cloud `usual` where a configuration names none.
     #[must_use]
     pub fn read_for(usual: Cloud, path: &Path) -> Self {
+        Self::read_as(path, |text| Self::parse_for(usual, path, text))
+    }
+
+    /// Reads the file of DynamicFile at `path`, whose entries match by unique id if `by_user_id`.
+    #[must_use]
+    pub fn read_dynamic_file(path: &Path, by_user_id: bool) -> Self {
+        Self::read_as(path, |text| {
+            let checked = dynamic_file::check(&text, UserIds::of(by_user_id));
+            Self::of(text, checked)
+        })
+    }
+
+    fn read_as(path: &Path, parse: impl FnOnce(String) -> Self) -> Self {
         match read_text(path) {
-            Ok(text) => Self::parse_for(usual, path, text),
+            Ok(text) => parse(text),
             Err(error) => {
                 let what = match error {
                     ConfigError::Unreadable { cause, .. } => format!("cannot be read: {cause}"),

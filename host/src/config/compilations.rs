@@ -62,7 +62,8 @@ struct Running {
 
 struct Failure {
     task: Task,
-    when: Instant,
+    /// Until when it holds.
+    until: Instant,
     why: String,
 }
 
@@ -104,9 +105,11 @@ impl Compilations {
         Self { compiler, wake, state: Arc::default() }
     }
 
-    /// A reload begins, and has asked for nothing.
+    /// A reload begins, and has asked for nothing. Failures that hold no more are forgotten.
     pub(super) fn begin(&self) {
-        lock(&self.state).wanted.clear();
+        let mut state = lock(&self.state);
+        state.wanted.clear();
+        state.failures.retain(|failure| !failure.is_over());
     }
 
     /// Asks for one policy of the configuration in `file`.
@@ -117,7 +120,6 @@ impl Compilations {
     pub(super) fn ask(&self, file: &Path, policy: &policy::Config, component: Digest) -> Result<Elsewhere, String> {
         let task = Task { file: file.to_owned(), policy: policy.clone(), component };
         let mut state = lock(&self.state);
-        state.failures.retain(|failure| failure.when.elapsed() < AGAIN);
         let is_it = |failure: &&Failure| failure.task.policy == task.policy && failure.task.component == component;
         if let Some(failure) = state.failures.iter().find(is_it) {
             let again = humantime::format_duration(AGAIN);
@@ -153,6 +155,17 @@ impl Compilations {
 
     pub(super) fn is_any_under_way(&self) -> bool {
         lock(&self.state).running.is_some()
+    }
+
+    /// Whether something that failed may be asked for again. Nobody is woken by that.
+    pub(super) fn is_any_due(&self) -> bool {
+        lock(&self.state).failures.iter().any(Failure::is_over)
+    }
+
+    /// As if that time were over.
+    #[cfg(test)]
+    pub(super) fn let_failures_end(&self) {
+        lock(&self.state).failures.iter_mut().for_each(|failure| failure.until = Instant::now());
     }
 
     fn start(&self, task: Task, stop: Stop, before: Option<Running>) -> std::io::Result<JoinHandle<()>> {
@@ -191,13 +204,21 @@ impl Drop for Compilations {
     }
 }
 
+// === impl Failure ===
+
+impl Failure {
+    fn is_over(&self) -> bool {
+        self.until <= Instant::now()
+    }
+}
+
 // === impl State ===
 
 impl State {
     fn failed(&mut self, task: Task, why: String) {
         // The last attempt of each policy.
         self.failures.retain(|failure| failure.task.policy.name != task.policy.name);
-        self.failures.push(Failure { task, when: Instant::now(), why });
+        self.failures.push(Failure { task, until: Instant::now() + AGAIN, why });
     }
 }
 

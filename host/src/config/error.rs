@@ -23,9 +23,9 @@ pub struct Position {
 #[non_exhaustive]
 pub enum ConfigError {
     /// What the file says cannot be put to work.
-    #[error("{}: {what}", file.display())]
+    #[error("{}{what}", in_front(file))]
     Build {
-        /// The configuration file.
+        /// The configuration file; empty for none.
         file: PathBuf,
         /// The part that failed, and why.
         what: String,
@@ -117,6 +117,10 @@ impl ConfigError {
         let (at, path, what) = (finding.at, finding.path.clone(), finding.text());
         Self::Invalid { file: file.to_owned(), at, path, what }
     }
+}
+
+fn in_front(file: &Path) -> String {
+    if file.as_os_str().is_empty() { String::new() } else { format!("{}: ", file.display()) }
 }
 
 fn in_brackets(path: &str) -> String {

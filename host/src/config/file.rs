@@ -176,8 +176,8 @@ impl Reader<'_> {
     fn server(&mut self, node: Node) -> Config {
         let at = node.at;
         let idle = IDLE_SERVER.map(|(key, _)| key);
-        let rooms =
-            [&lists::KEYS, fields_of::<Own>(), fields_of::<server::Config>(), fields_of::<observe::Config>(), &idle];
+        let [of_lists, of_own, of_http, of_observe] = rooms_of_server();
+        let rooms = [of_lists, of_own, of_http, of_observe, &idle];
         let [mut lists, mut own, mut http, mut observe, idle] = self.split(node, rooms, SERVER);
         self.warn_idle("server.", &idle, &IDLE_SERVER);
         let refuse = |findings: &mut Findings, problem: Problem| findings.refuse(problem.under(SERVER, at));
@@ -333,7 +333,11 @@ impl Reader<'_> {
         for (key, node) in entries {
             let whose = rooms.iter().position(|names| fold_known(&key, names));
             let Some(place) = whose else {
-                refuse(unknown(&key, &rooms.concat()).under(&key.text, key.at));
+                let mut problem = unknown(&key, &rooms.concat());
+                if under.is_empty() && rooms_of_server().iter().any(|names| fold_known(&key, names)) {
+                    problem = problem.fix(format!("put it under `{SERVER}`"));
+                }
+                refuse(problem.under(&key.text, key.at));
                 continue;
             };
             match dealt[place].iter().find(|(other, _)| other.text.eq_ignore_ascii_case(&key.text)) {
@@ -390,6 +394,11 @@ impl Reader<'_> {
         let problem = Problem::new(key.at, "has no effect").id(CheckId::NoEffect).fix(advice).under(path, key.at);
         self.findings.remark(Severity::Warning, problem);
     }
+}
+
+/// The keys that count under `server`, by the room that reads them.
+fn rooms_of_server() -> [&'static [&'static str]; 4] {
+    [&lists::KEYS, fields_of::<Own>(), fields_of::<server::Config>(), fields_of::<observe::Config>()]
 }
 
 fn cluster_id(top: &[(Key, Node)], source: &str) -> Result<Option<ClusterId>, Problem> {

@@ -5,7 +5,7 @@
 //! be watched has to be looked at now and then; whoever watches does that too.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs,
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
@@ -34,8 +34,17 @@ struct Seen {
 /// Sees changes of files in a few folders.
 pub(super) struct Watcher {
     notify: Option<RecommendedWatcher>,
-    folders: BTreeSet<PathBuf>,
+    folders: BTreeMap<PathBuf, Folder>,
     names: Arc<ArcSwap<BTreeSet<std::ffi::OsString>>>,
+}
+
+/// What tells a folder from another one that takes its place.
+#[derive(Debug, Eq, PartialEq)]
+struct Folder {
+    device: u64,
+    /// May be that of one which is gone.
+    inode: u64,
+    made: Option<SystemTime>,
 }
 
 // === impl Stamp ===
@@ -69,13 +78,13 @@ impl Watcher {
         let notify = notify.inspect_err(|error| {
             tracing::warn!("files cannot be watched, so changes take up to 30 s: {error}");
         });
-        Self { notify: notify.ok(), folders: BTreeSet::new(), names }
+        Self { notify: notify.ok(), folders: BTreeMap::new(), names }
     }
 
     /// A watcher that sees nothing, as on a node without inotify instances.
     #[cfg(test)]
     pub(super) fn deaf() -> Self {
-        Self { notify: None, folders: BTreeSet::new(), names: Arc::default() }
+        Self { notify: None, folders: BTreeMap::new(), names: Arc::default() }
     }
 
     /// Watches the folders of `files` and no others.
@@ -86,21 +95,34 @@ impl Watcher {
         self.names.store(Arc::new(names.chain(real).collect()));
         let folders: BTreeSet<PathBuf> = files.iter().flat_map(|file| folders_of(file)).collect();
         let Some(notify) = &mut self.notify else { return };
-        for gone in self.folders.difference(&folders) {
-            // It may be gone from the disk as well.
-            notify.unwatch(gone).ok();
-        }
-        let mut watched = BTreeSet::new();
-        for folder in folders {
-            if self.folders.contains(&folder) && folder.exists() {
-                watched.insert(folder);
-            } else if let Err(error) = notify.watch(&folder, RecursiveMode::NonRecursive) {
-                tracing::warn!(folder = %folder.display(), "cannot be watched: {error}");
-            } else {
-                watched.insert(folder);
+        self.folders.retain(|path, watched| {
+            let stays = folders.contains(path) && Folder::at(path).is_some_and(|folder| folder == *watched);
+            if !stays {
+                // It may be gone from the disk as well.
+                notify.unwatch(path).ok();
+            }
+            stays
+        });
+        for path in folders {
+            if self.folders.contains_key(&path) {
+                continue;
+            }
+            // One that takes its place from here on is not taken for it.
+            let folder = Folder::at(&path);
+            match notify.watch(&path, RecursiveMode::NonRecursive) {
+                Ok(()) => self.folders.extend(folder.map(|folder| (path, folder))),
+                Err(error) => tracing::warn!(folder = %path.display(), "cannot be watched: {error}"),
             }
         }
-        self.folders = watched;
+    }
+}
+
+// === impl Folder ===
+
+impl Folder {
+    fn at(path: &Path) -> Option<Self> {
+        let about = fs::metadata(path).ok()?;
+        Some(Self { device: about.dev(), inode: about.ino(), made: about.created().ok() })
     }
 }
 
@@ -153,6 +175,21 @@ mod tests {
             assert!(!seen.contains(&now), "{now:?}");
             seen.push(now);
         }
+    }
+
+    #[tokio::test]
+    async fn a_folder_that_takes_the_place_of_another_is_watched() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (place, next) = (folder.path().join("place"), folder.path().join("next"));
+        fs::create_dir(&place).and_then(|()| fs::create_dir(&next)).expect("made");
+        let (file, (changed, mut changes)) = (place.join("file"), mpsc::channel(1));
+        let mut watcher = Watcher::new(changed);
+        watcher.follow(std::iter::once(file.as_path()));
+        fs::rename(&place, folder.path().join("old")).and_then(|()| fs::rename(&next, &place)).expect("swapped");
+        watcher.follow(std::iter::once(file.as_path()));
+        fs::write(&file, "text").expect("written");
+        let told = tokio::time::timeout(std::time::Duration::from_secs(60), changes.recv()).await;
+        assert_eq!(told, Ok(Some(())));
     }
 
     #[test]

@@ -71,7 +71,7 @@ pub(super) fn check(usual: Cloud, file: &Path, text: String) -> CheckedFile {
     let documents = documents(&text);
     let roots: Vec<_> = documents.iter().map(|document| node::read(document, &mut |_, _, _| ())).collect();
     if !roots.iter().any(|root| root.as_ref().is_ok_and(is_object)) {
-        let dynamic = |root: &Node| !is_configuration(root) && dynamic_file::is_dynamic_file(root);
+        let dynamic = |root: &Node| !is_configuration(root) && dynamic_file::is_dynamic_file(root, &text);
         let is_dynamic = matches!(&roots[..], [Ok(root)] if dynamic(root));
         let checked = match is_dynamic {
             true => dynamic_file::check(&text, UserIds::Unknown),

@@ -164,7 +164,7 @@ impl Worker {
                 sleep(DEBOUNCE).await;
                 while changes.try_recv().is_ok() {}
             } else {
-                has_changed = Stamp::of(self.config.files()) != self.seen || self.last_error.load().is_some();
+                has_changed = self.is_due();
             }
             if !has_changed {
                 tell_standing(&self.config, self.metrics(), (self.clock)());
@@ -186,6 +186,14 @@ impl Worker {
             let Ok(worker) = turn.await else { return };
             self = worker;
         }
+    }
+
+    /// Whether reading the files again may give something else though nobody has said so.
+    fn is_due(&self) -> bool {
+        let compilations = self.compilations.as_ref();
+        Stamp::of(self.config.files()) != self.seen
+            || self.last_error.load().is_some()
+            || compilations.is_some_and(|compilations| compilations.is_any_due())
     }
 
     /// After every change, and from time to time: other servers may use the same folder of compiled policies.
@@ -250,23 +258,34 @@ impl Worker {
         let stamps = Stamp::of(loaded.config.files());
         (self.overrides)(&mut loaded.config)?;
         let shared = self.shared.follow(&loaded.config)?;
-        let before = Before { standing: &self.standing, compilations: self.compilations.as_ref() };
-        let Built { authenticator: next, standing, awaited } = match loaded.config.build_after(&shared, before)? {
-            Next::Built(built) => *built,
-            Next::Awaits(awaited) => {
+        match self.next(&loaded.config, &shared, &stamps) {
+            Ok(Some(Next::Built(built))) => self.replace(loaded, shared, *built),
+            next => {
+                shared.discard(&self.shared);
+                let Some(Next::Awaits(awaited)) = next? else { return Ok(false) };
                 let Self { watcher, config, .. } = self;
                 watcher.follow(config.files().chain(loaded.config.files()));
                 self.settle(&awaited);
-                return Ok(true);
             }
-        };
-        loaded.config.generation.clone_from(&next.generation);
-        if next.not_ready().next().is_some() {
+        }
+        Ok(true)
+    }
+
+    /// What becomes of `config`, whose files looked like `stamps`; `None`: one of them has changed meanwhile.
+    fn next(&self, config: &Config, shared: &Shared, stamps: &[Stamp]) -> Result<Option<Next>, ConfigError> {
+        let before = Before { standing: &self.standing, compilations: self.compilations.as_ref() };
+        let next = config.build_after(shared, before)?;
+        let Next::Built(built) = &next else { return Ok(Some(next)) };
+        if built.authenticator.not_ready().next().is_some() {
             Handle::current().block_on(shared.read_once(Some(&self.shared), FIRST_READ))?;
         }
-        if Stamp::of(loaded.config.files()) != stamps || loaded.config.digest_now()? != loaded.config.digest {
-            return Ok(false);
-        }
+        let has_changed = Stamp::of(config.files()) != stamps || config.digest_now()? != config.digest;
+        Ok(Some(next).filter(|_| !has_changed))
+    }
+
+    fn replace(&mut self, mut loaded: Loaded, shared: Shared, built: Built) {
+        let Built { authenticator: next, standing, awaited } = built;
+        loaded.config.generation.clone_from(&next.generation);
         loaded.log();
         loaded.config.log();
         self.warn_of_restart(&loaded.config);
@@ -285,7 +304,6 @@ impl Worker {
         self.settle(&awaited);
         self.watcher.follow(self.config.files());
         tell_in_force(&self.config, self.metrics(), (self.clock)());
-        Ok(true)
     }
 
     /// Has compiled what was asked for, and tells whose last good versions go on until then.

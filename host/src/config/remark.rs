@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     caller::{
-        Arn, Caller, PrincipalKind,
+        Arn, Caller, PrincipalId, PrincipalKind,
         arn::{ACS_PARTITION, AWS_PARTITIONS},
     },
     mapping::{
@@ -59,6 +59,8 @@ pub struct LeftOut {
     principal: Option<String>,
     /// The permission set that it names instead.
     permission_set: Option<PermissionSet>,
+    /// The unique id of one that it names in no other way.
+    principal_id: Option<PrincipalId>,
     /// The groups that it would give.
     pub(super) groups: Vec<String>,
 }
@@ -253,7 +255,8 @@ impl LeftOut {
     pub fn names(&self, caller: &Caller) -> bool {
         let Ok(arn) = caller.canonical_arn.parse() else { return false };
         let is_set = || self.permission_set.is_some() && self.permission_set == PermissionSet::of(caller);
-        self.principal.as_deref() == Some(comparable(&arn).as_str()) || is_set()
+        let has_id = || self.principal_id.as_ref() == Some(&caller.principal_id);
+        self.principal.as_deref() == Some(comparable(&arn).as_str()) || is_set() || has_id()
     }
 }
 
@@ -304,11 +307,15 @@ impl Census {
             _ => Vec::new(),
         });
         let named = ["roleARN", "userARN", "arn"].into_iter().find_map(|key| value(entries, key)?.plain());
+        let named = named.filter(|arn| !arn.is_empty());
+        let sso = value(entries, "sso");
+        let user_id = value(entries, "userid").filter(|_| named.is_none() && sso.is_none()).and_then(Node::plain);
         self.left_out.push(LeftOut {
             at: problem.at.unwrap_or(node.at),
             why: problem.to_string(),
             principal: named.and_then(|arn| Some(comparable(&arn.parse().ok()?))),
-            permission_set: value(entries, "sso").and_then(permission_set),
+            permission_set: sso.and_then(permission_set),
+            principal_id: user_id.map(PrincipalId::new),
             groups: groups.unwrap_or_default().into_iter().map(str::to_owned).collect(),
         });
     }

@@ -22,6 +22,10 @@ pub struct NearMiss {
 pub enum Difference {
     /// An entry that names the caller has ended.
     Ended,
+    /// The unique id that goes with the caller's ARN.
+    UniqueId,
+    /// The ARN that goes with the caller's unique id.
+    Arn,
     /// The end of a role's name that IAM Identity Center made up.
     SsoSuffix,
     /// The path of a user.
@@ -42,6 +46,8 @@ const MAX_NEAR: usize = 5;
 const ALIKE: f64 = 0.8;
 /// What to do about an entry that has ended.
 const PROLONG: &str = "give it a later `notAfter`, or take it out";
+/// What to do about an entry with another unique id. Who asks about an ARN alone does not know it.
+const RENEW: &str = "write the unique id that this principal has now as its `userid`";
 
 impl Rules {
     /// The entries that come nearest to naming `caller`, whom none names now, nearest first. Looks at every entry.
@@ -51,7 +57,11 @@ impl Rules {
         let roles = self.arns().filter_map(|(key, rule)| {
             let same = key.eq_ignore_ascii_case(&caller.canonical_arn);
             let difference = if same { ended(rule) } else { difference(&key.parse().ok()?, &arn) }?;
-            Some(NearMiss { line: rule.line, difference, fix: fix(difference, caller, &arn) })
+            Some(NearMiss { line: rule.line, difference, fix: fix(difference, caller) })
+        });
+        let ids = self.principal_ids().filter_map(|(id, with, rule)| {
+            let difference = id_difference(id, with, rule, caller)?;
+            Some(NearMiss { line: rule.line, difference, fix: fix(difference, caller) })
         });
         let sets = self.permission_sets().filter_map(|(set, rule)| {
             let difference = set_difference(set, rule, caller)?;
@@ -60,9 +70,9 @@ impl Rules {
         });
         let globs = self.globs().filter_map(|(glob, rule)| {
             let difference = glob_difference(glob, rule, caller)?;
-            Some(NearMiss { line: rule.line, difference, fix: fix(difference, caller, &arn) })
+            Some(NearMiss { line: rule.line, difference, fix: fix(difference, caller) })
         });
-        let mut near: Vec<NearMiss> = roles.chain(sets).chain(globs).collect();
+        let mut near: Vec<NearMiss> = roles.chain(ids).chain(sets).chain(globs).collect();
         near.sort_by_key(|miss| (miss.difference, miss.line));
         near.truncate(MAX_NEAR);
         near
@@ -109,6 +119,17 @@ fn set_difference(entry: &PermissionSet, rule: &Rule, caller: &Caller) -> Option
     }
 }
 
+/// An entry by unique id counts for that id and for the ARN that goes with it, if there is one.
+fn id_difference(id: &str, with: Option<&str>, rule: &Rule, caller: &Caller) -> Option<Difference> {
+    let same_id = id == caller.principal_id.as_str();
+    match (same_id, with.map(|arn| arn.eq_ignore_ascii_case(&caller.canonical_arn))) {
+        (true, None | Some(true)) => ended(rule),
+        (true, Some(false)) => Some(Difference::Arn),
+        (false, Some(true)) => Some(Difference::UniqueId),
+        (false, None | Some(false)) => None,
+    }
+}
+
 /// A glob that fits but for the account, or but for a letter or two in front of its first wildcard.
 fn glob_difference(glob: &ArnGlob, rule: &Rule, caller: &Caller) -> Option<Difference> {
     let resource = caller.canonical_arn.rsplit(':').next()?.to_ascii_lowercase();
@@ -128,15 +149,15 @@ fn alike(one: &str, other: &str) -> bool {
     strsim::normalized_damerau_levenshtein(one, other) >= ALIKE
 }
 
-fn fix(difference: Difference, caller: &Caller, arn: &Arn) -> String {
-    if difference == Difference::Ended {
-        return PROLONG.to_owned();
+fn fix(difference: Difference, caller: &Caller) -> String {
+    let plain = || format!("write `{}`", caller.canonical_arn);
+    match difference {
+        Difference::Ended => PROLONG.to_owned(),
+        Difference::UniqueId => RENEW.to_owned(),
+        // No permission set has a unique id.
+        Difference::Arn => plain(),
+        _ => sso(caller).unwrap_or_else(plain),
     }
-    let plain = || match arn.session_name() {
-        None if difference == Difference::Path => arn.canonical(),
-        _ => arn.canonical_without_path(),
-    };
-    sso(caller).unwrap_or_else(|| format!("write `{}`", plain()))
 }
 
 fn sso(caller: &Caller) -> Option<String> {
@@ -162,6 +183,8 @@ impl Difference {
     pub fn label(self) -> &'static str {
         match self {
             Self::Ended => "ended",
+            Self::UniqueId => "unique_id",
+            Self::Arn => "arn",
             Self::SsoSuffix => "sso_suffix",
             Self::Path => "path",
             Self::Kind => "kind",
@@ -176,6 +199,8 @@ impl Difference {
     pub fn words(self) -> &'static str {
         match self {
             Self::Ended => "names this caller, and has ended",
+            Self::UniqueId => "names this caller's ARN, and counts for the principal with its unique id alone",
+            Self::Arn => "names this caller's unique id, and another ARN",
             Self::SsoSuffix => "names another role of the same permission set: the end of the name has changed",
             Self::Path => "names the same user with another path",
             Self::Kind => "names a principal of another kind with the same name",
@@ -194,9 +219,12 @@ mod tests {
     };
 
     use super::*;
-    use crate::mapping::{
-        rule::{Subject, tests::caller},
-        template::Template,
+    use crate::{
+        caller::PrincipalId,
+        mapping::{
+            rule::{Subject, tests::caller},
+            template::Template,
+        },
     };
 
     #[track_caller]
@@ -249,6 +277,32 @@ mod tests {
             "arn:aws:iam::123456789012:user/alice",
             Some(("path", "write `arn:aws:iam::123456789012:user/alice`")),
         );
+        // A user's path is part of its name, whatever the difference.
+        check(
+            "arn:aws:iam::210987654321:user/ops/alice",
+            "arn:aws:iam::123456789012:user/ops/alice",
+            Some(("account", "write `arn:aws:iam::123456789012:user/ops/alice`")),
+        );
+    }
+
+    #[test]
+    fn unique_ids() {
+        const ADMIN: &str = "arn:aws:sts::123456789012:assumed-role/Admin/alice";
+        #[track_caller]
+        fn check(id: &str, with: Option<&str>, change: fn(Rule) -> Rule, expected: Option<(&str, &str)>) {
+            let with = with.map(|arn| arn.parse().expect("an ARN"));
+            check_rule(Subject::Principal(PrincipalId::new(id), with), change, ADMIN, expected);
+        }
+        let (other, own) = ("AROAOTHER", caller(ADMIN).principal_id);
+        let renew = "write the unique id that this principal has now as its `userid`";
+        let role = Some("arn:aws:iam::123456789012:role/team/Admin");
+        check(other, role, |rule| rule, Some(("unique_id", renew)));
+        check(other, Some("arn:aws:iam::123456789012:role/Admins"), |rule| rule, None);
+        check(other, None, |rule| rule, None);
+        let write = "write `arn:aws:iam::123456789012:role/Admin`";
+        check(own.as_str(), Some("arn:aws:iam::123456789012:role/Old"), |rule| rule, Some(("arn", write)));
+        let ended = |rule: Rule| rule.ending(SystemTime::UNIX_EPOCH - Duration::from_secs(1));
+        check(own.as_str(), role, ended, Some(("ended", PROLONG)));
     }
 
     #[test]

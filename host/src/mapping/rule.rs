@@ -188,6 +188,11 @@ impl Rules {
         self.by_permission_set.iter()
     }
 
+    /// Every unique id that is named, the ARN that goes with it, and its entry. In no order.
+    pub(super) fn principal_ids(&self) -> impl Iterator<Item = (&str, Option<&str>, &Rule)> {
+        self.by_principal_id.iter().map(|(id, rule)| (&**id, rule.arn.as_deref(), rule))
+    }
+
     /// Every glob, and its entry. The most specific first.
     pub(super) fn globs(&self) -> impl Iterator<Item = (&ArnGlob, &Rule)> {
         self.globs.iter().map(|(glob, rule)| (glob, rule))

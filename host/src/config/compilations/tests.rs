@@ -131,6 +131,24 @@ async fn what_failed_is_tried_again_when_it_is_another_thing() {
     assert_eq!(rig.reload(&[("two", "2")]), [Ok(Elsewhere::Done)]);
 }
 
+#[tokio::test]
+async fn what_failed_is_due_once_the_failure_holds_no_more() {
+    let rig = Rig::new();
+    rig.reload(&[("one", "1")]);
+    rig.begun();
+    rig.ends(Err("no")).await;
+    assert!(!rig.compilations.is_any_due());
+    rig.compilations.let_failures_end();
+    assert!(rig.compilations.is_any_due());
+    assert_eq!(rig.reload(&[("one", "1")]), [UNDER_WAY]);
+    assert!(!rig.compilations.is_any_due(), "it is asked for");
+    rig.begun();
+    rig.ends(Err("no")).await;
+    rig.compilations.let_failures_end();
+    rig.reload(&[]);
+    assert!(!rig.compilations.is_any_due(), "nobody wants it any more");
+}
+
 /// A file that is wrong for a moment is no reason not to try again once it is right.
 #[tokio::test]
 async fn what_came_of_other_files_is_not_held_against_these() {

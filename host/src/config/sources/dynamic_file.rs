@@ -12,6 +12,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use serde::de::IgnoredAny;
 use tokio::{
     sync::mpsc,
     time::{sleep, timeout},
@@ -196,10 +197,13 @@ pub(super) fn parse(text: &str, by_user_id: bool) -> Result<Read, Problem> {
     Ok(Read { mappings, warnings: findings.warnings(), refused: Vec::new(), hash, written })
 }
 
-/// Whether `root` is such a file, by what only it has on top.
-pub(in crate::config) fn is_dynamic_file(root: &Node) -> bool {
+/// Whether `text`, whose tree is `root`, is such a file: by the key that no other has, or by its lists on top of a JSON text. In
+/// YAML those are a configuration's whose writer has left `server` out.
+pub(in crate::config) fn is_dynamic_file(root: &Node, text: &str) -> bool {
     let Value::Map(keys) = &root.value else { return false };
-    [LAST_UPDATED, LISTS[0], LISTS[1], ACCOUNTS].iter().any(|key| value(keys, key).is_some())
+    let has = |key| value(keys, key).is_some();
+    let is_json = || serde_json::from_str::<IgnoredAny>(text).is_ok();
+    has(LAST_UPDATED) || ([LISTS[0], LISTS[1], ACCOUNTS].into_iter().any(has) && is_json())
 }
 
 /// The file as `herald check-config` sees it. What `user_ids` are for is the configuration's to say.

@@ -24,6 +24,8 @@ pub(super) struct Keeper {
     clock: fn() -> SystemTime,
     /// Whole hash of what is in force; `None` before the first.
     hash: Option<String>,
+    /// Entries and parts that are left out of it.
+    left_out: usize,
     /// The failure that was told last, while it lasts.
     trouble: Option<String>,
 }
@@ -50,7 +52,7 @@ const HASH_DIGITS: usize = 12;
 
 impl Keeper {
     pub(super) fn new(name: &'static str, live: Live, metrics: Arc<Metrics>, clock: fn() -> SystemTime) -> Self {
-        Self { name, live, metrics, clock, hash: None, trouble: None }
+        Self { name, live, metrics, clock, hash: None, left_out: 0, trouble: None }
     }
 
     /// Puts `read` in force and logs what is other than before, unless it is the same text. `resource_version` is
@@ -72,7 +74,7 @@ impl Keeper {
         if let (Some(written), true) = (read.written, self.hash.is_some()) {
             self.metrics.old_dynamic_latency("dynamic_file", written, (self.clock)());
         }
-        self.metrics.source_loaded(self.name, read.mappings.len(), left_out + read.refused.len());
+        self.left_out = left_out + read.refused.len();
         self.replace(&Arc::new(read.mappings), resource_version, shown(&read.hash));
         self.hash = Some(read.hash);
     }
@@ -80,6 +82,7 @@ impl Keeper {
     fn replace(&self, next: &Arc<Mappings>, resource_version: Option<&str>, hash: &str) {
         let before = self.live.replace(Arc::clone(next));
         let (source, mappings) = (self.name, next.len());
+        self.tell_standing();
         self.tell_loss(before.as_deref(), next, resource_version, hash);
         let Some(before) = before else {
             tracing::info!(source, mappings, resource_version, hash, "mappings loaded");
@@ -94,9 +97,8 @@ impl Keeper {
         let now = (self.clock)();
         let mut lost = Vec::new();
         for vital in Vital::ALL {
-            let left = vital.count(&next.rules, now);
-            self.metrics.source_vital(self.name, vital.word(), left);
-            if left == 0 && before.is_some_and(|before| vital.count(&before.rules, now) > 0) {
+            let is_left = vital.count(&next.rules, now) > 0;
+            if !is_left && before.is_some_and(|before| vital.count(&before.rules, now) > 0) {
                 self.metrics.source_lost(self.name, vital.word());
                 lost.push(vital.word());
             }
@@ -121,6 +123,18 @@ impl Keeper {
             tracing::info!(source = self.name, "can be read again");
         }
         self.metrics.source_in_step(self.name, (self.clock)());
+        self.tell_standing();
+    }
+
+    /// Size of what is in force, and whom it lets in. Not only when it changes: entries end by themselves, and the same source
+    /// at another place, of a configuration that did not go live, may have told of itself.
+    fn tell_standing(&self) {
+        let Some(mappings) = self.live.mappings() else { return };
+        let now = (self.clock)();
+        self.metrics.source_loaded(self.name, mappings.len(), self.left_out);
+        for vital in Vital::ALL {
+            self.metrics.source_vital(self.name, vital.word(), vital.count(&mappings.rules, now));
+        }
     }
 
     /// Whether what stands in the source is in force.

@@ -1,8 +1,12 @@
 //! Sources with a real file: what a change of configuration keeps, starts and waits for.
 
-use std::fs;
+use std::{
+    fs,
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+};
 
 use super::*;
+use crate::config::Shared;
 
 pub(in crate::config) mod feed;
 
@@ -62,6 +66,59 @@ async fn a_source_that_was_never_good_is_named_with_its_reason() {
     sources.read_once(&sources, Duration::ZERO).await.expect("nothing is new");
     fs::write(&path, "{}").expect("written");
     sources.read_once(&Sources::default(), LIMIT).await.expect("a good file");
+}
+
+/// Somebody may be alarmed by what is told of a source, so that it is told of those in force.
+#[tokio::test]
+async fn what_a_configuration_says_of_its_sources_that_did_not_go_live_is_taken_back() {
+    #[track_caller]
+    fn check(shared: &Shared, source: &str, expected: Option<&str>) {
+        let text = shared.metrics().text();
+        let label = format!("herald_source_entries{{source=\"{source}\"}} ");
+        assert_eq!(text.lines().find_map(|line| line.strip_prefix(&label)), expected, "{text}");
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let (path, other) = (folder.path().join("mappings.json"), folder.path().join("other.json"));
+    fs::write(&path, r#"{"mapAccounts": ["111122223333"]}"#).expect("written");
+    let clock = || SystemTime::UNIX_EPOCH;
+    let first = Shared::new(&Config::default(), Arc::default(), None, clock).expect("made");
+    let follow_first = || first.follow(&config(&path, false)).expect("made");
+    let second = follow_first();
+    second.read_once(Some(&first), LIMIT).await.expect("a good file");
+    check(&first, live::DYNAMIC_FILE, Some("1"));
+    second.discard(&first);
+    check(&first, live::DYNAMIC_FILE, None);
+    let second = follow_first();
+    second.read_once(Some(&first), LIMIT).await.expect("a good file");
+    // At another place there is no such file.
+    let third = second.follow(&config(&other, false)).expect("made");
+    third.read_once(Some(&second), LIMIT).await.expect("nothing is there");
+    third.discard(&second);
+    let told_again = async {
+        while !second.metrics().text().contains("herald_source_entries{source=\"DynamicFile\"} 1") {
+            sleep(LOOK).await;
+        }
+    };
+    timeout(LIMIT, told_again).await.expect("it is in force");
+}
+
+#[test]
+fn entries_that_end_by_themselves_are_told() {
+    static NOW: AtomicU64 = AtomicU64::new(0);
+    let metrics = Arc::new(Metrics::new(None));
+    let clock = || SystemTime::UNIX_EPOCH + Duration::from_secs(NOW.load(Relaxed));
+    let mut keeper = Keeper::new(live::DYNAMIC_FILE, Live::new(live::DYNAMIC_FILE), Arc::clone(&metrics), clock);
+    let admin = r#"{"mapRoles": [{"rolearn": "arn:aws:iam::123456789012:role/A", "username": "a", "groups": ["system:masters"], "notAfter": "1970-01-01T00:01:00Z"}]}"#;
+    keeper.take(dynamic_file::parse(admin, false).expect("a good file"), None);
+    for (seconds, expected) in [(59, "1"), (61, "0")] {
+        NOW.store(seconds, Relaxed);
+        keeper.in_step();
+        let text = metrics.text();
+        let administrators = text
+            .lines()
+            .find(|line| line.starts_with("herald_source_vital_entries{") && line.contains("whom=\"administrators\""));
+        assert_eq!(administrators.and_then(|line| line.rsplit(' ').next()), Some(expected), "{text}");
+    }
 }
 
 #[test]

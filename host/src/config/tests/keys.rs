@@ -66,6 +66,7 @@ fn a_typo_names_file_line_column_and_key() {
         "server:\n  maproels: []\n",
         &expect!["config.yaml:2:3: unknown key `maproels`, did you mean `mapRoles`? (server.maproels)"],
     );
+    says("maproles: []\n", &expect!["config.yaml:1:1: unknown key `maproles`: put it under `server` (maproles)"]);
     says("server:\n  colour: red\n", &expect!["config.yaml:2:3: unknown key `colour` (server.colour)"]);
     says(
         "server:\n  policies:\n  - {name: a, kind: map, komponent: x}\n",

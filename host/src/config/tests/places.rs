@@ -89,6 +89,8 @@ fn the_command_line_may_name_other_sources() {
     assert_eq!(config.sources, [Source::MountedFile, Source::Policy("a".to_owned())]);
     let error = config.set_backend_mode(&["CRDs".to_owned()]).expect_err("no source").to_string();
     expect!["config.yaml: --backend-mode: unknown source `CRDs`, did you mean `CRD`?"].assert_eq(&error);
+    let error = Config::default().set_backend_mode(&["CRDs".to_owned()]).expect_err("no source").to_string();
+    expect!["--backend-mode: unknown source `CRDs`, did you mean `CRD`?"].assert_eq(&error);
     assert_eq!(config.sources.len(), 2, "what was there stays");
 }
 

@@ -129,6 +129,30 @@ fn values_that_yaml_takes_for_something_else() {
     );
 }
 
+/// JSON of the same shape is a file of DynamicFile.
+#[test]
+fn a_configuration_without_server_is_no_dynamic_file() {
+    check(
+        "mapRoles:\n- {rolearn: 'arn:aws:iam::123456789012:role/Admin', username: a}\n",
+        &expect![[r#"
+            error[unknown-key]: unknown key `mapRoles`
+              --> 1.yaml:1:1 (mapRoles)
+               |
+             1 | mapRoles:
+               | ^^^^^^^^
+               = fix: put it under `server`
+
+            1 file: 1 error
+        "#]],
+    );
+    check(
+        r#"{"mapRoles": [{"rolearn": "arn:aws:iam::123456789012:role/Admin", "username": "a:{{SessionName}}", "groups": ["system:masters"]}]}"#,
+        &expect![[r#"
+            1 file: nothing to say
+        "#]],
+    );
+}
+
 #[test]
 fn typos_are_told_all_at_once() {
     check(

@@ -6,7 +6,7 @@ use super::*;
 use crate::{
     authenticator::Outcome,
     caller::made_up,
-    config::compilations::Stop,
+    config::compilations::{Compiler, Stop},
     policy::{
         CompiledFolder, Engine, compile_configured,
         tests::guest::{Guest, answer, saying, text},
@@ -306,20 +306,27 @@ async fn facts_are_those_that_were_granted_and_still_are() {
     }
 }
 
-/// The readable form takes any settings, so that these need not wait for code with them.
-#[tokio::test(flavor = "multi_thread")]
-async fn settings_of_a_large_policy_do_not_wait_for_code_of_their_own() {
+/// A policy that names everybody by its settings, which any code of it takes in.
+fn keeping() -> Vec<u8> {
     let keeper = "(global.set $kept (local.get $settings)) (i32.store (i32.const 512) (local.get $length)) i32.const 0";
     let decide = format!(
         "(i32.store (i32.const 24) (global.get $kept)) (i32.store (i32.const 28) (i32.load (i32.const 512))) {}",
         answer(&[(0, 0), (4, 1), (16, 0), (28, 0), (32, 0)])
     );
-    let guest = Guest { decide, ..Guest::configuring(keeper) }.with("(global $kept (mut i32) (i32.const 0))");
-    let with = |settings: &str| with_cluster("first", &[&format!("{P}, settings: {settings}")]);
-    let slow = Slow::start(&with("one"), &large(guest));
+    large(Guest { decide, ..Guest::configuring(keeper) }.with("(global $kept (mut i32) (i32.const 0))"))
+}
+
+fn with_settings(settings: &str) -> String {
+    with_cluster("first", &[&format!("{P}, settings: {settings}")])
+}
+
+/// The readable form takes any settings, so that these need not wait for code with them.
+#[tokio::test(flavor = "multi_thread")]
+async fn settings_of_a_large_policy_do_not_wait_for_code_of_their_own() {
+    let slow = Slow::start(&with_settings("one"), &keeping());
     assert_eq!(slow.login().await, "\"one\"");
     for (nth, settings) in ["two", "three"].into_iter().enumerate() {
-        slow.write(&with(settings));
+        slow.write(&with_settings(settings));
         slow.until_login(&format!("{settings:?}")).await;
         slow.rig.until("a compilation", |_| slow.gate.begun().len() == nth + 1).await;
     }
@@ -330,4 +337,36 @@ async fn settings_of_a_large_policy_do_not_wait_for_code_of_their_own() {
     slow.gate.is_open.store(true, Relaxed);
     slow.rig.until("the code", |rig| !Arc::ptr_eq(&before, &rig.reloader.current().load_full())).await;
     assert_eq!((slow.login().await.as_str(), slow.generation()), ("\"three\"", whole));
+}
+
+/// Nothing tells when a failure holds no more: no file changes, and nothing is wrong with the configuration.
+#[tokio::test(flavor = "multi_thread")]
+async fn settings_without_code_of_their_own_are_compiled_again_after_a_failure() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (file, compiled) = (folder.path().join("config.yaml"), folder.path().join("compiled"));
+    put(folder.path(), "policy.wasm", &keeping());
+    write(folder.path(), &with_settings("one"));
+    let engine = Engine::for_compiling_aside().expect("an engine");
+    let kept = CompiledFolder::open(&compiled).expect("a folder");
+    let config = Config::load(&file).expect("good").config;
+    compile_configured(&engine, &config.policies[0], &kept).expect("compiled");
+    let mut worker = unwatched(&file, Some(compiled));
+    let (wake, tried) = (Arc::new(Notify::new()), Arc::new(AtomicUsize::new(0)));
+    let counted = Arc::clone(&tried);
+    let compiler: Compiler = Arc::new(move |_, _, _| {
+        counted.fetch_add(1, Relaxed);
+        Err("no memory".to_owned())
+    });
+    let compilations = Arc::new(Compilations::new(compiler, Arc::clone(&wake)));
+    worker.compilations = Some(Arc::clone(&compilations));
+    write(folder.path(), &with_settings("two"));
+    for attempt in 1..=2 {
+        assert!(worker.is_due(), "{attempt}");
+        worker = reloaded(worker).await;
+        wake.notified().await;
+        worker = reloaded(worker).await;
+        let told = (tried.load(Relaxed), worker.last_error.load_full(), worker.is_due());
+        assert_eq!(told, (attempt, None, false), "what decides is as good");
+        compilations.let_failures_end();
+    }
 }
