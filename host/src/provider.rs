@@ -155,10 +155,8 @@ pub enum VerifyError {
         /// The limit's name, e.g. `sts_in_flight`.
         limit: &'static str,
     },
-    /// STS refused the request: wrong key, cluster id or clock on the caller's side. Definite.
-    #[error(
-        "STS refused the token: {code} (HTTP {status}); a wrong cluster id, key or clock on the caller's side does this"
-    )]
+    /// STS refused the request: wrong key, cluster id or clock on the caller's side, or a nonce that it knows. Definite.
+    #[error("STS refused the token: {code} (HTTP {status}); {}", why_refused(code))]
     Refused {
         /// HTTP status code.
         status: u16,
@@ -191,6 +189,14 @@ pub enum Blame {
     Caller,
     /// Nobody for long: another try may work.
     Retry,
+}
+
+/// What makes STS refuse with `code`.
+fn why_refused(code: &str) -> &'static str {
+    match code {
+        "SignatureNonceUsed" => "it takes an x-acs-signature-nonce once: a token without one can be used until it ends",
+        _ => "a wrong cluster id, key or clock on the caller's side does this",
+    }
 }
 
 // === impl Cloud ===

@@ -187,7 +187,7 @@ pub enum LoadError {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// A file that should hold a token cannot be read.
-    #[error("ALIBABA_CLOUD_OIDC_TOKEN_FILE {} cannot be read", file.display())]
+    #[error("{}, which a profile's oidc_token_file or ALIBABA_CLOUD_OIDC_TOKEN_FILE names, cannot be read", file.display())]
     TokenFile {
         /// The file.
         file: PathBuf,
@@ -229,7 +229,7 @@ fn find(request: &Request, environment: &Environment) -> Result<Source, LoadErro
     if let Some(file) = &request.profile_file {
         let json = file.extension().is_some_and(|extension| extension == "json");
         let found = if json { aliyun::read(file, profile.as_deref()) } else { ini::read(file, profile.as_deref()) };
-        return found?.ok_or(LoadError::NotFound);
+        return found?.ok_or_else(|| LoadError::file(file, "has no profiles"));
     }
     if !(request.ignore_environment || request.profile_only)
         && let Some(source) = environment.source()
@@ -239,7 +239,7 @@ fn find(request: &Request, environment: &Environment) -> Result<Source, LoadErro
     let mut trouble = None;
     type Reader = fn(&Path, Option<&str>) -> Result<Option<Source>, LoadError>;
     let files: [(Option<PathBuf>, Reader); 4] = [
-        (environment.credentials_file().filter(|_| !request.ignore_environment), ini::read),
+        (environment.credentials_file().filter(|_| !request.ignore_environment), named),
         (environment.home(".aliyun/config.json").filter(|_| !request.ignore_aliyun_cli), aliyun::read),
         (environment.home(".alibabacloud/credentials"), ini::read),
         (environment.home(".acs/credentials").filter(|_| profile.is_none()), |file, _| answer::file(file)),
@@ -255,6 +255,16 @@ fn find(request: &Request, environment: &Environment) -> Result<Source, LoadErro
         }
     }
     Err(trouble.unwrap_or_else(|| profile.map_or(LoadError::NotFound, |profile| LoadError::NoProfile { profile })))
+}
+
+/// The source in the file that a variable names. That it is not there is a mistake.
+fn named(file: &Path, profile: Option<&str>) -> Result<Option<Source>, LoadError> {
+    match ini::read(file, profile)? {
+        None if !file.exists() => {
+            Err(LoadError::file(file, "ALIBABA_CLOUD_CREDENTIALS_FILE names it, and it is not there"))
+        }
+        found => Ok(found),
+    }
 }
 
 /// The text of a file; `None` if it is not there.

@@ -92,3 +92,21 @@ pub fn read(host: &Host, status: u16, body: &[u8]) -> Result<String, KubeconfigE
     let code = error_code(body).unwrap_or_else(|| format!("HTTP {status}"));
     Err(KubeconfigError::Refused { host: host.clone(), code })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refusals_are_told_by_their_codes() {
+        #[track_caller]
+        fn check(status: u16, body: &str, code: &str) {
+            let host = "cs.aliyuncs.com".parse().expect("a host");
+            let error = read(&host, status, body.as_bytes()).expect_err("a refusal").to_string();
+            assert!(error.starts_with(&format!("cs.aliyuncs.com refuses: {code} (")), "{error}");
+        }
+        check(404, r#"{"code":"ErrorClusterNotFound","message":"no","requestId":"R"}"#, "ErrorClusterNotFound");
+        check(404, r#"{"Code":"InvalidAccessKeyId.NotFound","Message":"no"}"#, "InvalidAccessKeyId.NotFound");
+        check(403, "<html>", "HTTP 403");
+    }
+}

@@ -61,7 +61,7 @@ struct Identity {
 }
 
 /// The extra keys of ack-ram-authenticator, in its order.
-const EXTRA: [(&str, Fact); 3] =
+pub const EXTRA: [(&str, Fact); 3] =
     [("arn", Fact::Arn), ("canonicalArn", Fact::CanonicalArn), ("sessionName", Fact::SessionName)];
 
 fn caller(call: &StsCall, identity: &Identity) -> Result<Caller, VerifyError> {

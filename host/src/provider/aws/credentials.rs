@@ -326,8 +326,12 @@ impl<'a> Loader<'a> {
                 if !profile.is_some_and(promises) => {}
             found => return found.map(Some),
         }
+        if_any(self.of_container(settings).await)
+    }
+
+    async fn of_container(&self, settings: &SdkConfig) -> Found {
         let container = EcsCredentialsProvider::builder().configure(&self.provider_config(settings)).build();
-        if_any(container.provide_credentials().await)
+        container.provide_credentials().await
     }
 
     async fn of_web_identity(&self, settings: &SdkConfig) -> Result<Option<Credentials>, LoadError> {

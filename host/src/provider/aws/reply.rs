@@ -28,7 +28,7 @@ const AWS_ACCOUNT_DIGITS: usize = 12;
 const MAX_USER_ID: usize = 193;
 
 /// The extra keys of aws-iam-authenticator, in its order.
-const EXTRA: [(&str, Fact); 6] = [
+pub const EXTRA: [(&str, Fact); 6] = [
     ("arn", Fact::Arn),
     ("canonicalArn", Fact::CanonicalArn),
     ("sessionName", Fact::SessionName),

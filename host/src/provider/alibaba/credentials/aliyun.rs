@@ -13,7 +13,8 @@ use crate::provider::SecretText;
 
 #[derive(Deserialize)]
 struct File {
-    #[serde(default)]
+    /// Where it is left out, the CLI takes `default`.
+    #[serde(default = "default_profile")]
     current: String,
     #[serde(default)]
     profiles: Vec<Profile>,
@@ -47,7 +48,7 @@ pub(super) const ELSE: &str = "for others take External, with a program that pri
 /// Most profiles that refer to each other.
 const MAX_CHAIN: usize = 8;
 
-/// The source of the profile `name`, or of the current one; `None` if the file or the current profile is not there.
+/// The source of the profile `name`, or of the current one; `None` if the file is not there or has no profiles.
 pub(super) fn read(file: &Path, name: Option<&str>) -> Result<Option<Source>, LoadError> {
     let Some(text) = read_file(file)?.map(Zeroizing::new) else { return Ok(None) };
     parse(&text, name).map_err(|what| LoadError::file(file, what))
@@ -64,8 +65,16 @@ pub fn parse(text: &str, name: Option<&str>) -> Result<Option<Source>, String> {
     match parsed.find(wanted) {
         Some(profile) => parsed.source(profile, MAX_CHAIN).map(Some),
         None if name.is_some() => Err(format!("has no profile {wanted:?}")),
-        None => Ok(None),
+        None if parsed.profiles.is_empty() => Ok(None),
+        None => Err(format!(
+            "its current profile {wanted:?} is not there: choose one with `aliyun configure switch --profile NAME` or \
+             ALIBABA_CLOUD_PROFILE"
+        )),
     }
+}
+
+fn default_profile() -> String {
+    "default".to_owned()
 }
 
 // === impl File ===
@@ -76,8 +85,14 @@ impl File {
     }
 
     fn source(&self, profile: &Profile, depth: usize) -> Result<Source, String> {
-        if profile.mode != "ChainableRamRoleArn" {
-            return profile.source();
+        match profile.mode.as_str() {
+            "ChainableRamRoleArn" => {}
+            // As the CLI makes it before anything is configured.
+            "" => {
+                let Profile { name, .. } = profile;
+                return Err(format!("its profile {name:?} is not set up: run `aliyun configure --profile {name}`"));
+            }
+            _ => return profile.source(),
         }
         let name = &profile.source_profile;
         let base = self.find(name).ok_or_else(|| format!("has no profile {name:?}"))?;

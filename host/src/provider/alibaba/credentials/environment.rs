@@ -1,6 +1,11 @@
-//! Variables that Alibaba Cloud's tools read, with every name that they have had.
+//! Variables that Alibaba Cloud's tools read, with every name that they have had. One that is empty or blank counts as
+//! absent, and blanks around a value are none of it: a line's end comes along where a variable is filled from a file.
 
-use std::{env, ffi::OsString, path::PathBuf};
+use std::{
+    env,
+    ffi::{OsStr, OsString},
+    path::{Path, PathBuf},
+};
 
 use super::{Credentials, Role, Source};
 
@@ -8,7 +13,7 @@ use super::{Credentials, Role, Source};
 #[derive(Clone, Default)]
 pub struct Environment(Vec<(OsString, OsString)>);
 
-/// Names of one value: the first that is set and not empty counts.
+/// Names of one value: the first that is set and not blank counts.
 type Names = &'static [&'static str];
 
 const KEY_ID: Names = &[
@@ -45,6 +50,8 @@ const CREDENTIALS_FILE: Names = &["ALIBABA_CLOUD_CREDENTIALS_FILE"];
 const STS_ENDPOINT: Names = &["ACK_RAM_TOOL_STS_ENDPOINT", "ALIBABA_CLOUD_STS_ENDPOINT"];
 const REGION: Names = &["ACK_RAM_TOOL_REGION_ID", "ALIBABA_CLOUD_REGION_ID"];
 
+/// What Go's `strconv.ParseBool` takes for true, in whatever case.
+const TRUE: [&str; 3] = ["1", "t", "true"];
 /// Where an instance asks for its metadata (Elastic Compute Service, "Instance metadata").
 const METADATA: &str = "100.100.100.200";
 
@@ -89,7 +96,8 @@ impl Environment {
     }
 
     pub(super) fn metadata_v2(&self) -> bool {
-        self.find(METADATA_V2_DISABLED).is_none_or(|value| !value.eq_ignore_ascii_case("true"))
+        let is_true = |value: &str| TRUE.iter().any(|word| word.eq_ignore_ascii_case(value));
+        self.find(METADATA_V2_DISABLED).is_none_or(|value| !is_true(&value))
     }
 
     /// The name that a variable gives the session of a role, if one does.
@@ -109,7 +117,7 @@ impl Environment {
 
     /// `path` in the home.
     pub(super) fn home(&self, path: &str) -> Option<PathBuf> {
-        self.find(&["HOME"]).map(|home| PathBuf::from(home).join(path))
+        self.value("HOME").filter(|home| !home.is_empty()).map(|home| Path::new(home).join(path))
     }
 
     /// The host of STS that a variable names, if one does.
@@ -124,9 +132,14 @@ impl Environment {
         self.find(REGION)
     }
 
+    /// What is no Unicode is not passed over in silence: it is wrong where it is used.
     fn find(&self, names: Names) -> Option<String> {
-        let value = |name: &str| self.0.iter().find(|(key, _)| key == name)?.1.to_str().map(str::to_owned);
+        let value = |name: &str| Some(self.value(name)?.to_string_lossy().trim().to_owned());
         names.iter().find_map(|name| value(name).filter(|value| !value.is_empty()))
+    }
+
+    fn value(&self, name: &str) -> Option<&OsStr> {
+        self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_os_str())
     }
 }
 

@@ -79,7 +79,7 @@ impl<'a> Fetcher<'a> {
     /// The instance's role (Elastic Compute Service, "Instance metadata").
     async fn metadata(&self, role: Option<&str>) -> Result<Credentials, LoadError> {
         let base = self.environment.metadata_endpoint();
-        let token = if self.environment.metadata_v2() { Some(self.metadata_token(&base).await?) } else { None };
+        let token = if self.environment.metadata_v2() { self.metadata_token(&base).await? } else { None };
         let token = token.as_ref().map(|token| token.as_str());
         let role = match role {
             Some(role) => role.to_owned(),
@@ -92,13 +92,19 @@ impl<'a> Fetcher<'a> {
         answer::plain(METADATA, &body)
     }
 
-    async fn metadata_token(&self, base: &str) -> Result<Zeroizing<String>, LoadError> {
+    /// What metadata wants to see with every question. Where it gives none, as what stands in for it may not, it is asked
+    /// without one.
+    async fn metadata_token(&self, base: &str) -> Result<Option<Zeroizing<String>>, LoadError> {
         let request = http::Request::put(format!("{base}/latest/api/token"))
             .header("X-aliyun-ecs-metadata-token-ttl-seconds", "3600");
-        let body = self.send(METADATA, request, String::new(), METADATA_LIMIT).await?;
-        Ok(Zeroizing::new(String::from_utf8_lossy(&body).into_owned()))
+        match self.exchange(METADATA, request, String::new(), METADATA_LIMIT).await? {
+            (200, body) => Ok(Some(Zeroizing::new(String::from_utf8_lossy(&body).trim().to_owned()))),
+            (403 | 404, _) => Ok(None),
+            (status, _) => Err(unexpected(METADATA, status)),
+        }
     }
 
+    /// The body of an answer with status 200.
     async fn get(
         &self,
         source_name: &'static str,
@@ -110,20 +116,9 @@ impl<'a> Fetcher<'a> {
         if let Some(token) = token {
             request = request.header("X-aliyun-ecs-metadata-token", token);
         }
-        self.send(source_name, request, String::new(), limit).await
-    }
-
-    /// The body of an answer with status 200.
-    async fn send(
-        &self,
-        source_name: &'static str,
-        request: http::request::Builder,
-        body: String,
-        limit: Duration,
-    ) -> Result<Bytes, LoadError> {
-        match self.exchange(source_name, request, body, limit).await? {
+        match self.exchange(source_name, request, String::new(), limit).await? {
             (200, body) => Ok(body),
-            (status, _) => Err(LoadError::Answer { source_name, what: format!("it answers HTTP {status}") }),
+            (status, _) => Err(unexpected(source_name, status)),
         }
     }
 
@@ -192,6 +187,10 @@ impl<'a> Fetcher<'a> {
     }
 }
 
+fn unexpected(source_name: &'static str, status: u16) -> LoadError {
+    LoadError::Answer { source_name, what: format!("it answers HTTP {status}") }
+}
+
 /// An operation of one of Alibaba Cloud's services.
 pub(in crate::provider::alibaba) struct Api<'a> {
     pub(in crate::provider::alibaba) host: &'a Host,
@@ -242,8 +241,9 @@ fn nonce(now: SystemTime) -> String {
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
 struct ErrorBody {
+    /// STS and the gateway before all services write it large, Container Service small.
+    #[serde(alias = "Code")]
     code: String,
 }
 

@@ -17,7 +17,7 @@ use crate::provider::SecretText;
 /// The section that counts where nobody names one.
 const DEFAULT: &str = "default";
 
-/// The source of the section `name`; `None` if the file or the default section is not there.
+/// The source of the section `name`, or of the default one; `None` if the file is not there or has no sections.
 pub(super) fn read(file: &Path, name: Option<&str>) -> Result<Option<Source>, LoadError> {
     let Some(text) = read_file(file)?.map(Zeroizing::new) else { return Ok(None) };
     parse(&text, name).map_err(|what| LoadError::file(file, what))
@@ -33,6 +33,9 @@ pub fn parse(text: &str, name: Option<&str>) -> Result<Option<Source>, String> {
     match section(text, wanted) {
         Some(pairs) => source(&pairs).map(Some),
         None if name.is_some() => Err(format!("has no section [{wanted}]")),
+        None if text.lines().any(|line| line.trim_start().starts_with('[')) => {
+            Err(format!("has no section [{wanted}]: choose another with ALIBABA_CLOUD_PROFILE"))
+        }
         None => Ok(None),
     }
 }

@@ -1,6 +1,11 @@
 //! Where credentials are found, and which of two places counts.
 
-use std::fs;
+use std::{
+    fs,
+    io::{BufRead as _, BufReader, Write as _},
+    net::TcpListener,
+    thread,
+};
 
 use super::*;
 
@@ -69,7 +74,9 @@ fn variables() {
     }
     by(&[("ALICLOUD_ACCESS_KEY", "i"), ("ALICLOUD_SECRET_KEY", "s"), ("ALICLOUD_ACCESS_KEY_STS_TOKEN", "t")], "i s t");
     by(&[("ALIBABA_CLOUD_ACCESS_KEY_ID", ""), ("ACCESS_KEY_ID", "i"), ("ACCESS_KEY_SECRET", "s")], "i s");
+    by(&[("ALIBABA_CLOUD_ACCESS_KEY_ID", " \n"), ("ACCESS_KEY_ID", "i\r\n"), ("ACCESS_KEY_SECRET", " s\n")], "i s");
     let keys = [("ALIBABA_CLOUD_ACCESS_KEY_ID", "i"), ("ALIBABA_CLOUD_ACCESS_KEY_SECRET", "s")];
+    by(&[&keys[..], &[("ALIBABA_CLOUD_SECURITY_TOKEN", "\n")]].concat(), "i s");
     let role = [("ALIBABA_CLOUD_ROLE_ARN", ROLE), ("ALICLOUD_ROLE_SESSION_NAME", "n")];
     let assumed = format!("i s as {ROLE} n");
     by(&[&keys[..], &role].concat(), &assumed);
@@ -142,6 +149,42 @@ fn profiles() {
     check(&request(), &[], &[(CONFIG, "{")], Err("~/.aliyun/config.json: is not JSON (line 1, column 1)"));
     let named = Request { profile: Some("gone".to_owned()), ..request() };
     check(&named, &[], &[(CONFIG, "{}")], Err("~/.aliyun/config.json: has no profile \"gone\""));
+    by(
+        r#""mode":"""#,
+        Err("~/.aliyun/config.json: its profile \"now\" is not set up: run `aliyun configure --profile now`"),
+    );
+}
+
+/// As with Alibaba Cloud's CLI, `default` is the one of a file that names none.
+#[test]
+fn the_current_profile_is_there_or_missed() {
+    #[track_caller]
+    fn by(file: (&str, &str), expected: Result<&str, &str>) {
+        check(&request(), &[], &[file], expected);
+    }
+    let keys = r#""mode":"AK","access_key_id":"i","access_key_secret":"s""#;
+    let profile = |current: &str, name: &str| format!(r#"{{{current}"profiles":[{{"name":"{name}",{keys}}}]}}"#);
+    by((CONFIG, &profile("", "default")), Ok("i s"));
+    let missed = |name: &str| {
+        format!(
+            "~/.aliyun/config.json: its current profile {name:?} is not there: choose one with `aliyun configure switch \
+             --profile NAME` or ALIBABA_CLOUD_PROFILE"
+        )
+    };
+    by((CONFIG, &profile("", "prod")), Err(&missed("default")));
+    by((CONFIG, &profile(r#""current":"","#, "default")), Err(&missed("")));
+    by((CONFIG, &profile(r#""current":"gone","#, "default")), Err(&missed("gone")));
+    let section = "~/.alibabacloud/credentials: has no section [default]: choose another with ALIBABA_CLOUD_PROFILE";
+    by((INI, "[prod]\naccess_key_id=i\naccess_key_secret=s\n"), Err(section));
+    let none = LoadError::NotFound.to_string();
+    for empty in [(CONFIG, "{}"), (CONFIG, r#"{"current":"default","profiles":[]}"#), (INI, "# nothing\n"), (INI, "")] {
+        by(empty, Err(&none));
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("config.json");
+    fs::write(&file, "{}").expect("written");
+    let by_file = Request { profile_file: Some(file.clone()), ..request() };
+    check(&by_file, &[], &[], Err(&format!("{}: has no profiles", file.display())));
 }
 
 /// Only the CLI can renew what it keeps of a person who signed in.
@@ -188,8 +231,11 @@ fn sections() {
     let file = [(INI, "[prod]\naccess_key_id=i\naccess_key_secret=s\n")];
     check(&request(), &[("ALIBABA_CLOUD_PROFILE", "prod")], &file, Ok("i s"));
     let elsewhere = [("ALIBABA_CLOUD_CREDENTIALS_FILE", "/nowhere/at/all")];
-    let none = LoadError::NotFound.to_string().replace(['\n'], "");
-    check(&request(), &elsewhere, &file, Err(&none));
+    let missing = "/nowhere/at/all: ALIBABA_CLOUD_CREDENTIALS_FILE names it, and it is not there";
+    check(&request(), &elsewhere, &[], Err(missing));
+    check(&request(), &elsewhere, &[(INI, "[default]\naccess_key_id=i\naccess_key_secret=s\n")], Ok("i s"));
+    let nothing = [("ALIBABA_CLOUD_CREDENTIALS_FILE", "/dev/null")];
+    check(&request(), &nothing, &[], Err(&LoadError::NotFound.to_string()));
 }
 
 #[test]
@@ -271,5 +317,50 @@ fn no_error_repeats_what_a_file_holds() {
         let environment = Environment::from_iter([("HOME", home.path())]);
         let error = find(&request(), &environment).expect_err("broken");
         assert!(!error.to_string().contains(secret) && !format!("{error:?}").contains(secret), "{error:?}");
+    }
+}
+
+/// One answer of a service, and what was asked for it.
+fn answer_once(service: &TcpListener, status: &str, body: &str) -> Vec<String> {
+    let (mut socket, _) = service.accept().expect("a connection");
+    let head = BufReader::new(&socket).lines().map_while(Result::ok).take_while(|line| !line.is_empty()).collect();
+    let length = body.len();
+    write!(socket, "HTTP/1.1 {status}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}").expect("sent");
+    head
+}
+
+/// As with ack-ram-tool: what stands in for metadata may know no tokens.
+#[test]
+fn metadata_that_gives_no_token_is_asked_without_one() {
+    const KEYS: &str = r#"{"Code":"Success","AccessKeyId":"i","AccessKeySecret":"s","SecurityToken":"t"}"#;
+    for (status, token) in [("403 Forbidden", None), ("404 Not Found", None), ("200 OK", Some("token"))] {
+        let service = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = service.local_addr().expect("an address").to_string();
+        let answers =
+            thread::spawn(move || [answer_once(&service, status, "token\n"), answer_once(&service, "200 OK", KEYS)]);
+        let variables = [("ALIBABA_CLOUD_ECS_METADATA", "node"), ("ALIBABA_CLOUD_IMDS_ENDPOINT", address.as_str())];
+        let found = load(&request(), &Environment::from_iter(variables), SystemTime::UNIX_EPOCH).expect("credentials");
+        assert_eq!(words(&Source::Keys(found)), "i s t", "{status}");
+        let [put, get] = answers.join().expect("two answers");
+        assert_eq!(put[0], "PUT /latest/api/token HTTP/1.1");
+        let shown = get.iter().find_map(|line| line.strip_prefix("x-aliyun-ecs-metadata-token: "));
+        assert_eq!(shown, token, "{status}: {get:?}");
+    }
+}
+
+#[test]
+fn metadata_of_the_first_version_is_chosen_in_every_spelling() {
+    for (value, second) in [
+        ("", true),
+        ("false", true),
+        ("0", true),
+        ("no", true),
+        ("true", false),
+        ("True", false),
+        ("1", false),
+        ("t", false),
+    ] {
+        let environment = Environment::from_iter([("ALIBABA_CLOUD_IMDSV2_DISABLED", value)]);
+        assert_eq!(environment.metadata_v2(), second, "{value}");
     }
 }

@@ -158,6 +158,21 @@ fn refusals() {
     assert_eq!(answer(502, Some("text/html"), "<html>").expect_err("a refusal").reason(), "sts_unavailable");
 }
 
+/// Nothing is wrong with the caller's cluster id, key or clock.
+#[test]
+fn a_nonce_that_is_used_again_is_told() {
+    #[track_caller]
+    fn check(code: &str, words: &str) {
+        let error = answer(400, None, &format!(r#"{{"Code":"{code}"}}"#)).expect_err("a refusal").to_string();
+        assert!(error.ends_with(words), "{error}");
+    }
+    check(
+        "SignatureNonceUsed",
+        "it takes an x-acs-signature-nonce once: a token without one can be used until it ends",
+    );
+    check("SignatureDoesNotMatch", "a wrong cluster id, key or clock on the caller's side does this");
+}
+
 #[test]
 fn throttling_tells_how_long() {
     let reply =

@@ -1,7 +1,8 @@
 //! Profiles with `mfa_serial` (AWS SDKs and Tools Reference Guide, "Assume role credential provider").
 //!
 //! `aws-config` does not read that key and would call AssumeRole without a code. So the part of such a
-//! chain of profiles from the innermost role with a device on is ours; what lies below it stays the SDK's.
+//! chain of profiles from the innermost role with a device on is ours; what lies below it stays the SDK's, as long as it
+//! is a profile.
 
 use std::time::Duration;
 
@@ -9,10 +10,11 @@ use aws_config::{
     SdkConfig,
     profile::{Profile, ProfileSet},
 };
-use aws_credential_types::Credentials;
+use aws_credential_types::{Credentials, provider::error::CredentialsError};
 
 use super::{
     LoadError, Loader, Role,
+    environment::{self, variable},
     role::{HOUR, Step},
 };
 
@@ -32,6 +34,19 @@ pub(super) enum Source {
     Profile(String),
     /// The keys of a profile that is its own `source_profile`.
     Keys { id: String, secret: String, session_token: Option<String> },
+    /// Where `credential_source` points.
+    Place(Place),
+}
+
+/// What `credential_source` may be.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Place {
+    /// `EcsContainer`
+    Container,
+    /// `Environment`
+    Environment,
+    /// `Ec2InstanceMetadata`
+    Instance,
 }
 
 // === impl Loader ===
@@ -45,12 +60,43 @@ impl Loader<'_> {
         let mut credentials = match source {
             Source::Profile(name) => self.of_plain_profile(&name, settings).await?,
             Source::Keys { id, secret, session_token } => Credentials::new(id, secret, session_token, None, "Profile"),
+            Source::Place(place) => self.of_place(place, name, settings).await?,
         };
         for step in steps {
             self.asked.set(self.asked.get() || step.device.is_some());
             credentials = step.assume(credentials, settings, self.now, self.request.ask_code).await?;
         }
         Ok(Some(credentials))
+    }
+
+    /// The keys at `place`, with which the profile `name` begins.
+    async fn of_place(&self, place: Place, name: &str, settings: &SdkConfig) -> Result<Credentials, LoadError> {
+        let failed = |source| LoadError::Profile { profile: name.to_owned(), source };
+        match place {
+            Place::Container => self.of_container(settings).await.map_err(failed),
+            Place::Environment => match environment::keys(variable) {
+                Some(keys) => environment::with_expiration(keys, variable),
+                None => Err(failed(CredentialsError::not_loaded("there are no keys in the environment"))),
+            },
+            Place::Instance => self.of_instance(settings, false, &mut None).await.map_err(|error| match error {
+                LoadError::NotFound { metadata } => failed(CredentialsError::not_loaded(metadata)),
+                error => error,
+            }),
+        }
+    }
+}
+
+// === impl Place ===
+
+impl Place {
+    fn of(profile: &Profile) -> Option<Self> {
+        let places = [
+            ("EcsContainer", Self::Container),
+            ("Environment", Self::Environment),
+            ("Ec2InstanceMetadata", Self::Instance),
+        ];
+        let named = profile.get("credential_source")?;
+        places.into_iter().find(|(name, _)| name.eq_ignore_ascii_case(named)).map(|(_, place)| place)
     }
 }
 
@@ -60,10 +106,14 @@ impl Plan {
     /// The plan for the profile `name`, if a role of its chain asks for a code. A chain that makes no sense
     /// has none: the SDK, asked for it then, says what is wrong.
     pub(super) fn of(profiles: &ProfileSet, name: &str) -> Option<Self> {
-        let mut links = Vec::new();
+        let mut links = Vec::<(Step, Source)>::new();
         let mut profile = profiles.get_profile(name)?;
-        while let (Some(step), Some(source)) = (step(profile), profile.get("source_profile")) {
-            if links.iter().any(|(_, earlier): &(Step, Source)| *earlier == Source::Profile(source.to_owned())) {
+        while let Some(step) = step(profile) {
+            let Some(source) = profile.get("source_profile") else {
+                links.extend(Place::of(profile).map(|place| (step, Source::Place(place))));
+                break;
+            };
+            if links.iter().any(|(_, earlier)| *earlier == Source::Profile(source.to_owned())) {
                 return None;
             }
             if source == profile.name() {

@@ -41,6 +41,20 @@ mfa_serial = 12345678
 [profile b]
 role_arn = arn:aws:iam::123456789012:role/B
 source_profile = a
+[profile placed]
+role_arn = arn:aws:iam::123456789012:role/Placed
+credential_source = ec2InstanceMetadata
+mfa_serial = 12345678
+[profile behind]
+role_arn = arn:aws:iam::123456789012:role/Behind
+source_profile = placed
+[profile unasked]
+role_arn = arn:aws:iam::123456789012:role/Unasked
+credential_source = Environment
+[profile elsewhere]
+role_arn = arn:aws:iam::123456789012:role/Elsewhere
+credential_source = Elsewhere
+mfa_serial = 12345678
 [profile no-role]
 mfa_serial = 12345678
 aws_access_key_id = AKIDEXAMPLE
@@ -61,6 +75,7 @@ async fn the_part_from_the_innermost_device_on_is_ours() {
         let found = match &plan.source {
             Source::Profile(name) => name.clone(),
             Source::Keys { id, .. } => id.clone(),
+            Source::Place(place) => format!("{place:?}"),
         };
         assert_eq!(found, source);
         let found =
@@ -73,11 +88,13 @@ async fn the_part_from_the_innermost_device_on_is_ours() {
     check(plan("onward").await, "plain", &[("Coded", device, 7200), ("Onward", None, 3600)]);
     check(plan("own").await, "AKIDEXAMPLE", &[("Own", Some("12345678"), 3600)]);
     check(plan("lost").await, "nowhere", &[("Lost", Some("12345678"), 3600)]);
+    check(plan("placed").await, "Instance", &[("Placed", Some("12345678"), 3600)]);
+    check(plan("behind").await, "Instance", &[("Placed", Some("12345678"), 3600), ("Behind", None, 3600)]);
 }
 
 #[tokio::test]
 async fn everything_else_stays_the_sdks() {
-    for name in ["default", "keys", "plain", "a", "b", "no-role", "nobody"] {
+    for name in ["default", "keys", "plain", "a", "b", "unasked", "elsewhere", "no-role", "nobody"] {
         let found = plan(name).await;
         assert!(found.is_none(), "{name}: {found:?}");
     }
