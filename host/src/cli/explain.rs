@@ -24,14 +24,14 @@ use crate::{
     authenticator::Authenticator,
     caller::{Arn, Caller, PrincipalKind, arn::ACS_PARTITION, made_up},
     config::{CheckedFile, Config, LeftOut, Source},
-    mapping::Rules,
+    mapping::{Rules, bootstrap_admins, mounted_file},
     provider::{Cloud, aws::Partition},
     token::BearerToken,
 };
 
 mod advice;
 mod live;
-mod record;
+pub(super) mod record;
 mod text;
 mod token;
 
@@ -87,7 +87,7 @@ struct Explanation {
     record: Option<Value>,
     /// Nobody proved to be this caller.
     made_up: bool,
-    /// The line of the entry that names the caller.
+    /// The line of the configuration's entry by which it was decided; none if it was decided otherwise.
     entry: Option<u32>,
     /// The configuration at hand is not the one that decided.
     other_configuration: bool,
@@ -102,7 +102,7 @@ struct Explanation {
 /// An entry that nearly names the caller.
 #[derive(Debug, serde::Serialize)]
 struct Near {
-    /// The object of the cluster that it stands in; none for the configuration.
+    /// The object of the cluster, or the file of DynamicFile, that it stands in; none for the configuration.
     #[serde(skip_serializing_if = "Option::is_none")]
     object: Option<String>,
     line: u32,
@@ -238,7 +238,7 @@ impl Command {
 }
 
 /// The pipeline of `config`, its sources read once. What they say later is nothing to one decision.
-async fn build(config: &Config, with_ec2: bool) -> anyhow::Result<Authenticator> {
+pub(super) async fn build(config: &Config, with_ec2: bool) -> anyhow::Result<Authenticator> {
     let shared = policy::shared(config)?;
     let mut authenticator = config.build(&shared)?;
     if !with_ec2 {
@@ -267,16 +267,10 @@ impl Explanation {
     /// What `config`, read from `file`, has to say about a recorded decision; `now` if it says no time.
     fn of(record: Value, config: &Config, file: Option<&Path>, now: SystemTime) -> Self {
         let reason = record["reason"].as_str().unwrap_or_default().to_owned();
-        let caller = record["caller"]["arn"].as_str().and_then(|arn| arn.parse::<Arn>().ok());
         let mut explanation = Self { fix: advice::for_reason(&reason, config), ..Self::default() };
-        if let (Some(arn), Some(file)) = (caller, file) {
-            // Entries are told apart by the ARN alone, and when it was made is nothing to them.
-            let caller = made_up::caller(&arn, SystemTime::UNIX_EPOCH + Duration::from_secs(60));
+        if let (Some(caller), Some(file)) = (caller_of(&record), file) {
             let at = record["time"].as_str().and_then(|time| humantime::parse_rfc3339(time).ok()).unwrap_or(now);
-            let of_the_file =
-                || config.rules.find(&caller, at).filter(|_| config.sources.contains(&Source::MountedFile));
-            let entry = config.bootstrap_admins.find(&caller, at).or_else(of_the_file);
-            explanation.entry = entry.map(|rule| rule.line);
+            explanation.entry = entry(&record, config, &caller, at);
             if reason == "not_mapped" {
                 explanation.near = near(config, file, &caller, at);
                 explanation.fix = explanation.near.is_empty().then(|| advice::for_unmapped(&caller));
@@ -311,8 +305,34 @@ impl Explanation {
     }
 }
 
-/// Entries that nearly name `caller`: those that are left out first, as their fix is the nearest.
+/// The caller of a recorded decision. Entries tell callers apart by their ARN and unique id, and when one was made is nothing to
+/// them.
+fn caller_of(record: &Value) -> Option<Caller> {
+    record::caller(record, SystemTime::UNIX_EPOCH + Duration::from_secs(60))
+}
+
+/// The line of the entry in `config` by which a recorded decision was made, if that was made by one.
+fn entry(record: &Value, config: &Config, caller: &Caller, at: SystemTime) -> Option<u32> {
+    let stages = record["stages"].as_array()?.iter().filter(|stage| stage["verdict"] != "abstain");
+    let mut asked = stages.filter_map(|stage| match stage["stage"].as_str()? {
+        bootstrap_admins::NAME => Some(&config.bootstrap_admins),
+        mounted_file::NAME => Some(&config.rules),
+        _ => None,
+    });
+    asked.find_map(|rules| rules.find(caller, at)).map(|rule| rule.line)
+}
+
+/// Entries that nearly name `caller`: of each place those that are left out first, as their fix is the nearest.
 fn near(config: &Config, file: &Path, caller: &Caller, at: SystemTime) -> Vec<Near> {
+    let mut near = near_in_configuration(config, file, caller, at);
+    if let Some(path) = config.dynamic_file.as_ref().filter(|_| config.sources.contains(&Source::DynamicFile)) {
+        let read = CheckedFile::read_dynamic_file(path, config.dynamic_file_strict);
+        near.extend(near_in_file(&path.display().to_string(), &read, caller));
+    }
+    near
+}
+
+fn near_in_configuration(config: &Config, file: &Path, caller: &Caller, at: SystemTime) -> Vec<Near> {
     if !config.sources.contains(&Source::MountedFile) {
         let unasked = config.rules.find(caller, at).map(|rule| Near {
             object: None,
@@ -328,7 +348,14 @@ fn near(config: &Config, file: &Path, caller: &Caller, at: SystemTime) -> Vec<Ne
     near_in(None, parts.iter().flat_map(|part| &part.left_out), [&config.bootstrap_admins, &config.rules], caller)
 }
 
-/// The same of one place, which is `object` of the cluster or the configuration.
+/// The same of what `name` holds.
+fn near_in_file(name: &str, file: &CheckedFile, caller: &Caller) -> Vec<Near> {
+    let left_out = file.parts.iter().flat_map(|part| &part.left_out);
+    let rules = file.parts.iter().map(|part| &part.config.rules);
+    near_in(Some(name), left_out, rules, caller)
+}
+
+/// The same of one place, which is called `object` or is the configuration.
 fn near_in<'a>(
     object: Option<&str>,
     left_out: impl Iterator<Item = &'a LeftOut>,

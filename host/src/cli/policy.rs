@@ -18,6 +18,7 @@ mod junit;
 mod language;
 pub mod new;
 mod progress;
+pub mod replay;
 pub mod run;
 pub mod subject;
 pub mod suite;
@@ -28,9 +29,9 @@ pub(super) use cache::shared;
 
 const EXAMPLES: &str = "\
 Examples:
-  herald policy new --lang rust oncall
+  herald policy new oncall --sdk herald/sdk/rust
   herald policy build oncall
-  herald policy test oncall";
+  herald policy test oncall/target/policies/oncall.wasm oncall/cases.yaml";
 
 /// Write, build, test, inspect and compile policies.
 #[derive(Debug, Subcommand)]
@@ -50,6 +51,8 @@ pub enum Command {
     Inspect(inspect::Command),
     /// Write a new policy's project, in Rust, Go, JavaScript or Python
     New(new::Command),
+    /// Say who would be let in otherwise by a new configuration, of those in an audit log
+    Replay(replay::Command),
     /// Ask a policy about one caller, and show decision, log and cost
     Run(run::Command),
     /// Run cases (a caller and the expected decision) against a built policy
@@ -74,8 +77,50 @@ impl Command {
             Self::Fuzz(command) => command.run(out),
             Self::Inspect(command) => command.run(globals, out),
             Self::New(command) => command.run(out),
+            Self::Replay(command) => command.run(globals, out),
             Self::Run(command) => command.run(out),
             Self::Test(command) => command.run(out),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::iter;
+
+    use clap::{CommandFactory as _, Parser as _};
+
+    use crate::cli::Cli;
+
+    /// What a shell makes of a line, without a comment behind it and what it is piped into.
+    fn words(line: &str) -> Vec<String> {
+        let end = ["  ", " | "].into_iter().filter_map(|mark| line.find(mark)).min().unwrap_or(line.len());
+        let (mut words, mut is_quoted) = (vec![String::new()], false);
+        for letter in line[..end].chars() {
+            match letter {
+                '\'' => is_quoted = !is_quoted,
+                ' ' if !is_quoted => words.push(String::new()),
+                _ => words.last_mut().expect("there is one").push(letter),
+            }
+        }
+        words
+    }
+
+    #[test]
+    fn examples_can_be_called_as_they_are_written() {
+        let mut all = Cli::command();
+        all.build();
+        let policy = all.find_subcommand("policy").expect("there is one");
+        let mut seen = 0;
+        for command in iter::once(policy).chain(policy.get_subcommands()) {
+            let examples = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            for line in examples.lines().filter_map(|line| line.strip_prefix("  ")) {
+                if let Err(error) = Cli::try_parse_from(words(line)) {
+                    panic!("{line}: {error}");
+                }
+                seen += 1;
+            }
+        }
+        assert!(seen > 20, "{seen}");
     }
 }

@@ -4,15 +4,14 @@
 
 use std::{
     io::{self, Write},
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 use serde::Serialize;
 use tokio::time::timeout;
 
-use super::{Command, Explanation, cluster, near_in};
+use super::{Command, Explanation, caller_of, cluster, near_in_file};
 use crate::{
-    caller::{Arn, made_up},
     cli::verify::Plain,
     config::{Config, Source, live_manifest},
     kubernetes::{
@@ -54,7 +53,7 @@ impl Command {
         let unmapped = record["reason"] == "not_mapped"
             && (asked || !own)
             && config.sources.iter().any(|source| object_of(source, config.clouds()).is_some());
-        let caller = record["caller"]["arn"].as_str().and_then(|arn| arn.parse::<Arn>().ok()).filter(|_| unmapped);
+        let caller = caller_of(record).filter(|_| unmapped);
         if user.is_none() && caller.is_none() {
             return Ok(());
         }
@@ -74,7 +73,7 @@ impl Command {
                     Err(_) => Rbac::unknown(&ApiError::Timeout),
                 });
             }
-            if let Some(arn) = caller {
+            if let Some(caller) = caller {
                 let object = |source| object_of(source, config.clouds());
                 let asked: Vec<_> = config.sources.iter().filter_map(object).collect();
                 // Its sources have been read, so that there is an answer.
@@ -82,11 +81,7 @@ impl Command {
                     if !asked.iter().any(|object| name.ends_with(object)) {
                         continue;
                     }
-                    // Entries are told apart by the ARN alone, and when it was made is nothing to them.
-                    let caller = made_up::caller(&arn, SystemTime::UNIX_EPOCH + Duration::from_secs(60));
-                    let left_out = file.parts.iter().flat_map(|part| &part.left_out);
-                    let rules = file.parts.iter().map(|part| &part.config.rules);
-                    explanation.near.extend(near_in(Some(&name), left_out, rules, &caller));
+                    explanation.near.extend(near_in_file(&name, &file, &caller));
                 }
                 if !explanation.near.is_empty() {
                     explanation.fix = None;

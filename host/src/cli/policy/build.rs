@@ -108,6 +108,17 @@ pub enum BuildError {
         target = toolchain::TARGET
     )]
     NoTarget,
+    /// rustup has installed the target, and another toolchain than its own builds.
+    #[error(
+        "rustup has installed the Rust target {target} for its own toolchains, and {rustc} is of none of them: put rustup's folder \
+         (~/.cargo/bin) first in PATH, or install your system's package: {}",
+        toolchain::PACKAGES,
+        target = toolchain::TARGET
+    )]
+    OtherToolchain {
+        /// The compiler that would be run.
+        rustc: String,
+    },
     /// What the language needs is not on this machine.
     #[error("{what} is not installed: {how}")]
     Missing {
@@ -298,8 +309,14 @@ fn examples(path: &Path) -> Result<Option<Vec<u8>>, BuildError> {
     Ok(Some(value.to_string().into_bytes()))
 }
 
-/// Replaces the file in one step, so that a server that watches it never reads half of it.
+/// Replaces the file in one step, so that a server that watches it never reads half of it. A link stays one, to a file that is
+/// replaced; what is no file is written to: in the place of `/dev/null` there would be one for everybody.
 pub(super) fn write_if_changed(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let path = &match fs::metadata(path) {
+        Ok(there) if !there.is_file() => return fs::write(path, bytes),
+        Ok(_) => path.canonicalize()?,
+        Err(_) => path.to_owned(),
+    };
     if fs::read(path).is_ok_and(|old| old == bytes) {
         return Ok(());
     }

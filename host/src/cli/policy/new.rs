@@ -31,6 +31,9 @@ Examples:
   herald policy new policies/contractors
   herald policy new --lang python ../contractors --sdk sdk/python";
 
+/// What the SDK is called. Cargo and npm take no project that needs another one of its own name.
+const SDK: &str = "herald-policy";
+
 /// A file of a project and its text: with `{name}`, with `{sdk}` between the quotes of a string, and with `{sdk-in-shell}` where
 /// a command has the SDK's folder.
 type File = (&'static str, &'static str);
@@ -85,6 +88,7 @@ impl Command {
         let plain = name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
         let good = plain && name.len() <= 63 && name.starts_with(|first: char| first.is_ascii_lowercase());
         ensure!(good, "{name:?} is no name for a policy: lowercase letters, digits and dashes, a letter first");
+        ensure!(name != SDK, "{name} is the name of the SDK that a policy is built with: take another one");
         let there = fs::read_dir(&self.dir).map(|mut entries| entries.next().is_some());
         ensure!(!there.unwrap_or(false), "{}: there is something in it", self.dir.display());
         let sdk = self.sdk(&whole)?;
@@ -218,6 +222,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         check(&folder.path().join("Dev"), None, "no name for a policy");
         check(&folder.path().join("7"), None, "no name for a policy");
+        check(&folder.path().join("herald-policy"), None, "the name of the SDK that a policy is built with");
         fs::create_dir_all(folder.path().join("full/x")).expect("made");
         check(&folder.path().join("full"), None, "there is something in it");
         check(&folder.path().join("a"), None, "give the SDK's folder in it with `--sdk HERALD/sdk/rust`");

@@ -1,6 +1,7 @@
 //! Cargo, asked and driven: which package is in a folder, and its WebAssembly module.
 
 use std::{
+    collections::BTreeSet,
     env, fs,
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -31,6 +32,14 @@ struct Package {
     license: Option<String>,
     manifest_path: PathBuf,
     targets: Vec<Target>,
+    dependencies: Vec<Dependency>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct Dependency {
+    name: String,
+    /// Its folder, if it is on this machine.
+    path: Option<PathBuf>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -94,7 +103,7 @@ fn build(metadata: &Metadata, package: &Package, cargo: &str) -> Result<PathBuf,
     command
         .args(["--target", TARGET, "--profile", PROFILE, "--message-format", "json-render-diagnostics"])
         .args(["--package", &package.name, "--lib"])
-        .args(["--config", &rustflags_setting(&metadata.workspace_root)])
+        .args(["--config", &rustflags_setting(metadata)])
         .current_dir(package.manifest_path.parent().unwrap_or(&metadata.workspace_root))
         // Flags meant for this machine (a CPU, coverage, a linker) do not fit WebAssembly.
         .env_remove("RUSTFLAGS")
@@ -186,8 +195,17 @@ fn parse<T: DeserializeOwned>(json: &[u8]) -> Result<T, BuildError> {
 
 /// Keeps this machine's paths out of panic messages, so that the same sources give the same component
 /// anywhere. Where several prefixes fit, rustc takes the last.
-fn rustflags_setting(workspace_root: &Path) -> String {
-    let mut flags = vec![remap(workspace_root, ".")];
+fn rustflags_setting(metadata: &Metadata) -> String {
+    let Metadata { packages, workspace_root, .. } = metadata;
+    // Of all packages: other flags for the next policy would have all that they share compiled anew.
+    let dependencies = packages.iter().flat_map(|package| &package.dependencies);
+    // The SDK is one, unless the policy is in Herald's own repository.
+    let elsewhere = dependencies.filter_map(|Dependency { name, path }| {
+        let path = path.as_deref().filter(|path| !path.starts_with(workspace_root))?;
+        Some(remap(path, &format!("/{name}")))
+    });
+    let elsewhere: BTreeSet<_> = elsewhere.collect();
+    let mut flags: Vec<_> = elsewhere.into_iter().chain([remap(workspace_root, ".")]).collect();
     if let Some(home) = cargo_home() {
         flags.push(remap(&home, "/cargo"));
         // One folder a registry, named by a hash of its address.
@@ -207,4 +225,29 @@ fn remap(from: &Path, to: &str) -> String {
 fn cargo_home() -> Option<PathBuf> {
     let set = env::var_os("CARGO_HOME").filter(|home| !home.is_empty()).map(PathBuf::from);
     set.or_else(|| env::home_dir().map(|home| home.join(".cargo")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_folders_of_this_machine_have_other_names_in_a_component() {
+        let package = |name: &str| {
+            let at = |name: &str, path: &str| serde_json::json!({"name": name, "path": path});
+            let sdk = at("herald-policy", "/home/ann/herald/sdk/rust");
+            let dependencies = [sdk, at("words", "/home/ann/work/words"), serde_json::json!({"name": "serde"})];
+            serde_json::json!({
+                "name": name, "version": "0.1.0", "manifest_path": "Cargo.toml", "targets": [], "dependencies": dependencies,
+            })
+        };
+        let metadata = serde_json::json!({
+            "packages": [package("a"), package("b")], "target_directory": "target", "workspace_root": "/home/ann/work",
+        });
+        let setting = rustflags_setting(&parse(metadata.to_string().as_bytes()).expect("metadata"));
+        let expected = "target.wasm32-unknown-unknown.rustflags=[\
+                        \"--remap-path-prefix=/home/ann/herald/sdk/rust=/herald-policy\",\
+                        \"--remap-path-prefix=/home/ann/work=.\"";
+        assert!(setting.starts_with(expected), "{setting}");
+    }
 }

@@ -62,24 +62,28 @@ fn about(dir: &Path) -> Result<About, BuildError> {
 /// Says what takes long: `go build` itself says nothing.
 fn compile(dir: &Path, module: &Path) -> Result<(), BuildError> {
     let _step = Step::start("building with go");
-    let status = Command::new(PROGRAM)
-        .args(["build", "-buildmode=c-shared", "-buildvcs=false", "-trimpath", "-ldflags=-s -w -buildid=", "-o"])
-        .arg(module)
-        .arg(".")
-        .current_dir(dir)
-        .envs([("GOOS", "wasip1"), ("GOARCH", "wasm"), ("CGO_ENABLED", "0")])
-        // Flags meant for this machine do not fit WebAssembly.
-        .env_remove("GOFLAGS")
-        .env_remove("GOEXPERIMENT")
-        .stdin(Stdio::null())
-        // Nothing of Go's belongs to the answer.
-        .stdout(Stdio::null())
-        .status();
-    match status {
+    match command(dir, module).status() {
         Ok(status) if status.success() => Ok(()),
         Ok(status) => Err(BuildError::Tool { tool: "go build".to_owned(), status }),
         Err(source) => Err(BuildError::not_started(PROGRAM.as_ref(), PROGRAM_FROM, source)),
     }
+}
+
+fn command(dir: &Path, module: &Path) -> Command {
+    let mut command = Command::new(PROGRAM);
+    command
+        .args(["build", "-buildmode=c-shared", "-trimpath", "-ldflags=-s -w -buildid=", "-o"])
+        .arg(module)
+        .arg(".")
+        .current_dir(dir)
+        .envs([("GOOS", "wasip1"), ("GOARCH", "wasm"), ("CGO_ENABLED", "0")])
+        // Flags meant for this machine do not fit WebAssembly, or end up in it. Without a value those of `go env -w` would count.
+        .env("GOFLAGS", "-buildvcs=false")
+        .env_remove("GOEXPERIMENT")
+        .stdin(Stdio::null())
+        // Nothing of Go's belongs to the answer.
+        .stdout(Stdio::null());
+    command
 }
 
 /// Says in the module which of its imports and exports are the contract's.
@@ -104,6 +108,14 @@ mod tests {
         let error = make(folder.path()).map(drop).expect_err("it does not build");
         let error = format!("{:#}", anyhow::Error::from(error));
         assert!(error.contains(expected), "{error}");
+    }
+
+    /// Go takes those that its own file has where the variable has no value ("go help environment").
+    #[test]
+    fn flags_of_the_machine_do_not_count() {
+        let command = command(Path::new("."), Path::new("policy.wasm"));
+        let flags = command.get_envs().find(|(name, _)| *name == "GOFLAGS").and_then(|(_, flags)| flags);
+        assert!(flags.is_some_and(|flags| !flags.is_empty()), "{flags:?}");
     }
 
     #[test]

@@ -68,6 +68,21 @@ fn a_ready_made_policy_is_pure_and_the_same_wherever_it_is_built() {
     assert_eq!(fs::metadata(&output).and_then(|file| file.modified()).expect("a time"), written);
 }
 
+/// A device of everybody's stands for what must not be replaced, and a link to it for the device.
+#[test]
+fn what_is_no_file_is_written_to_and_a_link_stays_one() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let [file, to_file, to_device] = ["a.wasm", "file", "device"].map(|name| folder.path().join(name));
+    fs::write(&file, "old").expect("a file");
+    for (target, link) in [(&file, &to_file), (&PathBuf::from("/dev/null"), &to_device)] {
+        std::os::unix::fs::symlink(target, link).expect("a link");
+        write_if_changed(link, b"new").expect("written");
+        assert!(fs::symlink_metadata(link).expect("there").is_symlink(), "{}", link.display());
+    }
+    assert_eq!(fs::read(&file).expect("a file"), b"new");
+    write_if_changed(&folder.path().join("below/b.wasm"), b"new").expect("written");
+}
+
 /// What is in a component is on every node's disk and in its memory while it is compiled.
 #[test]
 fn the_ready_made_policies_are_small() {

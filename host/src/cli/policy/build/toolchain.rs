@@ -41,7 +41,8 @@ impl Tools {
 
 /// Makes sure that the toolchain which cargo would use in `dir` can build for [`TARGET`].
 pub(super) fn ensure_target(dir: &Path, tools: &Tools) -> Result<(), BuildError> {
-    if has_core(&library_folder(dir, &tools.rustc)?) {
+    let folder = library_folder(dir, &tools.rustc)?;
+    if has_core(&folder) {
         return Ok(());
     }
     let rustup = Command::new(&tools.rustup)
@@ -51,7 +52,8 @@ pub(super) fn ensure_target(dir: &Path, tools: &Tools) -> Result<(), BuildError>
         .stdout(Stdio::null())
         .status();
     match rustup {
-        Ok(status) if status.success() => Ok(()),
+        Ok(status) if status.success() && has_core(&folder) => Ok(()),
+        Ok(status) if status.success() => Err(BuildError::OtherToolchain { rustc: tools.rustc.clone() }),
         Ok(status) => Err(BuildError::Rustup { status }),
         Err(error) if error.kind() == ErrorKind::NotFound => Err(BuildError::NoTarget),
         Err(source) => Err(BuildError::Run { program: tools.rustup.clone(), source }),
@@ -98,7 +100,7 @@ mod tests {
     #[test]
     fn a_missing_target_is_installed_or_told() {
         check("rustc", "no-such-rustup", Ok(()));
-        check("echo", "true", Ok(()));
+        check("echo", "true", Err("for its own toolchains, and echo is of none of them: put rustup's folder"));
         let by_hand =
             "wasm32-unknown-unknown (exit status: 1): run `rustup target add wasm32-unknown-unknown` where it can";
         check("echo", "false", Err(by_hand));
