@@ -38,6 +38,7 @@ pub mod called;
 pub mod check_config;
 pub mod cluster;
 pub mod completions;
+mod core_dump;
 pub mod eks;
 pub mod explain;
 pub mod init;
@@ -201,6 +202,10 @@ fn parse(name: Name, arguments: Vec<OsString>) -> Result<Cli, ExitCode> {
 }
 
 fn run(globals: &Globals, command: &Command, out: &mut Stdout) -> anyhow::Result<ExitCode> {
+    // Of policies, authors may want one, or their toolchains.
+    if !matches!(command, Command::Policy(_)) {
+        core_dump::turn_off();
+    }
     match command {
         Command::Add(Late(command)) => return command.run(globals.name, io::stdin(), out),
         Command::CheckConfig(Late(command)) => return command.run(globals, io::stdin(), out),

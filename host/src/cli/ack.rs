@@ -27,6 +27,7 @@ pub mod kubeconfig;
 
 /// Commands of ack-ram-tool that kubeconfigs run.
 #[derive(clap::Subcommand, Debug)]
+#[command(after_help = EXAMPLES)]
 pub enum Command {
     /// Certificates are ack-ram-tool's own to fetch.
     #[command(hide = true, disable_help_flag = true)]
@@ -47,6 +48,7 @@ pub struct GetCredential {
 
 /// Options of `ack-ram-tool credential-plugin get-token`.
 #[derive(clap::Args, Debug)]
+#[command(after_help = TOKEN_EXAMPLES)]
 pub struct GetToken {
     /// Version of the ExecCredential [default: the one kubectl asks for].
     #[arg(long, value_enum)]
@@ -120,6 +122,16 @@ enum CredentialType {
     #[value(alias = "ecs-role")]
     Imds,
 }
+
+const EXAMPLES: &str = "\
+Examples:
+  herald credential-plugin get-token --cluster-id c0123456789abcdef --api-version v1beta1
+  herald credential-plugin get-kubeconfig --cluster-id c0123456789abcdef --region-id cn-hangzhou > kubeconfig";
+
+const TOKEN_EXAMPLES: &str = "\
+Examples:
+  herald credential-plugin get-token --cluster-id c0123456789abcdef --api-version v1beta1
+  herald credential-plugin get-token --cluster-id c0123456789abcdef --role-arn acs:ram::1234567890123456:role/Admin";
 
 /// The variable of [`Common::profile_name`] in the spelling of ack-ram-tool's first versions.
 const OLD_PROFILE_NAME: &str = "ACK_RAM_TOOL_PROFIL_ENAME";

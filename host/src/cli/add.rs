@@ -19,6 +19,7 @@ use crate::config::edit::{Addition, NewEntry, Principal};
 
 /// Map a role or a user, in the aws-auth ConfigMap of a cluster, or in a file.
 #[derive(clap::Subcommand, Debug)]
+#[command(after_help = EXAMPLES)]
 pub enum Command {
     /// Map a role, or everybody of a permission set in one account.
     Role(Role),
@@ -49,6 +50,7 @@ pub struct Role {
 ///
 /// Comments, order and unknown keys of the ConfigMap stay as they are. Adding what is there says so and ends well.
 #[derive(clap::Args, Debug)]
+#[command(after_help = USER_EXAMPLES)]
 pub struct User {
     /// ARN of the user.
     #[arg(long, visible_alias = "user-arn", value_name = "ARN")]
@@ -75,10 +77,20 @@ struct Gives {
     force: Force,
 }
 
+const EXAMPLES: &str = "\
+Examples:
+  herald add role --rolearn arn:aws:iam::123456789012:role/Admin --username admin:{{SessionName}} --groups system:masters
+  herald add user --userarn arn:aws:iam::123456789012:user/alice --username alice --groups developers";
+
 const ROLE_EXAMPLES: &str = "\
 Examples:
   herald add role --rolearn arn:aws:iam::123456789012:role/Admin --username admin:{{SessionName}} --groups system:masters
   herald add role --sso permissionSetName=View,accountID=123456789012 --username view:{{SessionName}} --groups viewers --dry-run";
+
+const USER_EXAMPLES: &str = "\
+Examples:
+  herald add user --userarn arn:aws:iam::123456789012:user/alice --username alice --groups developers
+  herald add user --userarn arn:aws:iam::123456789012:user/alice --username alice --groups operators --replace --file aws-auth.yaml";
 
 // === impl Command ===
 

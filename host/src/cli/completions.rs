@@ -36,13 +36,13 @@ impl Command {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
+    use clap::{CommandFactory as _, ValueEnum as _};
 
     use super::*;
 
     #[test]
     fn every_shell_knows_the_commands() {
-        for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
+        for &shell in Shell::value_variants() {
             let mut out = Vec::new();
             Command { shell }.run(crate::cli::Cli::command(), &mut out).expect("memory takes all");
             let script = String::from_utf8(out).expect("text");

@@ -16,6 +16,7 @@ use crate::{
 
 /// Commands of the AWS CLI that kubeconfigs run.
 #[derive(clap::Subcommand, Debug)]
+#[command(after_help = EXAMPLES)]
 pub enum Command {
     /// Print a token for kubectl as `aws eks get-token` does.
     GetToken(GetToken),
@@ -23,6 +24,7 @@ pub enum Command {
 
 /// Options of `aws eks get-token`.
 #[derive(clap::Args, Debug)]
+#[command(after_help = EXAMPLES)]
 pub struct GetToken {
     /// Name of the cluster. Clusters on Outposts have a --cluster-id instead.
     #[arg(long, value_name = "NAME")]
@@ -50,6 +52,11 @@ pub enum Output {
     #[default]
     Json,
 }
+
+const EXAMPLES: &str = "\
+Examples:
+  herald eks get-token --cluster-name my-cluster --region eu-west-1
+  herald eks get-token --cluster-name my-cluster --role-arn arn:aws:iam::123456789012:role/Admin";
 
 /// Name of the role sessions of `aws eks get-token`, which mappings with `{{SessionName}}` see.
 const SESSION_NAME: &str = "EKSGetTokenAuth";

@@ -14,7 +14,10 @@ use super::{
 };
 use crate::{
     config::Config,
-    server::{self, Hostname, certificate::keeper, certificate::trust},
+    server::{
+        self, Hostname,
+        certificate::{Validity, keeper, trust},
+    },
 };
 
 mod emit;
@@ -53,7 +56,8 @@ pub struct Command {
     #[arg(long)]
     rotate: bool,
     /// Give all that Herald keeps there to this user, and the folders that are named or made, as an init container that
-    /// is root does. Without it, what root makes belongs to whom the folder belongs to.
+    /// is root does. What another user has compiled there is removed, and compiled again. Without it, what root makes
+    /// belongs to whom the folder belongs to.
     #[arg(long, value_name = "UID:GID")]
     owner: Option<Owner>,
     /// Make the folders alone, in their final places, and give them to the owner with all that Herald keeps there: the server
@@ -120,8 +124,9 @@ impl Command {
         let give = || self.owner.map_or(Ok(()), |owner| belongings.give(owner));
         if self.rotate {
             let rotated = keeper::rotate(&config, now)?;
+            let validity = server::Served::new(&server::load_certificate(&config, now)?)?.validity();
             give()?;
-            return Ok(tell(rotated, &config, out)?);
+            return Ok(tell(rotated, validity, &config, out)?);
         }
         let pair = server::load_certificate(&config, now)?;
         // A server that has been here may have an authority, and API servers trust that.
@@ -177,12 +182,24 @@ impl Command {
 }
 
 /// What a rotation did, and what is left to do.
-fn tell(rotated: server::Rotated, config: &server::Config, out: &mut impl Write) -> std::io::Result<()> {
+fn tell(
+    rotated: server::Rotated,
+    validity: Option<Validity>,
+    config: &server::Config,
+    out: &mut impl Write,
+) -> std::io::Result<()> {
     let kubeconfig = plain(&config.generate_kubeconfig);
     match rotated {
         server::Rotated::Renewed => {
-            writeln!(out, "wrote {}", plain(&config.state_dir.join(server::certificate::CERTIFICATE)))?;
+            let end = validity.map(|validity| humantime::format_rfc3339_seconds(validity.end));
+            let until = end.map_or_else(String::new, |end| format!(", good until {end}"));
+            writeln!(out, "wrote {}{until}", plain(&config.state_dir.join(server::certificate::CERTIFICATE)))?;
             writeln!(out, "A server that runs takes it up within seconds; API servers need no restart.")?;
+            let files = format!("{} and {}", server::certificate::AUTHORITY, server::certificate::AUTHORITY_KEY);
+            writeln!(
+                out,
+                "One with {files} in its state directory renews it by itself; for any other, run this command again before the end."
+            )?;
         }
         server::Rotated::Staged => {
             writeln!(out, "wrote {}", plain(&config.state_dir.join(server::certificate::AUTHORITY)))?;

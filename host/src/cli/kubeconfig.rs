@@ -22,6 +22,7 @@ use crate::{
 ///
 /// Everything else in the file stays, but for comments. The file is replaced whole or not at all.
 #[derive(clap::Args, Clone, Debug)]
+#[command(after_help = EXAMPLES)]
 pub struct Command {
     /// Name of the cluster in the kubeconfig; also the cluster's id, unless --cluster-id gives another. A variable does not.
     #[arg(long)]
@@ -61,6 +62,12 @@ pub struct Command {
     #[arg(long)]
     dry_run: bool,
 }
+
+const EXAMPLES: &str = "\
+Examples:
+  herald kubeconfig --name my-cluster --server https://api.my-cluster.example.com --certificate-authority ca.pem
+  herald kubeconfig --name my-cluster --role-arn arn:aws:iam::123456789012:role/Admin --cache
+  herald kubeconfig --name my-cluster --provider alibaba --dry-run";
 
 /// The file that kubectl, too, makes while it changes a kubeconfig.
 struct Lock(PathBuf);

@@ -14,6 +14,7 @@ use crate::{
 ///
 /// Entries for roles come before entries for users, and accounts last: the first that names a caller counts.
 #[derive(clap::Args, Clone, Debug)]
+#[command(after_help = EXAMPLES)]
 pub struct Command {
     #[command(flatten)]
     cluster: Cluster,
@@ -54,6 +55,12 @@ struct Report {
     entries: Vec<Listed>,
     errors: Vec<String>,
 }
+
+const EXAMPLES: &str = "\
+Examples:
+  herald list
+  herald list --context prod -o json
+  herald list --file aws-auth.yaml";
 
 // === impl Command ===
 

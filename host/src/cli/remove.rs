@@ -22,6 +22,7 @@ use crate::config::{
 
 /// Take the mapping of a role or a user away, in the aws-auth ConfigMap of a cluster, or in a file.
 #[derive(clap::Subcommand, Debug)]
+#[command(after_help = EXAMPLES)]
 pub enum Command {
     /// Take the mapping of a role or of a permission set away.
     Role(Role),
@@ -31,6 +32,7 @@ pub enum Command {
 
 /// Take the mapping of a role or of a permission set away.
 #[derive(clap::Args, Debug)]
+#[command(after_help = ROLE_EXAMPLES)]
 #[command(group(clap::ArgGroup::new("whom").required(true).args(["rolearn", "sso"])))]
 pub struct Role {
     /// ARN of the role. Its path does not count.
@@ -47,6 +49,7 @@ pub struct Role {
 
 /// Take the mapping of a user away.
 #[derive(clap::Args, Debug)]
+#[command(after_help = USER_EXAMPLES)]
 pub struct User {
     /// ARN of the user.
     #[arg(long, visible_alias = "user-arn", value_name = "ARN")]
@@ -67,6 +70,21 @@ pub(super) struct Force {
     #[arg(long = "admin-group", value_name = "GROUP")]
     admin_groups: Vec<String>,
 }
+
+const EXAMPLES: &str = "\
+Examples:
+  herald remove role --rolearn arn:aws:iam::123456789012:role/Admin --dry-run
+  herald remove user --userarn arn:aws:iam::123456789012:user/alice";
+
+const ROLE_EXAMPLES: &str = "\
+Examples:
+  herald remove role --rolearn arn:aws:iam::123456789012:role/Admin --dry-run
+  herald remove role --sso permissionSetName=View,accountID=123456789012 --admin-group ops:admins";
+
+const USER_EXAMPLES: &str = "\
+Examples:
+  herald remove user --userarn arn:aws:iam::123456789012:user/alice
+  herald remove user --userarn arn:aws:iam::123456789012:user/alice --file aws-auth.yaml";
 
 /// The list that names accounts, and so neither administrators nor nodes.
 const ACCOUNTS: &str = "mapAccounts";

@@ -9,6 +9,7 @@ use super::called::Name;
 
 /// Print the version of this binary.
 #[derive(clap::Args, Clone, Debug)]
+#[command(after_help = EXAMPLES)]
 pub struct Command {
     /// Print the bare version and nothing else.
     #[arg(short, long, num_args = 0..=1, require_equals = true, value_parser = BoolishValueParser::new())]
@@ -40,6 +41,12 @@ struct Build {
     #[serde(skip_serializing_if = "Option::is_none")]
     date: Option<&'static str>,
 }
+
+const EXAMPLES: &str = "\
+Examples:
+  herald version
+  herald version --short
+  herald version -o text";
 
 /// The version itself: the package's.
 const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -15,6 +15,7 @@ use crate::{
 
 /// Options of `ack-ram-tool credential-plugin get-kubeconfig`.
 #[derive(clap::Args, Debug)]
+#[command(after_help = EXAMPLES)]
 pub struct GetKubeconfig {
     /// How kubectl logs in.
     #[arg(short, long, value_enum, default_value_t)]
@@ -46,6 +47,11 @@ enum Mode {
     #[value(alias = "cert", hide = true)]
     Certificate,
 }
+
+const EXAMPLES: &str = "\
+Examples:
+  herald credential-plugin get-kubeconfig --cluster-id c0123456789abcdef --region-id cn-hangzhou > kubeconfig
+  herald credential-plugin get-kubeconfig --cluster-id c0123456789abcdef --private-address";
 
 /// The endpoint for whoever names no region.
 const CENTRAL: &str = "cs.aliyuncs.com";

@@ -27,6 +27,7 @@ pub(in crate::cli) fn replace(path: &Path, before: &str, after: &str) -> anyhow:
     let path = fs::canonicalize(path)?;
     let folder = path.parent().context("it is in no folder")?;
     let old = fs::metadata(&path)?;
+    ensure!(old.is_file(), "it is no file");
     let mut file = tempfile::Builder::new().prefix(".new-").tempfile_in(folder)?;
     file.write_all(after.as_bytes())?;
     let new = file.as_file().metadata()?;

@@ -1,15 +1,19 @@
 //! `herald init --owner`: gives what Herald has on a machine to the user that the server runs as.
 
 use std::{
-    io,
-    os::unix::fs::{chown, lchown},
+    fs, io,
+    os::unix::fs::{MetadataExt as _, chown, lchown},
     path::{Path, PathBuf},
     str::FromStr,
 };
 
 use anyhow::Context as _;
 
-use crate::server::{self, certificate::FILES};
+use crate::{
+    cli::policy::compile,
+    policy::CompiledFolder,
+    server::{self, certificate::FILES},
+};
 
 /// A user and a group by their numbers.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -24,6 +28,8 @@ pub(super) struct InvalidOwner;
 /// them or that are made for them. Any other folder is not Herald's to give.
 #[derive(Debug, Eq, PartialEq)]
 pub(super) struct Belongings {
+    /// Of compiled policies, which go only to who has compiled them; `None` where nobody said where the state directory is.
+    compiled: Option<PathBuf>,
     files: Vec<PathBuf>,
     folders: Vec<PathBuf>,
 }
@@ -43,7 +49,8 @@ impl Belongings {
             let above = folder.ancestors().skip(1).take_while(|folder| is_missing(folder));
             folders.extend(std::iter::once(folder).chain(above).map(Path::to_owned));
         }
-        Self { files, folders }
+        let compiled = is_named.then(|| config.state_dir.join(compile::FOLDER));
+        Self { compiled, files, folders }
     }
 
     /// Gives all that is there to `owner`: of a link the link, and not what whoever has the folder lets it point at.
@@ -56,8 +63,17 @@ impl Belongings {
                 result => result.with_context(|| format!("{} cannot be given away", path.display()))?,
             }
         }
-        Ok(())
+        self.compiled.as_deref().map_or(Ok(()), |folder| remove_unless_of(owner, folder))
     }
+}
+
+/// Takes away what another user has compiled: the server would not run it, and compiles it again by itself.
+fn remove_unless_of(owner: Owner, folder: &Path) -> anyhow::Result<()> {
+    let is_others = folder.symlink_metadata().is_ok_and(|about| about.uid() != owner.0);
+    if is_others && CompiledFolder::is_at(folder) {
+        fs::remove_dir_all(folder).with_context(|| format!("{} cannot be removed", folder.display()))?;
+    }
+    Ok(())
 }
 
 /// The path, by which the system knows the working directory too.

@@ -210,6 +210,48 @@ fn what_a_link_points_at_is_not_given_away() {
     assert_eq!(fs::metadata(&secret).unwrap().uid(), 0);
 }
 
+/// The server would not start with it.
+#[test]
+fn what_another_user_has_compiled_is_taken_away() {
+    #[track_caller]
+    fn check(user: u32, key: &[u8], stays: bool) {
+        let folder = tempfile::tempdir().unwrap();
+        let compiled = folder.path().join("compiled");
+        fs::create_dir(&compiled).unwrap();
+        fs::write(compiled.join("key"), key).unwrap();
+        chown(&compiled, Some(user), Some(user)).unwrap();
+        for _ in 0..2 {
+            let (owner, state_dir) = (Some(Owner(65532, 65532)), Some(folder.path().to_owned()));
+            make(&Command { owner, state_dir, ..command(folder.path()) }).unwrap();
+            assert_eq!(compiled.exists(), stays);
+        }
+    }
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    check(0, &[7; 32], false);
+    check(65532, &[7; 32], true);
+    // A folder of somebody's that is only called so.
+    check(0, b"-----BEGIN PRIVATE KEY-----", true);
+}
+
+/// Who has no authority in the state directory has to come back before the end.
+#[test]
+fn a_rotation_says_until_when_it_is_good_and_who_renews_it() {
+    let folder = tempfile::tempdir().unwrap();
+    make(&command(folder.path())).unwrap();
+    let rotate = Command { rotate: true, ..command(folder.path()) };
+    make(&rotate).unwrap();
+    let mut out = Vec::new();
+    make_and_tell(&rotate, &Globals::default(), &mut out).unwrap();
+    let said = String::from_utf8(out).unwrap().replace(&folder.path().display().to_string(), "FOLDER");
+    expect![[r#"
+        wrote FOLDER/cert.pem, good until 2024-02-12T22:13:20Z
+        A server that runs takes it up within seconds; API servers need no restart.
+        One with ca.pem and ca-key.pem in its state directory renews it by itself; for any other, run this command again before the end.
+    "#]].assert_eq(&said);
+}
+
 #[test]
 fn places() {
     #[track_caller]
