@@ -3,7 +3,7 @@ package policy
 import "errors"
 
 // Glob is a pattern for a whole string: * is any run of characters, ? any one character, everything else itself. Case
-// counts. It can be a field of settings.
+// counts. It can be a field of settings; one that is not set covers nothing.
 type Glob struct{ pattern []rune }
 
 // ParseGlob refuses the empty pattern.
@@ -46,5 +46,5 @@ func (g Glob) Matches(text string) bool {
 	for p < len(pattern) && pattern[p] == '*' {
 		p++
 	}
-	return p == len(pattern)
+	return len(pattern) > 0 && p == len(pattern)
 }

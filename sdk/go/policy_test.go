@@ -83,6 +83,10 @@ func TestGlobs(t *testing.T) {
 	if _, err := policy.ParseGlob(""); text(err) != "a pattern must not be empty" {
 		t.Error(err)
 	}
+	// As of a setting that is left out; the account itself is a caller without a name.
+	if (policy.Glob{}).Matches("") {
+		t.Error("what is no pattern covers something")
+	}
 }
 
 type settings struct {

@@ -106,6 +106,7 @@ export const data: {
   /**
    * The keys that start with `prefix`, sorted, at most `limit` of them (default 1000). One call gives 4096 at most: a larger
    * `limit` where there are more keys than that ends the decision as a fault, so that nobody takes a part of a list for all of it.
+   * So does a `limit` that is no whole number from 0 to 4294967295, as `Infinity` is none.
    */
   keys(table: string, prefix?: string, limit?: number): string[];
   /** Digest of the table's content. */

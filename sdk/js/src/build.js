@@ -2,12 +2,14 @@
 // a component of that. The engine's clocks, randomness, output and network are taken out, so nothing can ask for them.
 
 import { createHash } from 'node:crypto';
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 import { componentize, version as release } from '@bytecodealliance/componentize-js';
 import { build as bundle } from 'esbuild';
+
+import { keep } from './kept.js';
 
 const CONTRACT = /^herald:policy\/([a-z-]+)@/;
 const FEATURES_OFF = ['stdio', 'random', 'clocks', 'http', 'fetch-event'];
@@ -24,14 +26,14 @@ export async function build({ wit, output, cache }) {
   const world = `${wit}\nworld built { include policy; ${includes} }\n`;
   const tool = `componentize-js ${release}`;
   const key = createHash('sha256').update([tool, world, code].join('\0')).digest('hex');
-  const kept = join(cache, `${key}.wasm`);
-  let component = await readFile(kept).catch(() => undefined);
+  const file = `${key}.wasm`;
+  let component = await readFile(join(cache, file)).catch(() => undefined);
   if (component === undefined) {
     process.stderr.write(`${about.name}: making a component with ${tool}, which takes about 15 seconds\n`);
     component = await componentOf(code, world);
-    await rm(cache, { recursive: true, force: true });
-    await mkdir(cache, { recursive: true });
-    await writeFile(kept, component);
+    await keep(cache, file, component).catch((error) => {
+      process.stderr.write(`${about.name}: it cannot be kept, so that the next build makes it again: ${error.message}\n`);
+    });
   }
   await writeFile(output, component);
   const { name, version, description, license } = about;
@@ -64,7 +66,8 @@ async function bundled(main) {
 async function componentOf(code, world) {
   const folder = await mkdtemp(join(tmpdir(), 'herald-policy-'));
   try {
-    const [sourcePath, witPath] = [join(folder, 'policy.js'), join(folder, 'policy.wit')];
+    // Errors name it and its lines, which are not those of the policy's own files.
+    const [sourcePath, witPath] = [join(folder, 'bundle.js'), join(folder, 'policy.wit')];
     await writeFile(sourcePath, code);
     await writeFile(witPath, world);
     const made = await componentize({ sourcePath, witPath, worldName: 'built', disableFeatures: FEATURES_OFF });

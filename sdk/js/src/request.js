@@ -56,5 +56,6 @@ function text(value, what) {
 
 function texts(values, what) {
   if (!Array.isArray(values)) throw new TypeError(`${what} must be an array of strings`);
-  return values.map((value) => text(value, what));
+  // Unlike `map`, this does not leave places out that nothing was put into.
+  return Array.from(values, (value) => text(value, what));
 }

@@ -1,6 +1,9 @@
 // The package natively: what a policy's own unit tests rely on.
 
 import assert from 'node:assert/strict';
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { test } from 'node:test';
 
 import {
@@ -8,6 +11,7 @@ import {
 } from 'herald-policy';
 import { configure, logged, session, setInstance, setNotReady, setTable, setTags, user } from 'herald-policy/testing';
 
+import { keep } from '../src/kept.js';
 import { decisionOf, faultOf, requestOf } from '../src/request.js';
 
 test('values go into templates, and callers cannot write a prefix', () => {
@@ -74,7 +78,11 @@ test('an answer has the shape of the contract, or is a mistake', () => {
   for (const bad of [undefined, null, 'allow', {}, allow({}), allow({ username: 'a', groups: 'b' }), deny(undefined)]) {
     assert.throws(() => decisionOf(bad), TypeError, JSON.stringify(bad));
   }
-  assert.throws(() => decisionOf(allow({ username: 'a', groups: [undefined] })), /groups must be a string/);
+  const sparse = [];
+  sparse[1] = 'b';
+  for (const groups of [[undefined], sparse]) {
+    assert.throws(() => decisionOf(allow({ username: 'a', groups })), /groups must be a string/);
+  }
 });
 
 test('faults are told from mistakes', () => {
@@ -124,6 +132,34 @@ test('a list of keys is whole, or as long as asked for', () => {
   setTable('large', large(4097));
   assert.equal(data.keys('large', '', 4096).length, 4096);
   assert.throws(() => data.keys('large', '', 4097), /more than 4096 keys of large are asked for/);
+});
+
+test('a limit that the contract has no number for is a mistake, and no empty list', () => {
+  setTable('rota', { a: '1' });
+  for (const limit of [Infinity, 2 ** 32, -1, 1.5, NaN, null, '1', 1n]) {
+    assert.throws(() => data.keys('rota', '', limit), { name: 'RangeError', message: /^limit must be a whole number/ });
+  }
+  assert.deepEqual([data.keys('rota', '', 2 ** 32 - 1), data.keys('rota', '', 0)], [['a'], []]);
+});
+
+test('a component is kept whole or not at all', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'herald-policy-'));
+  try {
+    const cache = join(folder, 'made');
+    await keep(cache, 'first.wasm', 'one');
+    assert.deepEqual(await readdir(cache), ['first.wasm']);
+    async function* interrupted() {
+      yield 'half of ';
+      throw new Error('the disk is full');
+    }
+    await assert.rejects(keep(cache, 'second.wasm', interrupted()), /the disk is full/);
+    assert.ok(!(await readdir(cache)).includes('second.wasm'));
+    await keep(cache, 'second.wasm', 'two');
+    assert.deepEqual(await readdir(cache), ['second.wasm']);
+    assert.equal(await readFile(join(cache, 'second.wasm'), 'utf8'), 'two');
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
 });
 
 test('settings come as they would from JSON', () => {

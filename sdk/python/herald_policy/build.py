@@ -51,7 +51,9 @@ def build(wit: str, output: str, cache: str) -> dict[str, Any]:
             _componentize(stage, stage / "policy.wasm")
             shutil.rmtree(cache, ignore_errors=True)
             kept.parent.mkdir(parents=True)
-            shutil.copyfile(stage / "policy.wasm", kept)
+            part = kept.with_suffix(".part")
+            shutil.copyfile(stage / "policy.wasm", part)
+            part.replace(kept)
     shutil.copyfile(kept, output)
     about = {field: project.get(field) for field in ("name", "version", "description")}
     licence = project.get("license")

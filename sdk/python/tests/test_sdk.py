@@ -1,10 +1,15 @@
 """The package natively: what a policy's own unit tests rely on."""
 
+import contextlib
+import io
 import sys
+import tempfile
 import unittest
+from pathlib import Path
 from types import SimpleNamespace
 from unittest import mock
 
+import herald_policy.build as building
 from herald_policy import Allow, Fault, Glob, PrincipalKind, Template, Unfit, cloud, data, log
 from herald_policy.testing import logged, session, set_instance, set_not_ready, set_table, set_tags, user
 
@@ -178,6 +183,31 @@ class Components(unittest.TestCase):
 
 
 class Building(unittest.TestCase):
+    def test_a_component_is_kept_whole_or_not_at_all(self) -> None:
+        with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+            Path("pyproject.toml").write_text('[project]\nname = "a"\nversion = "1"\n', encoding="utf-8")
+            Path("policy.wit").write_text("package a:a;\n", encoding="utf-8")
+
+            def componentize(_stage: Path, output: Path) -> None:
+                output.write_bytes(b"a component")
+
+            def end_in_the_middle(_source: Path, target: Path) -> None:
+                Path(target).write_bytes(b"a com")
+                raise KeyboardInterrupt
+
+            with (
+                mock.patch.object(building, "_componentize", componentize),
+                mock.patch.object(building, "version", return_value="0"),
+                contextlib.redirect_stderr(io.StringIO()),
+            ):
+                with (
+                    mock.patch.object(building.shutil, "copyfile", end_in_the_middle),
+                    self.assertRaises(KeyboardInterrupt),
+                ):
+                    building.build("policy.wit", "out.wasm", "cache")
+                building.build("policy.wit", "out.wasm", "cache")
+            self.assertEqual(Path("out.wasm").read_bytes(), b"a component")
+
     def test_what_is_no_python_is_told_by_file_and_line(self) -> None:
         from herald_policy.build import check_syntax
 

@@ -41,9 +41,10 @@ macro_rules! export {
         };
         #[cfg(target_arch = "wasm32")]
         const _: () = {
-            struct Component;
+            // No name that a policy may have: names of items are seen by what a macro is given.
+            struct __HeraldComponent;
             static CONFIGURED: ::std::sync::OnceLock<$policy> = ::std::sync::OnceLock::new();
-            impl $crate::bindings::Guest for Component {
+            impl $crate::bindings::Guest for __HeraldComponent {
                 fn configure(settings: ::std::string::String) -> ::std::result::Result<(), ::std::string::String> {
                     $crate::component::configure(&CONFIGURED, &settings)
                 }
@@ -53,7 +54,7 @@ macro_rules! export {
                     $crate::component::decide(&CONFIGURED, request)
                 }
             }
-    $crate::bindings::v0_1::export_component!(Component with_types_in $crate::bindings::v0_1);
+    $crate::bindings::v0_1::export_component!(__HeraldComponent with_types_in $crate::bindings::v0_1);
         };
     };
 }

@@ -15,9 +15,9 @@ pub struct Settings {
     prefix: String,
 }
 
-/// The policy, configured.
+/// The policy, configured. `export!` takes a type of any name, and this is one that it might have taken itself.
 #[derive(Debug)]
-pub struct Conformance {
+pub struct Component {
     settings: Settings,
     templates: Glob,
     template: Template,
@@ -27,9 +27,9 @@ fn default_prefix() -> String {
     "default:".to_owned()
 }
 
-// === impl Conformance ===
+// === impl Component ===
 
-impl Policy for Conformance {
+impl Policy for Component {
     type Settings = Settings;
 
     fn configure(settings: Settings) -> Result<Self, String> {
@@ -89,7 +89,7 @@ impl Policy for Conformance {
     }
 }
 
-impl Conformance {
+impl Component {
     fn name(&self, name: &str) -> String {
         format!("{}{name}", self.settings.prefix)
     }
@@ -185,4 +185,4 @@ fn kind(kind: PrincipalKind) -> &'static str {
     }
 }
 
-herald_policy::export!(Conformance);
+herald_policy::export!(Component);
