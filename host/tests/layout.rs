@@ -260,6 +260,8 @@ fn fuzz_targets_have_seeds_and_are_run() {
         }
     }
     none("a fuzz target is half there", &broken);
+    let before_a_change_lands = read(&fuzz.join("../../.ci/run"));
+    assert!(before_a_change_lands.lines().any(|line| line == "host/fuzz/smoke 10"), "ten seconds each");
 }
 
 #[test]

@@ -5,14 +5,15 @@ use std::{fs, path::PathBuf, process::Stdio};
 
 use expect_test::{Expect, expect};
 use tests::{
-    herald::{Finished, binary, finish},
+    herald::{Answer, Finished, Version, binary, finish, webhook_kubeconfig},
     sts::{ALICE, BOB, keys},
+    tls::client_config,
 };
 use tokio::process::Command;
 
 use crate::{
     clients::{at_work, username},
-    support::{CLUSTER, config, start, terminal, until},
+    support::{CLUSTER, config, fresh, start, sts, terminal, until},
 };
 
 const OLD_NAMES: [&str; 2] = ["aws-iam-authenticator", "heptio-authenticator-aws"];
@@ -44,7 +45,7 @@ impl Links {
 #[tokio::test]
 async fn help_is_an_answer() {
     let links = Links::new();
-    for name in OLD_NAMES {
+    for name in OLD_NAMES.into_iter().chain(["ack-ram-authenticator"]) {
         for arguments in [&["help"][..], &["--help"], &["-h"], &[], &["token", "--help"], &["help", "token"]] {
             let finished = links.run(name, arguments, &[]).await.success().expect("exit code 0");
             assert!(finished.stdout.contains(&format!("Usage: {name}")), "{name} {arguments:?}: {}", finished.stdout);
@@ -371,18 +372,28 @@ async fn a_kubelet_runs_the_plugin() {
 /// With the arguments of the manifests that came with that name.
 #[tokio::test]
 async fn the_server_of_an_old_manifest() {
-    let links = Links::new();
+    let (sts, links) = (sts().await, Links::new());
     let path = |name: &str| links.path(name).display().to_string();
     fs::write(links.path("config.yaml"), config("")).expect("a file");
     let mut command = Command::new(links.path("heptio-authenticator-aws"));
     command.args(["server", "--port", "0", "--feature-gates", "SSORoleMatch=true"]).env_clear().kill_on_drop(true);
+    command.envs(sts.environment());
     command.arg(format!("--config={}", path("config.yaml"))).arg(format!("--state-dir={}", path("state")));
     command.arg(format!("--generate-kubeconfig={}", path("out/kubeconfig.yaml")));
     let stdout = fs::File::create(links.path("stdout")).expect("a file");
     let mut server = command.stdout(stdout).stderr(Stdio::null()).spawn().expect("it starts");
     until(async || links.path("out/kubeconfig.yaml").exists()).await;
     assert!(["state/cert.pem", "state/key.pem"].iter().all(|name| links.path(name).exists()));
+    // The API server asks whom the file names.
+    let (url, ca_pem) = webhook_kubeconfig(&links.path("out/kubeconfig.yaml")).expect("a kubeconfig");
+    let tls = client_config(&ca_pem, &[b"h2"]).expect("a CA");
+    let client = reqwest::Client::builder().tls_backend_preconfigured(tls).no_proxy().build().expect("a client");
+    let token = fresh(&BOB);
+    let ask = || client.post(&url).header("content-type", "application/json").body(Version::V1.body(&token));
+    until(async || Answer::of(ask()).await.is_ok()).await;
     assert!(server.try_wait().expect("a state").is_none(), "it serves");
+    let answer = Answer::of(ask()).await.expect("an answer");
+    assert_eq!(answer.username().as_deref(), Some("bob"), "{}", answer.text);
     let said = fs::read_to_string(links.path("stdout")).expect("a file");
     assert!(said.starts_with("Authenticator Version: \""), "{said}");
 }

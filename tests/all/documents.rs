@@ -47,6 +47,24 @@ fn every_path_in_them_exists() {
     assert!(seen > 30, "the documents have been read: {seen}");
 }
 
+/// A reader who follows a link comes to what it is about.
+#[test]
+fn every_heading_that_they_link_to_is_there() {
+    let (mut seen, mut gone) = (0, Vec::new());
+    for document in DOCUMENTS {
+        let (text, folder) = (read(document), Path::new(document).parent().expect("a file has a folder"));
+        for (file, anchor) in targets(&text).filter_map(|target| target.split_once('#')) {
+            let path = if file.is_empty() { Path::new(document).to_owned() } else { folder.join(file) };
+            if !has_heading(&read(path.to_str().expect("UTF-8")), anchor) {
+                gone.push(format!("{document}: ]({file}#{anchor})"));
+            }
+            seen += 1;
+        }
+    }
+    assert_eq!(gone, [""; 0]);
+    assert!(seen > 20, "the documents have been read: {seen}");
+}
+
 #[test]
 fn paths_and_links_are_told_from_other_words() {
     let text = "`host/src/lib.rs`, host/no/code, `provider/aws/reply.rs`. [a](sdk/rust) [b](https://x.y/z.md) [c](#d)\n\
@@ -70,13 +88,15 @@ fn is_path(word: &str) -> bool {
     plain && (below_a_room || of_a_kind)
 }
 
+/// The targets of links within the repository.
+fn targets(text: &str) -> impl Iterator<Item = &str> {
+    let targets = text.split("](").skip(1).filter_map(|rest| rest.split_once(')').map(|(target, _)| target));
+    targets.filter(|target| !target.contains(':'))
+}
+
 /// The targets of links to files, without their anchors.
 fn links(text: &str) -> impl Iterator<Item = &str> {
-    let targets = text.split("](").skip(1).filter_map(|rest| rest.split_once(')').map(|(target, _)| target));
-    targets
-        .filter(|target| !target.contains(':'))
-        .filter_map(|target| target.split('#').next())
-        .filter(|it| !it.is_empty())
+    targets(text).filter_map(|target| target.split('#').next()).filter(|it| !it.is_empty())
 }
 
 fn read(document: &str) -> String {
@@ -95,8 +115,8 @@ const ROWS: [(&str, usize); 11] = [
     ("K", 19),
     ("F", 17),
     ("C", 14),
-    ("P", 3),
-    ("A", 27),
+    ("P", 4),
+    ("A", 28),
     ("L", 7),
 ];
 /// How a proof names a part of the figures.
@@ -168,10 +188,14 @@ fn unproven(proof: &str) -> Option<String> {
     let Some((file, anchor)) = linked else { return Some(format!("neither a test nor a heading: {proof}")) };
     let path = if file.is_empty() { repository().join(PROOF) } else { repository().join("tests").join(file) };
     let Ok(text) = std::fs::read_to_string(path) else { return Some(format!("no file {file}")) };
-    let found = text
+    (!has_heading(&text, anchor)).then(|| format!("no heading {anchor} in {file}"))
+}
+
+fn has_heading(text: &str, anchor: &str) -> bool {
+    let mut headings = text
         .lines()
         .filter_map(|line| line.trim_start_matches('#').strip_prefix(' ').filter(|_| line.starts_with('#')));
-    (!found.map(slug).any(|slug| slug == anchor)).then(|| format!("no heading {anchor} in {file}"))
+    headings.any(|heading| slug(heading) == anchor)
 }
 
 /// Whether a function of that name is a test, and one that runs.
@@ -239,12 +263,24 @@ async fn commands_in_them_are_understood() {
             let help = help.unwrap_or_else(|error| panic!("{document}: {line}: {error}")).stdout;
             for option in words.iter().filter(|word| word.starts_with("--")) {
                 let option = option.split('=').next().unwrap_or_default();
-                assert!(help.contains(option), "{document}: {line}: there is no {option}");
+                assert!(has_option(&help, option), "{document}: {line}: there is no {option}");
             }
             seen += 1;
         }
     }
     assert!(seen > 12, "the documents have been read: {seen}");
+}
+
+/// Whether a help has that option, and not only one that begins with the same letters.
+fn has_option(help: &str, option: &str) -> bool {
+    let is_end = |rest: &str| !rest.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '-');
+    help.match_indices(option).any(|(at, _)| is_end(&help[at + option.len()..]))
+}
+
+#[test]
+fn an_option_is_told_from_the_beginning_of_another() {
+    assert!(has_option("  --table-file <FILE>\n  --table <T=FILE>", "--table"));
+    assert!(!has_option("  --tables <T=FILE>\n  --table-file <FILE>", "--table"));
 }
 
 /// The commands of Herald in fences and in code, up to the pipe or the remark behind them.

@@ -16,7 +16,7 @@ use tests::{
 };
 use tokio::task::JoinSet;
 
-use crate::support::{config, fresh, setup, sts, until_asked};
+use crate::support::{config, fresh, setup, sts, until, until_asked};
 
 /// Time enough that no row depends on how busy the machine is.
 const PATIENT: &str = "timeout: 5s";
@@ -189,15 +189,26 @@ async fn the_login_beside_an_attack_never_notices() {
 async fn a_flood_of_log_lines_fills_no_disk() {
     let component = policies::build("hostile").expect("a policy");
     let sts = sts().await;
-    for (mode, username, reason) in [
-        ("log-flood", Some("fine"), None),
-        ("log-huge", None, Some("policy_too_large")),
-        ("log-injection", Some("fine"), None),
+    // How many lines are kept, and the last of them.
+    let injected = r#"a line\u{a}{"decision":"allow"}\u{1b}[2J\u{d}\u{0}"#;
+    for (mode, username, reason, kept, last) in [
+        ("log-flood", Some("fine"), None, 33, Some(("warn", "(49968 more lines were dropped)"))),
+        ("log-huge", None, Some("policy_too_large"), 0, None),
+        ("log-injection", Some("fine"), None, 1, Some(("error", injected))),
     ] {
         let server = serve(&sts, &component, mode, PATIENT).await;
         let answer = server.review(&fresh(&ALICE)).await.expect("an answer");
         let said = (answer.username(), answer.reason());
         assert_eq!((said.0.as_deref(), said.1.as_deref()), (username, reason), "{mode}: {}", answer.text);
+        until(async || !server.audit().is_empty()).await;
+        let line = server.audit().remove(0);
+        let stages = line["stages"].as_array().into_iter().flatten();
+        let lines: Vec<(&str, &str)> = stages
+            .filter(|stage| stage["stage"] == "Policy/hostile")
+            .flat_map(|stage| stage["log"].as_array().into_iter().flatten())
+            .map(|line| (line["level"].as_str().expect("a level"), line["message"].as_str().expect("words")))
+            .collect();
+        assert_eq!((lines.len(), lines.last().copied()), (kept, last), "{mode}: {line}");
         let finished = server.stop().await.expect("an end");
         assert!(finished.stderr.len() < 64 << 10, "{mode}: {} bytes", finished.stderr.len());
         let odd = |c: char| c.is_control() && c != '\n';

@@ -160,7 +160,7 @@ async fn conforms(language: Language) {
 
     let tested = shell.run(&format!("herald policy test policy.wasm '{}'", cases.display())).await;
     let tested = Shell::succeeded(&tested);
-    assert!(tested.contains("\n38 passed, 0 failed\n"), "{tested}");
+    assert!(tested.contains("\n40 passed, 0 failed\n"), "{tested}");
 
     fs::write(shell.folder.path().join("settings.yaml"), "account: '111122223333'\n").expect("a file");
     fs::write(shell.folder.path().join("rota.json"), "{}").expect("a file");
@@ -409,7 +409,8 @@ async fn tutorial(language: Language) {
     let readme = repository().join("sdk").join(language.name()).join("README.md");
     let readme = fs::read_to_string(readme).expect("a README");
     let (commands, shown) = (commands_of(&readme), console(&readme).filter(|line| !line.starts_with("$ ")));
-    assert!(commands.len() >= 5, "{commands:?}");
+    let shown: Vec<&str> = shown.collect();
+    assert!(commands.len() >= 5 && shown.contains(&"6 passed, 0 failed"), "{commands:?} {shown:?}");
     let script = commands.iter().map(|line| &line[2..]).collect::<Vec<_>>().join("\n");
     let output = Shell::succeeded(&shell.run(&script).await);
     for line in shown {

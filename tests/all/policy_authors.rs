@@ -311,23 +311,6 @@ async fn a_toolchain_that_is_not_there_is_told_with_where_to_get_it() {
     }
 }
 
-#[tokio::test]
-async fn each_command_has_examples() {
-    for command in ["bench", "build", "check", "compile", "fuzz", "inspect", "new", "run", "test"] {
-        let help = policy(&[command, "--help"]).await.success().expect("help").stdout;
-        let examples = help.split_once("Examples:\n").map(|(_, examples)| examples).unwrap_or_default();
-        assert!(examples.starts_with(&format!("  herald policy {command} ")), "{command}: {help}");
-    }
-    for command in ["check-config", "explain", "init", "policy", "server", "token", "verify"] {
-        let help = tokio::process::Command::new(herald::binary().expect("herald builds"));
-        let help = { help }.args([command, "--help"]).env_clear().output().await.expect("herald runs").stdout;
-        let help = String::from_utf8(help).expect("UTF-8");
-        let examples = help.split_once("Examples:\n").map(|(_, examples)| examples).unwrap_or_default();
-        assert!(examples.starts_with("  herald "), "{command}: {help}");
-        assert!(examples.contains(&format!("herald {command} ")), "{command}: {help}");
-    }
-}
-
 /// Checks a configuration. Compiling its policies may take minutes where others want the processors too.
 async fn check_config(config: &Path, home: &Path) {
     let mut command = tokio::process::Command::new(herald::binary().expect("herald builds"));

@@ -82,10 +82,42 @@ async fn the_process_log_keeps_quiet_at_its_most_talkative() {
         ask(&wrong.sign()).await;
     }
     let finished = server.stop().await.expect("an end");
+    let talks = |line: &str| line.contains(" level=debug ") && line.contains("STS gave no answer");
+    assert!(finished.stderr.lines().any(talks), "it told all that it tells: {}", finished.stderr);
     for secret in &hidden {
         let is_there = finished.stderr.contains(secret) || finished.stdout.contains(secret);
         assert!(!is_there, "written down: {secret}");
     }
+}
+
+/// A core would hold tokens (proc(5), "/proc/pid/limits": soft limit, hard limit, unit).
+#[tokio::test]
+async fn a_server_leaves_no_core() {
+    let (_sts, server) = start("").await;
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", server.pid)).expect("Linux tells");
+    let core = limits.lines().find_map(|line| line.strip_prefix("Max core file size")).expect("a line");
+    assert_eq!(core.split_whitespace().collect::<Vec<_>>(), ["0", "0", "bytes"], "{limits}");
+}
+
+/// It ends too soon to be looked at; a program that it starts has its limits.
+#[tokio::test]
+async fn the_plugin_leaves_no_core() {
+    let home = tempfile::tempdir().expect("a folder");
+    let in_home = |name: &str| home.path().join(name);
+    let keys = r#"{"Version": 1, "AccessKeyId": "AKIDEXAMPLE", "SecretAccessKey": "secret"}"#;
+    let script =
+        format!("#!/bin/sh\ngrep 'core file' /proc/$$/limits > '{}'\necho '{keys}'\n", in_home("told").display());
+    std::fs::write(in_home("give"), script).expect("written");
+    std::fs::set_permissions(in_home("give"), std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("a program");
+    let profile = format!("[default]\ncredential_process = {}\n", in_home("give").display());
+    std::fs::write(in_home("config"), profile).expect("written");
+    let of_keys = |name: &str| ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"].contains(&name);
+    let mut environment = terminal(&ALICE, home.path());
+    environment.retain(|(name, _)| !of_keys(name));
+    environment.push(("AWS_CONFIG_FILE".to_owned(), in_home("config").display().to_string()));
+    herald_token(&[], &environment).await.success().expect("a token");
+    let core = std::fs::read_to_string(in_home("told")).expect("it was asked");
+    assert_eq!(core.split_whitespace().collect::<Vec<_>>(), ["Max", "core", "file", "size", "0", "0", "bytes"]);
 }
 
 #[tokio::test]

@@ -274,7 +274,7 @@ async fn without_credentials_nobody_has_tags() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn sessions_of_one_role_share_a_look_up_and_hold_up_no_other_login() {
+async fn sessions_of_one_role_share_a_look_up() {
     let world = World::start().await;
     world.add_role(ACCOUNT, 0, "team-0");
     world.iam.set(Fault::None, Duration::from_secs(2));
@@ -285,14 +285,32 @@ async fn sessions_of_one_role_share_a_look_up_and_hold_up_no_other_login() {
             tokio::spawn(async move { login(&server, &session(ACCOUNT, 0, &format!("s{number}")), 0).await })
         })
         .collect();
-    until(async || world.iam.stats().calls > 0).await;
-    let unknown = server.review("k8s-aws-v1.bm90aGluZw").await.expect("an answer");
-    assert_eq!(unknown.username(), None, "{}", unknown.text);
     for task in logins {
         let answer = task.await.expect("no panic");
         assert_eq!(answer.username().as_deref(), Some("team-0"), "{}", answer.text);
     }
     assert_eq!(world.iam.stats().calls, 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn iam_that_hangs_holds_up_no_other_login() {
+    let world = World::start().await;
+    (0..2).for_each(|number| world.add_role(ACCOUNT, number, &format!("team-{number}")));
+    let server = Arc::new(world.server(GRANT, "").await);
+    assert!(login(&server, &session(ACCOUNT, 0, "alice"), 0).await.username().is_some());
+    world.iam.set(Fault::Hang, Duration::ZERO);
+    let waiting = tokio::spawn({
+        let server = Arc::clone(&server);
+        async move { login(&server, &session(ACCOUNT, 1, "alice"), 0).await }
+    });
+    until(async || world.iam.stats().calls > 1).await;
+    let known = login(&server, &session(ACCOUNT, 0, "alice"), 1).await;
+    assert_eq!(known.username().as_deref(), Some("team-0"), "{}", known.text);
+    let without = login(&server, &root(), 0).await;
+    assert_eq!(without.reason().as_deref(), Some("policy_denied"), "who has no tags: {}", without.text);
+    assert!(!waiting.is_finished(), "whose tags are looked up still waits");
+    let answer = waiting.await.expect("no panic");
+    assert_eq!((answer.status, answer.reason().as_deref()), (503, Some("policy_unavailable")), "{}", answer.text);
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tests::{
     herald::Server,
+    policies,
     sts::{BOB, Behaviour, EVE, Fault, Person, Running},
     tls::Authority,
     tokens::Draft,
@@ -79,6 +80,12 @@ async fn judge_once(server: &Server, token: &str, arguments: &[&str]) -> Verdict
     judge(server, token, arguments).await.pop().expect("a verdict")
 }
 
+/// The id of the decision that a known caller's refusal names at its end.
+fn decision_of(refused: &Verdict) -> &str {
+    let id = refused.error.split_once("(decision ").and_then(|(_, rest)| rest.strip_suffix(')'));
+    id.unwrap_or_else(|| panic!("no id: {refused:?}"))
+}
+
 async fn start(more: &str) -> Option<(Running, Server)> {
     tools::kubernetes()?;
     let sts = sts().await;
@@ -119,8 +126,7 @@ async fn a_refusal_with_a_reason_is_asked_for_again_and_one_without_is_kept() {
     for found in &known {
         assert!(!found.authenticated && found.error.starts_with("not_mapped: "), "{found:?}");
         assert_eq!(found.statuses, [200]);
-        let id = found.error.split_once("(decision ").and_then(|(_, rest)| rest.strip_suffix(')')).expect("an id");
-        let line = server.audit_of(id).await.expect("its line");
+        let line = server.audit_of(decision_of(found)).await.expect("its line");
         assert_eq!((&line["reason"], &line["caller"]["arn"]), (&"not_mapped".into(), &EVE.arn.into()), "{line}");
     }
     assert_eq!(sts.sts.stats().requests, 1, "for all three");
@@ -143,6 +149,39 @@ async fn a_refusal_with_a_reason_is_asked_for_again_and_one_without_is_kept() {
     assert!(good.iter().all(|found| found.username == "bob"), "{good:?}");
     let asked: Vec<_> = good.iter().map(|found| found.statuses.len()).collect();
     assert_eq!(asked, [1, 0, 0]);
+}
+
+/// As whoever is not mapped: whom a policy refuses or names beyond its power, whose name no check lets pass, and whoever meets a
+/// policy that fails.
+#[tokio::test]
+async fn each_refusal_of_a_known_caller_has_its_reason() {
+    if tools::kubernetes().is_none() {
+        return;
+    }
+    let (sts, component) = (sts().await, policies::build("hostile").expect("a policy"));
+    for (mode, reason) in [
+        ("deny", "policy_denied"),
+        ("masters", "policy_out_of_bounds"),
+        ("empty-username", "guard_empty_username"),
+        ("trap", "policy_trap"),
+    ] {
+        let policy = format!(
+            "  backendMode: [Policy/hostile]\n  policies:\n  - {{name: hostile, kind: map, component: {}, settings: {{mode: \
+             {mode}}}, limits: {{timeout: 5s}}}}",
+            component.display()
+        );
+        let server = alone(&sts, &policy).await;
+        for version in ["v1", "v1beta1"] {
+            let found = judge(&server, &token(&BOB, 1), &[VERSION, version, "-repeat", "2"]).await;
+            assert_eq!(found.len(), 2);
+            for refused in &found {
+                assert!(!refused.authenticated && refused.error.starts_with(&format!("{reason}: ")), "{refused:?}");
+                assert_eq!(refused.statuses, [200], "{mode} {version}: asked for again");
+                let line = server.audit_of(decision_of(refused)).await.expect("its line");
+                assert_eq!((&line["reason"], &line["caller"]["arn"]), (&reason.into(), &BOB.arn.into()), "{line}");
+            }
+        }
+    }
 }
 
 /// An API server asks again by itself, as 503 and 429 ask it to. Whoever logs in waits a moment and notices nothing else.

@@ -230,6 +230,9 @@ async fn an_edit_counts_within_five_seconds() {
     counts(&world, "aws-auth applied", of(&ALICE), is(Some("dev:alice"))).await;
     admin.edit(&map, "s/dev:{{/engineer:{{/").await;
     counts(&world, "aws-auth edited", of(&ALICE), is(Some("engineer:alice"))).await;
+    let patch = json!({ "data": { "mapRoles": DEVELOPERS } }).to_string();
+    admin.get(&[&["patch"], &map[..], &["--type=merge", "-p", &patch]].concat()).await;
+    counts(&world, "aws-auth patched", of(&ALICE), is(Some("dev:alice"))).await;
     admin.get(&[&["delete"], &map[..]].concat()).await;
     counts(&world, "aws-auth deleted", of(&ALICE), is(None)).await;
 
@@ -252,6 +255,9 @@ async fn an_edit_counts_within_five_seconds() {
     counts(&world, "a RAMIdentityMapping applied", of_alibaba(&LIN), is(Some("lin"))).await;
     admin.edit(&["ramidentitymapping", "lin"], "s/username: lin/username: linda/").await;
     counts(&world, "a RAMIdentityMapping edited", of_alibaba(&LIN), is(Some("linda"))).await;
+    let patch = r#"{"spec": {"username": "lin"}}"#;
+    admin.get(&["patch", "ramidentitymapping", "lin", "--type=merge", "-p", patch]).await;
+    counts(&world, "a RAMIdentityMapping patched", of_alibaba(&LIN), is(Some("lin"))).await;
     admin.get(&["delete", "ramidentitymapping", "lin"]).await;
     counts(&world, "a RAMIdentityMapping deleted", of_alibaba(&LIN), is(None)).await;
 }
@@ -262,10 +268,14 @@ async fn an_edit_of_alibabacloud_auth_counts_within_five_seconds() {
     let Some(world) = started else { return };
     world.ready().await;
     let (admin, map) = (world.admin(), ["configmap", "alibabacloud-auth", "-n", "kube-system"]);
-    admin.apply(&alibabacloud_auth(&format!("- {{userarn: '{}', username: lin}}\n", LIN.arn), "")).await;
+    let users = format!("- {{userarn: '{}', username: lin}}\n", LIN.arn);
+    admin.apply(&alibabacloud_auth(&users, "")).await;
     counts(&world, "alibabacloud-auth applied", of_alibaba(&LIN), is(Some("lin"))).await;
     admin.edit(&map, "s/username: lin/username: linda/").await;
     counts(&world, "alibabacloud-auth edited", of_alibaba(&LIN), is(Some("linda"))).await;
+    let patch = json!({ "data": { "mapUsers": users } }).to_string();
+    admin.get(&[&["patch"], &map[..], &["--type=merge", "-p", &patch]].concat()).await;
+    counts(&world, "alibabacloud-auth patched", of_alibaba(&LIN), is(Some("lin"))).await;
     admin.get(&[&["delete"], &map[..]].concat()).await;
     counts(&world, "alibabacloud-auth deleted", of_alibaba(&LIN), is(None)).await;
 }

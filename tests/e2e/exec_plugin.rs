@@ -225,6 +225,7 @@ async fn each_version_and_mode_is_answered() {
 async fn a_plugin_that_fails_is_told_in_its_own_words() {
     let Some(client) = Client::new(&json!({}), &elsewhere()) else { return };
     let finished = client.run(2, &[]).await.success().expect("both are tried");
+    assert_eq!(finished.stdout.lines().count(), 2, "{finished:?}");
     for line in finished.stdout.lines() {
         let found: Exchange = serde_json::from_str(line).expect("JSON");
         assert!(found.token.is_empty() && found.status == 0, "{line}");

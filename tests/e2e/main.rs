@@ -11,6 +11,7 @@ mod commands;
 mod control_plane;
 mod edits;
 mod exec_plugin;
+mod guides;
 mod kubectl;
 mod login;
 mod nodes;

@@ -1,5 +1,5 @@
 //! What scenarios need of the machine: programs of others that they run as they are, each installed by a script in
-//! `tests/tools` when it is first asked for, and mounts.
+//! `tests/tools` when it is first asked for, and rights: mounts, and those of root.
 //!
 //! Where that fails, the scenario says so and holds for nothing, unless `HERALD_REQUIRE_TOOLS` is set, as it is in CI. Both that
 //! and what takes long, before it begins, are said on stderr itself: what tests print is kept back until they fail.
@@ -88,6 +88,18 @@ pub fn own_mounts() -> bool {
         if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).trim().to_owned()) }
     };
     is_there("mounts of a process's own", MAY.get_or_init(try_it))
+}
+
+/// Whether this process may give files to anybody and act as anybody: whether it is root's.
+///
+/// # Panics
+///
+/// When it may not where it must.
+#[must_use]
+pub fn root() -> bool {
+    let user = rustix::process::geteuid();
+    let found = if user.is_root() { Ok(()) } else { Err(format!("the user is {}", user.as_raw())) };
+    is_there("being root", &found)
 }
 
 /// The JavaScript SDK with what it builds components with: its folder.

@@ -38,7 +38,7 @@ fuzz_target!(|bytes: &[u8]| {
             let variables: Vec<_> = file.lines().filter_map(|line| line.split_once('=')).collect();
             let source = variables.iter().copied().collect::<Environment>().source();
             if let Some(Source::Keys(keys)) = &source {
-                let given = |value: &str| variables.iter().any(|(_, given)| *given == value);
+                let given = |value: &str| variables.iter().any(|(_, given)| given.trim() == value);
                 assert!(given(&keys.access_key_id) && given(keys.access_key_secret.expose()));
             }
             found(Ok(source));

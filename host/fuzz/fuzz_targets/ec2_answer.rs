@@ -13,9 +13,11 @@ fuzz_target!(|bytes: &[u8]| {
     match read_page(status, body, &id) {
         Ok((name, next)) => {
             assert_eq!(status, 200);
-            assert!(name.len() <= body.len());
-            assert!(next.is_none_or(|token| !token.is_empty()));
-            assert!(String::from_utf8_lossy(body).contains(id.as_str()));
+            let text = String::from_utf8_lossy(body);
+            // Parts of a text may be written as references to characters.
+            let is_there = |part: &str| text.contains(part) || text.contains('&');
+            assert!(is_there(&name) && next.is_none_or(|token| !token.is_empty() && is_there(&token)));
+            assert!(text.contains(id.as_str()));
         }
         Err(error) => assert!(!error.reason().is_empty()),
     }

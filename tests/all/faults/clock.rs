@@ -17,14 +17,17 @@ use std::{
 use tests::{
     herald::{Server, Setup},
     now,
-    sts::{BOB, Behaviour, Fault},
-    tokens::{Draft, Kind},
+    sts::{BOB, Behaviour, Fault, alibaba::LIN},
+    tokens::{Draft, Kind, alibaba::Draft as AlibabaDraft},
     tools,
 };
 use tokio::task::JoinSet;
 
 use super::{Verdict, is_well, made, verdict};
-use crate::support::{CLUSTER, ONE_WORKER, SOON, config, decisions, fresh, setup, sts, until};
+use crate::{
+    alibaba,
+    support::{CLUSTER, ONE_WORKER, SOON, config, decisions, fresh, setup, sts, until},
+};
 
 /// The wall clock of one server.
 struct Clock {
@@ -139,6 +142,40 @@ async fn when_its_clock_steps_tokens_are_judged_by_it_and_then_all_is_well() {
     assert!(threads(&server) <= tasks + 8, "{tasks} threads before, {} after", threads(&server));
     let server = Arc::into_inner(server).expect("nobody else has it");
     assert_eq!(server.stop().await.expect("an end").code, Some(0));
+}
+
+/// Alibaba Cloud's dates stand in another place, and its STS has a clock of its own.
+#[tokio::test]
+async fn tokens_of_alibaba_cloud_are_judged_by_both_clocks_as_well() {
+    let sts = sts().await;
+    let Some((clock, setup)) = Clock::of(setup(&sts, &alibaba::config("alibaba", ""))) else { return };
+    let server = setup.start().await.expect("a server");
+    // Each later than all before it, so that none is a token that was asked about already.
+    let mut earlier = -100;
+    let mut dated = |seconds: i64| {
+        earlier += 1;
+        AlibabaDraft::new(&LIN, CLUSTER, moved(now(), seconds + earlier)).token()
+    };
+    let judge = async |token: &str| {
+        let answer = tokio::time::timeout(SOON, server.review(token)).await.expect("nothing hangs");
+        verdict(&answer.expect("an answer"), Some("lin"))
+    };
+    for seconds in [20 * MINUTE, DAY, -20 * MINUTE, -DAY] {
+        let kept = dated(0);
+        assert_eq!(judge(&kept).await, Verdict::Allowed, "{seconds}: now remembered");
+        sts.sts.set(Behaviour { clock_offset_s: seconds, ..Behaviour::default() });
+        assert_eq!(judge(&dated(0)).await, Verdict::Refused, "{seconds}: by STS");
+        let asked = sts.sts.stats().requests;
+        clock.set(seconds);
+        assert_eq!(judge(&kept).await, Verdict::Refused, "{seconds}: what was remembered as well");
+        assert_eq!(judge(&dated(0)).await, Verdict::Refused, "{seconds}: by Herald");
+        assert_eq!(sts.sts.stats().requests, asked, "{seconds}: STS hears of neither");
+        assert_eq!(judge(&dated(seconds)).await, Verdict::Allowed, "{seconds}: both agree");
+        sts.sts.set(Fault::None);
+        assert_eq!(judge(&dated(seconds)).await, Verdict::Refused, "{seconds}: by STS");
+        clock.set(0);
+        assert_eq!(judge(&dated(0)).await, Verdict::Allowed, "{seconds}: all is well");
+    }
 }
 
 /// STS's word counts for a minute. A clock that goes back four minutes does not make five of it.
