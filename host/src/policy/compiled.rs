@@ -192,7 +192,7 @@ impl CompiledFolder {
 
     /// The functions of `component` that an earlier compilation has left, if they are here, ours and whole.
     pub(super) fn functions(&self, engine: &Engine, component: Digest) -> Option<Vec<u8>> {
-        self.take(engine, Origin { component, form: Form::Functions }, |functions| functions.bytes().ok())
+        self.take(engine, Origin { component, form: Form::Functions }, |mut functions| functions.bytes().ok())
     }
 
     fn take<T>(&self, engine: &Engine, origin: Origin<'_>, take: impl FnOnce(Authentic) -> Option<T>) -> Option<T> {
@@ -391,7 +391,7 @@ struct Authentic(File);
 
 impl Authentic {
     /// What is in it.
-    fn bytes(mut self) -> io::Result<Vec<u8>> {
+    fn bytes(&mut self) -> io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
         self.0.rewind()?;
         self.0.read_to_end(&mut bytes)?;
@@ -404,21 +404,15 @@ impl Authentic {
         let engine = engine.wasmtime();
         // By its handle, not by its name: under the name there may be another file by now.
         let same_file = format!("/proc/self/fd/{}", self.0.as_raw_fd());
-        let mut copy = || {
-            let mut code = Vec::new();
-            self.0.rewind()?;
-            self.0.read_to_end(&mut code)?;
-            Ok::<_, io::Error>(code)
-        };
         #[expect(unsafe_code, reason = "machine code can only be taken on trust, and its tag is the trust")]
         // SAFETY: the file must hold what this version of wasmtime serialised, and must not change while mapped.
         // Its tag was made with a key that only this user can read, over the code and over a name made of the
         // component, wasmtime's full version and its compilation settings; and only `CompiledFolder::store` makes
-        // tags, for what the compiler has just returned. It is the checked file that is mapped, by its handle; only
+        // tags, for what the compiler has just returned, functions under names of their own. It is the checked file that is mapped, by its handle; only
         // this user can write to it, so whoever could has the key as well; and `store` replaces files, it never
         // changes them.
         let component = unsafe {
-            Component::deserialize_file(engine, &same_file).or_else(|_| Component::deserialize(engine, copy()?))
+            Component::deserialize_file(engine, &same_file).or_else(|_| Component::deserialize(engine, self.bytes()?))
         };
         component.ok().filter(|component| loader::with_image(component).is_ok())
     }

@@ -137,50 +137,21 @@ impl Source {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-
-    #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-    enum Test {
-        Full,
-        Gone,
-    }
-
-    impl Failure for Test {
-        fn is_retryable(&self) -> bool {
-            *self == Self::Full
-        }
-
-        fn timeout() -> Self {
-            Self::Full
-        }
-
-        fn given_up() -> Self {
-            Self::Full
-        }
-    }
-
-    #[derive(Debug, Eq, PartialEq)]
-    struct Thing;
-
-    impl Room for Thing {
-        fn bytes(&self) -> usize {
-            1
-        }
-    }
+    use super::{kept::tests::Test, *};
 
     #[tokio::test]
     async fn what_was_known_before_counts_where_there_is_no_room_to_ask() {
-        async fn check(is_known: bool, error: Test, expected: (Result<Thing, Test>, Source)) {
+        async fn check(is_known: bool, error: Test, expected: (Result<usize, Test>, Source)) {
             let ages = Ages { fresh: Duration::ZERO, stale: Duration::from_secs(3600), missing: Duration::ZERO };
-            let kept = Kept::<u32, Thing, Test>::new(64, 6400, ages);
+            let kept = Kept::<u32, usize, Test>::new(64, 6400, ages);
             if is_known {
-                kept.keep(1, &Ok(Arc::new(Thing)), Instant::now());
+                kept.keep(1, &Ok(Arc::new(1)), Instant::now());
             }
             let (answer, source) = settle(&kept, &Waiting::new(0), &1, Err(error)).await;
             assert_eq!((answer, source), (expected.0.map(Arc::new), expected.1), "{is_known} {error:?}");
         }
-        check(true, Test::Full, (Ok(Thing), Source::Stale)).await;
-        check(false, Test::Full, (Err(Test::Full), Source::Nobody)).await;
+        check(true, Test::Later, (Ok(1), Source::Stale)).await;
+        check(false, Test::Later, (Err(Test::Later), Source::Nobody)).await;
         check(true, Test::Gone, (Err(Test::Gone), Source::Nobody)).await;
     }
 }

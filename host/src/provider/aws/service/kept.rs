@@ -103,7 +103,7 @@ impl<K: Clone + Eq + Hash, V: Room, E: Failure> Kept<K, V, E> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
     const AGES: Ages =
@@ -111,7 +111,7 @@ mod tests {
     const ENTRIES: usize = 64;
 
     #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-    enum Test {
+    pub(in super::super) enum Test {
         Gone,
         Later,
     }
