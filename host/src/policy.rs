@@ -35,6 +35,7 @@ mod log;
 mod problem;
 pub mod schema;
 pub mod sections;
+pub mod shape;
 mod share;
 mod since_v0_1;
 mod snapshot;

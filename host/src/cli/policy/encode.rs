@@ -5,12 +5,11 @@ use std::{borrow::Cow, fmt::Debug};
 use serde::Deserialize;
 use wasm_encoder::{CustomSection, Section as _};
 use wasm_metadata::{AddMetadata, AddMetadataField};
-use wit_component::{ComponentEncoder, DecodedWasm};
-use wit_parser::{Resolve, WorldItem, WorldKey};
+use wit_component::ComponentEncoder;
 
 use crate::policy::{
-    cloud::Fact,
     sections::{EXAMPLES, SETTINGS_SCHEMA, SectionError, Sections},
+    shape::{Shape, ShapeError},
 };
 
 /// A policy's component.
@@ -43,12 +42,6 @@ pub enum EncodeError {
         .0.join(", ")
     )]
     ForeignImports(Vec<String>),
-    /// It does not export the contract.
-    #[error("it does not export herald:policy/mapper: is the SDK's `export` missing?")]
-    NoMapper,
-    /// Bytes that are no valid component, truncated ones among them.
-    #[error("not a valid component")]
-    Invalid(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// What its manifest says of it has another form in a component.
     #[error("its {field} cannot be written into a component")]
     Metadata {
@@ -58,6 +51,9 @@ pub enum EncodeError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// It is no component, or exports no contract.
+    #[error(transparent)]
+    Shape(#[from] ShapeError),
     /// What it carries about itself would keep it from loading.
     #[error(transparent)]
     Sections(#[from] SectionError),
@@ -67,8 +63,6 @@ pub enum EncodeError {
 }
 
 const PACKAGE: &str = "herald:policy/";
-const MAPPER: &str = "herald:policy/mapper@";
-const CLOUD: &str = "herald:policy/cloud@";
 
 /// What a language's toolchain has made of a policy.
 #[derive(Clone, Debug)]
@@ -144,53 +138,11 @@ impl Code {
     }
 }
 
-/// What a component is to its host.
-#[derive(Debug)]
-pub(super) struct Shape {
-    /// The version of the contract that it exports, e.g. `herald:policy/mapper@0.1.0`.
-    pub(super) contract: String,
-    /// The interfaces whose functions it calls.
-    pub(super) imports: Vec<String>,
-    /// The facts about callers that it asks for: which functions of the contract's `cloud` are left in it.
-    pub(super) facts: Vec<Fact>,
-}
-
-/// Looks at a component that is a policy, whatever it imports.
-pub(super) fn shape(component: &[u8]) -> Result<Shape, EncodeError> {
-    // The decoder makes room for as much as a section says that it has, byte by byte: a file that ends early stops here.
-    Sections::of(component)?;
-    let decoded = wit_component::decode(component).map_err(|error| EncodeError::Invalid(error.into()))?;
-    let DecodedWasm::Component(resolve, world) = decoded else { return Err(EncodeError::NoMapper) };
-    let world = &resolve.worlds[world];
-    let contract = world.exports.keys().map(|key| resolve.name_world_key(key)).find(|name| name.starts_with(MAPPER));
-    let called = world.imports.iter().filter(|(_, item)| has_functions(&resolve, item));
-    let imports: Vec<String> = called.map(|(key, _): (&WorldKey, _)| resolve.name_world_key(key)).collect();
-    let is_asked = |fact: &Fact| {
-        let mut clouds = world.imports.iter().filter(|(key, _)| resolve.name_world_key(key).starts_with(CLOUD));
-        clouds.any(|(_, item)| has_function(&resolve, item, fact.word()))
-    };
-    let facts = Fact::ALL.into_iter().filter(is_asked).collect();
-    Ok(Shape { contract: contract.ok_or(EncodeError::NoMapper)?, imports, facts })
-}
-
 /// The imports of a component that is a policy.
 fn check(component: &[u8]) -> Result<Vec<String>, EncodeError> {
-    let Shape { imports, .. } = shape(component)?;
+    let Shape { imports, .. } = Shape::of(component)?;
     let foreign: Vec<_> = imports.iter().filter(|name| !name.starts_with(PACKAGE)).cloned().collect();
     if foreign.is_empty() { Ok(imports) } else { Err(EncodeError::ForeignImports(foreign)) }
-}
-
-/// An interface of types alone gives a component no power, and there is nothing to grant.
-fn has_functions(resolve: &Resolve, item: &WorldItem) -> bool {
-    match item {
-        WorldItem::Interface { id, .. } => !resolve.interfaces[*id].functions.is_empty(),
-        WorldItem::Function(_) => true,
-        WorldItem::Type { .. } => false,
-    }
-}
-
-fn has_function(resolve: &Resolve, item: &WorldItem, name: &str) -> bool {
-    matches!(item, WorldItem::Interface { id, .. } if resolve.interfaces[*id].functions.contains_key(name))
 }
 
 fn broken(error: anyhow::Error) -> EncodeError {

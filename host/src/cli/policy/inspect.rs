@@ -13,10 +13,9 @@ use serde::Serialize;
 use serde_json::Value;
 
 use self::guarantees::{Bounds, Guarantee, of_component, of_entry};
-use super::encode;
 use crate::{
     cli::{Globals, verify::Plain},
-    policy::{self, Config, Digest, cloud::Fact, sections::Sections},
+    policy::{self, Config, Digest, cloud::Fact, sections::Sections, shape::Shape},
 };
 
 mod guarantees;
@@ -116,8 +115,8 @@ impl Report {
     pub(super) fn of(component: &Path) -> anyhow::Result<Self> {
         let bytes = policy::read(component)?;
         let named = || component.display().to_string();
-        let shape = encode::shape(&bytes).with_context(named)?;
         let sections = Sections::of(&bytes).with_context(named)?;
+        let shape = Shape::of(&bytes).with_context(named)?;
         let examples = sections.examples().with_context(named)?.map_or(0, |document| document.len());
         // Held to what a schema may be before it is shown.
         sections.schema().with_context(named)?;

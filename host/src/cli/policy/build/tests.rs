@@ -5,6 +5,7 @@ use std::env;
 use expect_test::expect;
 
 use super::*;
+use crate::policy::shape::ShapeError;
 
 fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
@@ -41,7 +42,7 @@ fn a_crate_that_exports_no_policy_is_none() {
     let error = build(folder.path(), None).expect_err("not a policy");
     let BuildError::Encode { name, source } = error else { panic!("{error}") };
     assert_eq!(name, "bare");
-    assert!(matches!(source, EncodeError::NoMapper), "{source:?}");
+    assert!(matches!(source, EncodeError::Shape(ShapeError::NoMapper)), "{source:?}");
     assert!(!folder.path().join("target/policies/bare.wasm").exists());
 }
 
