@@ -4,8 +4,9 @@
 //! that answers logins keeps all the rest. A few logins would gain nothing, and pay for the way there and back; so they
 //! are decided where they are.
 //!
-//! Decisions that take more than a tick go on among the slow ones, on threads of their own: those that answer logins, and
-//! those that decide for a crowd, would else be in turns with every policy that takes all of its time. These stand back.
+//! Decisions that take more than a turn, a tick or a number of units of fuel, go on among the slow ones, on threads of their
+//! own: those that answer logins, and those that decide for a crowd, would else be in turns with every policy that takes all
+//! of its time. These stand back.
 
 use std::{
     future::poll_fn,
@@ -163,7 +164,7 @@ impl Place {
         if self.0.is_busy() { self.0.quick().cloned() } else { None }
     }
 
-    /// Makes a decision here, and if it takes more than a tick once it has begun, among the slow ones; the place is given up
+    /// Makes a decision here, and if it takes more than a turn once it has begun, among the slow ones; the place is given up
     /// then. It has begun when it has an instance: whoever waits for one takes no time.
     pub(super) async fn decide<D>(self, decision: impl FnOnce(Begun) -> D) -> (Evaluation, Option<Self>)
     where
@@ -264,12 +265,12 @@ mod tests {
         check(&crew, CROWD, false);
     }
 
-    /// A decision that waits `ticks` times before it is made, and says on which thread it is then.
-    async fn slow(begun: Option<Begun>, ticks: usize, name: Arc<Mutex<String>>) -> Evaluation {
+    /// A decision that takes `turns` turns before it is made, and says on which thread it is then.
+    async fn slow(begun: Option<Begun>, turns: usize, name: Arc<Mutex<String>>) -> Evaluation {
         if let Some(begun) = begun {
             begun.tell();
         }
-        for _ in 0..ticks {
+        for _ in 0..turns {
             tokio::task::yield_now().await;
         }
         thread::current().name().unwrap_or_default().clone_into(&mut name.lock().unwrap());
@@ -279,16 +280,16 @@ mod tests {
     #[test]
     fn what_takes_its_time_leaves_the_line_and_goes_on_elsewhere() {
         #[track_caller]
-        fn check(workers: usize, begins: bool, ticks: usize, in_line: usize, elsewhere: bool) {
+        fn check(workers: usize, begins: bool, turns: usize, in_line: usize, elsewhere: bool) {
             let (crew, name) = (Arc::new(Crew::new(workers)), Arc::new(Mutex::default()));
             run(async {
                 let place = crew.line_up().await;
                 let (evaluation, place) =
-                    place.decide(|begun| slow(begins.then_some(begun), ticks, Arc::clone(&name))).await;
+                    place.decide(|begun| slow(begins.then_some(begun), turns, Arc::clone(&name))).await;
                 assert_eq!((evaluation.verdict, crew.line.load(SeqCst)), (Err(Fault::Fuel), in_line));
                 drop(place);
             });
-            assert_eq!(*name.lock().unwrap() == "herald-slow", elsewhere, "{workers} {ticks}");
+            assert_eq!(*name.lock().unwrap() == "herald-slow", elsewhere, "{workers} {turns}");
             assert_eq!(crew.line.load(SeqCst), 0);
         }
         check(1, true, 0, 1, false);

@@ -330,6 +330,26 @@ fn a_slow_policy_does_not_block_a_fast_one() {
     });
 }
 
+/// However late the ticks come: so many turns take a few of them.
+#[test]
+fn a_decision_lets_others_go_on_after_each_turn() {
+    let turns = 20;
+    let slow = Fixture::new(&Guest::deciding(LOOP).component()).limited(PATIENT, SMALL, turns * engine::TURN);
+    let slow = slow.load().unwrap();
+    run(async {
+        let (caller, mut pauses) = (caller("a"), 0);
+        let request = request(&caller);
+        let mut decision = std::pin::pin!(slow.decide(&request));
+        let counted = std::future::poll_fn(|cx| {
+            let polled = decision.as_mut().poll(cx);
+            pauses += u64::from(polled.is_pending());
+            polled
+        });
+        assert_eq!(counted.await.verdict, Err(Fault::Fuel));
+        assert!(pauses >= turns, "{pauses}");
+    });
+}
+
 #[test]
 fn a_full_house_says_so() {
     let one = std::num::NonZeroU8::MIN;
