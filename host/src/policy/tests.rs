@@ -334,8 +334,10 @@ fn a_slow_policy_does_not_block_a_fast_one() {
 #[test]
 fn a_decision_lets_others_go_on_after_each_turn() {
     let turns = 20;
-    let slow = Fixture::new(&Guest::deciding(LOOP).component()).limited(PATIENT, SMALL, turns * engine::TURN);
-    let slow = slow.load().unwrap();
+    let fixture = Fixture::new(&Guest::deciding(LOOP).component()).limited(PATIENT, SMALL, turns * engine::TURN);
+    // Without threads for slow ones, where nobody would see its pauses.
+    let engine = Engine::new(&EngineConfig { workers: None, ..EngineConfig::default() }).unwrap();
+    let slow = Policy::load(&engine, &fixture.config, None).unwrap();
     run(async {
         let (caller, mut pauses) = (caller("a"), 0);
         let request = request(&caller);
