@@ -39,6 +39,7 @@ pub mod shape;
 mod share;
 mod since_v0_1;
 mod snapshot;
+mod stranger;
 pub mod tables;
 mod text;
 mod ticker;
@@ -59,6 +60,7 @@ pub(crate) use crew::stand_back;
 pub use engine::{Engine, EngineConfig, EngineError};
 pub use loader::{check, compile, compile_configured, find_compiled, read};
 pub use problem::{LoadError, LoadProblem};
+pub(crate) use stranger::caught;
 pub use tables::{LiveTable, Table, TableSource, Tables, Versions};
 
 /// A policy that is loaded: linked, and content with its settings. A clone is the same policy.

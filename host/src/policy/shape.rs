@@ -6,7 +6,7 @@ use wasmparser::{
     types::Types,
 };
 
-use super::cloud::Fact;
+use super::{cloud::Fact, stranger};
 
 /// What a component is to its host.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -50,7 +50,8 @@ impl Shape {
     ///
     /// When it is no component, or exports no contract.
     pub fn of(component: &[u8]) -> Result<Self, ShapeError> {
-        let Names { imports, exports, types } = Names::of(component)?;
+        stranger::check(component)?;
+        let Names { imports, exports, types } = stranger::caught(|| Names::of(component))??;
         let types = types.as_ref();
         // The items of what has this type, if it is an interface.
         let interface = |item: &ComponentItem| match item.ty {
@@ -60,7 +61,7 @@ impl Shape {
         let is_interface = |name: &String| types.component_item_for_export(name).and_then(interface).is_some();
         let contract = exports.into_iter().find(|name| name.starts_with(MAPPER) && is_interface(name));
         let has_power = |name: &String| match types.component_item_for_import(name) {
-            Some(item) => interface(item).map_or(!is_type(item), |items| !items.values().all(is_type)),
+            Some(item) => interface(item).map_or_else(|| !is_type(item), |items| !items.values().all(is_type)),
             None => true,
         };
         let is_asked = |fact: &Fact| {

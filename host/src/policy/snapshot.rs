@@ -4,10 +4,7 @@
 //! initial state of a new component, which every decision starts from. A component of a shape that this does not
 //! work for (`wasmtime-wizer` says which, or stumbles over it) takes its settings in each instance instead.
 
-use std::{
-    future::pending,
-    panic::{AssertUnwindSafe, catch_unwind},
-};
+use std::future::pending;
 
 use futures_util::FutureExt as _;
 use wasmtime::{
@@ -21,6 +18,7 @@ use super::{
     compiled::Form,
     limits::Guest,
     loader::{self, Source},
+    stranger::caught,
     track::{self, Grants},
 };
 
@@ -88,7 +86,7 @@ impl<'a> Instrumented<'a> {
 /// What the library gives; `None`: it does not take a component of this shape. Of some shapes it takes for granted that there
 /// are none, and panics: an import that we do not let through, memory in a module that exports nothing.
 fn or_none<T>(attempt: impl FnOnce() -> wasmtime::Result<T>) -> Option<T> {
-    catch_unwind(AssertUnwindSafe(attempt)).ok()?.ok()
+    caught(attempt).ok()?.ok()
 }
 
 /// Reading the state calls functions that the instrumentation has added. They are ours, short, and owe the

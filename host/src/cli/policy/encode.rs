@@ -8,6 +8,7 @@ use wasm_metadata::{AddMetadata, AddMetadataField};
 use wit_component::ComponentEncoder;
 
 use crate::policy::{
+    caught,
     sections::{EXAMPLES, SETTINGS_SCHEMA, SectionError, Sections},
     shape::{Shape, ShapeError},
 };
@@ -80,7 +81,7 @@ pub(super) enum Code {
 
 /// Wraps a module, checks that it is a policy and writes into it what it is and what `sections` say.
 pub(super) fn component(code: Code, about: &About, sections: &Sections<'_>) -> Result<Component, EncodeError> {
-    let bytes = code.into_component().map_err(broken)?;
+    let bytes = code.into_component()?;
     let imports = check(&bytes)?;
     let mut bytes = about.add_to(&bytes)?;
     for (name, data) in [(SETTINGS_SCHEMA, sections.schema), (EXAMPLES, sections.examples)] {
@@ -108,7 +109,7 @@ impl About {
         if let Some(license) = &self.license {
             metadata.licenses = field("license", license)?;
         }
-        metadata.to_wasm(component).map_err(broken)
+        made(|| metadata.to_wasm(component))
     }
 }
 
@@ -124,15 +125,15 @@ where
 // === impl Code ===
 
 impl Code {
-    fn into_component(self) -> anyhow::Result<Vec<u8>> {
+    fn into_component(self) -> Result<Vec<u8>, EncodeError> {
         match self {
-            Self::Module { bytes, adapter } => {
+            Self::Module { bytes, adapter } => made(|| {
                 let mut encoder = ComponentEncoder::default().validate(true).module(&bytes)?;
                 if let Some((name, adapter)) = adapter {
                     encoder = encoder.adapter(name, &adapter)?;
                 }
                 encoder.encode()
-            }
+            }),
             Self::Component(bytes) => Ok(bytes),
         }
     }
@@ -145,6 +146,30 @@ fn check(component: &[u8]) -> Result<Vec<String>, EncodeError> {
     if foreign.is_empty() { Ok(imports) } else { Err(EncodeError::ForeignImports(foreign)) }
 }
 
-fn broken(error: anyhow::Error) -> EncodeError {
-    EncodeError::Module(error.into())
+/// What a library makes of somebody's bytes: of some it holds that there are none, and panics.
+fn made(make: impl FnOnce() -> anyhow::Result<Vec<u8>>) -> Result<Vec<u8>, EncodeError> {
+    let made = caught(make).map_err(|why| EncodeError::Module(why.into()))?;
+    made.map_err(|error| EncodeError::Module(error.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What says which interfaces a module has is a component in a section of it.
+    #[test]
+    fn a_module_that_a_library_panics_over_is_none() {
+        let lists: String = (0..40).map(|inner| format!("(type (list {inner}))")).collect();
+        let more: String = (1..96).map(|at| format!("(instance (export \"a\" (instance {})))", at - 1)).collect();
+        let text = format!("(component (type (list u8)) {lists} (instance (export \"a\" (type 40))) {more})");
+        let interfaces = wat::parse_str(text).expect("a component");
+        let mut bytes = wat::parse_str("(module)").expect("a module");
+        CustomSection { name: Cow::from("component-type"), data: Cow::from(interfaces) }.append_to(&mut bytes);
+        let about = About { name: "a".to_owned(), version: "1.0.0".to_owned(), description: None, license: None };
+        let error = component(Code::Module { bytes, adapter: None }, &about, &Sections::default()).expect_err("none");
+        assert_eq!(
+            format!("{:#}", anyhow::Error::from(error)),
+            "no component can be made of it: the library that reads it panics over it"
+        );
+    }
 }
