@@ -4,7 +4,7 @@
 //! else: what is under way for an older version ends. The end of a compilation is a reason to reload.
 
 use std::{
-    mem,
+    iter, mem,
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     sync::{
@@ -39,7 +39,9 @@ pub(super) struct Compilations {
 
 #[derive(Default)]
 struct State {
-    /// What the reload that is under way has asked for so far.
+    /// How the configuration's file looked before the reload that is under way read it.
+    read: Arc<[Stamp]>,
+    /// What that has asked for so far.
     wanted: Vec<Task>,
     running: Option<Running>,
     /// What went well last, until it is asked for: what cannot take its settings in is not there then either.
@@ -52,6 +54,8 @@ struct Task {
     file: PathBuf,
     policy: policy::Config,
     component: Digest,
+    /// How `file` looked before it was read.
+    read: Arc<[Stamp]>,
 }
 
 struct Running {
@@ -92,8 +96,13 @@ impl Task {
         self.component == other.component && self.policy.settings == other.policy.settings
     }
 
-    fn files(&self) -> Vec<Stamp> {
-        Stamp::of([&*self.file, &*self.policy.component].into_iter())
+    /// Whether `file` is the one that was read.
+    fn is_of_its_file(&self) -> bool {
+        *self.read == *Stamp::of(iter::once(&*self.file))
+    }
+
+    fn component_now(&self) -> Vec<Stamp> {
+        Stamp::of(iter::once(&*self.policy.component))
     }
 }
 
@@ -105,9 +114,10 @@ impl Compilations {
         Self { compiler, wake, state: Arc::default() }
     }
 
-    /// A reload begins, and has asked for nothing. Failures that hold no more are forgotten.
-    pub(super) fn begin(&self) {
+    /// A reload is about to read the configuration in `file`, and has asked for nothing. Failures that hold no more are forgotten.
+    pub(super) fn begin(&self, file: &Path) {
         let mut state = lock(&self.state);
+        state.read = Stamp::of(iter::once(file)).into();
         state.wanted.clear();
         state.failures.retain(|failure| !failure.is_over());
     }
@@ -118,8 +128,9 @@ impl Compilations {
     ///
     /// Why the same has failed lately.
     pub(super) fn ask(&self, file: &Path, policy: &policy::Config, component: Digest) -> Result<Elsewhere, String> {
-        let task = Task { file: file.to_owned(), policy: policy.clone(), component };
         let mut state = lock(&self.state);
+        let (file, read) = (file.to_owned(), Arc::clone(&state.read));
+        let task = Task { file, policy: policy.clone(), component, read };
         let is_it = |failure: &&Failure| failure.task.policy == task.policy && failure.task.component == component;
         if let Some(failure) = state.failures.iter().find(is_it) {
             let again = humantime::format_duration(AGAIN);
@@ -176,7 +187,7 @@ impl Compilations {
             if stop.is_told() {
                 return;
             }
-            let before = task.files();
+            let before = task.component_now();
             let outcome = catch_unwind(AssertUnwindSafe(|| compiler(&task.file, &task.policy, &stop)));
             let mut state = lock(&state);
             if stop.is_told() {
@@ -185,7 +196,7 @@ impl Compilations {
             state.running = None;
             match outcome.unwrap_or_else(|_| Err(MISTAKE.to_owned())) {
                 // Whoever compiles reads the files for himself, and may have read others. Then it is asked for again.
-                _ if task.files() != before => {}
+                _ if !task.is_of_its_file() || task.component_now() != before => {}
                 Ok(()) => state.done = Some(task),
                 Err(why) => state.failed(task, why),
             }

@@ -233,10 +233,10 @@ impl Worker {
 
     fn attempt(&mut self) -> Result<(), ConfigError> {
         for _ in 0..READS {
-            let loaded = Config::load_for(self.config.usual_cloud, &self.config.file)?;
             if let Some(compilations) = &self.compilations {
-                compilations.begin();
+                compilations.begin(&self.config.file);
             }
+            let loaded = Config::load_for(self.config.usual_cloud, &self.config.file)?;
             if loaded.config.digest == self.config.digest && !self.is_unfinished {
                 // A bad file may have been put back as it was: what is in the files is in force again.
                 self.settle(&[]);

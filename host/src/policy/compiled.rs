@@ -3,12 +3,13 @@
 //! Nobody else's code is ever run. The folder belongs to us alone; every file in it is named after everything
 //! that shaped its code, and ends with an HMAC-SHA256 (RFC 2104) over that name and the code under a key
 //! made here. A file that does not check out is ignored, told ([`Ignored`]), and its policy compiled again; one that nobody
-//! needs any more is removed, see [`housekeeping`].
+//! needs any more is removed, see [`housekeeping`]. Where no folder can be made nothing is kept, and everything works that
+//! needs nothing kept.
 
 use std::{
     fs::{self, DirBuilder, File, Metadata, Permissions},
     hash::{Hash as _, Hasher},
-    io::{self, Read as _, Seek as _, Write as _},
+    io::{self, ErrorKind, Read as _, Seek as _, Write as _},
     ops::Range,
     os::{
         fd::AsRawFd as _,
@@ -41,10 +42,13 @@ const CODE: &str = "cwasm";
 /// root is often group-writable, so use a folder inside it.
 pub struct CompiledFolder {
     path: PathBuf,
-    key: Zeroizing<[u8; KEY_BYTES]>,
+    /// Without a key nothing is kept here.
+    key: Result<Key, ErrorKind>,
     elsewhere: Option<CompileElsewhere>,
     tell: Option<TellIgnored>,
 }
+
+type Key = Zeroizing<[u8; KEY_BYTES]>;
 
 /// Is told of each file that is there and not used.
 pub type TellIgnored = Arc<dyn Fn(Ignored) + Send + Sync>;
@@ -144,21 +148,23 @@ pub enum FolderError {
 // === impl CompiledFolder ===
 
 impl CompiledFolder {
-    /// Opens `path`, and makes it and its key if they are not there.
+    /// Opens `path`, and makes it and its key if they are not there. Where nothing can be written, nothing is kept here.
     ///
     /// # Errors
     ///
     /// [`FolderError`], first of all when anybody else could have written to it.
     pub fn open(path: &Path) -> Result<Self, FolderError> {
         let in_folder = |source| FolderError::Io { path: path.to_owned(), source };
-        if let Err(error) = DirBuilder::new().recursive(true).mode(0o700).create(path) {
-            return Err(in_folder(error));
+        let opened = |key| Self { path: path.to_owned(), key, elsewhere: None, tell: None };
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
+        if let Err(why) = or_unwritable(made).map_err(in_folder)? {
+            return Ok(opened(Err(why)));
         }
         let about = fs::symlink_metadata(path).map_err(in_folder)?;
         if !about.is_dir() || !is_private(&about) {
             return Err(FolderError::NotPrivate(path.to_owned()));
         }
-        Ok(Self { path: path.to_owned(), key: key(path)?, elsewhere: None, tell: None })
+        key(path).map(opened)
     }
 
     /// Whether there is such a folder at `path`, whoever made it.
@@ -196,11 +202,12 @@ impl CompiledFolder {
     }
 
     fn take<T>(&self, engine: &Engine, origin: Origin<'_>, take: impl FnOnce(Authentic) -> Option<T>) -> Option<T> {
+        self.key.as_ref().ok()?;
         let name = name(engine, origin);
         let path = self.file(name);
         let found = match self.authentic(name, &path) {
             Ok(authentic) => authentic.and_then(|file| take(file.renewed()).ok_or(Ignored::Unloadable)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
+            Err(error) if error.kind() == ErrorKind::NotFound => return None,
             Err(error) => {
                 tracing::debug!(path = %path.display(), %error, "a compiled policy cannot be read");
                 Err(Ignored::Unreadable)
@@ -227,6 +234,7 @@ impl CompiledFolder {
 
     /// Whether code can be written here: asked before it is compiled, which may take minutes.
     pub(super) fn writable(&self) -> io::Result<()> {
+        self.key()?;
         NamedTempFile::new_in(&self.path).map(drop)
     }
 
@@ -234,7 +242,7 @@ impl CompiledFolder {
     /// it may be mapped.
     pub(super) fn store(&self, engine: &Engine, origin: Origin<'_>, code: &[u8]) -> io::Result<Compiled> {
         let name = name(engine, origin);
-        let tag = self.mac(name).chain_update(code).finalize().into_bytes();
+        let tag = self.mac(name)?.chain_update(code).finalize().into_bytes();
         let mut file = NamedTempFile::new_in(&self.path)?;
         file.write_all(code)?;
         file.write_all(&tag)?;
@@ -251,7 +259,7 @@ impl CompiledFolder {
         }
         let Some(mut left) = about.len().checked_sub(TAG_BYTES as u64) else { return Ok(Err(Ignored::Torn)) };
         let code = left;
-        let (mut mac, mut buffer) = (self.mac(name), vec![0; 64 << 10]);
+        let (mut mac, mut buffer) = (self.mac(name)?, vec![0; 64 << 10]);
         while left > 0 {
             let part = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
             file.read_exact(&mut buffer[..part])?;
@@ -267,9 +275,13 @@ impl CompiledFolder {
         })
     }
 
-    fn mac(&self, name: Digest) -> Hmac<Sha256> {
-        let mac = Hmac::new_from_slice(self.key.as_slice()).expect("HMAC takes keys of any length");
-        mac.chain_update(name.as_bytes())
+    fn mac(&self, name: Digest) -> io::Result<Hmac<Sha256>> {
+        let mac = Hmac::new_from_slice(self.key()?.as_slice()).expect("HMAC takes keys of any length");
+        Ok(mac.chain_update(name.as_bytes()))
+    }
+
+    fn key(&self) -> io::Result<&Key> {
+        self.key.as_ref().map_err(|why| io::Error::new(*why, format!("{}: {why}", self.path.display())))
     }
 
     fn file(&self, name: Digest) -> PathBuf {
@@ -315,7 +327,7 @@ fn code_bytes(file: &mut File) -> io::Result<u64> {
     file.rewind()?;
     match file.read_exact(&mut header) {
         // None is that short.
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(u64::MAX),
+        Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(u64::MAX),
         read => read?,
     }
     if !header.starts_with(b"\x7fELF") {
@@ -326,12 +338,25 @@ fn code_bytes(file: &mut File) -> io::Result<u64> {
     Ok(at.saturating_add(each * count))
 }
 
+/// What was made; the inner error: nothing can be written there.
+fn or_unwritable(made: io::Result<()>) -> io::Result<Result<(), ErrorKind>> {
+    use ErrorKind::{PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+    match made {
+        Err(error) if matches!(error.kind(), PermissionDenied | QuotaExceeded | ReadOnlyFilesystem | StorageFull) => {
+            Ok(Err(error.kind()))
+        }
+        made => made.map(Ok),
+    }
+}
+
 /// Reads the folder's key, or makes it. Of two processes that do so at once, the first one's counts.
-fn key(folder: &Path) -> Result<Zeroizing<[u8; KEY_BYTES]>, FolderError> {
+fn key(folder: &Path) -> Result<Result<Key, ErrorKind>, FolderError> {
     let path = folder.join(KEY_FILE);
     let in_file = |source| FolderError::Io { path: path.clone(), source };
-    if !path.try_exists().map_err(in_file)? {
-        make_key(folder, &path).map_err(in_file)?;
+    if !path.try_exists().map_err(in_file)?
+        && let Err(why) = or_unwritable(make_key(folder, &path)).map_err(in_file)?
+    {
+        return Ok(Err(why));
     }
     let about = fs::symlink_metadata(&path).map_err(in_file)?;
     if !about.is_file() || !is_private(&about) {
@@ -339,7 +364,7 @@ fn key(folder: &Path) -> Result<Zeroizing<[u8; KEY_BYTES]>, FolderError> {
     }
     let bytes = Zeroizing::new(fs::read(&path).map_err(in_file)?);
     let key = <[u8; KEY_BYTES]>::try_from(bytes.as_slice()).map_err(|_| FolderError::BadKey(path))?;
-    Ok(Zeroizing::new(key))
+    Ok(Ok(Zeroizing::new(key)))
 }
 
 fn make_key(folder: &Path, path: &Path) -> io::Result<()> {
@@ -350,7 +375,7 @@ fn make_key(folder: &Path, path: &Path) -> io::Result<()> {
     // A name on the disk without the bytes, after a power failure, would be a key that is none.
     file.as_file().sync_all()?;
     match file.persist_noclobber(path) {
-        Err(error) if error.error.kind() != io::ErrorKind::AlreadyExists => Err(error.error),
+        Err(error) if error.error.kind() != ErrorKind::AlreadyExists => Err(error.error),
         _ => Ok(()),
     }
 }
@@ -415,5 +440,45 @@ impl Authentic {
             Component::deserialize_file(engine, &same_file).or_else(|_| Component::deserialize(engine, self.bytes()?))
         };
         component.ok().filter(|component| loader::with_image(component).is_ok())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::{
+        Bounds, Policy, Removed, compile_configured,
+        tests::{ENGINE, Fixture, guest::Guest},
+    };
+
+    /// As kops mounts the state folder.
+    #[test]
+    fn where_no_folder_can_be_made_policies_load_and_nothing_is_kept() {
+        let fixture = Fixture::new(&Guest::allowing().component());
+        // Whoever runs tests may write to what is read-only for others; the kernel's own folders take nothing from anybody.
+        let folder = CompiledFolder::open(Path::new("/sys/compiled")).expect("it holds nothing up");
+        Policy::load(&ENGINE, &fixture.config, Some(&folder)).expect("compiled here");
+        let error = compile_configured(&ENGINE, &fixture.config, &folder).expect_err("nowhere to write");
+        assert_eq!(error.reason(), "not_kept");
+        let cause = std::error::Error::source(&error).expect("the system's word").to_string();
+        assert!(cause.starts_with("/sys/compiled: "), "{cause}");
+        folder.renew(&ENGINE, &fixture.config);
+        let removed = folder.tidy(&Bounds::OF_SERVERS, std::time::SystemTime::UNIX_EPOCH);
+        assert_eq!(removed.expect("nothing to clean"), Removed::default());
+    }
+
+    #[test]
+    fn only_what_cannot_be_written_is_gone_without() {
+        #[track_caller]
+        fn check(kind: ErrorKind, goes_without: bool) {
+            assert_eq!(or_unwritable(Err(kind.into())).is_ok_and(|made| made == Err(kind)), goes_without, "{kind}");
+        }
+        check(ErrorKind::PermissionDenied, true);
+        check(ErrorKind::QuotaExceeded, true);
+        check(ErrorKind::ReadOnlyFilesystem, true);
+        check(ErrorKind::StorageFull, true);
+        check(ErrorKind::AlreadyExists, false);
+        check(ErrorKind::NotADirectory, false);
+        assert!(or_unwritable(Ok(())).is_ok_and(|made| made.is_ok()));
     }
 }

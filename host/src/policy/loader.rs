@@ -25,6 +25,7 @@ use super::{
     schema::Schema,
     sections::Sections,
     snapshot::{Instrumented, Taken},
+    stranger,
     text::{tame, tame_lines},
     track::{self, Grants, Track},
 };
@@ -174,7 +175,10 @@ pub fn check(engine: &Engine, config: &Config, folder: &CompiledFolder) -> Resul
 
 /// Compiles `bytes` and writes the code down as made of `origin`, with what has been kept for other settings.
 fn keep(engine: &Engine, folder: &CompiledFolder, origin: Origin<'_>, bytes: &[u8]) -> Result<Compiled, LoadProblem> {
-    let compile = || engine.wasmtime().precompile_component(bytes).map_err(|error| LoadProblem::invalid(&error));
+    let compile = || {
+        let compiled = stranger::caught(|| engine.wasmtime().precompile_component(bytes))?;
+        compiled.map_err(|error| LoadProblem::invalid(&error))
+    };
     let code = match (engine.functions(), origin.form) {
         (Some(functions), Form::Configured(_)) => {
             functions.begin(folder.functions(engine, origin.component).as_deref());
@@ -227,7 +231,9 @@ fn prepare<'a>(
                 let cases = cases.map(Document::into_cases).unwrap_or_default();
                 let meanwhile = meanwhile(engine, config, source, compiled, grants, (schema.as_ref(), &cases))?;
                 match (&meanwhile, &unmade) {
-                    (Some(_), LoadProblem::NotCompiledElsewhere(why)) => takes_settings_each_time(config, why),
+                    (Some(_), LoadProblem::NotCompiledElsewhere(why)) => {
+                        tracing::warn!(policy = %config.name, "takes its settings in at every decision, since it could not be compiled with them: {why}");
+                    }
                     (Some(_), _) => {
                         tracing::info!(policy = %config.name, "takes its settings in at every decision until it is compiled with them");
                     }
@@ -265,9 +271,9 @@ fn prepare<'a>(
     ))
 }
 
-/// What decisions start from while there is no snapshot with the settings of `config` yet: the component that takes any, if
-/// taking them in is within the limits of one decision. The decision has its own limits behind that, so that none fails
-/// which would not later. `None`: there is no such component, or it takes longer.
+/// What decisions start from while there is no snapshot with the settings of `config` yet: code that takes any, if taking them
+/// in is within the limits of one decision. Where there will be a snapshot, the decision has its own limits behind that, so that
+/// none fails which would not later. `None`: there is no such code, or it takes longer.
 fn meanwhile<'a>(
     engine: &'a Engine,
     config: &Config,
@@ -276,8 +282,10 @@ fn meanwhile<'a>(
     grants: Grants,
     (schema, cases): (Option<&Schema>, &[Case]),
 ) -> Result<Option<(&'a Engine, Prepared)>, LoadProblem> {
-    let (engine, form) = (engine.draft(), source.in_form(Form::Readable));
-    let Some(component) = fetch(engine, form, compiled) else { return Ok(None) };
+    let code = |engine: &'a Engine, form| Some((engine, fetch(engine, source.in_form(form), compiled)?));
+    let readable = code(engine.draft(), Form::Readable).map(|found| (found, true));
+    let as_built = || code(engine, Form::AsBuilt).map(|found| (found, Instrumented::of(source).is_some()));
+    let Some(((engine, component), apart)) = readable.or_else(as_built) else { return Ok(None) };
     let track = track::link(engine, &component, grants)?;
     let settings = config.settings.to_string();
     let tried =
@@ -287,14 +295,14 @@ fn meanwhile<'a>(
         Err(LoadProblem::Fault(Fault::Fuel | Fault::Timeout)) => return Ok(None),
         tried => tried?,
     }
-    examples::run(engine, config, track.as_ref(), schema, cases, true)?;
+    examples::run(engine, config, track.as_ref(), schema, cases, apart)?;
     let facts = track::facts(engine, &component);
     Ok(Some((
         engine,
         Prepared {
             track,
             settings: Some(settings),
-            configures_apart: true,
+            configures_apart: apart,
             meanwhile: true,
             facts,
             share: engine.share(config.mode),
@@ -302,8 +310,8 @@ fn meanwhile<'a>(
     )))
 }
 
-/// The snapshot of a large component, made where its compiling harms nobody. `None` if it cannot be had, but the component
-/// as it is can.
+/// The snapshot of a large component, made where its compiling harms nobody. `None`: there can be none of it, or nobody who
+/// makes it.
 fn made_elsewhere(
     engine: &Engine,
     config: &Config,
@@ -312,20 +320,12 @@ fn made_elsewhere(
     compiled: Option<&CompiledFolder>,
 ) -> Result<Option<Component>, LoadProblem> {
     let elsewhere = |folder: &CompiledFolder| folder.compile_elsewhere(config, source.digest);
-    let Some(made) = compiled.and_then(elsewhere) else { return Ok(None) };
-    match made {
-        Ok(Elsewhere::Done) => Ok(fetch(engine, configured, compiled)),
-        Ok(Elsewhere::UnderWay) => Err(LoadProblem::Compiling),
-        Err(why) if fetch(engine, source.in_form(Form::AsBuilt), compiled).is_some() => {
-            takes_settings_each_time(config, &why);
-            Ok(None)
-        }
-        Err(why) => Err(LoadProblem::NotCompiledElsewhere(why)),
+    match compiled.and_then(elsewhere) {
+        None => Ok(None),
+        Some(Ok(Elsewhere::Done)) => Ok(fetch(engine, configured, compiled)),
+        Some(Ok(Elsewhere::UnderWay)) => Err(LoadProblem::Compiling),
+        Some(Err(why)) => Err(LoadProblem::NotCompiledElsewhere(why)),
     }
-}
-
-fn takes_settings_each_time(config: &Config, why: &str) {
-    tracing::warn!(policy = %config.name, "takes its settings in at every decision, since it could not be compiled with them: {why}");
 }
 
 /// The component as its author built it, compiled.
@@ -368,13 +368,19 @@ pub(super) fn compile_here(
     origin: Origin<'_>,
     compiled: Option<&CompiledFolder>,
 ) -> Result<Component, LoadProblem> {
-    let component = Component::from_binary(engine.wasmtime(), bytes).map_err(|error| LoadProblem::invalid(&error))?;
+    let component = stranger::caught(|| Component::from_binary(engine.wasmtime(), bytes))?;
+    let component = component.map_err(|error| LoadProblem::invalid(&error))?;
     if let Some(folder) = compiled {
-        let stored = component.serialize().map(|code| folder.store(engine, origin, &code));
-        if !matches!(stored, Ok(Ok(_))) {
-            tracing::warn!(component = %origin.component, "the compiled policy could not be kept: it is compiled again next time");
-        } else if let Some(kept) = folder.fetch(engine, origin) {
-            return Ok(kept);
+        let code = component.serialize().map_err(|error| io::Error::other(format!("{error:#}")));
+        match code.and_then(|code| folder.store(engine, origin, &code)) {
+            Ok(_) => {
+                if let Some(kept) = folder.fetch(engine, origin) {
+                    return Ok(kept);
+                }
+            }
+            Err(error) => {
+                tracing::warn!(component = %origin.component, %error, "the compiled policy could not be kept: it is compiled again next time");
+            }
         }
     }
     with_image(&component)?;
@@ -421,6 +427,7 @@ impl Source {
         if rest.starts_with(&CORE_VERSION) {
             return Err(LoadProblem::CoreModule);
         }
+        stranger::check(&bytes)?;
         Ok(Self { digest: Digest::of(&bytes), bytes })
     }
 

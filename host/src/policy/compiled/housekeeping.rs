@@ -94,6 +94,9 @@ impl CompiledFolder {
     ///
     /// When the folder cannot be read, or the first file cannot be removed.
     pub fn tidy(&self, bounds: &Bounds, now: SystemTime) -> io::Result<Removed> {
+        if self.key.is_err() {
+            return Ok(Removed::default());
+        }
         let mut entries = self.entries(now)?;
         entries.sort_by_key(|entry| entry.age);
         let (mut files, mut bytes, mut removed) = (0, 0, Removed::default());

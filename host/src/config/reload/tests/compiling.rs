@@ -8,7 +8,7 @@ use crate::{
     caller::made_up,
     config::compilations::{Compiler, Stop},
     policy::{
-        CompiledFolder, Engine, compile_configured,
+        self, CompiledFolder, Engine, compile, compile_configured,
         tests::guest::{Guest, answer, saying, text},
     },
 };
@@ -159,6 +159,7 @@ async fn all_else_goes_live_and_the_generation_is_of_what_is_in_force() {
     slow.rig.until("the second file", |rig| rig.cluster() == "second").await;
     let between = slow.generation();
     assert_eq!((slow.login().await.as_str(), slow.rig.error()), ("one", None));
+    slow.rig.until("it has begun", |_| !slow.gate.begun().is_empty()).await;
     assert_eq!(slow.gate.begun().len(), 1, "what is wanted goes on");
     slow.gate.is_open.store(true, Relaxed);
     slow.until_login("two").await;
@@ -251,6 +252,7 @@ async fn tables_are_the_newest() {
     assert_eq!(slow.login().await, "v");
     put(folder.path(), "rota.json", br#"{"k": "w"}"#);
     slow.until_login("w").await;
+    slow.rig.until("it has begun", |_| !slow.gate.wanted().is_empty()).await;
     assert_eq!(slow.gate.wanted(), ["p"], "still at it");
 }
 
@@ -342,31 +344,63 @@ async fn settings_of_a_large_policy_do_not_wait_for_code_of_their_own() {
 /// Nothing tells when a failure holds no more: no file changes, and nothing is wrong with the configuration.
 #[tokio::test(flavor = "multi_thread")]
 async fn settings_without_code_of_their_own_are_compiled_again_after_a_failure() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let (file, compiled) = (folder.path().join("config.yaml"), folder.path().join("compiled"));
-    put(folder.path(), "policy.wasm", &keeping());
-    write(folder.path(), &with_settings("one"));
-    let engine = Engine::for_compiling_aside().expect("an engine");
-    let kept = CompiledFolder::open(&compiled).expect("a folder");
-    let config = Config::load(&file).expect("good").config;
-    compile_configured(&engine, &config.policies[0], &kept).expect("compiled");
-    let mut worker = unwatched(&file, Some(compiled));
-    let (wake, tried) = (Arc::new(Notify::new()), Arc::new(AtomicUsize::new(0)));
-    let counted = Arc::clone(&tried);
-    let compiler: Compiler = Arc::new(move |_, _, _| {
-        counted.fetch_add(1, Relaxed);
-        Err("no memory".to_owned())
-    });
-    let compilations = Arc::new(Compilations::new(compiler, Arc::clone(&wake)));
-    worker.compilations = Some(Arc::clone(&compilations));
-    write(folder.path(), &with_settings("two"));
-    for attempt in 1..=2 {
-        assert!(worker.is_due(), "{attempt}");
-        worker = reloaded(worker).await;
-        wake.notified().await;
-        worker = reloaded(worker).await;
-        let told = (tried.load(Relaxed), worker.last_error.load_full(), worker.is_due());
-        assert_eq!(told, (attempt, None, false), "what decides is as good");
-        compilations.let_failures_end();
+    async fn check(compile_first: impl Fn(&Engine, &policy::Config, &CompiledFolder)) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (file, compiled) = (folder.path().join("config.yaml"), folder.path().join("compiled"));
+        put(folder.path(), "policy.wasm", &keeping());
+        write(folder.path(), &with_settings("one"));
+        let engine = Engine::for_compiling_aside().expect("an engine");
+        let kept = CompiledFolder::open(&compiled).expect("a folder");
+        compile_first(&engine, &Config::load(&file).expect("good").config.policies[0], &kept);
+        let mut worker = unwatched(&file, Some(compiled));
+        let (wake, tried) = (Arc::new(Notify::new()), Arc::new(AtomicUsize::new(0)));
+        let counted = Arc::clone(&tried);
+        let compiler: Compiler = Arc::new(move |_, _, _| {
+            counted.fetch_add(1, Relaxed);
+            Err("no memory".to_owned())
+        });
+        let compilations = Arc::new(Compilations::new(compiler, Arc::clone(&wake)));
+        worker.compilations = Some(Arc::clone(&compilations));
+        write(folder.path(), &with_settings("two"));
+        for attempt in 1..=2 {
+            assert!(worker.is_due(), "{attempt}");
+            worker = reloaded(worker).await;
+            timeout(PATIENCE, wake.notified()).await.expect("it is tried");
+            worker = reloaded(worker).await;
+            let told = (tried.load(Relaxed), worker.last_error.load_full(), worker.is_due());
+            assert_eq!(told, (attempt, None, false), "what decides is as good");
+            compilations.let_failures_end();
+        }
     }
+    check(|engine, entry, folder| drop(compile_configured(engine, entry, folder).expect("compiled"))).await;
+    check(|engine, entry, folder| drop(compile(engine, &entry.component, folder).expect("compiled as built"))).await;
+}
+
+/// No code with its settings tells the next reload that such a policy is compiled, so that none may wait for the other.
+#[tokio::test(flavor = "multi_thread")]
+async fn large_policies_of_which_there_are_no_snapshots_come_together() {
+    let unfit = |name: &str| {
+        let guest = Guest::deciding(saying(0, 1, name.len().try_into().expect("short")));
+        large(guest.with(text(name) + "(global (mut v128) (v128.const i64x2 0 0))"))
+    };
+    let slow = Slow::start(GOOD, &unfit("one"));
+    slow.put("other.wasm", &unfit("two"));
+    slow.gate.is_open.store(true, Relaxed);
+    slow.write(&with_cluster("second", &[P, "name: q, kind: map, component: other.wasm"]));
+    slow.until_login("one").await;
+    slow.until_compiling("").await;
+    assert_eq!((slow.rig.cluster().as_str(), slow.rig.error()), ("second", None));
+}
+
+/// As kops mounts the state folder.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_state_folder_that_cannot_be_written_keeps_no_small_policy_out() {
+    let folder = tempfile::tempdir().expect("a folder");
+    write(folder.path(), GOOD);
+    let worker = unwatched(&folder.path().join("config.yaml"), Some("/sys/compiled".into()));
+    put(folder.path(), "policy.wasm", &Guest::allowing().component());
+    write(folder.path(), &with_cluster("second", &[P]));
+    let mut worker = reloaded(worker).await;
+    assert_eq!((worker.current.load().cluster_id.as_str(), worker.last_error.load_full()), ("second", None));
+    worker.keep_house();
 }
