@@ -4,11 +4,13 @@ All of WASI is stubbed, so nothing in it can ask for clocks, randomness, files, 
 """
 
 import hashlib
+import os
 import shutil
 import subprocess
 import sys
 import tempfile
 import tomllib
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -21,7 +23,9 @@ from herald_policy.component import mapper_of
 
 Mapper = mapper_of({module}.Policy)
 """
-_LEFT_OUT = {"target", "tests", "__pycache__"}
+_LEFT_OUT = {"__pycache__", "node_modules", "target", "tests", "venv"}
+# One of them is in the folder of every virtual environment (PEP 405) and of every one of conda's, whatever that is called.
+_ENVIRONMENT = ("pyvenv.cfg", "conda-meta")
 
 
 def build(wit: str, output: str, cache: str) -> dict[str, Any]:
@@ -64,16 +68,28 @@ def _staged(stage: Path, module: str) -> dict[str, bytes]:
     """Lays out what the component is made of, and nothing else: all of this folder goes into it."""
     files = {"herald_component.py": _COMPONENT.format(module=module).encode()}
     here, package = Path.cwd(), Path(__file__).parent
-    for root, paths in ((here, here.rglob("*.py")), (package.parent, package.glob("*.py"))):
+    for root, paths in ((here, _own(here)), (package.parent, package.glob("*.py"))):
         for path in paths:
             name = path.relative_to(root)
-            hidden = any(part.startswith(".") or part in _LEFT_OUT for part in name.parts)
-            if not hidden and not name.name.startswith("test_") and name != Path("herald_policy/build.py"):
+            if not name.name.startswith(("test_", ".")) and name != Path("herald_policy/build.py"):
                 files[str(name)] = path.read_bytes()
     for name, text in files.items():
         (stage / "app" / name).parent.mkdir(parents=True, exist_ok=True)
         (stage / "app" / name).write_bytes(text)
     return files
+
+
+def _own(root: Path) -> Iterator[Path]:
+    """The project's own `.py` files: nothing hidden, and nothing that others have put into folders inside it."""
+    for folder, inner, names in os.walk(root):
+        here = Path(folder)
+        inner[:] = [name for name in inner if not _is_left_out(here / name)]
+        yield from (here / name for name in names if name.endswith(".py"))
+
+
+def _is_left_out(folder: Path) -> bool:
+    is_environment = any((folder / mark).exists() for mark in _ENVIRONMENT)
+    return is_environment or folder.name.startswith(".") or folder.name in _LEFT_OUT
 
 
 def check_syntax(files: dict[str, bytes]) -> None:

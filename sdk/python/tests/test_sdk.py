@@ -208,6 +208,22 @@ class Building(unittest.TestCase):
                 building.build("policy.wit", "out.wasm", "cache")
             self.assertEqual(Path("out.wasm").read_bytes(), b"a component")
 
+    def test_only_the_projects_own_files_go_in(self) -> None:
+        others = ["venv/lib/a.py", "of-ci/lib/a.py", "of-conda/lib/a.py", ".venv/lib/a.py", "acme/node_modules/gyp/a.py"]
+        others += ["tests/a.py", "target/a.py", "acme/__pycache__/a.py", "test_policy.py", ".policy.py", "acme/test_a.py"]
+        own = ["policy.py", "acme/__init__.py", "acme/env/teams.py"]
+        with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+            for name in own + others:
+                Path(name).parent.mkdir(parents=True, exist_ok=True)
+                Path(name).write_text("class Policy: pass\n" if name in own else "(\n", encoding="utf-8")
+            Path("of-ci/pyvenv.cfg").write_text("home = /usr/bin\n", encoding="utf-8")
+            Path("of-conda/conda-meta").mkdir()
+            staged = building._staged(Path("stage"), "policy")
+            files = {str(path.relative_to("stage/app")) for path in Path("stage").rglob("*.py")}
+        self.assertEqual(files, set(staged))
+        package = {name for name in staged if name.startswith("herald_policy/")}
+        self.assertEqual(set(staged) - package, {"herald_component.py", *own})
+
     def test_what_is_no_python_is_told_by_file_and_line(self) -> None:
         from herald_policy.build import check_syntax
 

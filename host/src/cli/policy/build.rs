@@ -21,6 +21,7 @@ use std::{
 
 use anyhow::Context as _;
 use sha2::{Digest as _, Sha256};
+use tempfile::NamedTempFile;
 
 pub use super::encode::EncodeError;
 use super::{
@@ -311,7 +312,7 @@ fn examples(path: &Path) -> Result<Option<Vec<u8>>, BuildError> {
 
 /// Replaces the file in one step, so that a server that watches it never reads half of it. A link stays one, to a file that is
 /// replaced; what is no file is written to: in the place of `/dev/null` there would be one for everybody.
-pub(super) fn write_if_changed(path: &Path, bytes: &[u8]) -> io::Result<()> {
+fn write_if_changed(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let path = &match fs::metadata(path) {
         Ok(there) if !there.is_file() => return fs::write(path, bytes),
         Ok(_) => path.canonicalize()?,
@@ -320,12 +321,17 @@ pub(super) fn write_if_changed(path: &Path, bytes: &[u8]) -> io::Result<()> {
     if fs::read(path).is_ok_and(|old| old == bytes) {
         return Ok(());
     }
+    beside(path, bytes)?.persist(path)?;
+    Ok(())
+}
+
+/// A file with these bytes that can take the place of `path` in one step. Makes the folder if need be.
+pub(super) fn beside(path: &Path, bytes: &[u8]) -> io::Result<NamedTempFile> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
     fs::create_dir_all(folder)?;
     let mut file = tempfile::Builder::new().permissions(open_permissions()).tempfile_in(folder)?;
     file.write_all(bytes)?;
-    file.persist(path)?;
-    Ok(())
+    Ok(file)
 }
 
 /// A component is no secret; a temporary file's own 0600 would keep the server's user out.

@@ -10,7 +10,7 @@ use std::{
     process::ExitCode,
 };
 
-use serde_json::Value;
+use serde_json::{Map, Value, json};
 
 use self::{
     draft::{Draft, in_words},
@@ -20,10 +20,10 @@ use self::{
 };
 use super::{
     progress::Step,
-    subject::{Loaded, Subject},
+    subject::{Loaded, Subject, read_yaml},
     terms::{Budget, Held, Powers},
 };
-use crate::policy::{self, Evaluation, Fault, Limits, Verdict, sections::Sections};
+use crate::policy::{self, Evaluation, Fault, Kind, Limits, Verdict, cases::SomeLimits, sections::Sections};
 
 mod draft;
 mod never;
@@ -47,7 +47,8 @@ pub struct Command {
     #[arg(long, default_value_t = 1, value_name = "N")]
     seed: u64,
     /// Write a counter-example into this file, as a case that fails until the policy denies; where it should abstain, change the
-    /// case's `expect`. A file of cases that is there already gets one more, at its end.
+    /// case's `expect`. Its file says the kind, the ceiling and the limits that are given here; one that is there already, with the
+    /// same, gets one more case at its end.
     #[arg(long, value_name = "FILE")]
     save: Option<PathBuf>,
 }
@@ -84,7 +85,9 @@ impl Command {
         let subject = Subject { budget: Budget { timeout, ..self.subject.budget }, ..self.subject.clone() };
         let attacked = Attacked { loaded: subject.load()?, held: self.powers.held(None)? };
         let surroundings = self.subject.surroundings(&attacked.loaded.settings)?;
-        let save = self.save.as_deref().map(|path| Saved::open(path, &surroundings)).transpose()?;
+        let mut around = surroundings.clone();
+        around.as_object_mut().expect("made as one").extend(self.terms()?);
+        let save = self.save.as_deref().map(|path| Saved::open(path, &around)).transpose()?;
         let words = Words::of(&surroundings, &self.examples()?);
         let mut random = fastrand::Rng::with_seed(self.seed);
         let step = Step::start("trying callers");
@@ -103,6 +106,31 @@ impl Command {
             writeln!(out, "{word:<9} {}", path.display())?;
         }
         Ok(ExitCode::FAILURE)
+    }
+
+    /// What was given of kind, ceiling and limits, as a file of cases says it; nothing where it is what counts without a word.
+    fn terms(&self) -> anyhow::Result<Map<String, Value>> {
+        let (mut terms, mut limits, usual) = (Map::new(), Map::new(), SomeLimits::default().patient()?);
+        if let Some(kind) = self.powers.kind {
+            terms.insert("kind".to_owned(), json!(word(kind)));
+        }
+        if let Some(path) = &self.powers.ceiling {
+            terms.insert("ceiling".to_owned(), read_yaml(path)?);
+        }
+        let SomeLimits { timeout, memory, fuel } = self.subject.budget.limits();
+        if let Some(timeout) = timeout.filter(|timeout| *timeout != usual.timeout()) {
+            limits.insert("timeout".to_owned(), json!(humantime::format_duration(timeout).to_string()));
+        }
+        if let Some(memory) = memory.filter(|memory| *memory != usual.memory()) {
+            limits.insert("memory".to_owned(), json!(memory.bytes()));
+        }
+        if let Some(fuel) = fuel.filter(|fuel| *fuel != usual.fuel()) {
+            limits.insert("fuel".to_owned(), json!(fuel));
+        }
+        if !limits.is_empty() {
+            terms.insert("limits".to_owned(), limits.into());
+        }
+        Ok(terms)
     }
 
     /// What the component's own examples are made of, without their names, which are prose; null if it has none.
@@ -145,6 +173,15 @@ impl Command {
             break;
         }
         (draft, found)
+    }
+}
+
+/// As configuration and cases write it.
+fn word(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Map => "map",
+        Kind::Augment => "augment",
+        Kind::Guard => "guard",
     }
 }
 

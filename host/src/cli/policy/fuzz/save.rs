@@ -9,18 +9,22 @@ use anyhow::{Context as _, ensure};
 use serde_json::Value;
 
 use super::{
-    super::{build::write_if_changed, suite::Suite},
+    super::{build::beside, suite::Suite},
     draft::Draft,
 };
-use crate::{cli::aws_auth::on_disk, config::read_document};
+use crate::{
+    cli::aws_auth::on_disk,
+    config::read_document,
+    policy::{Ceiling, InvalidLimit, Kind, Limits, cases::Terms},
+};
 
 /// Where cases go.
 pub(super) struct Saved<'a> {
     path: &'a Path,
     /// What was there; `None`: nothing.
     before: Option<String>,
-    /// What is around the policy.
-    surroundings: &'a Value,
+    /// What is around the policy, and what it is held to: as a file of cases has it.
+    around: &'a Value,
 }
 
 /// A case, key by key.
@@ -33,13 +37,13 @@ const INHERITED: [&str; 2] = ["instance", "tags"];
 
 impl<'a> Saved<'a> {
     /// Looks at what is there, so that nobody waits for a counter-example that cannot be saved.
-    pub(super) fn open(path: &'a Path, surroundings: &'a Value) -> anyhow::Result<Self> {
+    pub(super) fn open(path: &'a Path, around: &'a Value) -> anyhow::Result<Self> {
         let before = match fs::read_to_string(path) {
             Ok(text) => Some(text),
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
         };
-        let saved = Self { path, before, surroundings };
+        let saved = Self { path, before, around };
         saved.with(&entry(&Draft::simplest(), "nothing"))?;
         Ok(saved)
     }
@@ -48,7 +52,7 @@ impl<'a> Saved<'a> {
     pub(super) fn add(&self, draft: &Draft, what: &str) -> anyhow::Result<bool> {
         let Some(after) = self.with(&entry(draft, what))? else { return Ok(false) };
         let written = match &self.before {
-            None => write_if_changed(self.path, after.as_bytes()).map_err(Into::into),
+            None => write_new(self.path, &after),
             Some(before) => on_disk::replace(self.path, before, &after),
         };
         written.with_context(|| format!("cannot write {}", self.path.display()))?;
@@ -59,11 +63,17 @@ impl<'a> Saved<'a> {
     fn with(&self, entry: &Entry) -> anyhow::Result<Option<String>> {
         match self.before.as_deref() {
             Some(before) if !before.trim().is_empty() => {
-                appended(before, self.surroundings, entry).with_context(|| self.path.display().to_string())
+                appended(before, self.around, entry).with_context(|| self.path.display().to_string())
             }
-            _ => Ok(Some(alone(self.surroundings, entry))),
+            _ => Ok(Some(alone(self.around, entry))),
         }
     }
+}
+
+/// Whole, or not at all where somebody else has made it meanwhile.
+fn write_new(path: &Path, text: &str) -> anyhow::Result<()> {
+    beside(path, text.as_bytes())?.persist_noclobber(path)?;
+    Ok(())
 }
 
 pub(super) fn entry(draft: &Draft, what: &str) -> Entry {
@@ -74,8 +84,8 @@ pub(super) fn entry(draft: &Draft, what: &str) -> Entry {
 }
 
 /// A file of this case alone, with what is around the policy.
-pub(super) fn alone(surroundings: &Value, entry: &Entry) -> String {
-    let around = surroundings.as_object().into_iter().flatten();
+pub(super) fn alone(around: &Value, entry: &Entry) -> String {
+    let around = around.as_object().into_iter().flatten();
     let around: String = around.map(|(key, value)| format!("{key}: {value}\n")).collect();
     format!("{around}cases:\n{}", block(entry, 0, "\n"))
 }
@@ -91,25 +101,29 @@ fn block(entry: &Entry, indent: usize, break_: &str) -> String {
 }
 
 /// `before` with the case at the end of its list; `None` if it asks the same already.
-fn appended(before: &str, surroundings: &Value, entry: &Entry) -> anyhow::Result<Option<String>> {
+fn appended(before: &str, around: &Value, entry: &Entry) -> anyhow::Result<Option<String>> {
     const ELSEWHERE: &str = "save into a file that is not there yet";
     let old = Suite::parse(before).with_context(|| format!("it is there, and is no suite of cases: {ELSEWHERE}"))?;
     let whole: Value = read_document(before).map_err(anyhow::Error::msg)?;
     let keys = |tables: Option<&Value>| tables.and_then(Value::as_object).cloned().unwrap_or_default();
-    let is_same = keys(whole.get("tables")) == keys(surroundings.get("tables"));
+    let is_same = keys(whole.get("tables")) == keys(around.get("tables"));
     ensure!(is_same, "its tables are not those of --table, and a case has none of its own: {ELSEWHERE}");
     let mut entry = entry.clone();
-    let (settings, theirs) = (&surroundings["settings"], whole.get("settings"));
+    let (settings, theirs) = (&around["settings"], whole.get("settings"));
     if theirs.map_or_else(|| *settings != serde_json::json!({}), |theirs| theirs != settings) {
         entry.insert(1, ("settings", settings.clone()));
     }
     for key in INHERITED {
-        let (ours, theirs) = (surroundings.get(key), whole.get(key));
+        let (ours, theirs) = (around.get(key), whole.get(key));
         if ours != theirs {
             entry.push((key, ours.cloned().unwrap_or_else(|| "not-granted".into())));
         }
     }
-    let new = Suite::parse(&alone(surroundings, &entry))?;
+    let new = Suite::parse(&alone(around, &entry))?;
+    ensure!(
+        meant(&old.terms)? == meant(&new.terms)?,
+        "its kind, ceiling and limits are not those that are given here, and a case has none of its own: {ELSEWHERE}"
+    );
     let asks =
         |suite: &Suite, at: usize| suite.cases.get(at).map(|case| format!("{:?} {:?}", case.settings, case.request));
     if (0..old.cases.len()).any(|at| asks(&old, at) == asks(&new, 0)) {
@@ -122,6 +136,11 @@ fn appended(before: &str, surroundings: &Value, entry: &Entry) -> anyhow::Result
     let is_whole = again.terms == old.terms && written(&again) == [written(&old), written(&new)].concat();
     ensure!(is_whole, unsafe_());
     Ok(Some(after))
+}
+
+/// What `terms` come to, said or not.
+fn meant(terms: &Terms) -> Result<(Option<Kind>, Option<&Ceiling>, Limits), InvalidLimit> {
+    Ok((terms.kind, terms.ceiling.as_ref(), terms.limits.patient()?))
 }
 
 /// The text with the case behind the last line of `cases` that says something; `None` where they are no list in lines.

@@ -1,7 +1,11 @@
 //! Policies with a hole, and whether it is found, made small and written down.
 
+use std::{fs, path::Path};
+
 use super::{super::suite::Suite, *};
 use crate::policy::{
+    ByteSize, Ceiling,
+    cases::Terms,
     sections::EXAMPLES as EXAMPLES_SECTION,
     tests::{
         Fixture,
@@ -9,17 +13,19 @@ use crate::policy::{
     },
 };
 
-fn fuzz(guest: &Guest, more: &[&str], save: Option<&std::path::Path>) -> (ExitCode, String) {
-    let fixture = Fixture::new(&guest.component());
-    let component = fixture.path().to_str().expect("UTF-8");
-    let mut arguments = vec!["fuzz", component, "--count", "200", "--timeout", "5s"];
+fn fuzz(guest: &Guest, more: &[&str], save: Option<&Path>) -> (ExitCode, String) {
+    tried(Fixture::new(&guest.component()).path(), more, save).expect("it runs")
+}
+
+fn tried(component: &Path, more: &[&str], save: Option<&Path>) -> anyhow::Result<(ExitCode, String)> {
+    let mut arguments = vec!["fuzz", component.to_str().expect("UTF-8"), "--count", "200", "--timeout", "5s"];
     arguments.extend(more);
     if let Some(path) = save {
         arguments.extend(["--save", path.to_str().expect("UTF-8")]);
     }
     let mut out = Vec::new();
-    let code = parsed(&arguments).run(&mut out).expect("it runs");
-    (code, String::from_utf8(out).expect("text"))
+    let code = parsed(&arguments).run(&mut out)?;
+    Ok((code, String::from_utf8(out).expect("text")))
 }
 
 fn parsed(arguments: &[&str]) -> Command {
@@ -116,8 +122,46 @@ fn a_counter_example_is_a_case() {
     // Another one goes behind it, and no case is there twice.
     let (_, out) = fuzz(&Guest::allowing(), &["--never-username", "alice"], Some(&path));
     assert!(out.contains("there     ") && read().len() == 1, "{out}");
-    let (_, out) = fuzz(&Guest::allowing(), &["--kind", "guard"], Some(&path));
+    let (_, out) = fuzz(&Guest::allowing(), &["--only-account", "999999999999"], Some(&path));
     assert!(out.contains("saved     ") && read().len() == 2, "{out}");
+}
+
+/// What fails only under a ceiling and limits fails under them when the case is run, and no other case gets them.
+#[test]
+fn a_counter_example_keeps_its_terms() {
+    let fixture = Fixture::new(&Guest::allowing().component());
+    let folder = tempfile::tempdir().expect("a folder");
+    let [path, ceiling] = ["found.yaml", "ceiling.yaml"].map(|name| folder.path().join(name));
+    fs::write(&ceiling, "groups: [ops]\n").expect("a file");
+    let ceiling = ceiling.to_str().expect("UTF-8");
+    let limited = ["--ceiling", ceiling, "--kind", "map", "--memory", "1Mi", "--fuel", "1000000"];
+    let (_, out) = tried(fixture.path(), &limited, Some(&path)).expect("it runs");
+    assert!(out.contains("policy_out_of_bounds") && out.contains("saved     "), "{out}");
+    let expected = Terms {
+        kind: Some(Kind::Map),
+        ceiling: Some(Ceiling { groups: Some(vec!["ops".to_owned()]), ..Ceiling::default() }),
+        // Five seconds count without a word.
+        limits: SomeLimits { timeout: None, memory: Some(ByteSize::mebibytes(1)), fuel: Some(1_000_000) },
+    };
+    assert_eq!(Suite::read(&path).expect("it is a file of cases").terms, expected);
+    let (component, cases) = (fixture.path().to_owned(), vec![path.clone()]);
+    let test = super::super::test::Command { component, cases, ..Default::default() };
+    let mut out = Vec::new();
+    assert_eq!(test.run(&mut out).expect("it runs"), ExitCode::FAILURE);
+    let out = String::from_utf8(out).expect("text");
+    assert!(out.contains("policy_out_of_bounds"), "{out}");
+
+    let (_, out) = tried(fixture.path(), &limited, Some(&path)).expect("it runs");
+    assert!(out.contains("there     "), "{out}");
+    let before = fs::read(&path).expect("a file");
+    for other in [&[][..], &limited[..4], &limited[2..]] {
+        let error = tried(fixture.path(), other, Some(&path)).expect_err("it has other terms");
+        assert!(
+            format!("{error:#}").contains("its kind, ceiling and limits are not those that are given"),
+            "{error:#}"
+        );
+    }
+    assert_eq!(fs::read(&path).expect("a file"), before);
 }
 
 /// A custom section (WebAssembly Core Specification, "Custom Section").

@@ -83,6 +83,7 @@ fn what_is_there_already_is_not_there_twice() {
     let around = json!({"settings": {"team": "a"}, "tables": {"rota": {"k": "v"}}});
     let text = alone(&around, &entry(&Draft::simplest(), "under another name"));
     check(&text, &around, &expect!["(there already)"]);
+    check(&format!("limits: {{memory: 16Mi, timeout: 5s}}\n{text}"), &around, &expect!["(there already)"]);
 }
 
 #[test]
@@ -115,6 +116,23 @@ fn what_cannot_be_put_in_safely_is_left_alone() {
     );
 }
 
+/// Each of them counts for all cases of a file.
+#[test]
+fn cases_of_other_terms_are_left_alone() {
+    let item = "{name: a, caller: {arn: 'arn:aws:iam::111122223333:root'}, expect: abstain}";
+    let other = expect![
+        "(refused) its kind, ceiling and limits are not those that are given here, and a case has none of its own: save into a file that is not there yet"
+    ];
+    for terms in ["kind: guard", "ceiling: {}", "limits: {fuel: 1000}"] {
+        check(&format!("{terms}\ncases:\n- {item}"), &json!({"settings": {}}), &other);
+    }
+    for (key, value) in
+        [("kind", json!("guard")), ("ceiling", json!({"groups": ["a"]})), ("limits", json!({"timeout": "50ms"}))]
+    {
+        check(&format!("cases:\n- {item}"), &json!({"settings": {}, key: value}), &other);
+    }
+}
+
 #[test]
 fn a_file_is_looked_at_before_anybody_waits() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -137,6 +155,11 @@ fn a_file_is_looked_at_before_anybody_waits() {
     fs::write(&path, "cases: []\n").expect("written");
     let error = format!("{:#}", saved.add(&Draft::simplest(), "x").expect_err("it has changed"));
     assert!(error.contains("somebody else has changed it meanwhile"), "{error}");
+    fs::remove_file(&path).expect("removed");
+    let saved = Saved::open(&path, &around).expect("nothing is there");
+    fs::write(&path, "cases: []\n").expect("written");
+    saved.add(&Draft::simplest(), "x").expect_err("it is there by now");
+    assert_eq!(fs::read_to_string(&path).expect("a file"), "cases: []\n");
 }
 
 /// Whatever a policy looks at, its answer to the case is the one that was found.
