@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     kubernetes::exec_credential::{ApiVersion, ExecCredential},
-    provider::{ClusterId, Token},
+    provider::{ClusterId, Token, alibaba::credentials::Environment},
 };
 
 pub mod kubeconfig;
@@ -214,7 +214,9 @@ impl Common {
     }
 
     /// The same options for a kubeconfig.
-    fn arguments(&self) -> anyhow::Result<Vec<String>> {
+    ///
+    /// The STS of `environment` too: kubectl may be called where nothing names it.
+    fn arguments(&self, environment: &Environment) -> anyhow::Result<Vec<String>> {
         let credential_type = (self.credential_type == CredentialType::Imds).then(|| "imds".to_owned());
         let file = self.profile_file()?.map(|file| file.display().to_string());
         let named = [
@@ -222,7 +224,7 @@ impl Common {
             ("--profile-name", self.profile()),
             ("--role-arn", given(self.role_arn.as_deref())),
             ("--region-id", given(self.region_id.as_deref())),
-            ("--sts-endpoint", given(self.sts_endpoint.as_deref())),
+            ("--sts-endpoint", given(self.sts_endpoint.as_deref()).or_else(|| environment.sts_endpoint())),
             ("--credential-type", credential_type),
         ];
         let named = named.into_iter().filter_map(|(name, value)| Some([name.to_owned(), value?]));
@@ -292,6 +294,22 @@ mod tests {
         check("~lin/prod.json", Some("/home/lin"), &here.join("~lin/prod.json"));
         check("/etc/prod.json", Some("/home/lin"), Path::new("/etc/prod.json"));
         check("prod.json", Some("/home/lin"), &here.join("prod.json"));
+    }
+
+    #[test]
+    fn the_sts_of_the_shell_goes_into_kubeconfigs() {
+        #[track_caller]
+        fn check(words: &[&str], variables: &[(&str, &str)], expected: &str) {
+            let environment: Environment = variables.iter().copied().collect();
+            let arguments = args(words).arguments(&environment).expect("good arguments");
+            assert_eq!(arguments.join(" "), expected, "{variables:?}");
+        }
+        let of_tool = ("ACK_RAM_TOOL_STS_ENDPOINT", "sts-vpc.cn-hangzhou.aliyuncs.com");
+        let of_cloud = ("ALIBABA_CLOUD_STS_ENDPOINT", "sts.cn-beijing.aliyuncs.com");
+        check(&[], &[], "");
+        check(&[], &[of_cloud, of_tool], "--sts-endpoint sts-vpc.cn-hangzhou.aliyuncs.com");
+        check(&[], &[of_cloud], "--sts-endpoint sts.cn-beijing.aliyuncs.com");
+        check(&["--sts-endpoint", "sts.aliyuncs.com"], &[of_tool], "--sts-endpoint sts.aliyuncs.com");
     }
 
     #[test]

@@ -100,6 +100,12 @@ impl Name {
         Self::OLD.into_iter().find(|name| stem == Some(name.as_str())).unwrap_or_default()
     }
 
+    /// The name that this process was called by.
+    #[must_use]
+    pub fn of_process() -> Self {
+        Self::of(env::args_os().next().as_deref())
+    }
+
     /// The name itself.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -151,11 +157,11 @@ impl Name {
         if self.is_old() { ExitCode::FAILURE } else { ExitCode::from(code) }
     }
 
-    /// `command` as this name's users know it: an empty variable is none, and under an old name the last of a flag
-    /// given twice counts, and formats that nobody knows are text.
+    /// `command` as this name's users know it: an empty variable is none, and under an old name examples have that name, the
+    /// last of a flag given twice counts, and formats that nobody knows are text.
     #[must_use]
     pub fn adapt(self, command: clap::Command) -> clap::Command {
-        let command = without_empty(command);
+        let command = fit(command, self);
         if !self.is_old() {
             return command;
         }
@@ -166,6 +172,12 @@ impl Name {
             .args_override_self(true)
             .mut_arg("log_format", |arg| arg.value_parser(format_or_text))
             .mut_subcommand("verify", |verify| verify.mut_arg("output", |arg| arg.value_parser(json_or_text)))
+    }
+
+    /// `examples` as they are typed under this name.
+    fn typed(self, examples: &str) -> String {
+        let name = self.as_str();
+        examples.replace(" herald ", &format!(" {name} ")).replace("`herald ", &format!("`{name} "))
     }
 
     /// Moves the files of `config` to this name's folders, where nobody chose another place.
@@ -214,19 +226,24 @@ impl FromStr for FeatureGate {
     }
 }
 
-/// `command` and its subcommands without the variables that are empty: to people and scripts they are not there.
-/// Options that are put together later need it then.
-pub(super) fn without_empty(command: clap::Command) -> clap::Command {
+/// `command` and its subcommands with examples for `name`, and without the variables that are empty: to people and scripts
+/// they are not there. Options that are put together later need it then.
+pub(super) fn fit(command: clap::Command, name: Name) -> clap::Command {
     let is_empty = |name: &OsStr| env::var_os(name).is_some_and(|value| value.is_empty());
-    command
+    let command = command
         .mut_args(|arg| if arg.get_env().is_some_and(is_empty) { arg.env(Resettable::Reset) } else { arg })
-        .mut_subcommands(without_empty)
+        .mut_subcommands(|command| fit(command, name));
+    let examples = command.get_after_help().filter(|_| name.is_old()).map(ToString::to_string);
+    match examples {
+        Some(examples) => command.after_help(name.typed(&examples)),
+        None => command,
+    }
 }
 
 /// The ConfigMap that the program of this process's name changes.
 #[must_use]
 pub fn config_map() -> &'static str {
-    match Name::of(env::args_os().next().as_deref()).cloud() {
+    match Name::of_process().cloud() {
         Some(Cloud::Alibaba) => "alibabacloud-auth",
         Some(Cloud::Aws) | None => "aws-auth",
     }
@@ -320,6 +337,23 @@ mod tests {
         check("aws-iam-authenticator-v2", "herald", false);
         check("", "herald", false);
         assert_eq!(Name::of(None), Name::Herald);
+    }
+
+    #[test]
+    fn examples_are_typed_as_the_name() {
+        #[track_caller]
+        fn check(examples: &str, expected: &str) {
+            assert_eq!(Name::AckRamTool.typed(examples), expected);
+        }
+        check(
+            "Examples:\n  herald list\n  herald token -i a",
+            "Examples:\n  ack-ram-tool list\n  ack-ram-tool token -i a",
+        );
+        check("see `herald list`", "see `ack-ram-tool list`");
+        check("  herald token | herald verify -t -", "  ack-ram-tool token | ack-ram-tool verify -t -");
+        let files =
+            " server --config herald.yaml --state-dir /var/herald -l k8s-app=herald > /etc/bash_completion.d/herald";
+        check(&format!("  herald{files}"), &format!("  ack-ram-tool{files}"));
     }
 
     #[test]

@@ -73,7 +73,7 @@ pub struct Command {
     /// The manifest before is kept beside the kubeconfig.
     #[arg(long, value_name = "FILE", conflicts_with = "rotate")]
     patch_static_pod: Option<PathBuf>,
-    /// Take the flag and the mount out of the manifest again, and make no files.
+    /// Take the flag and the mount out of the manifest again, also those for another kubeconfig, and make no files.
     #[arg(long, requires = "patch_static_pod", conflicts_with = "owner")]
     undo: bool,
 }

@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context as _, bail, ensure};
 use rustls_pki_types::{CertificateDer, pem::PemObject as _};
 
-use super::{Globals, token::parse_role};
+use super::{Globals, aws_auth::on_disk, token::parse_role};
 use crate::{
     caller::arn::ACS_PARTITION,
     kubernetes::kubeconfig::client::Entry,
@@ -173,7 +173,7 @@ fn read(path: &Path) -> io::Result<String> {
     }
 }
 
-/// Replaces the text of `path` by what `edit` makes of it. A link stays a link, and a mode stays as it was.
+/// Replaces the text of `path` by what `edit` makes of it. A link stays a link, and mode and owner stay as they were.
 fn change(path: &Path, edit: impl FnOnce(&str) -> anyhow::Result<String>) -> anyhow::Result<()> {
     change_within(PATIENCE, path, edit)
 }
@@ -188,11 +188,12 @@ fn change_within(
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
     fs::create_dir_all(folder)?;
     let _lock = Lock::take(&path, patience)?;
-    let text = edit(&read(&path)?)?;
-    let mut file = tempfile::Builder::new().prefix(".new-").tempfile_in(folder)?;
-    if let Ok(metadata) = fs::metadata(&path) {
-        file.as_file().set_permissions(metadata.permissions())?;
+    let before = read(&path)?;
+    let text = edit(&before)?;
+    if path.exists() {
+        return on_disk::replace(&path, &before, &text);
     }
+    let mut file = tempfile::Builder::new().prefix(".new-").tempfile_in(folder)?;
     file.write_all(text.as_bytes())?;
     file.as_file().sync_all()?;
     file.persist(&path)?;

@@ -3,10 +3,10 @@
 
 use clap::{ArgMatches, Args, Command, Error, FromArgMatches, Subcommand};
 
-use super::called::without_empty;
+use super::called::{Name, fit};
 
-/// The arguments of a command, late; for them too an empty variable is none. Its line in the list of commands has to
-/// stand on the variant.
+/// The arguments of a command, late; they too fit the name that this process was called by. Its line in the list of commands
+/// has to stand on the variant.
 #[derive(Debug)]
 pub(super) struct Late<T>(pub(super) T);
 
@@ -24,24 +24,28 @@ impl<T: FromArgMatches> FromArgMatches for Late<T> {
 
 impl<T: Args> Args for Late<T> {
     fn augment_args(command: Command) -> Command {
-        command.defer(|command| without_empty(T::augment_args(command)))
+        command.defer(|command| fitted(T::augment_args(command)))
     }
 
     fn augment_args_for_update(command: Command) -> Command {
-        command.defer(|command| without_empty(T::augment_args_for_update(command)))
+        command.defer(|command| fitted(T::augment_args_for_update(command)))
     }
 }
 
 impl<T: Subcommand> Subcommand for Late<T> {
     fn augment_subcommands(command: Command) -> Command {
-        command.defer(|command| without_empty(T::augment_subcommands(command)))
+        command.defer(|command| fitted(T::augment_subcommands(command)))
     }
 
     fn augment_subcommands_for_update(command: Command) -> Command {
-        command.defer(|command| without_empty(T::augment_subcommands_for_update(command)))
+        command.defer(|command| fitted(T::augment_subcommands_for_update(command)))
     }
 
     fn has_subcommand(name: &str) -> bool {
         T::has_subcommand(name)
     }
+}
+
+fn fitted(command: Command) -> Command {
+    fit(command, Name::of_process())
 }

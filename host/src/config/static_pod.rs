@@ -18,6 +18,17 @@ use super::{
 #[derive(Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum StaticPodError {
+    /// The API server has a webhook, and nothing in it says that [`patch`] put it there.
+    #[error(
+        "it asks the webhook of {found}, not of {wanted}: if `init` wrote that file, give it as --generate-kubeconfig; else edit \
+         the manifest by hand"
+    )]
+    Foreign {
+        /// The kubeconfig that its flag names.
+        found: String,
+        /// The one that was looked for.
+        wanted: String,
+    },
     /// The API server has a webhook already, or something else has our volume's name.
     #[error("it has {0} already: take that away first")]
     Other(String),
@@ -75,7 +86,7 @@ pub fn patch(text: &str, kubeconfig: &Path) -> Result<String, StaticPodError> {
     lines.finish(&wanted)
 }
 
-/// `text` without what [`patch`] puts into it.
+/// `text` without what [`patch`] puts into it: for `kubeconfig`, or for another one that our volume shows the API server.
 ///
 /// # Errors
 ///
@@ -84,8 +95,8 @@ pub fn undo(text: &str, kubeconfig: &Path) -> Result<String, StaticPodError> {
     let (path, _) = place(kubeconfig)?;
     let pod = Pod::read(text)?;
     let (mut lines, mut wanted) = (Lines::of(text), pod.json.clone());
-    let flag = format!("{FLAG}={path}");
-    let is_ours = |entry: &Json| entry["name"] == VOLUME || *entry == json!(flag);
+    let flag = pod.our_flag(path)?;
+    let is_ours = |entry: &Json| entry["name"] == VOLUME || (flag.is_some() && entry.as_str() == flag);
     let lists = [
         (pod.container()?, pod.flags, pod.pointer(pod.flags)),
         (pod.container()?, "volumeMounts", pod.pointer("volumeMounts")),
@@ -161,19 +172,44 @@ impl Pod {
         Ok(Parent { line: line_of(node.at)?, node })
     }
 
+    fn list(&self, key: &str) -> impl Iterator<Item = &Json> {
+        self.json.pointer(&self.pointer(key)).and_then(Json::as_array).into_iter().flatten()
+    }
+
+    /// The word that is the flag or starts with it, and the file that it names.
+    fn flag(&self) -> Option<(&str, &str)> {
+        let words: Vec<&str> = self.list("command").chain(self.list("args")).filter_map(Json::as_str).collect();
+        let at = words.iter().position(|word| word.split('=').next() == Some(FLAG))?;
+        let value = words[at].split_once('=').map(|(_, value)| value).or_else(|| words.get(at + 1).copied());
+        Some((words[at], value.unwrap_or_default()))
+    }
+
     /// Whether the flag names `path`; an error if it names another one.
     fn has_flag(&self, path: &str) -> Result<bool, StaticPodError> {
-        let words = ["command", "args"].map(|key| self.json.pointer(&self.pointer(key)).and_then(Json::as_array));
-        let words: Vec<&str> = words.into_iter().flatten().flatten().filter_map(Json::as_str).collect();
-        let Some(at) = words.iter().position(|word| word.split('=').next() == Some(FLAG)) else { return Ok(false) };
-        let value = words[at].split_once('=').map(|(_, value)| value).or_else(|| words.get(at + 1).copied());
-        if value == Some(path) { Ok(true) } else { Err(StaticPodError::Other(words[at].to_owned())) }
+        match self.flag() {
+            None => Ok(false),
+            Some((_, file)) if file == path => Ok(true),
+            Some((word, _)) => Err(StaticPodError::Other(word.to_owned())),
+        }
+    }
+
+    /// The flag, if it names `path` or what our mount shows: without the mount an API server with it would not start. An error
+    /// if it names something else and nothing here is ours.
+    fn our_flag(&self, path: &str) -> Result<Option<&str>, StaticPodError> {
+        let Some((word, file)) = self.flag() else { return Ok(None) };
+        let mounts: Vec<&Json> = self.list("volumeMounts").filter(|mount| mount["name"] == VOLUME).collect();
+        let mut folders = mounts.iter().filter_map(|mount| mount["mountPath"].as_str());
+        if file != path && !folders.any(|folder| Path::new(file).starts_with(folder)) {
+            let foreign = || StaticPodError::Foreign { found: file.to_owned(), wanted: path.to_owned() };
+            return if mounts.is_empty() { Err(foreign()) } else { Ok(None) };
+        }
+        let is_one_entry = word != FLAG && self.list(self.flags).any(|entry| entry == word);
+        if is_one_entry { Ok(Some(word)) } else { Err(StaticPodError::Unsafe) }
     }
 
     /// Whether the container sees the machine's own `folder` there; an error if it sees something else.
     fn is_mounted(&self, folder: &str) -> Result<bool, StaticPodError> {
-        let mounts = self.json.pointer(&self.pointer("volumeMounts")).and_then(Json::as_array);
-        let mounts: Vec<&Json> = mounts.into_iter().flatten().collect();
+        let mounts: Vec<&Json> = self.list("volumeMounts").collect();
         let path = |mount: &Json| mount["mountPath"].as_str().map(|path| Path::new(path).to_owned());
         let holds = |mount: &&&Json| path(mount).is_some_and(|path| Path::new(folder).starts_with(path));
         let same =

@@ -70,7 +70,8 @@ impl GetKubeconfig {
             "certificates are fetched by ack-ram-tool itself: take --mode token, or that tool for this kubeconfig"
         );
         let (id, host) = (cluster_id(globals)?, self.host()?);
-        let credentials = self.common.wanted(globals)?.credentials()?;
+        let wanted = self.common.wanted(globals)?;
+        let credentials = wanted.credentials()?;
         let given = fetch(&credentials, &host, id, self.private_address, crate::cli::now())?;
         let version = match self.api_version {
             Version::V1 => "v1",
@@ -78,7 +79,7 @@ impl GetKubeconfig {
         };
         let fixed = ["credential-plugin", "get-token", "--cluster-id", id.as_str(), "--api-version", version];
         let mut arguments: Vec<String> = fixed.map(str::to_owned).into();
-        arguments.extend(self.common.arguments()?);
+        arguments.extend(self.common.arguments(&wanted.environment)?);
         arguments.extend(["--log-level", "error"].map(str::to_owned));
         let exec = json!({
             "apiVersion": format!("client.authentication.k8s.io/{version}"),

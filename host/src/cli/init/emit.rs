@@ -5,6 +5,7 @@ use std::{cmp::Reverse, path::Path};
 use anyhow::{Context as _, bail, ensure};
 
 use crate::{
+    caller::arn::ACS_PARTITION,
     cli::{called::Name, cluster_id, token::parse_role},
     config::Config,
     kubernetes::kubeconfig::client::Entry,
@@ -141,7 +142,7 @@ impl Places {
 impl Values {
     /// The text of `what`. Values that nobody gives stay those of the examples.
     pub(super) fn render(&self, what: What, config: &Config, name: Name) -> anyhow::Result<String> {
-        let alibaba = config.clouds() == [Cloud::Alibaba];
+        let alibaba = self.cloud(config)? == Cloud::Alibaba;
         let text = match what {
             What::Crd if alibaba => return Ok(RAM_MAPPING.to_owned()),
             What::Crd => return definition(),
@@ -157,6 +158,21 @@ impl Values {
             What::Kubeconfig => return self.kubeconfig(config, name, alibaba),
         };
         self.fill_in(text, what, config, name)
+    }
+
+    /// The role's, else the one that the configuration is for; AWS where it is for both.
+    fn cloud(&self, config: &Config) -> anyhow::Result<Cloud> {
+        let clouds = config.clouds();
+        let Some(role) = &self.role_arn else {
+            return Ok(if clouds == [Cloud::Alibaba] { Cloud::Alibaba } else { Cloud::Aws });
+        };
+        let is_alibabas = parse_role(role)?.arn.partition() == ACS_PARTITION;
+        let cloud = if is_alibabas { Cloud::Alibaba } else { Cloud::Aws };
+        ensure!(
+            clouds.contains(&cloud),
+            "--role-arn {role}: its cloud is not among the `server.providers` of --config"
+        );
+        Ok(cloud)
     }
 
     fn fill_in(&self, text: &str, what: What, config: &Config, name: Name) -> anyhow::Result<String> {
@@ -179,7 +195,6 @@ impl Values {
             put("--state-store", ("s3://my-state-store", store.trim_end_matches('/').to_owned()))?;
         }
         if let Some(role) = &self.role_arn {
-            parse_role(role)?;
             put("--role-arn", ("arn:aws:iam::111122223333:role/KubernetesAdmin", role.clone()))?;
             put("--role-arn", ("acs:ram::1234567890123456:role/KubernetesAdmin", role.clone()))?;
         }
@@ -193,7 +208,6 @@ impl Values {
     fn trust_policy(&self, alibaba: bool) -> anyhow::Result<String> {
         let (text, example) = if alibaba { (RAM_ROLE, "1234567890123456") } else { (IAM_ROLE, "111122223333") };
         let Some(role) = &self.role_arn else { return Ok(text.to_owned()) };
-        parse_role(role)?;
         let fields: Vec<&str> = role.split(':').collect();
         let (partition, account) = (fields[1], fields[if alibaba { 3 } else { 4 }]);
         let text = text.replace(example, account);
@@ -206,7 +220,6 @@ impl Values {
         ensure!(server.starts_with("https://"), "--server {server}: must start with https://");
         let mut args = vec!["token", "-i", id];
         if let Some(role) = &self.role_arn {
-            parse_role(role)?;
             args.extend(["-r", role]);
         }
         if alibaba && name == Name::Herald {

@@ -18,7 +18,7 @@ pub(super) fn patch(manifest: &Path, kubeconfig: &Path, out: &mut impl Write) ->
     change(manifest, kubeconfig, static_pod::patch, out)
 }
 
-/// Takes both out again.
+/// Takes both out again, also those for another kubeconfig than `kubeconfig`, beside which the manifest before is kept.
 pub(super) fn undo(manifest: &Path, kubeconfig: &Path, out: &mut impl Write) -> anyhow::Result<()> {
     change(manifest, kubeconfig, static_pod::undo, out)
 }

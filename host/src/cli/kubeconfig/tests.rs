@@ -1,6 +1,6 @@
 //! The arguments, and the file as a file.
 
-use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, symlink};
 
 use clap::Parser as _;
 
@@ -81,6 +81,23 @@ fn the_file_is_replaced_whole_or_not_at_all() {
     assert_eq!(fs::read_to_string(&path).expect("text"), "one\ntwo\n");
     let left: Vec<_> = fs::read_dir(folder.path().join("deep")).expect("a folder").flatten().collect();
     assert_eq!(left.len(), 1, "neither a lock nor a half file: {left:?}");
+}
+
+/// As set-up that runs as root does: kubectl has to read it afterwards. Only root can be that somebody else.
+#[test]
+fn somebody_elses_file_stays_theirs() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("config");
+    fs::write(&path, "one\n").expect("a file");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).expect("a mode");
+    chown(&path, Some(65532), Some(65533)).expect("another owner");
+    change(&path, |text| Ok(format!("{text}two\n"))).expect("changed");
+    let about = fs::metadata(&path).expect("a file");
+    assert_eq!((about.uid(), about.gid(), about.mode() & 0o777), (65532, 65533, 0o640));
+    assert_eq!(fs::read_to_string(&path).expect("text"), "one\ntwo\n");
 }
 
 #[test]

@@ -184,3 +184,28 @@ fn a_flag_in_two_words_is_the_flag() {
     let text = KUBEADM.replace("--advertise-address=10.0.0.1", &two);
     assert_eq!(patched(&text).expect("a manifest").matches(FLAG).count(), 1);
 }
+
+#[test]
+fn what_was_put_in_for_another_kubeconfig_is_taken_out_or_told() {
+    #[track_caller]
+    fn check(text: &str, expected: Result<&str, &str>) {
+        let undone = undo(text, Path::new(KUBECONFIG)).map_err(|error| error.to_string());
+        assert_eq!(undone.as_deref().map_err(String::as_str), expected);
+    }
+    let elsewhere = |text: &str| patch(text, Path::new("/opt/herald/kubeconfig.yaml")).expect("a manifest");
+    check(&elsewhere(KUBEADM), Ok(KUBEADM));
+    // Nothing says whose a flag without a mount is.
+    let foreign = format!(
+        "it asks the webhook of /opt/herald/kubeconfig.yaml, not of {KUBECONFIG}: if `init` wrote that file, give it as \
+         --generate-kubeconfig; else edit the manifest by hand"
+    );
+    check(&elsewhere(&KUBEADM.replace("/etc/kubernetes/pki\n", "/opt\n")), Err(&foreign));
+    let ours = patched(KUBEADM).expect("a manifest");
+    let flag = format!("{FLAG}={KUBECONFIG}");
+    let other = format!("    - {FLAG}=/other/kubeconfig.yaml\n    # pulled");
+    let replaced = ours.replace(&flag, &format!("{FLAG}=/other/kubeconfig.yaml"));
+    check(&replaced, Ok(&KUBEADM.replace("    # pulled", &other)));
+    // The API server would be left with the flag and without the file.
+    let by_hand = "it is written in a way that cannot be changed line by line: edit it by hand";
+    check(&ours.replace(&flag, &format!("{FLAG}\n    - {KUBECONFIG}")), Err(by_hand));
+}

@@ -12,8 +12,16 @@ fn config(cluster_id: &str, cloud: Cloud) -> Config {
 const KOPS_ID: &str = "authenticator.abcdefghij.k8s.local";
 
 fn values() -> Values {
+    values_of(Cloud::Aws)
+}
+
+fn values_of(cloud: Cloud) -> Values {
+    let role = match cloud {
+        Cloud::Alibaba => "acs:ram::1111222233334444:role/KubernetesAdmin",
+        Cloud::Aws => "arn:aws:iam::123456789012:role/KubernetesAdmin",
+    };
     Values {
-        role_arn: Some("arn:aws:iam::123456789012:role/KubernetesAdmin".to_owned()),
+        role_arn: Some(role.to_owned()),
         image: Some("registry.test/herald@sha256:0123".to_owned()),
         state_store: Some("s3://authenticator.abcdefghij.k8s.local".to_owned()),
         server: Some("https://api.authenticator.abcdefghij.k8s.local".to_owned()),
@@ -142,8 +150,7 @@ fn the_role_that_people_assume() {
     let china = Some("arn:aws-cn:iam::123456789012:role/KubernetesAdmin".to_owned());
     let text = Values { role_arn: china, ..values() }.render(What::IamRole, &config("c", Cloud::Aws), Name::Herald);
     assert!(text.expect("a text").contains("\"arn:aws-cn:iam::123456789012:root\""));
-    let role = Some("acs:ram::1111222233334444:role/KubernetesAdmin".to_owned());
-    let text = Values { role_arn: role, ..values() }.render(What::IamRole, &config("c", Cloud::Alibaba), Name::Herald);
+    let text = values_of(Cloud::Alibaba).render(What::IamRole, &config("c", Cloud::Alibaba), Name::Herald);
     assert!(text.expect("a text").contains("\"acs:ram::1111222233334444:root\""));
 }
 
@@ -198,12 +205,8 @@ fn a_daemon_set_has_the_values_and_nothing_of_the_example() {
     for example in ["example.com", "111122223333"] {
         assert!(!text.contains(example), "{example}: {text}");
     }
-    let role = Some("acs:ram::1111222233334444:role/KubernetesAdmin".to_owned());
-    let text = Values { role_arn: role, ..values() }.render(
-        What::Daemonset,
-        &config("c5d2a", Cloud::Alibaba),
-        Name::AckRamAuthenticator,
-    );
+    let (values, config) = (values_of(Cloud::Alibaba), config("c5d2a", Cloud::Alibaba));
+    let text = values.render(What::Daemonset, &config, Name::AckRamAuthenticator);
     let text = text.expect("a text");
     assert!(text.contains("clusterID: c5d2a\n") && text.contains("1111222233334444"), "{text}");
 }
@@ -247,7 +250,7 @@ fn what_is_printed_for_one_cluster_fits_together() {
             config.server.generate_kubeconfig = path.into();
         }
         name.place(&mut config.server);
-        let print = |what| values().render(what, &config, name).expect("a text");
+        let print = |what| values_of(cloud).render(what, &config, name).expect("a text");
         let path = |path: &Path| path.to_str().expect("UTF-8").to_owned();
         let (kubeconfig, state_dir) = (path(&config.server.generate_kubeconfig), path(&config.server.state_dir));
 
@@ -303,7 +306,7 @@ fn places_that_a_pod_cannot_mount_are_refused() {
     check("/srv/x/", "/srv/x/kc.yaml", "two folders, not /srv/x for both");
     check("/srv/a b", "/srv/x/kc.yaml", "letters, digits and ._:/@- are all");
     check("/var/herald", "/", "generateKubeconfig: / is no file");
-    let kops = values().render(What::KopsDaemonset, &config("c", Cloud::Alibaba), Name::Herald);
+    let kops = values_of(Cloud::Alibaba).render(What::KopsDaemonset, &config("c", Cloud::Alibaba), Name::Herald);
     assert_eq!(kops.expect_err("no such clusters").to_string(), "kops-daemonset: clusters of kops are on AWS");
 }
 
@@ -313,7 +316,7 @@ fn definitions_of_mapping_objects() {
         (Cloud::Aws, "iamidentitymappings.iamauthenticator.k8s.aws"),
         (Cloud::Alibaba, "ramidentitymappings.ramauthenticator.k8s.alibabacloud"),
     ] {
-        let text = values().render(What::Crd, &config("c", cloud), Name::Herald).expect("a text");
+        let text = values_of(cloud).render(What::Crd, &config("c", cloud), Name::Herald).expect("a text");
         let crd: Value = serde_saphyr::from_str(&text).expect("one document");
         assert_eq!((&crd["kind"], &crd["metadata"]["name"]), (&"CustomResourceDefinition".into(), &name.into()));
     }
@@ -332,4 +335,25 @@ fn values_that_would_mean_something_else_are_refused() {
     let user = Some("arn:aws:iam::123456789012:user/bob".to_owned());
     let user = Values { role_arn: user, ..values() }.render(What::IamRole, &config("c", Cloud::Aws), Name::Herald);
     assert!(user.expect_err("a user").to_string().contains("not the ARN of a role"));
+}
+
+/// In the file of the other cloud it would be no role, and its account another field's.
+#[test]
+fn a_role_has_the_files_of_its_own_cloud() {
+    #[track_caller]
+    fn check(clouds: &[Cloud], role: Cloud, expected: Result<&str, &str>) {
+        let config = Config { providers: Some(clouds.to_vec()), ..config("c", Cloud::Aws) };
+        let printed = values_of(role).render(What::IamRole, &config, Name::Herald);
+        match (printed.map_err(|error| error.to_string()), expected) {
+            (Ok(text), Ok(principal)) => assert!(text.contains(principal), "{text}"),
+            (printed, expected) => assert_eq!(printed.as_deref().map_err(String::as_str), expected),
+        }
+    }
+    let (aws, acs) = ("\"arn:aws:iam::123456789012:root\"", "\"acs:ram::1111222233334444:root\"");
+    check(&[Cloud::Aws, Cloud::Alibaba], Cloud::Aws, Ok(aws));
+    check(&[Cloud::Aws, Cloud::Alibaba], Cloud::Alibaba, Ok(acs));
+    let refused = "--role-arn acs:ram::1111222233334444:role/KubernetesAdmin: its cloud is not among the `server.providers` of --config";
+    check(&[Cloud::Aws], Cloud::Alibaba, Err(refused));
+    let refused = "--role-arn arn:aws:iam::123456789012:role/KubernetesAdmin: its cloud is not among the `server.providers` of --config";
+    check(&[Cloud::Alibaba], Cloud::Aws, Err(refused));
 }
