@@ -214,9 +214,7 @@ fn run(globals: &Globals, command: &Command, out: &mut Stdout) -> anyhow::Result
         Command::CredentialPlugin(Late(ack::Command::GetKubeconfig(command))) => command.run(globals, out)?,
         Command::CredentialPlugin(Late(ack::Command::GetToken(command))) => command.run(globals, out)?,
         Command::Eks(Late(eks::Command::GetToken(command))) => command.run(globals, out)?,
-        Command::Explain(Late(command)) => {
-            return command.run(globals.load()?, globals.config.as_deref(), io::stdin(), now(), out);
-        }
+        Command::Explain(Late(command)) => return command.run(globals, io::stdin(), now(), out),
         Command::Init(Late(command)) => command.run(&globals.read()?, globals, now(), out)?,
         Command::Kubeconfig(Late(command)) => command.run(globals, out)?,
         Command::List(Late(command)) => return command.run(out),

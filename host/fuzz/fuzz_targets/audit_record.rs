@@ -4,10 +4,7 @@
 
 use std::{fs, path::PathBuf, process::ExitCode, sync::LazyLock, time::SystemTime};
 
-use herald::{
-    cli::{cluster::Cluster, explain::Command, verify::Output},
-    config::Config,
-};
+use herald::cli::{Globals, cluster::Cluster, explain::Command, verify::Output};
 use herald_fuzz::scratch;
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
@@ -30,7 +27,7 @@ fn explain(output: Output) -> Option<(ExitCode, String)> {
         cluster: Cluster::default(),
     };
     let mut out = Vec::new();
-    let code = command.run(Config::default(), None, std::io::empty(), SystemTime::UNIX_EPOCH, &mut out).ok()?;
+    let code = command.run(&Globals::default(), std::io::empty(), SystemTime::UNIX_EPOCH, &mut out).ok()?;
     Some((code, String::from_utf8(out).expect("text")))
 }
 

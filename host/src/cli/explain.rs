@@ -16,6 +16,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::{
+    Globals,
     cluster::{self, Cluster},
     policy,
     verify::{self, Output, Token},
@@ -24,7 +25,7 @@ use crate::{
     authenticator::Authenticator,
     caller::{Arn, Caller, PrincipalKind, arn::ACS_PARTITION, made_up},
     config::{CheckedFile, Config, LeftOut, Source},
-    mapping::{Rules, bootstrap_admins, mounted_file},
+    mapping::{Rules, bootstrap_admins, mounted_file, near::NearMiss},
     provider::{Cloud, aws::Partition},
     token::BearerToken,
 };
@@ -91,6 +92,8 @@ struct Explanation {
     entry: Option<u32>,
     /// The configuration at hand is not the one that decided.
     other_configuration: bool,
+    /// Why nobody can tell whether it is.
+    unchecked: Option<String>,
     /// What keeps entries that are nearly right from naming the caller.
     near: Vec<Near>,
     /// What to do about a denial.
@@ -114,6 +117,8 @@ struct Near {
 
 /// The session of a role that is given without one.
 const SESSION: &str = "session";
+/// The reason of a denial because a source could not be read.
+const NOT_READY: &str = "source_not_ready";
 const AFTER_HELP: &str = "\
 Exit codes:
   0  let in (with --offline: the token is well made)
@@ -131,7 +136,7 @@ Examples:
 // === impl Command ===
 
 impl Command {
-    /// Explains, and writes it to `out`. `file`: what `config` was read from, if it is not the defaults.
+    /// Explains, and writes it to `out`.
     ///
     /// # Errors
     ///
@@ -139,12 +144,13 @@ impl Command {
     /// let in is no error, but the exit code says so.
     pub fn run(
         &self,
-        mut config: Config,
-        file: Option<&Path>,
+        globals: &Globals,
         stdin: impl Read,
         now: SystemTime,
         out: &mut impl Write,
     ) -> anyhow::Result<ExitCode> {
+        let file = globals.config.as_deref();
+        let (mut config, unchecked) = self.configuration(globals)?;
         config.partition = self.partition.or(config.client.partition).unwrap_or(config.partition);
         if self.cluster.is_named() {
             config.kubernetes = self.cluster.access();
@@ -160,12 +166,12 @@ impl Command {
             (_, Some(arn), ..) => self.explain_arn(&config, file, arn, now)?,
             (_, _, Some(id), Some(log)) => {
                 let record = record::find(log, id)?;
-                Explanation::of(record, &config, file, now)
+                Explanation { unchecked, ..Explanation::of(record, &config, file, now) }
             }
             _ => anyhow::bail!("nothing to explain"),
         };
         if !self.offline {
-            self.ask_cluster(&config, &mut explanation)?;
+            self.ask_cluster(&config, &mut explanation, now)?;
         }
         match self.output {
             Output::Json => {
@@ -175,6 +181,18 @@ impl Command {
             Output::Text => text::write(&explanation, out)?,
         }
         Ok(if explanation.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+
+    /// The configuration, and what keeps it from being compared with the one that decided. A record says most by itself, and
+    /// a token what it is for: neither needs the policies that the server has, and a workstation has not.
+    fn configuration(&self, globals: &Globals) -> anyhow::Result<(Config, Option<String>)> {
+        if self.offline {
+            return Ok((globals.read()?, None));
+        }
+        match globals.load() {
+            Err(error) if self.decision.is_some() => Ok((globals.read()?, Some(super::line(&error)))),
+            loaded => Ok((loaded?, None)),
+        }
     }
 
     fn explain_token(
@@ -187,7 +205,12 @@ impl Command {
         super::cluster_id(config)?;
         let mut asked = config.clone();
         if self.offline {
-            asked.sources.retain(|source| !source.is_live());
+            // What names callers is not asked, and no STS has to be trusted.
+            asked.sources.clear();
+            asked.policies.clear();
+            for endpoint in &mut asked.sts.endpoints {
+                endpoint.ca_file = endpoint.ca_file.take().filter(|file| file.exists());
+            }
         }
         let (mut steps, inspected, decision) = cluster::run(async {
             let authenticator = build(&asked, self.ec2).await?;
@@ -198,7 +221,7 @@ impl Command {
         let mut explanation = Explanation::default();
         if let Some(decision) = decision {
             steps.push(token::sts(&decision, inspected.is_ok()));
-            explanation = Explanation::of(serde_json::to_value(&decision)?, config, file, now);
+            explanation = self.explain_own(serde_json::to_value(&decision)?, config, file, now);
             if file.is_none() && decision.verified_by.is_some() {
                 explanation.record = explanation.record.map(record::caller_alone);
                 explanation.near.clear();
@@ -233,7 +256,17 @@ impl Command {
         let caller = Arc::new(made_up::caller(&as_sts_says(arn), now));
         let decision = cluster::run(async { Ok(build(&config, self.ec2).await?.decide_unproven(caller, now).await) })?;
         let record = record::without_what_is_made_up(serde_json::to_value(&decision)?);
-        Ok(Explanation { made_up: true, ..Explanation::of(record, &config, file, now) })
+        Ok(Explanation { made_up: true, ..self.explain_own(record, &config, file, now) })
+    }
+
+    /// What there is to say about a decision that was made here: no server's log says what kept a source from being read.
+    fn explain_own(&self, record: Value, config: &Config, file: Option<&Path>, now: SystemTime) -> Explanation {
+        let reason = record["reason"].as_str().unwrap_or_default();
+        let unread = record["stages"].as_array().into_iter().flatten().find(|stage| stage["verdict"] == reason);
+        let source = unread.filter(|_| reason == NOT_READY).and_then(|stage| stage["stage"].as_str());
+        let advice = source.map(|source| advice::for_unread(source, self.cluster.is_named()));
+        let explanation = Explanation::of(record, config, file, now);
+        Explanation { fix: advice.or(explanation.fix), ..explanation }
     }
 }
 
@@ -264,7 +297,7 @@ fn as_sts_says(arn: &Arn) -> Arn {
 // === impl Explanation ===
 
 impl Explanation {
-    /// What `config`, read from `file`, has to say about a recorded decision; `now` if it says no time.
+    /// What `config`, read from `file`, has to say `now` about a recorded decision.
     fn of(record: Value, config: &Config, file: Option<&Path>, now: SystemTime) -> Self {
         let reason = record["reason"].as_str().unwrap_or_default().to_owned();
         let mut explanation = Self { fix: advice::for_reason(&reason, config), ..Self::default() };
@@ -272,12 +305,14 @@ impl Explanation {
             let at = record["time"].as_str().and_then(|time| humantime::parse_rfc3339(time).ok()).unwrap_or(now);
             explanation.entry = entry(&record, config, &caller, at);
             if reason == "not_mapped" {
-                explanation.near = near(config, file, &caller, at);
+                explanation.near = near(config, file, &caller, now);
                 explanation.fix = explanation.near.is_empty().then(|| advice::for_unmapped(&caller));
             }
         }
         let decided_by = record["generation"].as_str();
-        explanation.other_configuration = file.is_some() && decided_by.is_some_and(|by| by != config.generation);
+        // It is known only where all its files are.
+        let is_known = !config.generation.is_empty();
+        explanation.other_configuration = is_known && decided_by.is_some_and(|by| by != config.generation);
         explanation.record = Some(record);
         explanation
     }
@@ -297,6 +332,7 @@ impl Explanation {
         set("token", serde_json::json!(self.token));
         set("madeUp", if self.made_up { true.into() } else { Value::Null });
         set("otherConfiguration", if self.other_configuration { true.into() } else { Value::Null });
+        set("notChecked", serde_json::json!(self.unchecked));
         set("entry", serde_json::json!(self.entry));
         set("nearMisses", serde_json::json!(self.near));
         set("fix", serde_json::json!(self.fix));
@@ -323,36 +359,37 @@ fn entry(record: &Value, config: &Config, caller: &Caller, at: SystemTime) -> Op
 }
 
 /// Entries that nearly name `caller`: of each place those that are left out first, as their fix is the nearest.
-fn near(config: &Config, file: &Path, caller: &Caller, at: SystemTime) -> Vec<Near> {
-    let mut near = near_in_configuration(config, file, caller, at);
+fn near(config: &Config, file: &Path, caller: &Caller, now: SystemTime) -> Vec<Near> {
+    let mut near = near_in_configuration(config, file, caller, now);
     if let Some(path) = config.dynamic_file.as_ref().filter(|_| config.sources.contains(&Source::DynamicFile)) {
         let read = CheckedFile::read_dynamic_file(path, config.dynamic_file_strict);
-        near.extend(near_in_file(&path.display().to_string(), &read, caller));
+        near.extend(near_in_file(&path.display().to_string(), &read, caller, now));
     }
     near
 }
 
-fn near_in_configuration(config: &Config, file: &Path, caller: &Caller, at: SystemTime) -> Vec<Near> {
+fn near_in_configuration(config: &Config, file: &Path, caller: &Caller, now: SystemTime) -> Vec<Near> {
     if !config.sources.contains(&Source::MountedFile) {
-        let unasked = config.rules.find(caller, at).map(|rule| Near {
+        let unasked = config.rules.find(caller, now).map(|rule| Near {
             object: None,
             line: rule.line,
             difference: "not_asked",
             message: "names this caller, and is not asked".to_owned(),
             fix: Some("put MountedFile into `backendMode`".to_owned()),
         });
-        let admins = near_in(None, std::iter::empty(), [&config.bootstrap_admins], caller);
+        let admins = near_in(None, std::iter::empty(), [&config.bootstrap_admins], caller, now);
         return unasked.into_iter().chain(admins).collect();
     }
     let parts = CheckedFile::read_for(config.usual_cloud, file).parts;
-    near_in(None, parts.iter().flat_map(|part| &part.left_out), [&config.bootstrap_admins, &config.rules], caller)
+    let left_out = parts.iter().flat_map(|part| &part.left_out);
+    near_in(None, left_out, [&config.bootstrap_admins, &config.rules], caller, now)
 }
 
 /// The same of what `name` holds.
-fn near_in_file(name: &str, file: &CheckedFile, caller: &Caller) -> Vec<Near> {
+fn near_in_file(name: &str, file: &CheckedFile, caller: &Caller, now: SystemTime) -> Vec<Near> {
     let left_out = file.parts.iter().flat_map(|part| &part.left_out);
     let rules = file.parts.iter().map(|part| &part.config.rules);
-    near_in(Some(name), left_out, rules, caller)
+    near_in(Some(name), left_out, rules, caller, now)
 }
 
 /// The same of one place, which is called `object` or is the configuration.
@@ -361,6 +398,7 @@ fn near_in<'a>(
     left_out: impl Iterator<Item = &'a LeftOut>,
     rules: impl IntoIterator<Item = &'a Arc<Rules>>,
     caller: &Caller,
+    now: SystemTime,
 ) -> Vec<Near> {
     let object = object.map(str::to_owned);
     let left_out = left_out.filter(|entry| entry.names(caller)).map(|entry| Near {
@@ -370,12 +408,23 @@ fn near_in<'a>(
         message: format!("names this caller and is left out: {}", entry.why),
         fix: None,
     });
-    let misses = rules.into_iter().flat_map(|rules| rules.near_misses(caller)).map(|miss| Near {
+    let miss = |miss: NearMiss| Near {
         object: object.clone(),
         line: miss.line,
         difference: miss.difference.label(),
         message: miss.difference.words().to_owned(),
         fix: Some(miss.fix),
+    };
+    let misses = rules.into_iter().flat_map(|rules| match rules.find(caller, now) {
+        // An old decision, and somebody has mended it since.
+        Some(rule) => vec![Near {
+            object: object.clone(),
+            line: rule.line,
+            difference: "since",
+            message: "names this caller now, and did not when this was decided".to_owned(),
+            fix: Some("log in again, where this is in force".to_owned()),
+        }],
+        None => rules.near_misses(caller).into_iter().map(miss).collect(),
     });
     left_out.chain(misses).collect()
 }

@@ -203,7 +203,8 @@ impl FromStr for Verbosity {
     type Err = InvalidVerbosity;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let level = match text {
+        // As those have it whose command lines exist.
+        let level = match text.to_ascii_lowercase().as_str() {
             "panic" | "fatal" | "error" => LevelFilter::ERROR,
             "warning" | "warn" => LevelFilter::WARN,
             "info" => LevelFilter::INFO,
@@ -305,6 +306,9 @@ mod tests {
     fn words() {
         assert_eq!("panic".parse(), Ok(Verbosity(LevelFilter::ERROR)));
         assert_eq!("warning".parse(), Ok(Verbosity(LevelFilter::WARN)));
+        for same in ["warn", "WARNING", "Warning"] {
+            assert_eq!(same.parse(), Ok(Verbosity(LevelFilter::WARN)), "{same}");
+        }
         assert_eq!("loud".parse::<Verbosity>(), Err(InvalidVerbosity));
         assert_eq!("json".parse(), Ok(Format::Json));
         assert_eq!("xml".parse::<Format>(), Err(InvalidFormat));

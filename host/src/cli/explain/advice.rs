@@ -1,6 +1,11 @@
 //! What to do about a denial, by its reason.
 
-use crate::{caller::Caller, config::Config, mapping::near};
+use super::NOT_READY;
+use crate::{
+    caller::Caller,
+    config::Config,
+    mapping::{live, near},
+};
 
 /// What helps against `reason`, if it is known.
 pub(super) fn for_reason(reason: &str, config: &Config) -> Option<String> {
@@ -9,7 +14,7 @@ pub(super) fn for_reason(reason: &str, config: &Config) -> Option<String> {
         "ec2_credentials" => "give Herald AWS credentials, or let it assume the roles of `server.ec2`".to_owned(),
         "ec2_endpoint" => "set `server.ec2.region` or `server.ec2.endpoint`".to_owned(),
         "ec2_overloaded" | "ec2_throttled" | "ec2_timeout" | "ec2_unavailable" | "ec2_unintelligible" => {
-            "try again in a moment; the server's log says what keeps EC2 from answering".to_owned()
+            "try again in a moment; the log says what keeps EC2 from answering".to_owned()
         }
         "ec2_refused" => "allow Herald's role ec2:DescribeInstances".to_owned(),
         "expired" => {
@@ -33,7 +38,7 @@ pub(super) fn for_reason(reason: &str, config: &Config) -> Option<String> {
         "policy_denied" => "the policy's words say why; its settings decide".to_owned(),
         "root_denied" => "log in as a user or a role: `server.denyRoot` keeps accounts' roots out".to_owned(),
         "signed_headers_cluster_id" => format!("make the token for this cluster: `herald token -i {id}`"),
-        "source_not_ready" => "wait until the source has been read; the server's log says what keeps it".to_owned(),
+        NOT_READY => "wait until the source has been read; the server's log says what keeps it".to_owned(),
         "sts_refused" => format!(
             "make the token for this cluster, `herald token -i {id}`; if it was, look at the clock and the credentials of the machine that made it"
         ),
@@ -44,6 +49,17 @@ pub(super) fn for_reason(reason: &str, config: &Config) -> Option<String> {
         _ => return None,
     };
     Some(advice)
+}
+
+/// What helps where it is this command that cannot read `source`, in the cluster of its command line if that names one.
+pub(super) fn for_unread(source: &str, is_named: bool) -> String {
+    match source {
+        live::DYNAMIC_FILE => format!("mend what the line about {source} on stderr says of the file"),
+        _ if is_named => format!("mend what the line about {source} on stderr says of this cluster"),
+        _ => format!(
+            "name the cluster that has {source}, with --context or --kubeconfig; a line on stderr says why it cannot be read here"
+        ),
+    }
 }
 
 /// What lets in a caller whom nothing names.

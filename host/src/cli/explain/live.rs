@@ -4,7 +4,7 @@
 
 use std::{
     io::{self, Write},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use serde::Serialize;
@@ -44,7 +44,12 @@ const MAX_SHOWN: usize = 50;
 
 impl Command {
     /// Adds what the cluster knows, as far as it is asked for.
-    pub(super) fn ask_cluster(&self, config: &Config, explanation: &mut Explanation) -> anyhow::Result<()> {
+    pub(super) fn ask_cluster(
+        &self,
+        config: &Config,
+        explanation: &mut Explanation,
+        now: SystemTime,
+    ) -> anyhow::Result<()> {
         let Some(record) = &explanation.record else { return Ok(()) };
         let asked = self.rbac || self.cluster.is_named();
         let own = config.kubernetes == Access::default() && !self.is_in_a_pod();
@@ -81,7 +86,7 @@ impl Command {
                     if !asked.iter().any(|object| name.ends_with(object)) {
                         continue;
                     }
-                    explanation.near.extend(near_in_file(&name, &file, &caller));
+                    explanation.near.extend(near_in_file(&name, &file, &caller, now));
                 }
                 if !explanation.near.is_empty() {
                     explanation.fix = None;

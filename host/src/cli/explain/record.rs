@@ -22,7 +22,7 @@ use crate::{
 const CALLER: [&str; 7] = ["provider", "partition", "accountId", "kind", "arn", "canonicalArn", "name"];
 const CALLER_SESSION: [&str; 2] = ["sessionName", "ssoPermissionSet"];
 /// What is true of a decision about nobody's token.
-const DECISION: [&str; 5] = ["generation", "stages", "outcome", "reason", "message"];
+const DECISION: [&str; 6] = ["generation", "stages", "shadows", "outcome", "reason", "message"];
 
 /// Longest line that is looked at, in bytes: far more than any record has.
 const MAX_LINE: u64 = 1 << 20;
@@ -38,11 +38,23 @@ pub(super) fn find(log: &Path, id: Uuid) -> anyhow::Result<Value> {
             continue;
         }
         match decision(&line) {
-            Some(record) if record["decisionId"] == id.as_str() => return Ok(record),
+            Some(record) if record["decisionId"] == id.as_str() => return Ok(with_caller(record)),
             _ => {}
         }
     }
-    bail!("{} has no decision {id}: it may be in an older file, or another server's", log.display())
+    bail!(
+        "{} has no decision {id}: it may be in an older file or another server's, or left out, as denials are that come too often",
+        log.display()
+    )
+}
+
+/// Of a decision that was too long for a line, the caller's ARN alone is there, and in a place of its own.
+fn with_caller(mut record: Value) -> Value {
+    if record["truncated"] == true && record["arn"].is_string() {
+        let arn = record["arn"].clone();
+        record["caller"] = serde_json::json!({ "arn": arn });
+    }
+    record
 }
 
 /// The lines of `log` that may be records, one at a time: some may be of other programs, and no text at all.

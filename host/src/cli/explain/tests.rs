@@ -7,7 +7,13 @@ use expect_test::{Expect, expect};
 use futures_util::FutureExt as _;
 
 use super::*;
-use crate::{mapping::rule::tests::caller, policy::Mapping};
+use crate::{
+    mapping::rule::tests::caller,
+    policy::{
+        Mapping,
+        tests::{Fixture, guest::Guest},
+    },
+};
 
 mod callers;
 mod decisions;
@@ -54,9 +60,9 @@ fn run_in(folder: &Path, arguments: &[&str], config: &str, audit: &str) -> (anyh
         words.extend(["--audit-log", &log]);
     }
     let command = Cli::try_parse_from(words).expect("good arguments").command;
-    let loaded = Config::load(&file).expect("it loads").config;
+    let globals = Globals { config: Some(file), ..Globals::default() };
     let mut out = Vec::new();
-    let code = command.run(loaded, Some(&file), io::empty(), SystemTime::UNIX_EPOCH + NOW, &mut out);
+    let code = command.run(&globals, io::empty(), SystemTime::UNIX_EPOCH + NOW, &mut out);
     (code, String::from_utf8(out).expect("text"))
 }
 
@@ -140,6 +146,46 @@ fn admins_sources_outside_the_file_and_entries_that_have_ended() {
             fix: give it a later `notAfter`, or take it out
     "#]],
     );
+}
+
+#[test]
+fn what_a_policy_in_shadow_mode_would_change_is_told() {
+    let policy = Fixture::new(&Guest::allowing().component());
+    let config = format!(
+        "clusterID: c\nserver:\n  backendMode: [MountedFile, Policy/tried]\n  policies:\n  - {{name: tried, kind: map, mode: shadow, \
+         component: '{}', limits: {{timeout: 5s}}}}\n",
+        policy.path().display()
+    );
+    let about = ["--arn", "arn:aws:iam::123456789012:user/eve"];
+    let (code, out) = run_with(&about, &config, "");
+    assert_eq!(code.expect("it runs"), ExitCode::FAILURE);
+    assert!(out.contains("in shadow mode\n  Policy/tried   allow\n    would let in: alice\n"), "{out}");
+    let (_, out) = run_with(&[&about[..], &["-o", "json"]].concat(), &config, "");
+    let json: Value = serde_json::from_str(&out).expect("JSON");
+    assert_eq!((&json["outcome"], &json["shadows"][0]["letsIn"]), (&"denied".into(), &"alice".into()), "{json}");
+}
+
+/// The name of the source that this command could not read, and what it says to do about it.
+#[test]
+fn where_this_command_cannot_read_a_source_no_server_is_at_fault() {
+    #[track_caller]
+    fn check(more: &[&str], source: &str, expected: &str) {
+        let words = [&["explain", "--arn", "arn:aws:iam::123456789012:user/eve"], more].concat();
+        let command = Cli::try_parse_from(words).expect("good arguments").command;
+        let (config, now) = (Config::default(), SystemTime::UNIX_EPOCH + NOW);
+        let record = serde_json::json!({
+            "outcome": "denied", "reason": "source_not_ready", "stages": [
+                {"stage": "MountedFile", "verdict": "abstain"}, {"stage": source, "verdict": "source_not_ready"},
+            ],
+        });
+        let fix = command.explain_own(record.clone(), &config, None, now).fix.expect("advice");
+        assert!(fix.starts_with(expected) && !fix.contains("server"), "{fix}");
+        let of_the_server = Explanation::of(record, &config, None, now).fix.expect("advice");
+        assert!(of_the_server.contains("the server's log"), "{of_the_server}");
+    }
+    check(&[], "EKSConfigMap", "name the cluster that has EKSConfigMap, with --context or --kubeconfig;");
+    check(&["--context", "prod"], "CRD", "mend what the line about CRD on stderr says of this cluster");
+    check(&[], "DynamicFile", "mend what the line about DynamicFile on stderr says of the file");
 }
 
 #[test]

@@ -49,6 +49,9 @@ pub(super) fn write(explanation: &Explanation, out: &mut impl Write) -> io::Resu
     if explanation.other_configuration {
         writeln!(out, "  the file at hand is another configuration than the one that decided")?;
     }
+    if let Some(why) = &explanation.unchecked {
+        writeln!(out, "  not checked whether the file at hand is the configuration that decided: {}", Plain(why))?;
+    }
     if !explanation.near.is_empty() {
         writeln!(out, "near misses")?;
     }
@@ -138,15 +141,20 @@ fn decision(record: &Value, out: &mut impl Write) -> io::Result<()> {
     if outcome == "allowed" {
         let user = &record["user"];
         let groups: Vec<&str> = user["groups"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-        field(out, "username", user["username"].as_str())?;
+        field(out, "username", user["username"].as_str().or_else(|| record["username"].as_str()))?;
         field(out, "groups", Some(&groups.join(", ")).filter(|text| !text.is_empty()).map(String::as_str))?;
         field(out, "uid", user["uid"].as_str())?;
     } else {
         let message = record["message"].as_str().unwrap_or_default();
         let reason = record["reason"].as_str().unwrap_or_default();
-        field(out, outcome, Some(&format!("{message} ({reason})")))?;
+        let both = if message.is_empty() { reason.to_owned() } else { format!("{message} ({reason})") };
+        field(out, outcome, Some(&both))?;
     }
-    field(out, "generation", record["generation"].as_str())
+    field(out, "generation", record["generation"].as_str())?;
+    if record["truncated"] == true {
+        writeln!(out, "  the rest is not known: the line was too long for the audit log, which has a part of it")?;
+    }
+    Ok(())
 }
 
 fn field(out: &mut impl Write, name: &str, value: Option<&str>) -> io::Result<()> {

@@ -254,7 +254,7 @@ fn a_file_is_private_appended_to_and_opened_anew() {
     let log = AuditLog::start(&config, Arc::default()).unwrap();
     assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     log.record(&1, || 0).unwrap();
-    log.flush(Duration::from_secs(5));
+    log.flush(Duration::from_secs(60));
     assert_eq!(std::fs::read_to_string(&path).unwrap(), "1\n");
     let rotated = dir.path().join("audit.log.1");
     std::fs::rename(&path, &rotated).unwrap();

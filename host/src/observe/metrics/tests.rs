@@ -174,7 +174,12 @@ fn empty_names_are_spelt_out() {
 #[test]
 fn process_metrics_are_there_on_linux() {
     let text = Metrics::default().text();
-    for name in ["process_resident_memory_bytes ", "process_open_fds ", "process_cpu_seconds_total "] {
+    for name in [
+        "process_resident_memory_bytes ",
+        "process_open_fds ",
+        "process_start_time_seconds 1",
+        "process_cpu_seconds_total ",
+    ] {
         assert!(text.contains(name), "{name}: {text}");
     }
 }

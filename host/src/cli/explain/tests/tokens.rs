@@ -139,3 +139,17 @@ fn tokens_that_are_no_good() {
     "#]],
     );
 }
+
+/// Neither the policies of the server nor the authorities that it trusts are on a workstation.
+#[test]
+fn what_only_looks_at_a_token_needs_no_file_of_the_server() {
+    let config = "clusterID: c
+server:
+  backendMode: [Policy/teams, EKSConfigMap]
+  policies: [{name: teams, kind: map, component: /nowhere/teams.wasm}]
+  sts: {endpoints: [{host: sts.example.com, region: eu-west-1, caFile: /nowhere/ca.pem}]}
+";
+    let (code, out) = run_with(&["--offline", "-t", "eyJhbGciOi"], config, "");
+    assert_eq!(code.expect("it runs"), ExitCode::FAILURE, "{out}");
+    assert!(out.contains("prefix         FAILED not a token of a configured provider"), "{out}");
+}
