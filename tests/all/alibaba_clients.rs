@@ -203,7 +203,7 @@ async fn modes_of_profiles() {
     let ends = |seconds: u64| now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs() + seconds;
     let rows = [
         ("StsToken", session.clone(), "dev:mei"),
-        ("StsToken", format!(r#"{session},"sts_expiration":{}"#, ends(600)), "dev:mei"),
+        ("StsToken", format!(r#"{session},"sts_expiration":1"#), "dev:mei"),
         ("CloudSSO", format!(r#"{session},"sts_expiration":{}"#, ends(600)), "dev:mei"),
         ("OAuth", format!(r#"{session},"sts_expiration":{}"#, ends(600)), "dev:mei"),
         ("RamRoleArn", format!("{},{deployer}", keys(LIN)), "deploy:by-file"),
@@ -246,7 +246,13 @@ async fn what_cannot_be_had_here_is_told_with_what_to_do() {
             "run `aliyun sts GetCallerIdentity --profile a`",
         ),
         (r#""mode":"OAuth""#.to_owned(), "run `aliyun configure --profile a`"),
-        (format!(r#""mode":"StsToken",{session},"sts_expiration":1"#), "expired 1970-01-01T00:00:01Z: fetch new ones"),
+        (
+            format!(
+                r#""mode":"External","process_command":"echo '{{\"mode\":\"StsToken\",{},\"sts_expiration\":1}}'""#,
+                session.replace('"', r#"\""#)
+            ),
+            "expired 1970-01-01T00:00:01Z: fetch new ones",
+        ),
         (r#""mode":"RsaKeyPair""#.to_owned(), "for others take External, with a program"),
     ] {
         let machine = Machine::new().await.file(".aliyun/config.json", &profile(&members));

@@ -14,9 +14,10 @@ fn principals() -> [Principal; 3] {
     ]
 }
 
-/// The lines, without blanks at their ends and without empty ones at the end.
-fn lines(text: &str) -> Vec<&str> {
-    text.trim_end().lines().map(str::trim_end).collect()
+/// The lines, without blanks at their ends and without empty ones at the end. A carriage return alone ends one too.
+fn lines(text: &str) -> Vec<String> {
+    let text = text.replace("\r\n", "\n").replace('\r', "\n");
+    text.trim_end().lines().map(|line| line.trim_end().to_owned()).collect()
 }
 
 /// The lines that are comments. One with a quote in it may be the end of a text instead, which goes on behind it.

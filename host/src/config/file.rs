@@ -401,6 +401,12 @@ fn rooms_of_server() -> [&'static [&'static str]; 4] {
     [&lists::KEYS, fields_of::<Own>(), fields_of::<server::Config>(), fields_of::<observe::Config>()]
 }
 
+/// Whether `key` has a place in a configuration, whichever that is.
+pub(super) fn is_key(key: &str) -> bool {
+    let on_top: [&[&str]; 2] = [&TOP, fields_of::<ClientSection>()];
+    rooms_of_server().into_iter().chain(on_top).flatten().any(|name| name.eq_ignore_ascii_case(key))
+}
+
 fn cluster_id(top: &[(Key, Node)], source: &str) -> Result<Option<ClusterId>, Problem> {
     let Some(node) = value(top, "clusterID") else { return Ok(None) };
     let bad = |error: InvalidClusterId| Problem::new(node.at, error.to_string());

@@ -75,6 +75,8 @@ impl<'a> Wanted<'a> {
             Some(credentials) => credentials,
             None => credentials::load(&self.request, &self.environment, now)?,
         };
+        // Read again for the signature: whoever has the credentials may have taken his time.
+        let now = crate::cli::now();
         let token = mint::mint(&credentials, self.cluster_id.as_str(), now)?;
         if let Some(cache) = &cache {
             cache.keep_alibaba(self.cluster_id, &credentials, &token, now);

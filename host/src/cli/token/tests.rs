@@ -1,8 +1,11 @@
 //! What the command line, the environment and a file together ask for.
 
+use std::{fs, time::Duration};
+
 use clap::Parser as _;
 
 use super::*;
+use crate::provider::alibaba::{credentials::Environment, mint::TOKEN_LIFETIME};
 
 const ROLE: &str = "arn:aws:iam::123456789012:role/Deployer";
 
@@ -121,4 +124,24 @@ fn what_is_no_role_is_said() {
         let error = args(&format!("-r {text}")).expect("a text").role(&ClientSection::default()).expect_err("no role");
         assert!(error.to_string().starts_with(&format!("role {text}")), "{error}");
     }
+}
+
+/// A program that prints credentials may ask a person first.
+#[test]
+fn a_token_is_dated_when_it_is_signed() {
+    let home = tempfile::tempdir().expect("a folder");
+    let write = |name: &str, text: &str| fs::write(home.path().join(name), text).expect("written");
+    fs::create_dir(home.path().join(".aliyun")).expect("made");
+    write("keys.json", r#"{"mode":"AK","access_key_id":"i","access_key_secret":"s"}"#);
+    let command = format!("sh -c 'sleep 1; cat {}/keys.json'", home.path().display());
+    let profile = format!(r#"{{"name":"default","mode":"External","process_command":"{command}"}}"#);
+    write(".aliyun/config.json", &format!(r#"{{"profiles":[{profile}]}}"#));
+    let cluster_id: ClusterId = "a".parse().expect("an id");
+    let mut wanted = WantedOfAlibaba::new(&cluster_id, None, None).expect("good values");
+    wanted.environment = Environment::from_iter([("HOME", home.path())]);
+    let begun = crate::cli::now();
+    let token = wanted.token().expect("a token");
+    let dated = token.expires_at - TOKEN_LIFETIME;
+    let after = dated.duration_since(begun).expect("later");
+    assert!(after >= Duration::from_millis(900), "dated {after:?} after the command began");
 }

@@ -41,15 +41,27 @@ impl Rig {
 
     /// A reload that asks for `wanted`, each by its settings and its component.
     fn reload(&self, wanted: &[(&str, &str)]) -> Vec<Result<Elsewhere, String>> {
-        self.compilations.begin();
+        self.begin();
+        let told = self.ask(wanted);
+        self.compilations.settle();
+        told
+    }
+
+    fn begin(&self) {
+        self.compilations.begin(&self.file());
+    }
+
+    fn ask(&self, wanted: &[(&str, &str)]) -> Vec<Result<Elsewhere, String>> {
         let ask = |(settings, component): &(&str, &str)| {
             let json = serde_json::json!({"name": "a", "kind": "map", "component": "a.wasm", "settings": settings});
             let policy = serde_json::from_value(json).expect("a policy");
-            self.compilations.ask(&self.folder.path().join("herald.yaml"), &policy, Digest::of(component.as_bytes()))
+            self.compilations.ask(&self.file(), &policy, Digest::of(component.as_bytes()))
         };
-        let told = wanted.iter().map(ask).collect();
-        self.compilations.settle();
-        told
+        wanted.iter().map(ask).collect()
+    }
+
+    fn file(&self) -> PathBuf {
+        self.folder.path().join("herald.yaml")
     }
 
     fn begun(&self) -> (String, Stop) {
@@ -155,8 +167,18 @@ async fn what_came_of_other_files_is_not_held_against_these() {
     let rig = Rig::new();
     rig.reload(&[("one", "1")]);
     rig.begun();
-    std::fs::write(rig.folder.path().join("herald.yaml"), "nonsense").expect("written");
+    std::fs::write(rig.file(), "nonsense").expect("written");
     rig.ends(Err("no")).await;
     assert_eq!(rig.reload(&[("one", "1")]), [UNDER_WAY]);
+    rig.begun();
+    rig.ends(Ok(())).await;
+    // Before it begins, as the reload takes its time over others.
+    rig.begin();
+    rig.ask(&[("two", "1")]);
+    std::fs::write(rig.file(), "nonsense again").expect("written");
+    rig.compilations.settle();
+    rig.begun();
+    rig.ends(Err("no")).await;
+    assert_eq!(rig.reload(&[("two", "1")]), [UNDER_WAY]);
     rig.begun();
 }

@@ -41,7 +41,8 @@ pub(super) fn append(text: &str, items: &[Node], entry: &str) -> Option<String> 
     let end = end + text[end..].find(BREAKS).unwrap_or(text.len() - end);
     let added = indented(entry, column, break_);
     let rest = &text[end..];
-    let rest = rest.strip_prefix(break_).unwrap_or(rest);
+    // Whichever of them this line ends with.
+    let rest = ["\r\n", "\n", "\r"].into_iter().find_map(|break_| rest.strip_prefix(break_)).unwrap_or(rest);
     Some(format!("{}{break_}{added}{break_}{rest}", &text[..end]))
 }
 

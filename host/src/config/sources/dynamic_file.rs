@@ -25,11 +25,13 @@ use crate::{
         Checked, Config, Source,
         accounts::{self, Accounts, Numbers},
         backend_mode,
+        de::twice,
         entry::{Entries, Place, Style, UserIds, value},
         error::Problem,
+        file,
         files::{Stamp, Watcher},
         finding::Findings,
-        node::{self, Node, Value},
+        node::{self, Key, Node, Value},
         remark::Census,
         together::Origin,
     },
@@ -197,13 +199,30 @@ pub(super) fn parse(text: &str, by_user_id: bool) -> Result<Read, Problem> {
     Ok(Read { mappings, warnings: findings.warnings(), refused: Vec::new(), hash, written })
 }
 
-/// Whether `text`, whose tree is `root`, is such a file: by the key that no other has, or by its lists on top of a JSON text. In
-/// YAML those are a configuration's whose writer has left `server` out.
+/// Whether `text`, whose tree is `root`, is such a file: by the key that no other with mappings has, or by its lists on top of a
+/// JSON text. In YAML, and beside settings, those are a configuration's whose writer has left `server` out: existing programs
+/// read no mappings there.
 pub(in crate::config) fn is_dynamic_file(root: &Node, text: &str) -> bool {
     let Value::Map(keys) = &root.value else { return false };
-    let has = |key| value(keys, key).is_some();
+    let is_setting = |(key, _): &(Key, Node)| !is_list(key) && file::is_key(&key.text);
     let is_json = || serde_json::from_str::<IgnoredAny>(text).is_ok();
-    has(LAST_UPDATED) || ([LISTS[0], LISTS[1], ACCOUNTS].into_iter().any(has) && is_json())
+    value(keys, LAST_UPDATED).is_some()
+        || (keys.iter().any(|(key, _)| is_list(key)) && !keys.iter().any(is_setting) && is_json())
+}
+
+/// Whether entries or accounts stand under `key`.
+fn is_list(key: &Key) -> bool {
+    LISTS.into_iter().chain([ACCOUNTS]).any(|list| list.eq_ignore_ascii_case(&key.text))
+}
+
+/// Refuses a second list of one name: existing programs read the last alone, and with all of them others would be let in.
+fn check_lists(keys: &[(Key, Node)]) -> Result<(), Problem> {
+    for (index, (key, _)) in keys.iter().enumerate().filter(|(_, (key, _))| is_list(key)) {
+        if let Some((first, _)) = keys[..index].iter().find(|(other, _)| other.text.eq_ignore_ascii_case(&key.text)) {
+            return Err(twice(key, first));
+        }
+    }
+    Ok(())
 }
 
 /// The file as `herald check-config` sees it. What `user_ids` are for is the configuration's to say.
@@ -230,6 +249,7 @@ fn entries(text: &str, style: Style) -> Result<Parsed, Problem> {
     let Value::Map(keys) = &root.value else {
         return Err(Problem::new(root.at, format!("expected a map, found {}", root.value.noun())));
     };
+    check_lists(keys)?;
     for key in LISTS {
         if let Some(node) = value(keys, key) {
             return Err(Problem::new(node.at, format!("{key}: expected a list, found {}", node.value.noun())));

@@ -30,11 +30,7 @@ const USER_AGENT: &str = concat!("herald/", env!("CARGO_PKG_VERSION"));
 
 /// The user's move: the credentials are past their end.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-#[error(
-    "the Alibaba Cloud credentials expired {}: fetch new ones; if these are, take the old sts_expiration out of their \
-     profile",
-    humantime::format_rfc3339_seconds(*at)
-)]
+#[error("the Alibaba Cloud credentials expired {}: fetch new ones", humantime::format_rfc3339_seconds(*at))]
 pub struct CredentialsExpired {
     at: SystemTime,
 }
@@ -120,8 +116,7 @@ mod tests {
         check(Some("2026-01-02T04:04:05Z"), Ok("2026-01-02T03:14:05Z"));
         check(Some("2026-01-02T03:10:05Z"), Ok("2026-01-02T03:09:05Z"));
         check(Some("2026-01-02T03:04:35Z"), Ok("2026-01-02T03:04:05Z"));
-        let expired = "the Alibaba Cloud credentials expired 2026-01-02T03:04:05Z: fetch new ones; if these are, take the \
-                       old sts_expiration out of their profile";
+        let expired = "the Alibaba Cloud credentials expired 2026-01-02T03:04:05Z: fetch new ones";
         check(Some("2026-01-02T03:04:05Z"), Err(expired));
     }
 }

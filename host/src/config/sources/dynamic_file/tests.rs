@@ -88,6 +88,39 @@ fn what_is_no_such_file_is_refused_whole() {
     check(r#"{"somethingElse": {"a": 1}}"#, false, Ok((None, 0)));
 }
 
+/// Go's programs read the last of them alone.
+#[test]
+fn a_list_that_is_there_twice_refuses_the_file() {
+    let entry = r#"{"rolearn": "arn:aws:iam::111122223333:role/Admin", "username": "admin", "groups": ["ops"]}"#;
+    let twice = |key: &str, first: &str| format!("`{key}` is given already, as `{first}` on line 1");
+    let roles = format!(r#"{{"mapRoles": [{entry}], "mapRoles": []}}"#);
+    check(&roles, false, Err(&twice("mapRoles", "mapRoles")));
+    let accounts = r#"{"mapAccounts": ["111122223333"], "MapAccounts": []}"#;
+    check(accounts, false, Err(&twice("MapAccounts", "mapAccounts")));
+    check(&format!(r#"{{"Version": "1", "Version": "2", "mapRoles": [{entry}]}}"#), false, Ok((Some("admin"), 0)));
+}
+
+/// What `herald check-config` takes for one.
+#[test]
+fn a_file_is_known_by_its_keys() {
+    #[track_caller]
+    fn check(text: &str, expected: bool) {
+        let root = node::read(text, &mut |_, _, _| ()).expect("a tree");
+        assert_eq!(is_dynamic_file(&root, text), expected, "{text}");
+    }
+    check(r#"{"LastUpdatedDateTime": "1"}"#, true);
+    check("LastUpdatedDateTime: '1'\nmapRoles: []\n", true);
+    // The files of ack-ram-authenticator have nothing else.
+    check(r#"{"mapRoles": [], "mapUsers": [], "mapAccounts": []}"#, true);
+    check(r#"{"maproles": [], "Version": "1", "comment": "whose it is"}"#, true);
+    check("mapRoles: []\n", false);
+    check(r#"{"Version": "1"}"#, false);
+    // Written without `server`: no existing program reads mappings there.
+    for setting in [r#""port": 1"#, r#""backendMode": "CRD""#, r#""defaultRole": "a""#, r#""scrubbedaccounts": []"#] {
+        check(&format!(r#"{{"mapRoles": [], {setting}}}"#), false);
+    }
+}
+
 #[tokio::test]
 async fn a_mistake_in_taking_a_file_in_is_a_failure_and_not_the_end() {
     static ASKED: AtomicUsize = AtomicUsize::new(0);

@@ -39,7 +39,7 @@ pub(super) struct Profile {
     pub(super) oidc_provider_arn: String,
     pub(super) oidc_token_file: String,
     pub(super) expired_seconds: Option<u32>,
-    /// When the keys of a session end, in seconds since 1970.
+    /// When the keys of a session end, in seconds since 1970: of a person who has signed in, or as a program printed it.
     pub(super) sts_expiration: u64,
 }
 
@@ -87,6 +87,9 @@ impl File {
     fn source(&self, profile: &Profile, depth: usize) -> Result<Source, String> {
         match profile.mode.as_str() {
             "ChainableRamRoleArn" => {}
+            // The CLI reads `sts_expiration` for people who sign in alone, and leaves an old one where a profile is set to
+            // other keys: whether these have ended, STS tells.
+            "StsToken" => return Ok(Source::Keys(Credentials { expires_at: None, ..profile.session()? })),
             // As the CLI makes it before anything is configured.
             "" => {
                 let Profile { name, .. } = profile;
@@ -145,7 +148,7 @@ impl Profile {
         Ok(Source::SignedIn(Session { keys: self.session()?, profile: name.clone() }))
     }
 
-    /// Temporary keys, with their end if the file knows it.
+    /// Temporary keys, with their end if one is written beside them.
     fn session(&self) -> Result<Credentials, String> {
         let token = self.sts_token.expose();
         if token.is_empty() {

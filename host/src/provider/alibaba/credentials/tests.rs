@@ -206,6 +206,24 @@ fn a_session_that_is_over_is_told_with_what_renews_it() {
     assert_eq!(over, expected);
 }
 
+/// In the file `sts_expiration` is about people who signed in, and an old one stays behind where a profile becomes one of keys.
+/// A program says it of what it prints.
+#[test]
+fn keys_of_a_profile_end_when_sts_says_so_and_those_of_a_program_when_it_does() {
+    #[track_caller]
+    fn end(read: Result<Option<Source>, String>) -> Option<SystemTime> {
+        match read {
+            Ok(Some(Source::Keys(keys))) => keys.expires_at,
+            other => panic!("{other:?}"),
+        }
+    }
+    let profile = r#"{"name":"default","mode":"StsToken","access_key_id":"i","access_key_secret":"s","sts_token":"t",
+        "sts_expiration":1}"#;
+    assert_eq!(end(aliyun::parse(&format!(r#"{{"profiles":[{profile}]}}"#), None)), None);
+    let second = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1);
+    assert_eq!(end(process::parse(profile.as_bytes()).map(Some)), Some(second));
+}
+
 #[test]
 fn sections() {
     #[track_caller]
