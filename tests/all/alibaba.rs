@@ -439,7 +439,8 @@ async fn mappings_in_the_cluster() {
     kubernetes.put_identity("bob", "arn:aws:iam::123456789012:user/bob", "bob", &[]);
     let sts = sts().await;
     let start = async |providers: &str, modes: &str| {
-        let text = format!("clusterID: {CLUSTER}\nserver: {{providers: [{providers}], backendMode: [{modes}]}}\n");
+        let keys = format!("  providers: [{providers}]\n  backendMode: [{modes}]\n{}\n", patience(""));
+        let text = format!("clusterID: {CLUSTER}\nserver:\n{keys}");
         setup(&sts, &text).argument("--master").argument(&kubernetes.url()).start().await.expect("a server")
     };
     let server = start("alibaba", "CRD, ACKConfigMap").await;

@@ -1,13 +1,13 @@
 //! What the documents say about the repository and about Herald is there.
 
-use std::{collections::BTreeSet, path::Path};
+use std::{collections::BTreeSet, path::Path, process::Stdio};
 
 use tests::{
-    herald::{Finished, finish, repository, run},
+    herald::{Finished, Output, repository, run},
     sts::{ALICE, BOB, EVE},
 };
 
-use crate::support::{CLUSTER, config, draft, fresh, setup, sts, until};
+use crate::support::{CLUSTER, SOON, config, draft, fresh, setup, sts, until};
 
 const DOCUMENTS: [&str; 10] = [
     "README.md",
@@ -322,14 +322,16 @@ async fn the_log_page_finds_its_lines() {
     std::os::unix::fs::symlink(tests::herald::binary().expect("herald"), &link).expect("a link");
     std::fs::write(folder.path().join("config.yaml"), config("")).expect("a file");
     let path = |name: &str| folder.path().join(name).display().to_string();
-    let mut command = tokio::process::Command::new("timeout");
-    command.args(["--signal=TERM", "2", &link.display().to_string(), "server", "--port", "0", "--config"]);
-    command.arg(path("config.yaml")).arg(format!("--state-dir={}", path("state")));
-    command.arg(format!("--generate-kubeconfig={}", path("kubeconfig.yaml"))).args(["--health-port", "0"]);
-    let log = finish(command).await.expect("it runs").stderr;
+    let mut command = tokio::process::Command::new(link);
+    command.args(["server", "--port", "0", "--health-port", "0", "--config"]).arg(path("config.yaml"));
+    command.arg(format!("--state-dir={}", path("state"))).stdin(Stdio::null()).stdout(Stdio::null());
+    command.arg(format!("--generate-kubeconfig={}", path("kubeconfig.yaml"))).stderr(Stdio::piped());
+    let mut server = command.kill_on_drop(true).spawn().expect("it starts");
+    let log = Output::collect(server.stderr.take().expect("a pipe"));
     let line = format!(
         "level=info msg=\"reconfigure your apiserver with `--authentication-token-webhook-config-file={}` to enable (assuming default hostPath mounts)\"",
         path("kubeconfig.yaml")
     );
-    assert!(log.contains(&line), "{log}");
+    let told = log.wait_for(SOON, |text| text.contains(&line).then_some(())).await;
+    assert!(told.is_some(), "{}", log.text());
 }

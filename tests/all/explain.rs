@@ -11,7 +11,7 @@ use tests::{
     sts::{ALICE, BOB, EVE, Running},
 };
 
-use crate::support::{CLUSTER, config, draft, fresh, setup, start, sts};
+use crate::support::{CLUSTER, config, draft, fresh, patience, setup, start, sts};
 
 async fn explain(sts: &Running, server: &Server, arguments: &[&str]) -> Finished {
     let file = server.folder().join("config.yaml").display().to_string();
@@ -34,7 +34,7 @@ async fn the_command_says_what_the_server_decides() {
         config(
             "  backendMode: [Policy/groups]\n  policies:\n  - {name: groups, kind: map, component: groups.wasm, settings: {requireSession: true, rules: [{match: {accounts: ['123456789012'], role: Developers}, username: 'by-policy:{{SessionName}}', groups: [policy]}]}, limits: {timeout: 5s}}",
         ),
-        format!("clusterID: {CLUSTER}\n"),
+        format!("clusterID: {CLUSTER}\nserver:\n{}\n", patience("")),
     ];
     let component = policies::build("session-groups").expect("a policy");
     for text in configs {

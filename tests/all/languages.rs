@@ -258,7 +258,7 @@ fn is_within(server: &Server, most: u64) {
     assert!(resident < most && anonymous < ALLOWED, "{} MiB, {} of them anonymous", resident >> 20, anonymous >> 20);
 }
 
-/// Builds the conformance policy, and gives its entry in a configuration, as `large`.
+/// Builds the conformance policy, and gives its entry in a configuration, as `large`, with limits that no machine is too slow for.
 async fn entry(language: Language, shell: &Shell) -> String {
     let (project, component) = (project(language, shell), shell.folder.path().join("policy.wasm"));
     let build = format!("herald policy build '{}' --output '{}'", project.display(), component.display());
@@ -273,6 +273,7 @@ async fn entry(language: Language, shell: &Shell) -> String {
     tables: {{rota: {}}}
     cloud: [caller-instance]
     settings: {{account: '123456789012', prefix: 'large:'}}
+    limits: {{timeout: 5s, memory: 32Mi}}
 ",
         component.display(),
         rota.display()
@@ -312,6 +313,11 @@ async fn a_component_with_an_engine_in_it_is_compiled_before_the_server_starts_a
     is_compiled_beforehand(Language::Js, 256 << 20).await;
 }
 
+#[tokio::test]
+async fn a_component_in_python_is_compiled_before_the_server_starts_and_not_in_it() {
+    is_compiled_beforehand(Language::Python, 256 << 20).await;
+}
+
 /// Alice under a session's name that tells the conformance policy to let her in.
 const MANY: Person = Person {
     arn: "arn:aws:sts::123456789012:assumed-role/Developers/many-2",
@@ -327,8 +333,6 @@ async fn is_compiled_beside_the_server(language: Language, most: u64) {
     }
     let shell = Shell::new(language);
     let (large, small) = (entry(language, &shell).await, policies::build("session-groups").expect("a policy"));
-    // Limits that no machine is too slow for.
-    let large = format!("{large}    limits: {{timeout: 5s, memory: 32Mi}}\n");
     let text = |chain: &str, more: &str| {
         config(&format!(
             "\n{ONE_WORKER}\n  backendMode: [{chain}]\n  policies:\n  - name: small\n    kind: map\n    component: {}\n    \

@@ -7,11 +7,20 @@ use tests::{
     sts::{ALICE, BOB, Running},
 };
 
-use crate::support::{CLUSTER, fresh, setup, sts, until};
+use crate::support::{CLUSTER, fresh, patience, setup, sts, until};
+
+/// A configuration with one source and more keys under `server`.
+fn config(source: &str, more: &str) -> String {
+    format!("clusterID: {CLUSTER}\nserver:\n  backendMode: [{source}]\n{more}{}\n", patience(more))
+}
 
 async fn start(sts: &Running, kubernetes: &Kubernetes, more: &str) -> Server {
-    let config = format!("clusterID: {CLUSTER}\nserver:\n  backendMode: [CRD]\n{more}");
-    let server = setup(sts, &config).argument("--master").argument(&kubernetes.url()).start().await.expect("a server");
+    let server = setup(sts, &config("CRD", more))
+        .argument("--master")
+        .argument(&kubernetes.url())
+        .start()
+        .await
+        .expect("a server");
     until(async || server.get("/readyz").await.expect("an answer").status == 200).await;
     server
 }
@@ -61,7 +70,8 @@ async fn one_of_two_servers_writes_and_the_other_takes_over() {
     kubernetes.put_identity("alice", "arn:aws:iam::123456789012:role/Developers", "dev:{{SessionName}}", &[]);
     until(async || condition(&kubernetes, "alice")["status"] == "True").await;
     until(async || name(&second, &ALICE).await.is_some()).await;
-    assert!(leads(&first) && !leads(&second));
+    until(async || leads(&first)).await;
+    assert!(!leads(&second));
     assert_eq!(holder(&kubernetes), Some(led_by.clone()));
     assert_eq!(statuses(&kubernetes).len(), 3, "once an object: {:?}", statuses(&kubernetes));
 
@@ -119,16 +129,15 @@ async fn a_source_that_is_dropped_gives_its_lease_back() {
     // It is counted once the answer is there, which is after the object has it.
     until(async || server.metric(writes).await.expect("metrics") == Some(1.0)).await;
     assert!(holder(&kubernetes).is_some());
-    server.configure(&format!("clusterID: {CLUSTER}\nserver:\n  backendMode: [MountedFile]\n")).expect("written");
+    server.configure(&config("MountedFile", "")).expect("written");
     until(async || holder(&kubernetes).is_none()).await;
     // And takes it again when it is back.
-    let config = format!("clusterID: {CLUSTER}\nserver:\n  backendMode: [CRD]\n");
-    server.configure(&config).expect("written");
+    server.configure(&config("CRD", "")).expect("written");
     until(async || holder(&kubernetes).is_some()).await;
     // Who writes statuses may lead before the configuration is in force, and a change until then has it read again.
     until(async || name(&server, &BOB).await.is_some()).await;
     // Without its status.
-    server.configure(&format!("{config}  identityMappingStatus: false\n")).expect("written");
+    server.configure(&config("CRD", "  identityMappingStatus: false\n")).expect("written");
     until(async || holder(&kubernetes).is_none()).await;
     assert_eq!(name(&server, &BOB).await.as_deref(), Some("bob"));
 }
@@ -160,6 +169,7 @@ async fn a_status_that_is_not_taken_holds_no_other_up() {
     until(async || condition(&kubernetes, "c")["status"] == "True").await;
     assert_eq!(kubernetes.writes_turned_down(), 1);
     let words = "its status is not taken";
+    until(async || server.stderr.text().contains(words)).await;
     assert_eq!(server.stderr.text().matches(words).count(), 1, "{}", server.stderr.text());
     let not_taken = "herald_status_writes_total{source=\"CRD\",result=\"not_taken\"}";
     assert_eq!(server.metric(not_taken).await.expect("metrics"), Some(1.0));

@@ -248,19 +248,26 @@ async fn trouble_with_ec2_is_told_and_touches_nobody_else() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ec2_that_hangs_holds_up_no_other_login() {
     let world = World::start().await;
-    world.ec2.add(&id(1), ACCOUNT, &name(1));
     world.ec2.set(Behaviour { fault: Fault::Hang, ..Behaviour::default() });
     let server = std::sync::Arc::new(world.server("").await);
-    let node = tokio::spawn({
-        let server = std::sync::Arc::clone(&server);
-        async move { login(&server, ACCOUNT, &id(1), 0).await }
-    });
-    until(async || world.ec2.stats().calls > 0).await;
-    let answer = server.review(&fresh(&BOB)).await.expect("an answer");
-    assert_eq!(answer.username().as_deref(), Some("bob"), "{}", answer.text);
-    assert!(!node.is_finished(), "the node still waits");
-    let answer = node.await.expect("no panic");
-    assert_eq!((answer.status, answer.reason().as_deref()), (503, Some("ec2_unavailable")), "{}", answer.text);
+    // On a busy machine five seconds may be over before bob has his answer. Whoever is held up by the node is so each time.
+    for number in 1..=10 {
+        let calls = world.ec2.stats().calls;
+        let node = tokio::spawn({
+            let server = std::sync::Arc::clone(&server);
+            async move { login(&server, ACCOUNT, &id(number), 0).await }
+        });
+        until(async || world.ec2.stats().calls > calls).await;
+        let answer = server.review(&fresh(&BOB)).await.expect("an answer");
+        assert_eq!(answer.username().as_deref(), Some("bob"), "{}", answer.text);
+        let still_waits = !node.is_finished();
+        let answer = node.await.expect("no panic");
+        assert_eq!((answer.status, answer.reason().as_deref()), (503, Some("ec2_unavailable")), "{}", answer.text);
+        if still_waits {
+            return;
+        }
+    }
+    panic!("bob has waited for a node each time");
 }
 
 #[tokio::test]
@@ -313,7 +320,8 @@ async fn a_credential_process_without_end_takes_nothing_but_the_names_of_nodes()
     let text = config(NODES.trim_start_matches('\n'));
     let setup = setup(&world.sts, &text).env("AWS_ENDPOINT_URL_EC2", &world.ec2.url());
     let (runs, file) = (setup.folder().join("runs"), setup.folder().join("aws-config"));
-    let program = format!("sh -c 'echo run >> {}; exec sleep 20'", runs.display());
+    // Each of those who wait for it does so for four seconds.
+    let program = format!("sh -c 'echo run >> {}; exec sleep 60'", runs.display());
     std::fs::write(&file, format!("[default]\ncredential_process = {program}\n")).expect("written");
     let setup = setup.env("AWS_CONFIG_FILE", file.to_str().expect("UTF-8"));
     let server = setup.env("AWS_EC2_METADATA_DISABLED", "true").start().await.expect("a server");

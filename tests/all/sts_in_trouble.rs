@@ -96,7 +96,10 @@ async fn the_wait_that_sts_asks_for_is_passed_on() {
 #[tokio::test]
 async fn sts_out_of_reach_is_told_apart_from_a_refusal() {
     let sts = sts().await;
-    let closed = std::net::TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a port");
+    // Nobody listens there, and nobody else can.
+    let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
+    socket.bind("127.0.0.1:0".parse().expect("an address")).expect("a port");
+    let closed = socket.local_addr().expect("a port");
     let nowhere = format!(
         "\n  sts:\n    connectTimeout: 300ms\n    endpoints:\n    - {{host: sts.us-east-1.amazonaws.com, connectTo: \"{closed}\"}}"
     );

@@ -277,7 +277,7 @@ async fn without_credentials_nobody_has_tags() {
 async fn sessions_of_one_role_share_a_look_up() {
     let world = World::start().await;
     world.add_role(ACCOUNT, 0, "team-0");
-    world.iam.set(Fault::None, Duration::from_secs(2));
+    world.iam.set(Fault::None, Duration::from_secs(1));
     let server = Arc::new(world.server("    cloud: [caller-tags, caller-instance]\n", "").await);
     let logins: Vec<_> = (0..20)
         .map(|number| {
@@ -295,22 +295,30 @@ async fn sessions_of_one_role_share_a_look_up() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn iam_that_hangs_holds_up_no_other_login() {
     let world = World::start().await;
-    (0..2).for_each(|number| world.add_role(ACCOUNT, number, &format!("team-{number}")));
+    world.add_role(ACCOUNT, 0, "team-0");
     let server = Arc::new(world.server(GRANT, "").await);
     assert!(login(&server, &session(ACCOUNT, 0, "alice"), 0).await.username().is_some());
     world.iam.set(Fault::Hang, Duration::ZERO);
-    let waiting = tokio::spawn({
-        let server = Arc::clone(&server);
-        async move { login(&server, &session(ACCOUNT, 1, "alice"), 0).await }
-    });
-    until(async || world.iam.stats().calls > 1).await;
-    let known = login(&server, &session(ACCOUNT, 0, "alice"), 1).await;
-    assert_eq!(known.username().as_deref(), Some("team-0"), "{}", known.text);
-    let without = login(&server, &root(), 0).await;
-    assert_eq!(without.reason().as_deref(), Some("policy_denied"), "who has no tags: {}", without.text);
-    assert!(!waiting.is_finished(), "whose tags are looked up still waits");
-    let answer = waiting.await.expect("no panic");
-    assert_eq!((answer.status, answer.reason().as_deref()), (503, Some("policy_unavailable")), "{}", answer.text);
+    // On a busy machine five seconds may be over before they have their answers. Whoever is held up is so each time.
+    for number in 1..=10 {
+        let calls = world.iam.stats().calls;
+        let waiting = tokio::spawn({
+            let server = Arc::clone(&server);
+            async move { login(&server, &session(ACCOUNT, number, "alice"), 0).await }
+        });
+        until(async || world.iam.stats().calls > calls).await;
+        let known = login(&server, &session(ACCOUNT, 0, "alice"), number).await;
+        assert_eq!(known.username().as_deref(), Some("team-0"), "{}", known.text);
+        let without = login(&server, &root(), number).await;
+        assert_eq!(without.reason().as_deref(), Some("policy_denied"), "who has no tags: {}", without.text);
+        let still_waits = !waiting.is_finished();
+        let answer = waiting.await.expect("no panic");
+        assert_eq!((answer.status, answer.reason().as_deref()), (503, Some("policy_unavailable")), "{}", answer.text);
+        if still_waits {
+            return;
+        }
+    }
+    panic!("they have waited for somebody else's tags each time");
 }
 
 #[tokio::test]

@@ -139,8 +139,10 @@ async fn an_api_server_shows_its_certificate() {
     let bob = world.person(&BOB.key()).await;
     bob.becomes(Some("bob")).await;
     assert!(world.server.review(&token(1)).await.is_err(), "whoever shows none is not heard");
-    let metrics = world.server.get_plain("metrics", "/metrics").await.expect("a listener of its own").text;
-    assert!(metrics.contains("herald_connections_closed_total{reason=\"client_certificate\"} 1"), "{metrics}");
+    let closed = "herald_connections_closed_total{reason=\"client_certificate\"} 1";
+    let metrics = async || world.server.get_plain("metrics", "/metrics").await.expect("a listener of its own").text;
+    // It is counted after its peer has heard of it.
+    until(async || metrics().await.contains(closed)).await;
 }
 
 /// What cannot be judged now is not told as a refusal that lasts: after an outage of STS the same token is good.

@@ -162,7 +162,7 @@ async fn a_token_is_used_until_it_is_refused() {
     }
 }
 
-/// Keys that a program hands out for a minute and eight seconds make a token for eight seconds, of which a busy machine may need
+/// Keys that a program hands out for a minute and eleven seconds make a token for eleven seconds, of which a busy machine may need
 /// some to make it: a token ends a minute before its keys.
 #[tokio::test]
 async fn a_token_is_not_used_past_its_time() {
@@ -170,7 +170,7 @@ async fn a_token_is_not_used_past_its_time() {
     let (program, config) = (folder.path().join("keys"), folder.path().join("config"));
     let key = BOB.key();
     let answer = format!(
-        r#"{{\"Version\": 1, \"AccessKeyId\": \"{}\", \"SecretAccessKey\": \"{}\", \"Expiration\": \"$(date -u -d '68 seconds' +%Y-%m-%dT%H:%M:%SZ)\"}}"#,
+        r#"{{\"Version\": 1, \"AccessKeyId\": \"{}\", \"SecretAccessKey\": \"{}\", \"Expiration\": \"$(date -u -d '71 seconds' +%Y-%m-%dT%H:%M:%SZ)\"}}"#,
         key.id, key.secret
     );
     std::fs::write(&program, format!("#!/bin/sh\necho \"{answer}\"\n")).expect("a file");
@@ -179,7 +179,7 @@ async fn a_token_is_not_used_past_its_time() {
     let mut variables = elsewhere().to_vec();
     variables.push(("AWS_CONFIG_FILE", config.display().to_string()));
     let Some(client) = Client::new(&json!({}), &variables) else { return };
-    let found = client.exchanges(3, &["-interval=9s"]).await;
+    let found = client.exchanges(3, &["-interval=12s"]).await;
     assert!(found.iter().all(|exchange| exchange.status == 200), "{found:?}");
     assert_eq!((client.runs().len(), tokens(&found).len()), (3, 3), "each token had ended when the next was needed");
 }

@@ -11,6 +11,9 @@ use crate::{
     world::{CLUSTER, World, person, runs},
 };
 
+/// STS's word counts for as long as any machine takes over a test, and not for a minute alone; nor is a machine too slow for it.
+const REMEMBERING: &str = "  sts: {timeout: 30s, connectTimeout: 30s, verifiedCache: {ttl: 15m}}";
+
 fn asked(world: &World, action: &str) -> usize {
     world.sts.sts.requests().iter().filter(|request| request.action == action).count()
 }
@@ -47,7 +50,7 @@ async fn as_a_kubelet_runs_it() {
 
 /// Bob, who logs in by a role, with a cache.
 async fn deployer() -> Option<(World, Kubectl)> {
-    let role = format!("  mapRoles:\n  - {{roleARN: '{}', username: deployer}}", keys::DEPLOYER_ROLE);
+    let role = format!("{REMEMBERING}\n  mapRoles:\n  - {{roleARN: '{}', username: deployer}}", keys::DEPLOYER_ROLE);
     let world = World::start(&role).await?;
     let bob = person(&world.cluster, &BOB.key(), &["--role-arn", keys::DEPLOYER_ROLE, "--cache"]).await;
     let bob = world.at_sts(bob);
@@ -94,7 +97,7 @@ async fn fifty_at_once_before_anything_is_kept_all_log_in() {
 /// client-go runs the plugin again on each 401. What is refused costs STS one call all the same.
 #[tokio::test]
 async fn whoever_is_refused_asks_a_few_times() {
-    let Some(world) = World::start("  backendMode: [MountedFile]").await else { return };
+    let Some(world) = World::start(&format!("{REMEMBERING}\n  backendMode: [MountedFile]")).await else { return };
     let eve = person(&world.cluster, &EVE.key(), &["--cache"]).await;
     for (arguments, most) in [(&["auth", "whoami"][..], 2), (&["get", "configmaps"], 6)] {
         let before = runs(&eve);

@@ -29,7 +29,8 @@ fn naming(prefix: &str, program: &str) -> String {
     format!(
         "  backendMode: [MountedFile, Policy/sessions]\n  mapUsers:\n  - {{userARN: '{}', username: bob}}\n  policies:\n  \
          - name: sessions\n    kind: map\n    component: {program}.wasm\n    settings: {{rules: [{{match: {{accounts: \
-         ['123456789012'], {pattern}}}, username: '{prefix}:{name}'}}]}}\n    limits: {{timeout: 5s}}\n",
+         ['123456789012'], {pattern}}}, username: '{prefix}:{name}'}}]}}\n    limits: {{timeout: 5s}}\n  \
+         sts: {{timeout: 30s, connectTimeout: 30s}}\n",
         BOB.arn
     )
 }

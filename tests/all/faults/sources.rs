@@ -12,7 +12,7 @@ use tests::{
 };
 
 use crate::{
-    support::{CLUSTER, SOON, fresh, setup, sts, until},
+    support::{CLUSTER, SOON, fresh, patience, setup, sts, until},
     tables::asking,
 };
 
@@ -91,7 +91,7 @@ async fn a_thousand_garbled_config_maps_let_nobody_in_and_the_next_good_one_is_i
     let kubernetes = Kubernetes::start().await.expect("a fake");
     kubernetes.put_aws_auth(DEVELOPERS, "");
     let sts = sts().await;
-    let text = format!("clusterID: {CLUSTER}\nserver:\n  backendMode: [EKSConfigMap]\n");
+    let text = format!("clusterID: {CLUSTER}\nserver:\n  backendMode: [EKSConfigMap]\n{}\n", patience(""));
     let server = setup(&sts, &text).argument("--master").argument(&kubernetes.url()).start().await.expect("a server");
     until(async || name(&server, &ALICE).await.as_deref() == Some("dev:alice")).await;
     let before = server.resident_kib().expect("it runs");

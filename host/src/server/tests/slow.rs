@@ -54,7 +54,7 @@ async fn check_ended(server: &Running, alpn: &str, bytes: &[u8], reason: &str) -
 }
 
 /// Waits until one connection is counted as ended for `reason`, which comes after its peer has seen the end.
-async fn check_counted(server: &Running, reason: &str) {
+pub(super) async fn check_counted(server: &Running, reason: &str) {
     let line = format!("herald_connections_closed_total{{reason=\"{reason}\"}} 1\n");
     let count = || server.services.metrics.text().contains(&line);
     let told = timeout(LONG, async {
@@ -134,8 +134,7 @@ async fn an_answer_has_to_be_taken() {
     let mut all = Vec::new();
     let _ = timeout(LONG, stream.read_to_end(&mut all)).await.expect("the server ends it");
     assert!(all.windows(11).any(|window| window == frame(DATA, END_STREAM, 1, b"ok")), "{all:?}");
-    let text = server.services.metrics.text();
-    assert!(text.contains("herald_connections_closed_total{reason=\"idle\"} 1"), "{text}");
+    check_counted(&server, "idle").await;
 }
 
 /// More than all buffers of the system have room for.
@@ -267,7 +266,7 @@ async fn a_body_of_untold_length_is_not_followed_by_an_idle_time() {
 /// Whatever of its connection is unfinished, whole reviews are answered, and at once.
 #[tokio::test]
 async fn half_bodies_hold_up_no_whole_one() {
-    let server = Running::start(|_| ()).await;
+    let server = Running::start(|config| config.body_timeout = LONG).await;
     let stream = server.connect_as("localhost", &["h2"]).await;
     let (mut sender, http) =
         hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
@@ -291,7 +290,7 @@ async fn half_bodies_hold_up_no_whole_one() {
 /// More than a server holds of what is not whole.
 #[tokio::test]
 async fn bodies_that_do_not_end_cost_little_all_together() {
-    let server = Running::start(|_| ()).await;
+    let server = Running::start(|config| config.body_timeout = LONG).await;
     let head = "POST /authenticate HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
                 content-length: 65536\r\n\r\n";
     let mut slow = Vec::new();
