@@ -30,8 +30,10 @@ use crate::{
 
 pub mod facts;
 pub mod nodes;
+mod scrub;
 pub mod shadows;
 
+use scrub::Scrub;
 use shadows::{Job, Shadows};
 
 /// The pipeline of one configuration. Immutable: a new configuration makes a new one.
@@ -209,17 +211,26 @@ impl Authenticator {
 
     /// The outcome, and what there is to ask beside it.
     async fn settle(&self, decision: &mut Decision, caller: Arc<Caller>, now: SystemTime) -> (Outcome, Option<Job>) {
-        let (outcome, questions) = self.map(decision, &caller, now).await;
+        let (mut outcome, questions) = self.map(decision, &caller, now).await;
+        let is_scrubbed = self.scrubbed.contains(&caller.account_id);
         let job = (!questions.is_empty()).then(|| Job {
             decision_id: decision.decision_id,
             generation: self.generation.clone(),
             caller: Arc::clone(&caller),
+            is_scrubbed,
             cluster_id: self.cluster_id.clone(),
             now,
             guard: self.chain.guard.clone(),
             questions,
         });
-        decision.caller = (!self.scrubbed.contains(&caller.account_id)).then_some(caller);
+        if is_scrubbed {
+            let scrub = Scrub::of(&caller);
+            decision.stages.iter_mut().for_each(|record| scrub.log(&mut record.log));
+            if let Outcome::Denied(denial) = &mut outcome {
+                scrub.text(&mut denial.message);
+            }
+        }
+        decision.caller = (!is_scrubbed).then_some(caller);
         (outcome, job)
     }
 

@@ -14,6 +14,7 @@ use serde::{Serialize, Serializer};
 use tokio::{runtime::Handle, sync::mpsc};
 use uuid::Uuid;
 
+use super::scrub::Scrub;
 use crate::{
     caller::Caller,
     mapping::{
@@ -61,6 +62,8 @@ pub(super) struct Job {
     pub(super) decision_id: Uuid,
     pub(super) generation: String,
     pub(super) caller: Arc<Caller>,
+    /// Who he is stays out of what is told.
+    pub(super) is_scrubbed: bool,
     pub(super) cluster_id: String,
     pub(super) now: SystemTime,
     pub(super) guard: Guard,
@@ -149,7 +152,13 @@ impl Job {
         let login = Login { caller: &self.caller, cluster_id: &self.cluster_id, now: self.now };
         let mut records = Vec::with_capacity(self.questions.len());
         for question in &self.questions {
-            records.push(question.ask(login, &self.guard).await);
+            let mut record = question.ask(login, &self.guard).await;
+            if self.is_scrubbed {
+                let scrub = Scrub::of(&self.caller);
+                scrub.log(&mut record.log);
+                record.change.refuses.iter_mut().for_each(|words| scrub.text(words));
+            }
+            records.push(record);
         }
         records
     }
@@ -250,6 +259,7 @@ mod tests {
                 decision_id: Uuid::nil(),
                 generation: String::new(),
                 caller: Arc::clone(&self.caller),
+                is_scrubbed: false,
                 cluster_id: "c".to_owned(),
                 now: NOW,
                 guard: Guard::default(),

@@ -14,12 +14,14 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
+mod compiled;
 mod names;
 mod old;
 mod process;
 
 pub use old::{OldNames, OldResult};
 
+use compiled::CompiledPolicies;
 use names::{Name, Names};
 use old::Old;
 
@@ -51,7 +53,7 @@ pub struct Metrics {
     audit_dropped: Family<Outcome, Counter>,
     audit_write_errors: Counter,
     certificate_end: Gauge<f64, AtomicU64>,
-    compiled_policies_ignored: Family<Reason, Counter>,
+    compiled_policies: CompiledPolicies,
     config_info: Family<Generation, Gauge>,
     config_last_reload_success: Gauge,
     config_last_reload_success_time: Gauge<f64, AtomicU64>,
@@ -197,7 +199,7 @@ impl Metrics {
             audit_dropped: Family::default(),
             audit_write_errors: Counter::default(),
             certificate_end: Gauge::default(),
-            compiled_policies_ignored: Family::default(),
+            compiled_policies: CompiledPolicies::default(),
             config_info: Family::default(),
             config_last_reload_success: Gauge::default(),
             config_last_reload_success_time: Gauge::default(),
@@ -258,11 +260,7 @@ impl Metrics {
             Unit::Seconds,
             self.certificate_end.clone(),
         );
-        own.register(
-            "compiled_policies_ignored",
-            "Compiled policies that were there and not used",
-            self.compiled_policies_ignored.clone(),
-        );
+        self.compiled_policies.register(own);
         own.register("config_info", "Digest of the configuration in force", self.config_info.clone());
         own.register(
             "config_last_reload_successful",
@@ -459,11 +457,6 @@ impl Metrics {
     /// not written down: `unrecorded`.
     pub fn shadow(&self, policy: &str, result: &'static str) {
         self.policy_shadows.get_or_create(&Evaluation { policy: self.policies.name(policy), result }).inc();
-    }
-
-    /// A compiled policy that was there was not used: its reason label.
-    pub fn compiled_policy_ignored(&self, reason: &'static str) {
-        self.compiled_policies_ignored.get_or_create(&Reason { reason }).inc();
     }
 
     /// An audit line was left out: the queue is full, or denials come too often; `outcome` is what the decision was.

@@ -232,10 +232,15 @@ impl CompiledFolder {
         Some(Compiled::new(path, origin, code_bytes))
     }
 
-    /// Whether code can be written here: asked before it is compiled, which may take minutes.
-    pub(super) fn writable(&self) -> io::Result<()> {
+    /// Whether code can be written here: asked before it is compiled, which may take minutes, and for operators.
+    ///
+    /// # Errors
+    ///
+    /// Why it cannot, with the folder.
+    pub fn writable(&self) -> io::Result<()> {
         self.key()?;
-        NamedTempFile::new_in(&self.path).map(drop)
+        // A full disk takes a file, and no bytes.
+        NamedTempFile::new_in(&self.path)?.write_all(&[0; 4096])
     }
 
     /// Writes code that this engine has just compiled. A file that is there is replaced as a whole, never changed:

@@ -106,6 +106,9 @@ struct Ready {
     /// Which policies are older than the files, because they are still being compiled.
     #[serde(skip_serializing_if = "Option::is_none")]
     compiling: Option<Arc<String>>,
+    /// Why compiled policies cannot be kept. No reason not to be ready: they decide as ever, and each start compiles them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    compiled_policies_not_kept: Option<Arc<String>>,
     version: &'static str,
     /// When the certificate in force ends.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -300,6 +303,7 @@ impl Room {
             generation: authenticator.generation.clone(),
             reload_error: self.services.reload_error.load_full(),
             compiling: self.services.compiling.load_full(),
+            compiled_policies_not_kept: self.services.metrics.why_not_kept(),
             version: env!("CARGO_PKG_VERSION"),
             certificate_end: self
                 .served

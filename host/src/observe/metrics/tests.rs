@@ -43,6 +43,9 @@ fn text_is_stable() {
         # HELP herald_compiled_policies_ignored Compiled policies that were there and not used.
         # TYPE herald_compiled_policies_ignored counter
         herald_compiled_policies_ignored_total{reason="torn"} 1
+        # HELP herald_compiled_policies_not_kept 1 if compiled policies cannot be kept, so that each start compiles them again.
+        # TYPE herald_compiled_policies_not_kept gauge
+        herald_compiled_policies_not_kept 0
         # HELP herald_config_info Digest of the configuration in force.
         # TYPE herald_config_info gauge
         herald_config_info{generation="0b"} 1

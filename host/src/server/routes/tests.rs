@@ -97,6 +97,20 @@ async fn readiness_follows_conditions_and_the_drain() {
 }
 
 #[tokio::test]
+async fn that_compiled_policies_cannot_be_kept_is_told_and_makes_nobody_unready() {
+    let room = Room::new(&Config::default(), services(Output::Stderr), served());
+    let told = |kept: Result<(), &str>| {
+        room.services.metrics.compiled_policies_kept(kept.map_err(str::to_owned));
+        let ready = serde_json::to_value(room.ready()).unwrap();
+        let gauge = room.services.metrics.text().contains("\nherald_compiled_policies_not_kept 1\n");
+        (ready["ready"].clone(), ready.get("compiledPoliciesNotKept").cloned(), gauge)
+    };
+    let why = "/var/herald/compiled: read-only filesystem or storage medium";
+    assert_eq!(told(Err(why)), (json!(true), Some(json!(why)), true));
+    assert_eq!(told(Ok(())), (json!(true), None, false));
+}
+
+#[tokio::test]
 async fn a_login_that_cannot_be_recorded_is_not_answered() {
     let mut services = services(Output::Stderr);
     services.audit = Arc::new(AuditLog::stuck_for_test(4096, Arc::default()));
