@@ -1,7 +1,7 @@
 //! Entries of every source: each is read by itself, so that a wrong one is left out and reported and never
 //! takes its neighbours with it. What is right and may not mean what it says is for [`super::remark`].
 
-use std::time::SystemTime;
+use std::{collections::HashMap, time::SystemTime};
 
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
@@ -271,10 +271,9 @@ fn check_keys<'n>(
     known: &'static [&'static str],
     pass_over: bool,
 ) -> Result<Option<&'n Key>, Problem> {
-    let mut passed = None;
-    for (index, (key, _)) in entries.iter().enumerate() {
-        let earlier = entries.iter().take(index).find(|(other, _)| other.text.eq_ignore_ascii_case(&key.text));
-        if let Some((first, _)) = earlier {
+    let (mut passed, mut seen) = (None, HashMap::with_capacity(entries.len()));
+    for (key, _) in entries {
+        if let Some(first) = seen.insert(key.text.to_ascii_lowercase(), key) {
             return Err(twice(key, first));
         }
         if fold(&key.text, known).is_some() {

@@ -28,6 +28,8 @@ const DATA: &str = "data";
 const STYLE: Style = Style { under: DATA, shared: true, user_ids: UserIds::Idle, globs: false };
 /// Most documents in a file.
 const MAX_DOCUMENTS: usize = 1_000;
+/// Most empty lines in front of all of them together.
+const MAX_BLANKS: usize = 64 << 20;
 
 /// The objects of one file.
 struct Objects<'a> {
@@ -96,19 +98,20 @@ pub(super) fn check(usual: Cloud, file: &Path, text: String) -> CheckedFile {
 /// Each document of `text`, behind as many empty lines as stand before it. Its lines cannot start with `---`
 /// (YAML 1.2.2, "Document Markers"), so that no parser is needed to tell them apart.
 pub(super) fn documents(text: &str) -> Vec<String> {
-    let mut documents = vec![String::new()];
+    let (mut documents, mut started, mut blanks) = (vec![String::new()], false, 0);
     for (line, piece) in text.split_inclusive('\n').enumerate() {
         let marker =
             piece.strip_prefix("---").is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t', '\r', '\n']));
-        let started = documents.last().is_some_and(|last| last.lines().any(is_content));
-        if marker && started && documents.len() < MAX_DOCUMENTS {
+        if marker && started && documents.len() < MAX_DOCUMENTS && blanks + line <= MAX_BLANKS {
             documents.push("\n".repeat(line));
+            (started, blanks) = (false, blanks + line);
         }
         if let Some(last) = documents.last_mut() {
             last.push_str(piece);
         }
+        started |= is_content(piece);
     }
-    if documents.len() > 1 && !documents.last().is_some_and(|last| last.lines().any(is_content)) {
+    if documents.len() > 1 && !started {
         documents.pop();
     }
     documents
@@ -255,9 +258,9 @@ impl<'a> Objects<'a> {
     /// A ConfigMap may hold the configuration itself.
     fn other_map(&mut self, data: Vec<(Key, Node)>, source: &str) {
         for (key, node) in data {
-            let Some(text) = node.plain() else { continue };
-            let inner = Inner::new(&key, text, source);
-            if node::read(&inner.text, &mut |_, _, _| ()).is_ok_and(|root| is_configuration(&root)) {
+            let is_one = |text: &&str| node::read(text, &mut |_, _, _| ()).is_ok_and(|root| is_configuration(&root));
+            if let Some(text) = node.plain().filter(is_one) {
+                let inner = Inner::new(&key, text, source);
                 let mut checked = file::parse_for(self.usual, self.file, &inner.text);
                 checked.findings = inner.placed(std::mem::take(&mut checked.findings));
                 self.configuration(checked);
@@ -369,5 +372,18 @@ impl Inner {
 
     fn placed(&self, findings: Vec<Finding>) -> Vec<Finding> {
         findings.into_iter().map(|finding| finding.placed(self.outside)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn documents_far_down_take_no_more_memory_than_is_given_them() {
+        let text = "\n".repeat(100_000) + &"---\na: 1\n".repeat(MAX_DOCUMENTS);
+        let documents = documents(&text);
+        assert!(documents.len() > 1);
+        assert!(documents.iter().map(String::len).sum::<usize>() <= MAX_BLANKS + text.len());
     }
 }

@@ -47,6 +47,17 @@ struct Asked<'a> {
     rules: &'a Rules,
 }
 
+/// What is said of one entry.
+struct Said<'a> {
+    file: usize,
+    part: &'a Checked,
+    rule: &'a Rule,
+    id: CheckId,
+    severity: Severity,
+    what: String,
+    fix: &'static str,
+}
+
 /// All files of one check, at one time.
 pub(super) struct Together<'a> {
     files: &'a [CheckedFile],
@@ -151,17 +162,18 @@ impl<'a> Together<'a> {
             for rule in part.config.bootstrap_admins.every().chain(part.config.rules.every()).filter(ended) {
                 let end = rule.not_after().map(OffsetDateTime::from).and_then(|end| end.format(&Rfc3339).ok());
                 let what = format!("lets nobody in any more: it has ended at {}", end.unwrap_or_default());
-                found.push(self.finding((file, part), rule, CheckId::Ended, Severity::Warning, what, "take it out"));
+                let (id, severity, fix) = (CheckId::Ended, Severity::Warning, "take it out");
+                found.push(Said { file, part, rule, id, severity, what, fix });
             }
         }
-        bounded(found)
+        self.bounded(found)
     }
 
     fn shadowed(&self) -> Vec<(usize, Finding)> {
-        let mut found = Vec::new();
         if self.config.is_none() {
-            return found;
+            return Vec::new();
         }
+        let mut found = Vec::new();
         let mut first: HashMap<String, (&Asked<'_>, &Rule)> = HashMap::new();
         for asked in &self.asked {
             for (who, rule) in asked.rules.in_force(self.now) {
@@ -175,17 +187,11 @@ impl<'a> Together<'a> {
                 let what =
                     format!("never counts: {}, which is asked first, maps {who} on line {}", earlier.name, winner.line);
                 let severity = if winner.is_same(rule) { Severity::Note } else { Severity::Warning };
-                found.push(self.finding(
-                    (asked.file, asked.part),
-                    rule,
-                    CheckId::Shadowed,
-                    severity,
-                    what,
-                    "keep one of the two",
-                ));
+                let (file, part, id, fix) = (asked.file, asked.part, CheckId::Shadowed, "keep one of the two");
+                found.push(Said { file, part, rule, id, severity, what, fix });
             }
         }
-        bounded(found)
+        self.bounded(found)
     }
 
     /// Objects of a source that the configuration does not ask.
@@ -207,7 +213,8 @@ impl<'a> Together<'a> {
                     ),
                 };
                 let what = format!("nothing of this is in force: {why}");
-                found.push(self.finding((file, part), rule, CheckId::NoEffect, Severity::Warning, what, fix));
+                let (id, severity) = (CheckId::NoEffect, Severity::Warning);
+                found.push(self.finding(Said { file, part, rule, id, severity, what, fix }));
             }
         }
         found
@@ -221,25 +228,25 @@ impl<'a> Together<'a> {
         let mut found = Vec::new();
         for asked in &self.asked {
             for (_, rule) in asked.rules.in_force(self.now).filter(|(who, _)| is_root(who)) {
-                let (what, fix) =
-                    ("lets nobody in: `denyRoot` keeps every account's root out", "name a user or a role");
-                let place = (asked.file, asked.part);
-                found.push(self.finding(place, rule, CheckId::NoEffect, Severity::Warning, what.to_owned(), fix));
+                let what = "lets nobody in: `denyRoot` keeps every account's root out".to_owned();
+                let (file, part, fix) = (asked.file, asked.part, "name a user or a role");
+                let (id, severity) = (CheckId::NoEffect, Severity::Warning);
+                found.push(Said { file, part, rule, id, severity, what, fix });
             }
         }
-        bounded(found)
+        self.bounded(found)
     }
 
-    /// About the entry `rule`, where its line begins.
-    fn finding(
-        &self,
-        (file, part): (usize, &Checked),
-        rule: &Rule,
-        id: CheckId,
-        severity: Severity,
-        what: String,
-        fix: &str,
-    ) -> (usize, Finding) {
+    /// The first of `found`. Only they are worth the search for their lines.
+    fn bounded(&self, mut found: Vec<Said<'_>>) -> Vec<(usize, Finding)> {
+        found.sort_by_key(|said| (said.file, said.part.outside.map_or(said.rule.line, |at| at.line)));
+        found.truncate(MAX_FINDINGS);
+        found.into_iter().map(|said| self.finding(said)).collect()
+    }
+
+    /// About an entry, where its line begins.
+    fn finding(&self, said: Said<'_>) -> (usize, Finding) {
+        let Said { file, part, rule, id, severity, what, fix } = said;
         let line = rule.line.max(1);
         let text = self.files[file].text.lines().nth(line as usize - 1).unwrap_or_default();
         let indent = text.chars().take_while(|char| matches!(char, ' ' | '-')).count();
@@ -260,12 +267,6 @@ fn configuration(files: &[CheckedFile]) -> Option<&Config> {
 
 fn parts(files: &[CheckedFile]) -> impl Iterator<Item = (usize, &Checked)> {
     files.iter().enumerate().flat_map(|(index, file)| file.parts.iter().map(move |part| (index, part)))
-}
-
-fn bounded(mut found: Vec<(usize, Finding)>) -> Vec<(usize, Finding)> {
-    found.sort_by_key(|(file, finding)| (*file, finding.at));
-    found.truncate(MAX_FINDINGS);
-    found
 }
 
 /// The partition of a principal as [`Rules::iter`] names it; `None` for a unique id, which has none.

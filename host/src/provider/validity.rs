@@ -29,7 +29,8 @@ pub(super) fn token_end(
 ) -> Result<SystemTime, SystemTime> {
     let usual = now + lifetime;
     match credentials_end {
-        Some(end) if end <= now => Err(end),
+        // Programs in Go write their zero time, of the year 1, which has no place in texts made of Unix seconds.
+        Some(end) if end <= now => Err(end.max(SystemTime::UNIX_EPOCH)),
         Some(end) => Ok(usual.min(end - CREDENTIALS_MARGIN).max(now)),
         None => Ok(usual),
     }

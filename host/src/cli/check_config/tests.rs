@@ -12,6 +12,7 @@ mod keys;
 mod lockout;
 mod objects;
 mod output;
+mod size;
 mod together;
 
 /// The command's output on `texts`, called `1.yaml` and so on, and whether it is content.

@@ -3,7 +3,10 @@
 use std::{
     fs,
     sync::atomic::{AtomicU64, Ordering::Relaxed},
+    time::Instant,
 };
+
+use serde_json::json;
 
 use super::*;
 use crate::config::Shared;
@@ -132,6 +135,17 @@ fn texts_whose_digests_begin_alike_are_two_texts() {
         keeper.take(read, None);
         assert_eq!(live.mappings().map(|mappings| mappings.len()), Some(expected));
     }
+}
+
+/// It is read where logins are answered.
+#[test]
+fn an_entry_of_very_many_keys_is_read_in_no_time() {
+    let keys: String = (10_000..70_000).map(|number| format!("{number}: 1, ")).collect();
+    let text = format!("- {{{keys}rolearn: 'arn:aws:iam::123456789012:role/A', username: a}}\n");
+    let began = Instant::now();
+    let (mappings, refused) = config_map::read_config_map(&[json!({ "mapRoles": text })]);
+    assert_eq!((mappings.len(), refused.len()), (1, 0));
+    assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
 }
 
 /// Whoever renames a file into its place and only then lets others read it changes neither its length nor its time.

@@ -1,6 +1,10 @@
 //! Settings held to their schema: every violation, each with the way to it.
 
-use std::fmt;
+use std::{
+    collections::HashSet,
+    fmt,
+    time::{Duration, Instant},
+};
 
 use serde_json::{Map, Value};
 
@@ -29,6 +33,8 @@ pub enum Step {
 const MAX_VIOLATIONS: usize = 10;
 /// Most rules that are tried for one document.
 const MAX_RULES: u32 = 2_000_000;
+/// Longest that all of it may take: one rule may be a long list, or a pattern that goes through a long text.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 struct Check<'a> {
     schema: &'a Schema,
@@ -37,16 +43,28 @@ struct Check<'a> {
     depth: usize,
     /// How many rules may still be tried: references in alternatives could multiply without end.
     left: u32,
+    /// When it is given up.
+    end: Instant,
 }
 
 // === impl Schema ===
 
 impl Schema {
-    /// What is wrong with `settings`, the first ten of it; nothing if they fit.
+    /// What is wrong with `settings`, the first ten of it; nothing if they fit. Given up after ten seconds, and then they do not.
     #[must_use]
     pub fn check(&self, settings: &Value) -> Vec<Violation> {
-        let mut check = Check { schema: self, path: Vec::new(), found: Vec::new(), depth: 0, left: MAX_RULES };
+        self.check_until(Instant::now() + PATIENCE, settings)
+    }
+
+    /// The same, given up at `end`.
+    pub(super) fn check_until(&self, end: Instant, settings: &Value) -> Vec<Violation> {
+        let mut check = Check { schema: self, path: Vec::new(), found: Vec::new(), depth: 0, left: MAX_RULES, end };
         check.value(&self.root, settings);
+        if check.is_late() {
+            // What was found until then is not what is wrong.
+            check.found.clear();
+            check.wrong("cannot be held to this schema: it takes too long");
+        }
         check.found.truncate(MAX_VIOLATIONS);
         check.found
     }
@@ -59,7 +77,8 @@ impl Check<'_> {
         if self.found.len() >= MAX_VIOLATIONS {
             return;
         }
-        let Some(left) = self.left.checked_sub(1).filter(|_| self.depth <= 4 * MAX_DEPTH) else {
+        let is_bounded = self.depth <= 4 * MAX_DEPTH && !self.is_late();
+        let Some(left) = self.left.checked_sub(1).filter(|_| is_bounded) else {
             return self.wrong("cannot be held to this schema: too deep, or too many alternatives");
         };
         self.left = left;
@@ -93,8 +112,8 @@ impl Check<'_> {
     }
 
     fn fits(&mut self, rule: &Rule, value: &Value) -> bool {
-        let (schema, depth, left) = (self.schema, self.depth, self.left);
-        let mut check = Check { schema, path: Vec::new(), found: Vec::new(), depth, left };
+        let &mut Self { schema, depth, left, end, .. } = self;
+        let mut check = Check { schema, path: Vec::new(), found: Vec::new(), depth, left, end };
         check.value(rule, value);
         self.left = check.left;
         check.found.is_empty()
@@ -102,8 +121,9 @@ impl Check<'_> {
 
     fn items(&mut self, rule: &Rule, items: &[Value]) {
         self.count(rule.items_count, items.len(), "items");
+        let mut seen = HashSet::new();
         if rule.unique_items
-            && let Some(index) = (1..items.len()).find(|&index| items[..index].contains(&items[index]))
+            && let Some(index) = items.iter().position(|item| !seen.insert(item))
         {
             self.within(Step::Index(index), |check| check.wrong("is in the list already"));
         }
@@ -164,6 +184,10 @@ impl Check<'_> {
         if let Some(most) = bounds.most.filter(|most| count > *most) {
             self.wrong(format!("has {count} {of}, at most {most} are taken"));
         }
+    }
+
+    fn is_late(&self) -> bool {
+        Instant::now() >= self.end
     }
 
     fn within(&mut self, step: Step, check: impl FnOnce(&mut Self)) {

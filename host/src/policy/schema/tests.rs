@@ -1,5 +1,7 @@
 //! Schemas as tables: settings and what is wrong with them, and texts that are no schema.
 
+use std::time::{Duration, Instant};
+
 use serde_json::json;
 
 use super::*;
@@ -87,6 +89,26 @@ fn what_refers_to_itself_ends() {
     check(&endless, &json!(1), &["fits none of the forms that this may have"]);
     let many = json!({"$ref": "#/$defs/a", "$defs": {"a": {"anyOf": [{"$ref": "#/$defs/a"}, {"$ref": "#/$defs/a"}]}}});
     check(&many, &json!(1), &["fits none of the forms that this may have"]);
+}
+
+#[test]
+fn what_takes_too_long_is_given_up() {
+    let (alternatives, pattern) = (vec![json!({"$ref": "#/$defs/slow"}); 5000], json!({"pattern": "^(a?){900}$"}));
+    let slow = json!({"anyOf": alternatives, "$defs": {"slow": pattern}});
+    let schema = Schema::parse(slow.to_string().as_bytes()).expect("a schema");
+    let found = schema.check_until(Instant::now() + Duration::from_millis(100), &json!("a".repeat(500) + "b"));
+    let found: Vec<String> = found.iter().map(ToString::to_string).collect();
+    assert_eq!(found, ["cannot be held to this schema: it takes too long"]);
+}
+
+#[test]
+fn a_long_list_is_searched_for_doubles_in_no_time() {
+    let mut list: Vec<String> = (0..100_000).map(|number| format!("somebody-{number}")).collect();
+    let began = Instant::now();
+    check(&json!({"uniqueItems": true}), &json!(list), &[]);
+    list.push("somebody-7".to_owned());
+    check(&json!({"uniqueItems": true}), &json!(list), &["[100000]: is in the list already"]);
+    assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
 }
 
 #[test]

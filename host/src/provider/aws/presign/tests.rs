@@ -57,3 +57,13 @@ fn tokens_end_with_their_credentials() {
     let expired = "the AWS credentials expired 2026-01-02T03:04:05Z: sign in again or fetch new ones";
     check(Some("2026-01-02T03:04:05Z"), Err(expired));
 }
+
+#[test]
+fn credentials_may_have_ended_before_all_times() {
+    // 0001-01-01T00:00:00Z: what programs in Go write for no time.
+    let end = SystemTime::UNIX_EPOCH - Duration::from_secs(62_135_596_800);
+    let target = Target::new("us-west-2", false, false).expect("an endpoint");
+    let error = presign(&keys(None, Some(end)), &target, &cluster(), now()).err().map(|error| error.to_string());
+    let expired = "the AWS credentials expired 1970-01-01T00:00:00Z: sign in again or fetch new ones";
+    assert_eq!(error.as_deref(), Some(expired));
+}
