@@ -58,6 +58,9 @@ const GATES: [&str; 6] =
 /// `init` writes where the configuration says instead of into the working directory.
 const CONFIGURED_INIT: &str = "ConfiguredInitDirectories";
 
+/// Where examples put completions: a shell finds those of a program in a file of its name.
+const COMPLETIONS: [&str; 3] = ["/bash_completion.d/herald", "/_herald", "/herald.fish"];
+
 /// The first word of the commands of ack-ram-tool that kubeconfigs run.
 const CREDENTIAL_PLUGIN: &str = "credential-plugin";
 /// The commands of other tools that take options before each of their two words.
@@ -177,7 +180,8 @@ impl Name {
     /// `examples` as they are typed under this name.
     fn typed(self, examples: &str) -> String {
         let name = self.as_str();
-        examples.replace(" herald ", &format!(" {name} ")).replace("`herald ", &format!("`{name} "))
+        let typed = examples.replace(" herald ", &format!(" {name} ")).replace("`herald ", &format!("`{name} "));
+        COMPLETIONS.into_iter().fold(typed, |text, file| text.replace(file, &file.replace("herald", name)))
     }
 
     /// Moves the files of `config` to this name's folders, where nobody chose another place.
@@ -351,9 +355,11 @@ mod tests {
         );
         check("see `herald list`", "see `ack-ram-tool list`");
         check("  herald token | herald verify -t -", "  ack-ram-tool token | ack-ram-tool verify -t -");
-        let files =
-            " server --config herald.yaml --state-dir /var/herald -l k8s-app=herald > /etc/bash_completion.d/herald";
+        let files = " server --config herald.yaml --state-dir /var/herald -l k8s-app=herald";
         check(&format!("  herald{files}"), &format!("  ack-ram-tool{files}"));
+        check("bash > /etc/bash_completion.d/herald", "bash > /etc/bash_completion.d/ack-ram-tool");
+        check("zsh > ~/.zfunc/_herald", "zsh > ~/.zfunc/_ack-ram-tool");
+        check("> ~/.config/fish/completions/herald.fish", "> ~/.config/fish/completions/ack-ram-tool.fish");
     }
 
     #[test]

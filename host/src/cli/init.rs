@@ -33,8 +33,8 @@ Examples:
 
 /// Make the certificate, its key and the webhook kubeconfig before the server runs.
 ///
-/// Writes `cert.pem`, `key.pem` and `herald.kubeconfig` into the working directory, or where the
-/// options say. A pair that is there already is kept.
+/// Writes `cert.pem`, `key.pem` and a kubeconfig that is called as this program is (`herald.kubeconfig`) into the
+/// working directory, or where the options say. A pair that is there already is kept.
 #[derive(clap::Args, Clone, Debug)]
 #[command(after_help = EXAMPLES)]
 pub struct Command {
@@ -47,7 +47,8 @@ pub struct Command {
     /// Folder for `cert.pem` and `key.pem` [default: the working directory].
     #[arg(long)]
     state_dir: Option<PathBuf>,
-    /// Where to write the webhook kubeconfig [default: herald.kubeconfig in the working directory].
+    /// Where to write the webhook kubeconfig [default: herald.kubeconfig, or of the old name that Herald is called by, in the
+    /// working directory].
     #[arg(long)]
     generate_kubeconfig: Option<PathBuf>,
     /// Make the next step to a new certificate instead. Where the server's own authority vouches for the pair, a new

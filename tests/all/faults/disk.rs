@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, path::Path, time::Duration};
 
 use tests::{
-    herald::{self, Finished, Setup},
+    herald::{self, Finished, Server, Setup},
     policies,
     sts::{ALICE, BOB, Running},
     tokens::Kind,
@@ -75,6 +75,29 @@ async fn made_beforehand(sts: &Running, text: &str) -> Setup {
     server
 }
 
+/// A configuration whose policy maps alice, and nothing else does.
+fn by_policy() -> String {
+    config(
+        "  backendMode: [MountedFile, Policy/sessions]\n  policies:\n  - {name: sessions, kind: map, component: \
+         sessions.wasm, settings: {rules: [{match: {accounts: ['123456789012']}, username: by-policy}]}, limits: {timeout: 5s}}",
+    )
+    .replace(":role/Developers", ":role/SomebodyElse")
+}
+
+/// The same as [`made_beforehand`], with the component of [`by_policy`].
+async fn with_policy(sts: &Running, text: &str) -> Setup {
+    let server = made_beforehand(sts, text).await;
+    let component = policies::build("session-groups").expect("a policy");
+    std::fs::copy(component, server.folder().join("sessions.wasm")).expect("copied");
+    server
+}
+
+/// Alice, whom the policy alone maps, is let in.
+async fn decides(server: &Server) {
+    let alice = server.review(&fresh(&ALICE)).await.expect("an answer");
+    assert_eq!(alice.username().as_deref(), Some("by-policy"), "{}", alice.text);
+}
+
 const READ_ONLY_STATE: &str = r#"
 mkdir -p "$1/state"
 mount --bind "$1/state" "$1/state"
@@ -86,23 +109,16 @@ async fn a_state_folder_that_cannot_be_written_holds_nothing_up() {
     if !tools::own_mounts() {
         return;
     }
-    let sts = sts().await;
-    let policy = config(
-        "  backendMode: [MountedFile, Policy/sessions]\n  policies:\n  - {name: sessions, kind: map, component: \
-         sessions.wasm, settings: {rules: [{match: {accounts: ['123456789012']}, username: by-policy}]}, limits: {timeout: 5s}}",
-    )
-    .replace(":role/Developers", ":role/SomebodyElse");
-    let server = made_beforehand(&sts, &policy).await;
+    let (sts, policy) = (sts().await, by_policy());
+    let server = with_policy(&sts, &policy).await;
     let path = |name: &str| server.folder().join(name).display().to_string();
-    std::fs::copy(policies::build("session-groups").expect("a policy"), path("sessions.wasm")).expect("copied");
     // As an init container does it.
     let arguments = ["policy", "compile", "--config", &path("config.yaml"), "--state-dir", &path("state")];
     let compiled = herald::run(&arguments, [("HOME", "/nowhere")]).await;
     compiled.and_then(Finished::success).expect("compiled");
     let server = with_mounts(server, READ_ONLY_STATE).start().await.expect("a server");
     is_well(&server).await;
-    let alice = server.review(&fresh(&ALICE)).await.expect("an answer");
-    assert_eq!(alice.username().as_deref(), Some("by-policy"), "{}", alice.text);
+    decides(&server).await;
     let before = server.resident_kib().expect("it runs");
     for name in ["robert", "bob"].into_iter().cycle().take(6) {
         server.configure(&policy.replace("username: bob", &format!("username: {name}"))).expect("a file");
@@ -114,6 +130,20 @@ async fn a_state_folder_that_cannot_be_written_holds_nothing_up() {
     }
     let after = server.resident_kib().expect("it runs");
     assert!(after < before + 16 * 1024, "{before} KiB before, {after} KiB after");
+    assert_eq!(server.stop().await.expect("an end").code, Some(0));
+}
+
+/// As kops mounts it, and nobody has run `herald policy compile` before.
+#[tokio::test]
+async fn a_state_folder_with_no_place_for_compiled_policies_keeps_no_small_one_out() {
+    if !tools::own_mounts() {
+        return;
+    }
+    let sts = sts().await;
+    let server = with_mounts(with_policy(&sts, &by_policy()).await, READ_ONLY_STATE).start().await.expect("a server");
+    is_well(&server).await;
+    decides(&server).await;
+    assert!(!server.folder().join("state/compiled").exists(), "nothing could be written");
     assert_eq!(server.stop().await.expect("an end").code, Some(0));
 }
 

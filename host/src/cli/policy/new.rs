@@ -272,6 +272,20 @@ mod tests {
         assert!(readme.contains(&format!("$ .venv/bin/pip install {pasted}\n")), "{readme}");
     }
 
+    /// `examples/deploy/README.md`, "Policies": what is below /etc/herald is hidden by the configuration.
+    #[test]
+    fn readmes_have_the_component_where_the_guide_mounts_it() {
+        let of_all = [
+            include_str!("new/go/readme"),
+            include_str!("new/js/readme"),
+            include_str!("new/python/readme"),
+            include_str!("new/rust/readme"),
+        ];
+        for readme in of_all {
+            assert!(readme.contains("component: /policies/{name}.wasm\n"), "{readme}");
+        }
+    }
+
     /// Builds in a folder of this repository's own, so only the first run compiles anything.
     #[test]
     fn a_new_policy_builds_and_passes_its_cases() {

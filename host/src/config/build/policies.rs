@@ -179,6 +179,8 @@ impl Config {
         let folder = shared.compiled.as_deref().filter(|_| !self.policies.is_empty());
         let folder =
             folder.map(CompiledFolder::open).transpose().map_err(|error| self.fault("compiled policies", &error))?;
+        let kept = folder.as_ref().map_or(Ok(()), CompiledFolder::writable);
+        shared.metrics.compiled_policies_kept(kept.map_err(|error| error.to_string()));
         let metrics = Arc::clone(&shared.metrics);
         let ignored = move |why: Ignored| metrics.compiled_policy_ignored(why.reason());
         let folder = folder.map(|folder| folder.telling(Arc::new(ignored)));

@@ -7,9 +7,12 @@ use crate::{
     authenticator::Decision,
     caller::made_up,
     config::CheckedFile,
-    policy::tests::{
-        Fixture,
-        guest::{GET, Guest, saying, text},
+    policy::{
+        cloud::Fact,
+        tests::{
+            Fixture,
+            guest::{GET, Guest, saying, text},
+        },
     },
 };
 
@@ -35,6 +38,8 @@ impl Shared {
     }
 }
 
+/// Whose login it is: a federated user's, of whom nothing is asked at EC2 or IAM.
+const BOB: &str = "arn:aws:sts::123456789012:federated-user/bob";
 const PATIENT: &str = "timeout: 5s";
 /// That the configuration is refused, since the policy asks for what it may not have.
 const NOT_GRANTED: &str = "the policy asks for what it is not granted";
@@ -137,14 +142,13 @@ fn rows() -> Vec<Row> {
 fn config(kind: &str, mode: &str, on_fault: &str, keys: &str, guest: &Fixture) -> String {
     // Nobody maps the caller of a `map` policy; the others see a mapping that leaves them something to do.
     let (list, arn, groups) = match kind {
-        "map" => ("MountedFile, Policy/p", "somebody-else", ""),
-        "augment" => ("MountedFile", "bob", ""),
-        _ => ("MountedFile", "bob", "dev, ops"),
+        "map" => ("MountedFile, Policy/p", "arn:aws:iam::123456789012:user/somebody-else", ""),
+        "augment" => ("MountedFile", BOB, ""),
+        _ => ("MountedFile", BOB, "dev, ops"),
     };
     format!(
-        "clusterID: c\nserver:\n  backendMode: [{list}]\n  mapUsers: [{{userarn: 'arn:aws:iam::123456789012:user/{arn}', \
-         username: alice, groups: [{groups}]}}]\n  policies: [{{name: p, kind: {kind}, mode: {mode}, onFault: {on_fault}, \
-         component: {}, {keys}}}]\n",
+        "clusterID: c\nserver:\n  backendMode: [{list}]\n  mapUsers: [{{userarn: '{arn}', username: alice, groups: [{groups}]}}]\n  \
+         policies: [{{name: p, kind: {kind}, mode: {mode}, onFault: {on_fault}, component: {}, {keys}}}]\n",
         guest.path().display(),
     )
 }
@@ -171,7 +175,7 @@ fn words(decision: &Decision) -> String {
     outcome + &shadows.collect::<String>()
 }
 
-/// What becomes of bob's login, unless the policy is refused for what it was not granted; the machine code goes into
+/// What becomes of [`BOB`]'s login, unless the policy is refused for what it was not granted; the machine code goes into
 /// `compiled`.
 fn login(text: &str, compiled: &Path) -> String {
     let checked = CheckedFile::parse(Path::new("/herald.yaml"), text.to_owned());
@@ -187,8 +191,7 @@ fn login(text: &str, compiled: &Path) -> String {
         Err(error) => panic!("{error}"),
     };
     let now = SystemTime::UNIX_EPOCH + Duration::from_secs(3600);
-    let arn = "arn:aws:iam::123456789012:user/bob".parse().expect("an ARN");
-    let caller = Arc::new(made_up::caller(&arn, now));
+    let caller = Arc::new(made_up::caller(&BOB.parse().expect("an ARN"), now));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
     words(&runtime.block_on(authenticator.decide_unproven(caller, now)))
 }
@@ -232,59 +235,81 @@ fn asking_a_table() -> Guest {
     allowing_after(&asked, Guest::reading(""))
 }
 
-/// Does so where the caller is told to be no machine: the case `not-found` of the error.
-fn asking_the_cloud() -> Guest {
-    let import = r#"(import "herald:policy/cloud@0.1.0" "caller-instance" (func $instance (param i32)))"#;
-    let asked = "(call $instance (i32.const 2064)) (if (i32.eqz (i32.load8_u (i32.const 2064))) (then unreachable))
+/// Does so where there is no such `fact` about the caller: the case `not-found` of the error. Traps where it is not granted.
+fn asking_the_cloud(fact: Fact) -> Guest {
+    let import = format!(r#"(import "herald:policy/cloud@0.1.0" "{}" (func $fact (param i32)))"#, fact.word());
+    let asked = "(call $fact (i32.const 2064)) (if (i32.eqz (i32.load8_u (i32.const 2064))) (then unreachable))
         (if (i32.load8_u (i32.const 2068)) (then unreachable))";
-    allowing_after(asked, Guest { imports: import.into(), ..Guest::default() })
+    allowing_after(asked, Guest { imports: import, ..Guest::default() })
+}
+
+/// What a policy asks its host for.
+#[derive(Clone, Copy, Debug)]
+enum Asks {
+    Nothing,
+    Table,
+    Fact(Fact),
 }
 
 /// A policy that says alice of dev: with a ceiling that has dev in it and with one that has not, and with and without each
-/// grant, of those that ask for one, the other or none.
+/// grant, of those that ask for one of them or none. Who asks for one fact and is granted the other is told so at the login.
 #[test]
 fn every_kind_in_every_mode_within_and_outside_its_ceiling_with_and_without_each_grant() {
+    const FACTS: [&[Fact]; 4] = [&Fact::ALL, &[Fact::CallerInstance], &[Fact::CallerTags], &[]];
     let rows = [
-        ("map", "enforce", "refuse", ["alice [dev]", "policy_out_of_bounds"]),
+        ("map", "enforce", "refuse", ["alice [dev]", "policy_out_of_bounds"], "policy_trap"),
         (
             "map",
             "shadow",
             "refuse",
             ["not_mapped | allow groupsAdded letsIn", "not_mapped | policy_out_of_bounds refuses"],
+            "not_mapped | policy_trap refuses",
         ),
-        ("augment", "enforce", "refuse", ["alice [dev]", "policy_out_of_bounds"]),
-        ("augment", "enforce", "skip", ["alice [dev]", "alice []"]),
-        ("augment", "shadow", "refuse", ["alice [] | allow groupsAdded", "alice [] | policy_out_of_bounds refuses"]),
-        ("augment", "shadow", "skip", ["alice [] | allow groupsAdded", "alice [] | policy_out_of_bounds"]),
+        ("augment", "enforce", "refuse", ["alice [dev]", "policy_out_of_bounds"], "policy_trap"),
+        ("augment", "enforce", "skip", ["alice [dev]", "alice []"], "alice []"),
+        (
+            "augment",
+            "shadow",
+            "refuse",
+            ["alice [] | allow groupsAdded", "alice [] | policy_out_of_bounds refuses"],
+            "alice [] | policy_trap refuses",
+        ),
+        (
+            "augment",
+            "shadow",
+            "skip",
+            ["alice [] | allow groupsAdded", "alice [] | policy_out_of_bounds"],
+            "alice [] | policy_trap",
+        ),
         // What was there before is not its doing, and it adds nothing.
-        ("guard", "enforce", "refuse", ["alice [dev]", "alice [dev]"]),
+        ("guard", "enforce", "refuse", ["alice [dev]", "alice [dev]"], "policy_trap"),
         (
             "guard",
             "shadow",
             "refuse",
             ["alice [dev ops] | allow groupsRemoved", "alice [dev ops] | allow groupsRemoved"],
+            "alice [dev ops] | policy_trap refuses",
         ),
     ];
-    for (asks, guest) in [("", Guest::allowing()), ("tables", asking_a_table()), ("cloud", asking_the_cloud())] {
+    let asking = Fact::ALL.map(|fact| (Asks::Fact(fact), asking_the_cloud(fact)));
+    let guests = [(Asks::Nothing, Guest::allowing()), (Asks::Table, asking_a_table())].into_iter().chain(asking);
+    for (asks, guest) in guests {
         let (guest, folder) = (Fixture::new(&guest.component()), tempfile::tempdir().expect("a folder"));
-        let (compiled, table) = (folder.path().join("compiled"), rota(&guest));
-        let fact = "cloud: [caller-instance]";
-        for (granted, grants) in [
-            (&["tables", "cloud"][..], format!("{table}, {fact}")),
-            (&["tables"], table.clone()),
-            (&["cloud"], fact.to_owned()),
-            (&[], "cloud: []".to_owned()),
-        ] {
-            let is_granted = asks.is_empty() || granted.contains(&asks);
-            for (kind, mode, on_fault, outcomes) in rows {
+        let (compiled, table) = (folder.path().join("compiled"), format!("{}, ", rota(&guest)));
+        let granted = [table.as_str(), ""].into_iter().flat_map(|tables| FACTS.map(|facts| (tables, facts)));
+        for (tables, facts) in granted {
+            let grants = format!("{tables}{}", Fact::grant(facts));
+            for (kind, mode, on_fault, outcomes, trapped) in rows {
                 for (groups, outcome) in ["dev", "ops"].into_iter().zip(outcomes) {
                     let keys = format!("{grants}, ceiling: {{groups: [{groups}]}}, limits: {{{PATIENT}}}");
                     let found = login(&config(kind, mode, on_fault, &keys, &guest), &compiled);
-                    let expected = if is_granted { outcome } else { NOT_GRANTED };
-                    assert_eq!(
-                        found, expected,
-                        "asks for {asks:?}, is granted {granted:?}: {kind} {mode} {on_fault} {groups}"
-                    );
+                    let expected = match asks {
+                        Asks::Table if tables.is_empty() => NOT_GRANTED,
+                        Asks::Fact(_) if facts.is_empty() => NOT_GRANTED,
+                        Asks::Fact(fact) if !facts.contains(&fact) => trapped,
+                        _ => outcome,
+                    };
+                    assert_eq!(found, expected, "asks for {asks:?}, has {grants}: {kind} {mode} {on_fault} {groups}");
                 }
             }
         }
@@ -361,4 +386,25 @@ fn compiled_policies_that_are_not_used_are_counted() {
     config.build(&shared).expect("built");
     let text = metrics.text();
     assert!(text.contains("herald_compiled_policies_ignored_total{reason=\"torn\"} "), "{text}");
+}
+
+/// As kops mounts the state folder, and as it is once that has been changed.
+#[test]
+fn that_compiled_policies_cannot_be_kept_is_told_until_they_can() {
+    let fixture = Fixture::new(&Guest::allowing().component());
+    let (config, metrics) = (of_policy(fixture.path()), Arc::new(Metrics::default()));
+    let state = tempfile::tempdir().expect("a folder");
+    let shared = |folder: PathBuf| {
+        let shared = Shared::new(&config, Arc::clone(&metrics), Some(folder), || SystemTime::UNIX_EPOCH);
+        shared.expect("made")
+    };
+    // Whoever runs tests may write to what is read-only for others; the kernel's own folders take nothing from anybody.
+    let (unwritable, good) = (shared("/sys/compiled".into()), shared(state.path().join("compiled")));
+    config.build(&unwritable).expect("built");
+    let why = metrics.why_not_kept().expect("nowhere to write");
+    assert!(why.starts_with("/sys/compiled: "), "{why}");
+    config.build(&good).expect("built");
+    assert_eq!(metrics.why_not_kept(), None);
+    config.keep_compiled(&unwritable, SystemTime::UNIX_EPOCH);
+    assert_eq!(metrics.why_not_kept(), Some(why));
 }

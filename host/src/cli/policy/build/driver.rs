@@ -28,6 +28,8 @@ pub(super) struct Driver {
     script: &'static str,
     /// How to get a package that is missing.
     package_from: &'static str,
+    /// Whether the language's packages may have this for a license, which is no SPDX expression: the component then names none.
+    leaves_out: fn(&str) -> bool,
 }
 
 /// componentize-js, through `sdk/js`.
@@ -38,6 +40,7 @@ pub(super) const JAVASCRIPT: Driver = Driver {
     flags: &["--input-type=module", "--eval"],
     script: include_str!("driver/script.mjs"),
     package_from: "run `npm install` in the policy's folder, and once `npm ci` in the SDK's folder, sdk/js",
+    leaves_out: is_word_of_npm,
 };
 
 /// componentize-py, through `sdk/python`.
@@ -49,6 +52,7 @@ pub(super) const PYTHON: Driver = Driver {
     script: include_str!("driver/script.py"),
     package_from: "make a virtual environment with `python3 -m venv .venv` in the policy's folder, and run \
                    `.venv/bin/pip install` with the SDK's folder, sdk/python",
+    leaves_out: |_| false,
 };
 
 /// What a driver answers.
@@ -96,11 +100,21 @@ impl Driver {
         // Packages may have printed lines of their own before.
         let last = output.stdout.trim_ascii_end().rsplit(|byte| *byte == b'\n').next().unwrap_or_default();
         match serde_json::from_slice(last) {
-            Ok(Answer::Built(about)) => Ok(about),
+            Ok(Answer::Built(mut about)) => {
+                about.license = about.license.filter(|license| !(self.leaves_out)(license));
+                Ok(about)
+            }
             Ok(Answer::Missing(what)) => Err(BuildError::Missing { what, how: self.package_from.to_owned() }),
             Err(error) => Err(BuildError::Unintelligible { program: self.program, why: error.to_string() }),
         }
     }
+}
+
+/// Whether npm has `license` for what SPDX has no name for: that nobody is given one, or that its text is in a file (npm Docs,
+/// "package.json"; in both spellings that npm's own validate-npm-package-license takes).
+fn is_word_of_npm(license: &str) -> bool {
+    let file = ["SEE LICENSE IN ", "SEE LICENCE IN "].into_iter().find_map(|words| license.strip_prefix(words));
+    matches!(license, "UNLICENSED" | "UNLICENCED") || file.is_some_and(|file| !file.trim().is_empty())
 }
 
 #[cfg(test)]
@@ -136,5 +150,28 @@ mod tests {
         assert_eq!((made.about.name.as_str(), made.about.license.as_deref()), ("a", Some("MIT")));
         assert!(made.folder.ends_with("target/policies"), "{}", made.folder.display());
         assert!(matches!(made.code, Code::Component(bytes) if bytes == CONTRACT.as_bytes()));
+    }
+
+    #[test]
+    fn what_npm_takes_for_a_license_keeps_no_component_from_being_made() {
+        #[track_caller]
+        fn check(driver: &Driver, license: &str, expected: Option<&str>) {
+            let folder = tempfile::tempdir().expect("a folder");
+            let about = serde_json::json!({"built": {"name": "a", "version": "1.0.0", "license": license}});
+            fs::write(folder.path().join("about.json"), about.to_string()).expect("a file");
+            let script = r#"cp "$0" "$1"; cat about.json"#;
+            let driver = Driver { program: "sh", script, flags: &["-c"], own_program: None, ..*driver };
+            let made = make(&driver, folder.path()).expect("made");
+            assert_eq!(made.about.license.as_deref(), expected, "{license}");
+        }
+        check(&JAVASCRIPT, "MIT", Some("MIT"));
+        check(&JAVASCRIPT, "UNLICENSED", None);
+        check(&JAVASCRIPT, "UNLICENCED", None);
+        check(&JAVASCRIPT, "SEE LICENSE IN docs/license terms.md", None);
+        check(&JAVASCRIPT, "SEE LICENCE IN LICENCE", None);
+        // No words of npm's: refused where the component is put together.
+        check(&JAVASCRIPT, "SEE LICENSE IN ", Some("SEE LICENSE IN "));
+        check(&JAVASCRIPT, "UNLICENSED OR MIT", Some("UNLICENSED OR MIT"));
+        check(&PYTHON, "UNLICENSED", Some("UNLICENSED"));
     }
 }
