@@ -161,16 +161,42 @@ fn the_manifests_wait_for_the_first_compilation() {
     }
 }
 
+/// The YAML that a section of the guide shows.
+fn snippets(heading: &str) -> Vec<Value> {
+    let readme = text("deploy/README.md");
+    let section = readme.split(&format!("\n## {heading}\n")).nth(1).and_then(|rest| rest.split("\n## ").next());
+    let snippets = section.expect("a section").split("```yaml\n").skip(1);
+    snippets.map(|text| serde_saphyr::from_str(text.split("```").next().expect("its end")).expect("YAML")).collect()
+}
+
+/// Another user's code is not run, and code in another folder is not found.
+#[test]
+fn the_container_that_compiles_policies_is_as_the_server_is() {
+    let documents = documents("deploy/herald.yaml");
+    let server = &one(&documents, "DaemonSet")["spec"]["template"]["spec"]["containers"][0];
+    let snippets = snippets("Memory");
+    let init = &snippets[0][0];
+    let places = server["args"].as_array().expect("a list")[1..3].to_vec();
+    assert_eq!(init["args"], Value::from([vec!["policy".into(), "compile".into()], places].concat()));
+    for key in ["runAsNonRoot", "runAsUser", "runAsGroup"] {
+        assert_eq!(init["securityContext"][key], server["securityContext"][key], "{key}");
+    }
+    let mounts = |container: &Value| container["volumeMounts"].as_array().expect("a list").clone();
+    for mount in mounts(server).iter().filter(|mount| mount["name"] != "output") {
+        assert!(mounts(init).contains(mount), "{mount}");
+    }
+    assert_eq!(init["image"], server["image"]);
+}
+
 /// Kubelets show no certificate.
 #[test]
 fn probes_go_to_the_listener_for_health_where_clients_need_a_certificate() {
-    let readme = text("deploy/README.md");
-    let section = readme.split("\n## Client certificates\n").nth(1).and_then(|rest| rest.split("\n## ").next());
-    let snippets = section.expect("a section").split("```yaml\n").skip(1);
-    let snippets: Vec<Value> = snippets
-        .map(|text| serde_saphyr::from_str(text.split("```").next().expect("its end")).expect("YAML"))
-        .collect();
-    assert!(snippets[0]["server"]["clientAuth"]["caFile"].is_string());
+    let snippets = snippets("Client certificates");
+    let authority = &snippets[0]["server"]["clientAuth"]["caFile"];
+    assert!(authority.is_string());
+    let (mount, volume) = (&snippets[1]["volumeMounts"][0], &snippets[1]["volumes"][0]);
+    assert_eq!((&mount["mountPath"], &volume["hostPath"]["path"]), (authority, authority), "the pod sees the file");
+    assert_eq!(mount["name"], volume["name"]);
     for file in ["deploy/herald.yaml", "deploy/ack.yaml"] {
         let documents = documents(file);
         let health = config_map(&documents).server.health;
@@ -180,7 +206,7 @@ fn probes_go_to_the_listener_for_health_where_clients_need_a_certificate() {
             assert_eq!(probe["httpGet"]["host"], health.address.to_string(), "{file}");
             probe["httpGet"]["port"] = health.port.into();
             probe["httpGet"]["scheme"] = "HTTP".into();
-            assert_eq!(snippets[1][name], probe, "{file}");
+            assert_eq!(snippets[2][name], probe, "{file}");
         }
     }
 }
@@ -384,6 +410,7 @@ fn daemon_sets_run_on_control_planes_of_before_and_of_today() {
     assert_eq!((&pod["hostNetwork"], &set["spec"]["updateStrategy"]["type"]), (&true.into(), &"RollingUpdate".into()));
     assert_eq!(pod["nodeSelector"]["node-role.kubernetes.io/master"], "");
     assert_eq!(pod["containers"][0]["resources"]["limits"], serde_json::json!({"memory": "20Mi", "cpu": "100m"}));
+    assert_eq!(pod["containers"][0]["securityContext"]["runAsUser"], 0, "its folder is root's");
     let place = "/srv/kubernetes/heptio-authenticator-aws";
     assert_eq!(on_the_machine(pod, flag(pod, "--state-dir")), place);
     assert_eq!(on_the_machine(pod, flag(pod, "--generate-kubeconfig")), format!("{place}/kubeconfig.yaml"));
