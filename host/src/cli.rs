@@ -209,7 +209,7 @@ fn run(globals: &Globals, command: &Command, out: &mut Stdout) -> anyhow::Result
     match command {
         Command::Add(Late(command)) => return command.run(globals.name, io::stdin(), out),
         Command::CheckConfig(Late(command)) => return command.run(globals, io::stdin(), out),
-        Command::Completions(command) => command.run(Cli::command(), out)?,
+        Command::Completions(command) => command.run(globals.name, Cli::command(), out)?,
         Command::CredentialPlugin(Late(ack::Command::GetCredential(command))) => command.run()?,
         Command::CredentialPlugin(Late(ack::Command::GetKubeconfig(command))) => command.run(globals, out)?,
         Command::CredentialPlugin(Late(ack::Command::GetToken(command))) => command.run(globals, out)?,

@@ -144,6 +144,7 @@ async fn many_nodes_at_once_take_few_calls() {
     }
     world.ec2.set(Behaviour { delay: Duration::from_millis(300), page: 30, ..Behaviour::default() });
     let server = std::sync::Arc::new(world.server("  ec2DescribeInstancesQps: 1000").await);
+    let began = std::time::Instant::now();
     let logins: Vec<_> = (0..400)
         .map(|turn| {
             let server = std::sync::Arc::clone(&server);
@@ -157,8 +158,10 @@ async fn many_nodes_at_once_take_few_calls() {
     }
     let batches = server.metric("herald_ec2_requests_total{result=\"ok\"}").await.expect("metrics").unwrap_or_default();
     let stats = world.ec2.stats();
-    // A busy machine brings them in over a longer time; one by one they would be two hundred.
-    assert!((2.0..100.0).contains(&batches), "{batches} {stats:?}");
+    // While one is under way, the next waits for company for a fifth of a second. A busy machine brings them in over a longer
+    // time. Some are answered in pages.
+    let most = 20.0 + began.elapsed().as_secs_f64() * 6.0;
+    assert!((2.0..=most).contains(&batches), "{batches} of {most} {stats:?}");
     assert!(stats.largest <= 100, "{stats:?}");
     let asked = server.metric("herald_ec2_instances_total").await.expect("metrics");
     assert_eq!(asked, Some(200.0), "each was asked for once: {stats:?}");
