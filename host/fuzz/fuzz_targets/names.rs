@@ -138,7 +138,8 @@ fn command_lines(text: &str) {
     assert!(added <= 1 && ordered[0] == words[0]);
     // No word is lost but those that are spelled otherwise.
     let count = |all: &[OsString], word: &OsString| all.iter().filter(|other| *other == word).count();
-    let is_spelled_otherwise =
-        |word: &OsString| word == "-v" || word.to_str().is_some_and(|word| word.starts_with("-c"));
+    let is_spelled_otherwise = |word: &OsString| {
+        word == "-v" || word.to_str().is_some_and(|word| word.starts_with("-c") || word.starts_with("-v="))
+    };
     assert!(words.iter().all(|word| is_spelled_otherwise(word) || count(&ordered, word) >= count(&words, word)));
 }
