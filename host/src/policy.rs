@@ -39,7 +39,7 @@ pub mod shape;
 mod share;
 mod since_v0_1;
 mod snapshot;
-mod stranger;
+pub(crate) mod stranger;
 pub mod tables;
 mod text;
 mod ticker;
@@ -60,7 +60,6 @@ pub(crate) use crew::stand_back;
 pub use engine::{Engine, EngineConfig, EngineError};
 pub use loader::{check, compile, compile_configured, find_compiled, read};
 pub use problem::{LoadError, LoadProblem};
-pub(crate) use stranger::caught;
 pub use tables::{LiveTable, Table, TableSource, Tables, Versions};
 
 /// A policy that is loaded: linked, and content with its settings. A clone is the same policy.

@@ -438,9 +438,9 @@ impl Authentic {
         // SAFETY: the file must hold what this version of wasmtime serialised, and must not change while mapped.
         // Its tag was made with a key that only this user can read, over the code and over a name made of the
         // component, wasmtime's full version and its compilation settings; and only `CompiledFolder::store` makes
-        // tags, for what the compiler has just returned, functions under names of their own. It is the checked file that is mapped, by its handle; only
-        // this user can write to it, so whoever could has the key as well; and `store` replaces files, it never
-        // changes them.
+        // tags, for what the compiler has just returned, functions under names of their own. It is the checked file
+        // that is mapped, by its handle; only this user can write to it, so whoever could has the key as well; and
+        // `store` replaces files, it never changes them.
         let component = unsafe {
             Component::deserialize_file(engine, &same_file).or_else(|_| Component::deserialize(engine, self.bytes()?))
         };

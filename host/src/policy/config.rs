@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt, path::PathBuf, str::FromStr, time::Duration};
 
-use serde::{Deserialize, Deserializer, de::Visitor};
+use serde::{Deserialize, Deserializer, Serialize, de::Visitor};
 use sha2::{Digest as _, Sha256};
 
 use super::{TableSource, ceiling::Ceiling, cloud::Fact};
@@ -44,7 +44,7 @@ pub struct Config {
 }
 
 /// What a policy may do.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
     /// Names callers whom nobody has mapped yet.

@@ -175,10 +175,7 @@ pub fn check(engine: &Engine, config: &Config, folder: &CompiledFolder) -> Resul
 
 /// Compiles `bytes` and writes the code down as made of `origin`, with what has been kept for other settings.
 fn keep(engine: &Engine, folder: &CompiledFolder, origin: Origin<'_>, bytes: &[u8]) -> Result<Compiled, LoadProblem> {
-    let compile = || {
-        let compiled = stranger::caught(|| engine.wasmtime().precompile_component(bytes))?;
-        compiled.map_err(|error| LoadProblem::invalid(&error))
-    };
+    let compile = || compiled_from(|| engine.wasmtime().precompile_component(bytes));
     let code = match (engine.functions(), origin.form) {
         (Some(functions), Form::Configured(_)) => {
             functions.begin(folder.functions(engine, origin.component).as_deref());
@@ -194,6 +191,11 @@ fn keep(engine: &Engine, folder: &CompiledFolder, origin: Origin<'_>, bytes: &[u
         _ => compile()?,
     };
     folder.store(engine, origin, &code).map_err(LoadProblem::NotKept)
+}
+
+/// What the compiler makes of somebody's component.
+fn compiled_from<T>(compile: impl FnOnce() -> wasmtime::Result<T>) -> Result<T, LoadProblem> {
+    stranger::caught(compile)?.map_err(|error| LoadProblem::invalid(&error))
 }
 
 /// What decisions start from, tried once, and the engine that it is for: a snapshot from the folder; or one taken here, if the
@@ -368,8 +370,7 @@ pub(super) fn compile_here(
     origin: Origin<'_>,
     compiled: Option<&CompiledFolder>,
 ) -> Result<Component, LoadProblem> {
-    let component = stranger::caught(|| Component::from_binary(engine.wasmtime(), bytes))?;
-    let component = component.map_err(|error| LoadProblem::invalid(&error))?;
+    let component = compiled_from(|| Component::from_binary(engine.wasmtime(), bytes))?;
     if let Some(folder) = compiled {
         let code = component.serialize().map_err(|error| io::Error::other(format!("{error:#}")));
         match code.and_then(|code| folder.store(engine, origin, &code)) {

@@ -132,7 +132,7 @@ impl From<Strange> for ShapeError {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::fs;
 
     use super::*;
@@ -161,7 +161,7 @@ mod tests {
     }
 
     /// Lists of lists in an instance, which is all that the next one exports, and so on.
-    fn instances_of_instances(count: usize) -> Vec<u8> {
+    pub(crate) fn instances_of_instances(count: usize) -> Vec<u8> {
         let lists: String = (0..40).map(|inner| format!("(type (list {inner}))")).collect();
         let more: String = (1..count).map(|at| format!("(instance (export \"a\" (instance {})))", at - 1)).collect();
         let text = format!("(component (type (list u8)) {lists} (instance (export \"a\" (type 40))) {more})");

@@ -8,9 +8,9 @@ use wasm_metadata::{AddMetadata, AddMetadataField};
 use wit_component::ComponentEncoder;
 
 use crate::policy::{
-    caught,
     sections::{EXAMPLES, SETTINGS_SCHEMA, SectionError, Sections},
     shape::{Shape, ShapeError},
+    stranger::caught,
 };
 
 /// A policy's component.
@@ -155,14 +155,12 @@ fn made(make: impl FnOnce() -> anyhow::Result<Vec<u8>>) -> Result<Vec<u8>, Encod
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy::stranger::tests::instances_of_instances;
 
     /// What says which interfaces a module has is a component in a section of it.
     #[test]
     fn a_module_that_a_library_panics_over_is_none() {
-        let lists: String = (0..40).map(|inner| format!("(type (list {inner}))")).collect();
-        let more: String = (1..96).map(|at| format!("(instance (export \"a\" (instance {})))", at - 1)).collect();
-        let text = format!("(component (type (list u8)) {lists} (instance (export \"a\" (type 40))) {more})");
-        let interfaces = wat::parse_str(text).expect("a component");
+        let interfaces = instances_of_instances(96);
         let mut bytes = wat::parse_str("(module)").expect("a module");
         CustomSection { name: Cow::from("component-type"), data: Cow::from(interfaces) }.append_to(&mut bytes);
         let about = About { name: "a".to_owned(), version: "1.0.0".to_owned(), description: None, license: None };

@@ -23,7 +23,7 @@ use super::{
     subject::{Loaded, Subject, read_yaml},
     terms::{Budget, Held, Powers},
 };
-use crate::policy::{self, Evaluation, Fault, Kind, Limits, Verdict, cases::SomeLimits, sections::Sections};
+use crate::policy::{self, Evaluation, Fault, Limits, Verdict, cases::SomeLimits, sections::Sections};
 
 mod draft;
 mod never;
@@ -112,7 +112,7 @@ impl Command {
     fn terms(&self) -> anyhow::Result<Map<String, Value>> {
         let (mut terms, mut limits, usual) = (Map::new(), Map::new(), SomeLimits::default().patient()?);
         if let Some(kind) = self.powers.kind {
-            terms.insert("kind".to_owned(), json!(word(kind)));
+            terms.insert("kind".to_owned(), json!(kind));
         }
         if let Some(path) = &self.powers.ceiling {
             terms.insert("ceiling".to_owned(), read_yaml(path)?);
@@ -173,15 +173,6 @@ impl Command {
             break;
         }
         (draft, found)
-    }
-}
-
-/// As configuration and cases write it.
-fn word(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Map => "map",
-        Kind::Augment => "augment",
-        Kind::Guard => "guard",
     }
 }
 

@@ -138,7 +138,7 @@ fn a_counter_example_keeps_its_terms() {
     let (_, out) = tried(fixture.path(), &limited, Some(&path)).expect("it runs");
     assert!(out.contains("policy_out_of_bounds") && out.contains("saved     "), "{out}");
     let expected = Terms {
-        kind: Some(Kind::Map),
+        kind: Some(policy::Kind::Map),
         ceiling: Some(Ceiling { groups: Some(vec!["ops".to_owned()]), ..Ceiling::default() }),
         // Five seconds count without a word.
         limits: SomeLimits { timeout: None, memory: Some(ByteSize::mebibytes(1)), fuel: Some(1_000_000) },
