@@ -13,6 +13,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use pem::{EncodeConfig, LineEnding, Pem};
 use rcgen::{
     CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose, SanType,
     string::Ia5String,
@@ -65,6 +66,13 @@ pub struct Pair {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CertificateError {
+    /// The authority's key is not the one of its certificate, or that is not of Herald's making.
+    #[error(
+        "ca.pem in the state directory does not vouch for what Herald signs with ca-key.pem: put the key there that Herald has \
+         made for it, or remove ca-key.pem to go on with the pair that is there, and ca.pem too to have an authority made that \
+         each API server has to trust first"
+    )]
+    ForeignAuthority,
     /// The key is of a kind that Herald makes no certificates for.
     #[error(
         "{} is not a key that Herald makes certificates for: once every API server trusts ca.pem, stop Herald, remove \
@@ -180,12 +188,11 @@ impl Pair {
 
     fn load(certificate: &Path, key: &Path) -> Result<Self, CertificateError> {
         let pem = read(certificate)?;
-        let pem = String::from_utf8(pem.to_vec()).map_err(|_| not_pem(certificate, "certificate"))?;
-        let chain = CertificateDer::pem_slice_iter(pem.as_bytes()).collect::<Result<Vec<_>, _>>();
+        let chain = CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>();
         let chain = chain.ok().filter(|chain| !chain.is_empty()).ok_or_else(|| not_pem(certificate, "certificate"))?;
         let key_pem = read_key(key)?;
         let key = PrivateKeyDer::from_pem_slice(&key_pem).map_err(|_| not_pem(key, "private key"))?;
-        Self { pem, chain, key, made: false }.checked()
+        Self { pem: pem_of(&chain), chain, key, made: false }.checked()
     }
 
     fn create(
@@ -312,6 +319,13 @@ fn bytes(file: &mut std::fs::File) -> io::Result<Zeroizing<Vec<u8>>> {
     let mut bytes = Zeroizing::new(Vec::with_capacity(usize::try_from(size).unwrap_or_default() + 1));
     file.take(MAX_BYTES).read_to_end(&mut bytes)?;
     Ok(bytes)
+}
+
+/// `certificates` in PEM, and nothing else: whoever has the file may have a key in it too, and what this goes into is
+/// everybody's to read.
+fn pem_of(certificates: &[CertificateDer<'_>]) -> String {
+    let config = EncodeConfig::new().set_line_ending(LineEnding::LF);
+    certificates.iter().map(|der| pem::encode_config(&Pem::new("CERTIFICATE", der.as_ref()), config)).collect()
 }
 
 fn not_pem(path: &Path, what: &'static str) -> CertificateError {

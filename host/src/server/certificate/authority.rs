@@ -26,7 +26,10 @@ use rustls::server::ParsedCertificate;
 use rustls_pki_types::{CertificateDer, pem::PemObject as _};
 use zeroize::Zeroizing;
 
-use super::{CertificateError, Hostname, Validity, files, is_there, not_pem, params, read, read_key, write_error};
+use super::{
+    CertificateError, Hostname, Validity, files, is_there, not_pem, params, pem_of, read, read_key, served::vouches,
+    write_error,
+};
 
 /// File name of the authority's certificate.
 pub const AUTHORITY: &str = "ca.pem";
@@ -47,6 +50,8 @@ const VALIDITY: Duration = Duration::from_secs(3652 * 24 * 60 * 60);
 /// Vouches for certificates of this server.
 pub(super) struct Authority {
     key: KeyPair,
+    /// The certificates that stand beside the key.
+    pem: String,
     /// Of its own certificate, if it is told: an operator may have put a key there whose certificate is elsewhere.
     validity: Option<Validity>,
 }
@@ -59,7 +64,6 @@ impl Authority {
     pub(super) fn certificates(folder: &Path) -> Result<Option<String>, CertificateError> {
         let Some(mut pem) = certificates(folder, AUTHORITY)? else { return Ok(None) };
         if let Some(next) = certificates(folder, NEXT)?.filter(|next| !holds(&pem, next)) {
-            end_line(&mut pem);
             pem.push_str(&next);
         }
         Ok(Some(pem))
@@ -121,7 +125,8 @@ impl Authority {
         Ok(self.validity.map(|validity| validity.end))
     }
 
-    /// A certificate for `key`, good for `lifetime` from `now` but no longer than the authority, in PEM.
+    /// A certificate for `key`, good for `lifetime` from `now` but no longer than the authority, in PEM: none that no client
+    /// would take for the authority's.
     pub(super) fn issue(
         &self,
         key: &KeyPair,
@@ -134,7 +139,11 @@ impl Authority {
         let authority = authority_params();
         let issuer = Issuer::from_params(&authority, &self.key);
         let signed = params(hostname, address, lifetime, now).and_then(|params| params.signed_by(key, &issuer));
-        Ok(signed.map_err(CertificateError::Make)?.pem())
+        let signed = signed.map_err(CertificateError::Make)?;
+        if !vouches(&self.pem, signed.der()) {
+            return Err(CertificateError::ForeignAuthority);
+        }
+        Ok(signed.pem())
     }
 
     /// Its successor, if there is one with a certificate of its own: no client would know another.
@@ -164,11 +173,15 @@ impl Authority {
         };
         let mut all = CertificateDer::pem_slice_iter(pem.as_bytes()).filter_map(Result::ok);
         let validity = all.find(of_key).and_then(|der| Validity::of(&der));
-        Ok(Some(Self { key, validity }))
+        Ok(Some(Self { key, pem, validity }))
     }
 
     fn create(folder: &Path, [certificate, key]: [&str; 2], now: SystemTime) -> Result<Self, CertificateError> {
         let [certificate_file, key_file] = [certificate, key].map(|name| folder.join(name));
+        // An operator's, whose key is elsewhere. A key made for it would be taken for its own the next time.
+        if is_there(&certificate_file)? {
+            return Err(CertificateError::Half { found: certificate_file, missing: key_file });
+        }
         files::private_folder(folder).map_err(|source| write_error(folder, source))?;
         // The key first: a certificate alone is taken for an operator's.
         let key = load_or_create_key(&key_file)?;
@@ -178,7 +191,7 @@ impl Authority {
         let pem = params.self_signed(&key).map_err(CertificateError::Make)?.pem();
         files::create(&certificate_file, pem.as_bytes(), 0o644)
             .map_err(|source| write_error(&certificate_file, source))?;
-        Ok(Self { key, validity: Some(Validity { start, end }) })
+        Ok(Self { key, pem, validity: Some(Validity { start, end }) })
     }
 }
 
@@ -190,7 +203,6 @@ fn promote(folder: &Path) -> Result<(), CertificateError> {
     };
     let key_pem = read_key(&folder.join(NEXT_KEY))?;
     if !holds(&old, &pem) {
-        end_line(&mut pem);
         pem.push_str(&old);
         put(folder, AUTHORITY, pem.as_bytes(), 0o644)?;
     }
@@ -212,13 +224,16 @@ fn remove(folder: &Path, name: &str) -> Result<(), CertificateError> {
     }
 }
 
+/// The certificates in a file of `folder`, in PEM, and nothing else of it; `None` if there is no such file.
 fn certificates(folder: &Path, name: &str) -> Result<Option<String>, CertificateError> {
     let path = folder.join(name);
     if !is_there(&path)? {
         return Ok(None);
     }
     let pem = read(&path)?;
-    String::from_utf8(pem.to_vec()).map(Some).map_err(|_| not_pem(&path, "certificate"))
+    let text = std::str::from_utf8(&pem).map_err(|_| not_pem(&path, "certificate"))?;
+    let all: Vec<_> = CertificateDer::pem_slice_iter(text.as_bytes()).filter_map(Result::ok).collect();
+    Ok(Some(pem_of(&all)))
 }
 
 /// Whether every certificate in `pem` is one of those in `bundle`. A text that only looks like one is none to who reads PEM.
@@ -226,12 +241,6 @@ pub(super) fn holds(bundle: &str, pem: &str) -> bool {
     let all = |pem: &str| CertificateDer::pem_slice_iter(pem.as_bytes()).filter_map(Result::ok).collect::<Vec<_>>();
     let there = all(bundle);
     all(pem).iter().all(|certificate| there.contains(certificate))
-}
-
-fn end_line(pem: &mut String) {
-    if !pem.is_empty() && !pem.ends_with('\n') {
-        pem.push('\n');
-    }
 }
 
 /// A key that Herald itself has made.

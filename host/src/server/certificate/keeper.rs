@@ -295,9 +295,6 @@ pub fn bundle(folder: &Path, pair: &Pair, before: Option<&str>) -> Result<String
     let mut bundle = authorities.clone();
     let mut add = |pem: &str| {
         if !holds(&bundle, pem) {
-            if !bundle.is_empty() && !bundle.ends_with('\n') {
-                bundle.push('\n');
-            }
             bundle.push_str(pem);
         }
     };

@@ -146,9 +146,14 @@ impl Validity {
 
 /// Whether one of the certificates in `authority`, in PEM, vouches for the certificate of `pair`, whatever its names.
 pub(super) fn is_vouched_for(pair: &Pair, authority: &str) -> bool {
+    pair.chain().first().is_some_and(|certificate| vouches(authority, certificate))
+}
+
+/// The same of a certificate.
+pub(super) fn vouches(authority: &str, certificate: &CertificateDer<'static>) -> bool {
     let roots = CertificateDer::pem_slice_iter(authority.as_bytes()).collect::<Result<Vec<_>, _>>();
-    let (Ok(roots), Some(certificate)) = (roots, pair.chain().into_iter().next()) else { return false };
-    let (Some(validity), Ok(parsed)) = (Validity::of(&certificate), ParsedCertificate::try_from(&certificate)) else {
+    let Ok(roots) = roots else { return false };
+    let (Some(validity), Ok(parsed)) = (Validity::of(certificate), ParsedCertificate::try_from(certificate)) else {
         return false;
     };
     let since = validity.start.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();

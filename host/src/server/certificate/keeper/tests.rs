@@ -243,8 +243,20 @@ fn what_only_looks_like_a_certificate_is_none() {
     let pair = load_certificate(&place.config, now()).unwrap();
     place.put(AUTHORITY, &format!("#{}", pair.certificate_pem()));
     let keeper = place.open();
-    assert!(place.bundle().ends_with(&format!("\n{}", pair.certificate_pem())));
+    assert_eq!(place.bundle(), pair.certificate_pem());
     assert_eq!(keeper.served.distrust(), None);
+}
+
+/// Everybody may read it. Some have their key in one file with the certificate, and whoever has the folder may make a file of
+/// it a link to what only root may read, who calls `herald init` there.
+#[test]
+fn nothing_but_certificates_goes_into_the_kubeconfig() {
+    let place = Place::new();
+    let pair = load_certificate(&place.config, now()).unwrap();
+    place.put(CERTIFICATE, &format!("{}{}", place.file(CERTIFICATE), place.file(KEY)));
+    place.put(AUTHORITY, "somebody's words\n");
+    drop(place.open());
+    assert_eq!(place.bundle(), pair.certificate_pem());
 }
 
 #[test]
@@ -257,6 +269,31 @@ fn an_operators_authority_is_what_the_kubeconfig_trusts() {
     let before = place.file(CERTIFICATE);
     keeper.look(now() + 89 * DAY);
     assert_eq!(place.file(CERTIFICATE), before, "without its key nobody can renew");
+}
+
+/// What is signed with another key is trusted by no API server, and takes the place of what all of them trust.
+#[test]
+fn an_operators_authority_gets_no_key_of_ours() {
+    let place = Place::new();
+    drop(place.open());
+    let (state, before) = (&place.config.state_dir, place.file(CERTIFICATE));
+    fs::remove_file(state.join(AUTHORITY_KEY)).unwrap();
+    for attempt in 0..2 {
+        let error = rotate(&place.config, now()).unwrap_err().to_string();
+        assert!(error.contains("ca-key.pem is missing: put the missing file back"), "{attempt}: {error}");
+        assert!(!state.join(AUTHORITY_KEY).exists());
+    }
+    // As the first call left it in versions before.
+    place.put(AUTHORITY_KEY, &place.file(KEY));
+    let error = rotate(&place.config, now()).unwrap_err().to_string();
+    assert!(error.contains("remove ca-key.pem to go on with the pair that is there"), "{error}");
+    assert_eq!(place.file(CERTIFICATE), before);
+    fs::remove_file(state.join(AUTHORITY_KEY)).unwrap();
+    [CERTIFICATE, KEY].iter().for_each(|name| fs::remove_file(state.join(name)).unwrap());
+    for attempt in 0..2 {
+        let refused = Keeper::open(&place.config, now()).err().expect("half an authority").to_string();
+        assert!(refused.contains("ca-key.pem is missing"), "{attempt}: {refused}");
+    }
 }
 
 #[test]
