@@ -63,6 +63,8 @@ pub(super) type EachEntry<'a> = &'a mut dyn FnMut(Section, usize, Node);
 
 /// Longest document, in bytes: some 200,000 entries.
 pub(super) const MAX_BYTES: u64 = 32 << 20;
+/// Most values and keys of a document.
+const MAX_NODES: usize = 4_000_000;
 /// Deepest nesting.
 const MAX_DEPTH: usize = 32;
 /// Words that older YAML takes for booleans when they stand without quotes (YAML 1.1, "Boolean
@@ -82,19 +84,25 @@ pub(super) fn read_mappings(text: &str, each: EachEntry<'_>) -> Result<Node, Pro
 
 /// Reads `text` as one tree.
 pub(super) fn read_whole(text: &str) -> Result<Node, Problem> {
-    serde_saphyr::from_str_with_options(text, options()).map_err(|error| from_yaml(&error, text))
+    read_within(MAX_NODES, text)
+}
+
+/// The same of a text that is refused where it holds more than so many values and keys: of one in which all are short, the tree
+/// takes many times its bytes.
+pub(super) fn read_within(nodes: usize, text: &str) -> Result<Node, Problem> {
+    serde_saphyr::from_str_with_options(text, options(nodes)).map_err(|error| from_yaml(&error, text))
 }
 
 fn read_from(level: Level, text: &str, each: EachEntry<'_>) -> Result<Node, Problem> {
     let walk = Walk { level, each };
-    let value = serde_saphyr::with_deserializer_from_str_with_options(text, options(), |deserializer| {
+    let value = serde_saphyr::with_deserializer_from_str_with_options(text, options(MAX_NODES), |deserializer| {
         walk.deserialize(deserializer)
     })
     .map_err(|error| from_yaml(&error, text))?;
     Ok(Node::new(Position { line: 1, column: 1 }, value))
 }
 
-fn options() -> serde_saphyr::Options {
+fn options(max_nodes: usize) -> serde_saphyr::Options {
     serde_saphyr::options! {
         budget: serde_saphyr::budget! {
             max_aliases: 1_000,
@@ -103,7 +111,7 @@ fn options() -> serde_saphyr::Options {
             max_documents: 2,
             max_events: 8_000_000,
             max_merge_keys: 1_000,
-            max_nodes: 4_000_000,
+            max_nodes: max_nodes,
             max_recorded_anchor_bytes: 1 << 20,
             max_recorded_anchor_events: 20_000,
             max_total_scalar_bytes: MAX_BYTES as usize,

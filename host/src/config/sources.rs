@@ -11,7 +11,9 @@ use std::{
 };
 
 use tokio::{
+    runtime::{Handle, RuntimeFlavor},
     sync::watch::Sender,
+    task::block_in_place,
     time::{sleep, timeout},
 };
 use tokio_util::task::AbortOnDropHandle;
@@ -247,6 +249,13 @@ fn config_map_of(namespace: String, name: String) -> Target {
     }
 }
 
+/// Does `work` that may take long, such as reading very many entries, on this thread, whose other tasks go on elsewhere: logins
+/// are answered by the same threads.
+fn aside<T>(work: impl FnOnce() -> T) -> T {
+    // What runs on one thread alone is a command, which waits for it anyway.
+    if Handle::current().runtime_flavor() == RuntimeFlavor::MultiThread { block_in_place(work) } else { work() }
+}
+
 async fn follow_config_map(access: Access, object: &'static str, mut keeper: Keeper) {
     let target = config_map_of(NAMESPACE.to_owned(), object.to_owned());
     let mut config_map = ConfigMap::default();
@@ -254,7 +263,7 @@ async fn follow_config_map(access: Access, object: &'static str, mut keeper: Kee
         Told::Objects { objects, resource_version } => {
             let found = objects.get(object);
             let version = found.map_or(resource_version, |object| &object.resource_version);
-            keeper.take(config_map.read(found.map(|object| &object.body["data"])), Some(version));
+            aside(|| keeper.take(config_map.read(found.map(|object| &object.body["data"])), Some(version)));
         }
         Told::InStep => keeper.in_step(),
         Told::Failed(error) => keeper.failed(error.reason(), &super::build::line(error)),
@@ -270,8 +279,11 @@ async fn follow_identities(
 ) {
     let tell = |told: Told<'_>| match told {
         Told::Objects { objects, resource_version } => {
-            let (read, verdicts) = identity_mapping::read(target, objects);
-            keeper.take(read, Some(resource_version));
+            let verdicts = aside(|| {
+                let (read, verdicts) = identity_mapping::read(target, objects);
+                keeper.take(read, Some(resource_version));
+                verdicts
+            });
             told_of_each(verdicts);
         }
         Told::InStep => keeper.in_step(),

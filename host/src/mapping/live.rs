@@ -15,6 +15,7 @@ use futures_util::future::{BoxFuture, ready};
 
 use super::{
     Answer, Stage, StageError,
+    bootstrap_admins::GROUP,
     rule::{Rule, Rules},
 };
 use crate::{caller::AccountId, policy::Request};
@@ -56,8 +57,10 @@ pub struct Change {
     pub who: String,
     /// What happened.
     pub kind: ChangeKind,
-    /// What is given now, or was before it was taken away.
+    /// What is given now, or was before it was taken away; with an end, also what is given after it.
     pub gives: String,
+    /// Whether administrators are among whom it lets in, or were.
+    pub is_of_administrators: bool,
 }
 
 /// The three ways in which sets differ.
@@ -140,35 +143,48 @@ impl Mappings {
         self.len() == 0
     }
 
-    /// What is other than in `before`, sorted by kind and by whom it is about.
+    /// What is other than in `before`, as [`changes`] gives it.
     #[must_use]
     pub fn changes_since(&self, before: &Self) -> Vec<Change> {
         changes((&before.rules, &before.accounts), (&self.rules, &self.accounts))
     }
 }
 
-/// What is other in the second of two sets of rules and accounts, sorted by kind and by whom it is about.
+/// What is other in the second of two sets of rules and accounts: administrators first, since not all of a large change may be
+/// told, and then sorted by kind and by whom it is about.
 #[must_use]
 pub fn changes(
     (old_rules, old): (&Rules, &BTreeSet<AccountId>),
     (new_rules, new): (&Rules, &BTreeSet<AccountId>),
 ) -> Vec<Change> {
-    let change = |who: &str, kind, rule: &Rule| Change { who: who.to_owned(), kind, gives: rule.to_string() };
+    let change = |who: &str, kind, rule: &Rule| {
+        let gives: Vec<String> = rule.in_turn().map(ToString::to_string).collect();
+        let is_of_administrators = rule.may_give(GROUP);
+        Change { who: who.to_owned(), kind, gives: gives.join(", then "), is_of_administrators }
+    };
     let (was, is): (BTreeMap<_, _>, BTreeMap<_, _>) = (old_rules.iter().collect(), new_rules.iter().collect());
     let mut changes = Vec::new();
     for (who, rule) in &is {
         match was.get(who) {
             None => changes.push(change(who, ChangeKind::Added, rule)),
-            Some(old) if !old.is_same(rule) => changes.push(change(who, ChangeKind::Changed, rule)),
+            Some(old) if !old.is_same(rule) => {
+                let changed = change(who, ChangeKind::Changed, rule);
+                let is_of_administrators = changed.is_of_administrators || old.may_give(GROUP);
+                changes.push(Change { is_of_administrators, ..changed });
+            }
             Some(_) => {}
         }
     }
     let gone = was.iter().filter(|(who, _)| !is.contains_key(*who));
     changes.extend(gone.map(|(who, rule)| change(who, ChangeKind::Removed, rule)));
-    let account = |id: &AccountId, kind| Change { who: id.to_string(), kind, gives: "its own ARN".to_owned() };
+    let account = |id: &AccountId, kind| {
+        let (who, gives) = (id.to_string(), "its own ARN".to_owned());
+        Change { who, kind, gives, is_of_administrators: false }
+    };
     changes.extend(new.difference(old).map(|id| account(id, ChangeKind::Added)));
     changes.extend(old.difference(new).map(|id| account(id, ChangeKind::Removed)));
-    changes.sort_by(|left, right| (left.kind, &left.who).cmp(&(right.kind, &right.who)));
+    let order = |change: &Change| (!change.is_of_administrators, change.kind, change.who.clone());
+    changes.sort_by_cached_key(order);
     changes
 }
 

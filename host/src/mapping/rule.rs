@@ -202,7 +202,7 @@ impl Rules {
     pub fn every(&self) -> impl Iterator<Item = &Rule> {
         let first = self.by_arn.values().chain(self.by_permission_set.values()).chain(self.by_principal_id.values());
         let globs = self.globs.iter().map(|(_, rule)| rule);
-        first.chain(globs).flat_map(|rule| std::iter::once(rule).chain(rule.end.iter().flat_map(|end| &end.next)))
+        first.chain(globs).flat_map(Rule::in_turn)
     }
 
     /// How many entries there are, those that have ended included.
@@ -367,8 +367,12 @@ impl Rule {
     /// This entry, or once it has ended the first behind it that has not.
     fn in_force(&self, now: SystemTime) -> Option<&Self> {
         let lasts = |rule: &&Self| rule.not_after().is_none_or(|end| now <= end);
-        let next = self.end.iter().flat_map(|end| &end.next);
-        std::iter::once(self).chain(next).find(lasts)
+        self.in_turn().find(lasts)
+    }
+
+    /// This entry, and those behind it that wait for its end.
+    pub(super) fn in_turn(&self) -> impl Iterator<Item = &Self> {
+        std::iter::once(self).chain(self.end.iter().flat_map(|end| &end.next))
     }
 
     fn wait_for_end(&mut self, later: Self) -> Result<(), Duplicate> {
@@ -386,6 +390,13 @@ impl Rule {
     #[must_use]
     pub fn gives(&self, name: &str) -> bool {
         self.groups.iter().any(|group| group.literal() == Some(name))
+    }
+
+    /// Whether somebody may have the group `name`, a `system:` one, by it or by one behind it. A caller may choose the rest
+    /// of such a name.
+    pub(super) fn may_give(&self, name: &str) -> bool {
+        let may = |group: &Template| group.literal() == Some(name) || group.opens_system_names();
+        self.in_turn().any(|rule| rule.groups.iter().any(may))
     }
 
     /// Whether it lets nobody in who has no session.

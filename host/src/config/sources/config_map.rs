@@ -33,6 +33,9 @@ pub(in crate::config) const DOCUMENTS: [&str; 3] = ["mapRoles", "mapUsers", ACCO
 pub(in crate::config) const ACCOUNTS: &str = "mapAccounts";
 /// The two that hold entries.
 pub(in crate::config) const LISTS: [Section; 2] = [Section::Roles, Section::Users];
+/// Most values and keys of one document. As many entries as fit into an object, which has a mebibyte at most, have some
+/// 130,000; all that fits in between commas would take more memory than a server is given.
+const MAX_NODES: usize = 200_000;
 /// Values that stand for nothing, as tools leave them behind.
 const NOTHING: [&str; 4] = ["", "``", "\"\"", "''"];
 const STYLE: Style = Style { under: "", shared: true, user_ids: UserIds::Idle, globs: false };
@@ -90,7 +93,7 @@ pub(in crate::config) fn items(text: &str) -> Result<Vec<Node>, Problem> {
     if is_nothing(text) {
         return Ok(Vec::new());
     }
-    let document = node::read_whole(text)?;
+    let document = node::read_within(MAX_NODES, text)?;
     match document.value {
         Value::List(items) => Ok(items),
         Value::Null => Ok(Vec::new()),

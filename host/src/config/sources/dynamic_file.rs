@@ -18,7 +18,10 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::keeper::{self, Keeper, Read};
+use super::{
+    aside,
+    keeper::{self, Keeper, Read},
+};
 use crate::{
     MISTAKE,
     config::{
@@ -120,7 +123,7 @@ impl Follower {
     async fn read(&mut self) -> bool {
         let (file, by_user_id) = (self.path.clone(), self.by_user_id);
         let loaded = tokio::task::spawn_blocking(move || load(&file, by_user_id)).await;
-        let (reason, why) = match loaded.map(|loaded| loaded.map(|read| self.take(read))) {
+        let (reason, why) = match loaded.map(|loaded| loaded.map(|read| aside(|| self.take(read)))) {
             Ok(Ok(Ok(()))) => return true,
             Ok(Err(Failure::Refused(why))) => {
                 self.keeper.failed("source_refused", &why);

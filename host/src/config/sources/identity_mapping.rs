@@ -43,6 +43,8 @@ pub(in crate::config) static RAM_TARGET: Target = Target {
 /// The Lease of whoever writes the statuses of a kind.
 const LEASE: &str = "herald-identity-mapping-status";
 const RAM_LEASE: &str = "herald-ram-identity-mapping-status";
+/// Most values and keys of a `spec`, which has a few, and no use for more groups than a login may have.
+const MAX_NODES: usize = 10_000;
 const STYLE: Style = Style { under: "", shared: true, user_ids: UserIds::Idle, globs: false };
 
 /// The Lease that whoever writes the statuses of `target` holds.
@@ -74,7 +76,7 @@ pub(super) fn read(target: &Target, objects: &BTreeMap<String, Object>) -> (Read
     for (object, spec) in sorted.iter().zip(&specs) {
         entries.source = spec;
         let in_force = entries.in_force();
-        match node::read_whole(spec) {
+        match node::read_within(MAX_NODES, spec) {
             Ok(node) => entries.add(Section::Identities, Place::Object(object.name.as_str().into()), &node),
             Err(problem) => entries.findings.left_out(problem.under(&object.name, Position::default())),
         }

@@ -43,7 +43,7 @@ pub(super) struct Read {
     pub(super) written: Option<SystemTime>,
 }
 
-/// Changes of one set that get a line of their own.
+/// Changes of one set that get a line of their own, those of administrators first.
 const MAX_LINES: usize = 100;
 /// Hexadecimal digits of a hash that are shown.
 const HASH_DIGITS: usize = 12;

@@ -71,7 +71,7 @@ impl Followed {
 async fn follow(source: TableSource, access: Access, mut keeper: Keeper) {
     let Some((target, name)) = target(&source) else { return };
     let tell = |told: Told<'_>| match told {
-        Told::Objects { objects, .. } => keeper.take(read(&source, objects.get(&name))),
+        Told::Objects { objects, .. } => super::aside(|| keeper.take(read(&source, objects.get(&name)))),
         Told::InStep => keeper.in_step(),
         Told::Failed(error) => keeper.failed(error.reason(), &super::super::build::line(error)),
     };

@@ -137,7 +137,7 @@ fn texts_whose_digests_begin_alike_are_two_texts() {
     }
 }
 
-/// It is read where logins are answered.
+/// It takes a processor from those that answer logins.
 #[test]
 fn an_entry_of_very_many_keys_is_read_in_no_time() {
     let keys: String = (10_000..70_000).map(|number| format!("{number}: 1, ")).collect();
@@ -146,6 +146,28 @@ fn an_entry_of_very_many_keys_is_read_in_no_time() {
     let (mappings, refused) = config_map::read_config_map(&[json!({ "mapRoles": text })]);
     assert_eq!((mappings.len(), refused.len()), (1, 0));
     assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
+}
+
+/// Its tree would take more memory than the server is given, and reading it longer than logins wait.
+#[test]
+fn more_values_than_entries_have_are_refused_and_the_last_good_ones_stay() {
+    let good = json!({ "mapRoles": "- {rolearn: 'arn:aws:iam::123456789012:role/A', username: a}" });
+    let flood = json!({ "mapRoles": format!("[{}1]", "1,".repeat(300_000)) });
+    let (mappings, refused) = config_map::read_config_map(&[good, flood]);
+    assert_eq!((mappings.len(), refused.len()), (1, 1), "{refused:?}");
+    assert!(refused[0].contains("larger"), "{refused:?}");
+}
+
+/// A server may have one thread for them.
+#[test]
+fn logins_go_on_while_a_source_is_read() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().expect("a runtime");
+    let (answered, login) = std::sync::mpsc::channel();
+    let reading = runtime.spawn(async move {
+        tokio::spawn(async move { answered.send(()) });
+        aside(|| login.recv_timeout(LIMIT))
+    });
+    assert_eq!(runtime.block_on(reading).expect("it is read"), Ok(()));
 }
 
 /// Whoever renames a file into its place and only then lets others read it changes neither its length nor its time.

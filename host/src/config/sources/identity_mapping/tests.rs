@@ -53,6 +53,15 @@ fn the_spec_decides_and_the_status_is_nothing() {
 }
 
 #[test]
+fn an_object_of_very_many_values_is_left_out() {
+    let mut flood = spec("arn:aws:iam::111122223333:role/Admin", "flood");
+    flood["spec"]["groups"] = vec!["a"; 20_000].into();
+    let expected = "flood: left out: larger, deeper or with more aliases than a configuration may be";
+    let good = ("good", "2026-01-02T00:00:00Z", spec("arn:aws:iam::111122223333:role/Admin", "admin"));
+    check(&[("flood", "2026-01-01T00:00:00Z", flood), good], Some(r#"admin ["a"]"#), &[expected]);
+}
+
+#[test]
 fn a_wrong_object_costs_itself_alone() {
     let good = || ("good", "2026-01-02T00:00:00Z", spec("arn:aws:iam::111122223333:role/Admin", "admin"));
     let table: [(Value, &str); 5] = [
