@@ -7,6 +7,7 @@ use std::{fmt, str::FromStr, time::SystemTime};
 use serde::{Deserialize, Serialize};
 
 pub mod arn;
+pub mod letters;
 pub mod made_up;
 
 pub use arn::Arn;

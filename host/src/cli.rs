@@ -22,6 +22,7 @@ use self::{
     called::{FeatureGate, Name},
     late::Late,
     stdout::Stdout,
+    verify::Plain,
 };
 use crate::{
     config::{Config, ConfigError, Loaded},
@@ -229,7 +230,7 @@ fn run(globals: &Globals, command: &Command, out: &mut Stdout) -> anyhow::Result
     Ok(ExitCode::SUCCESS)
 }
 
-/// The error and its causes in one line. Causes that a text holds already are left out.
+/// The error and its causes in one line that steers no terminal. Causes that a text holds already are left out.
 fn line(error: &anyhow::Error) -> String {
     let mut text = String::new();
     for cause in error.chain().map(ToString::to_string) {
@@ -237,7 +238,7 @@ fn line(error: &anyhow::Error) -> String {
             text = if text.is_empty() { cause } else { format!("{text}: {cause}") };
         }
     }
-    text.replace(['\n', '\r'], " ")
+    Plain(&text.replace(['\n', '\r'], " ")).to_string()
 }
 
 /// `text` without the tokens that somebody gave in place of something else, and that it repeats.

@@ -12,7 +12,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("token", &[]),
     ("caller", &[]),
     ("kubernetes", &[]),
-    ("observe", &["config"]),
+    ("observe", &["caller", "config"]),
     ("provider", &["caller", "token"]),
     ("sts", &["caller", "config", "observe", "provider", "token"]),
     ("policy", &["caller", "config"]),

@@ -225,6 +225,7 @@ impl Command {
             if file.is_none() && decision.verified_by.is_some() {
                 explanation.record = explanation.record.map(record::caller_alone);
                 explanation.near.clear();
+                explanation.fix = Some(advice::NOT_KNOWN.to_owned());
             }
         }
         if let Err(error) = &inspected {
@@ -319,7 +320,7 @@ impl Explanation {
 
     fn is_good(&self) -> bool {
         let token = self.token.iter().all(Step::is_good);
-        token && self.record.as_ref().is_none_or(|record| record["outcome"] != "denied")
+        token && self.record.as_ref().is_none_or(|record| record["outcome"] == "allowed")
     }
 
     fn json(&self) -> Value {

@@ -17,7 +17,7 @@ use serde::Serialize;
 use super::{Globals, called::Name, policy};
 use crate::{
     authenticator::{Authenticator, Decision, Outcome},
-    caller::Caller,
+    caller::{Caller, letters::steers},
     config::{Config, Shared},
     mapping::StageRecord,
     provider::{Cloud, aws::Partition},
@@ -259,13 +259,13 @@ impl fmt::Display for Report<'_> {
     }
 }
 
-/// Text that others chose, so that it cannot move a terminal's cursor.
+/// Text that others chose, so that it cannot steer a terminal, or look like another.
 pub(super) struct Plain<'a>(pub(super) &'a str);
 
 impl fmt::Display for Plain<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for letter in self.0.chars() {
-            if letter.is_control() { write!(f, "{}", letter.escape_default())? } else { write!(f, "{letter}")? }
+            if steers(letter) { write!(f, "{}", letter.escape_default())? } else { write!(f, "{letter}")? }
         }
         Ok(())
     }

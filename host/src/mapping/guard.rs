@@ -5,7 +5,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::{caller::Fact, policy::Mapping};
+use crate::{
+    caller::{Fact, letters::steers},
+    policy::Mapping,
+};
 
 /// Longest username, group, uid or extra value, in bytes.
 pub const MAX_NAME_BYTES: usize = 1024;
@@ -124,16 +127,10 @@ fn check_text(what: &'static str, text: &str) -> Result<(), GuardError> {
     if text.len() > MAX_NAME_BYTES {
         return Err(GuardError::TooLong(what));
     }
-    if text.chars().any(|c| c.is_control() || is_direction_mark(c)) {
+    if text.chars().any(steers) {
         return Err(GuardError::Characters(what));
     }
     Ok(())
-}
-
-/// The explicit formatting characters of UAX #9 (Unicode Bidirectional Algorithm), and the
-/// zero-width and line-separating ones that hide in the same way.
-fn is_direction_mark(c: char) -> bool {
-    matches!(c, '\u{061C}' | '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2060}'..='\u{2069}' | '\u{FEFF}')
 }
 
 // === impl GuardError ===
@@ -178,6 +175,7 @@ mod tests {
         check(&named("ali\nce"), Err("guard_characters"));
         check(&named("ali\u{202E}ce"), Err("guard_characters"));
         check(&named("ali\u{200B}ce"), Err("guard_characters"));
+        check(&named("alice\u{E0061}"), Err("guard_characters"));
         check(&named(&"a".repeat(1024)), Ok(()));
         check(&named(&"a".repeat(1025)), Err("guard_too_long"));
     }

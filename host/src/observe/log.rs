@@ -28,6 +28,8 @@ use tracing_subscriber::{
     util::SubscriberInitExt as _,
 };
 
+use crate::caller::letters::steers;
+
 /// How lines look.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum Format {
@@ -160,10 +162,12 @@ fn quoted(text: &str) -> String {
     let json = serde_json::Value::from(text).to_string();
     let mut out = String::with_capacity(json.len());
     for c in json.chars() {
-        if c.is_control() || matches!(c, '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2060}'..='\u{2069}') {
-            let _ = write!(out, "\\u{:04x}", u32::from(c));
-        } else {
+        if !steers(c) {
             out.push(c);
+            continue;
+        }
+        for unit in c.encode_utf16(&mut [0; 2]) {
+            let _ = write!(out, "\\u{unit:04x}");
         }
     }
     out
@@ -287,9 +291,9 @@ mod tests {
         check(
             Format::Text,
             "",
-            &[("error", "a\nlevel=error \"b\" \u{202E}\u{1b}[2J")],
+            &[("error", "a\nlevel=error \"b\" \u{202E}\u{061C}\u{1b}[2J")],
             &expect![[r#"
-            time="2022-09-14T22:50:55.123Z" level=info msg="" component=herald error="a\nlevel=error \"b\" \u202e\u001b[2J"
+            time="2022-09-14T22:50:55.123Z" level=info msg="" component=herald error="a\nlevel=error \"b\" \u202e\u061c\u001b[2J"
         "#]],
         );
         check(

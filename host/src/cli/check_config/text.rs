@@ -4,6 +4,7 @@ use std::io::{self, Write};
 
 use super::{Named, counts, findings};
 use crate::{
+    caller::letters::steers,
     cli::{TOKENS, verify::Plain},
     config::{Finding, Severity},
 };
@@ -49,7 +50,7 @@ fn excerpt(text: &str, finding: &Finding) -> Option<(String, String)> {
     if line.trim().is_empty() || TOKENS.iter().any(|token| line.contains(token)) {
         return None;
     }
-    let shown = |letter: char| if letter.is_control() { ' ' } else { letter };
+    let shown = |letter: char| if steers(letter) { ' ' } else { letter };
     let letters: Vec<char> = line.chars().map(shown).collect();
     let start = (finding.at.column as usize).saturating_sub(1).min(letters.len().saturating_sub(1));
     let skipped = if start + 40 > MAX_SHOWN { start - 40 } else { 0 };

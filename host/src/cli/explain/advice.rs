@@ -7,6 +7,9 @@ use crate::{
     mapping::{live, near},
 };
 
+/// What helps where only who the caller is is known.
+pub(super) const NOT_KNOWN: &str = "give --config: without it nobody knows whether this caller is let in";
+
 /// What helps against `reason`, if it is known.
 pub(super) fn for_reason(reason: &str, config: &Config) -> Option<String> {
     let id = config.cluster_id.as_ref().map_or("<cluster id>", |id| id.as_str());

@@ -188,6 +188,19 @@ fn where_this_command_cannot_read_a_source_no_server_is_at_fault() {
     check(&[], "DynamicFile", "mend what the line about DynamicFile on stderr says of the file");
 }
 
+/// As without a configuration, where a good token says who its caller is and nothing else.
+#[test]
+fn who_is_not_known_to_be_let_in_is_not_let_in() {
+    let caller = serde_json::json!({ "caller": { "arn": "arn:aws:iam::123456789012:user/eve" } });
+    let outcome = |outcome: &str| serde_json::json!({ "outcome": outcome });
+    for (record, is_good) in
+        [(None, true), (Some(caller), false), (Some(outcome("allowed")), true), (Some(outcome("denied")), false)]
+    {
+        let explanation = Explanation { record, ..Explanation::default() };
+        assert_eq!(explanation.is_good(), is_good, "{explanation:?}");
+    }
+}
+
 #[test]
 fn the_command_line_asks_about_one_thing() {
     let bad = |words: &[&str]| Cli::try_parse_from([&["explain"], words].concat()).is_err();
