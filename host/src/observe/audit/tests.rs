@@ -265,6 +265,35 @@ fn a_file_is_private_appended_to_and_opened_anew() {
     assert_eq!(std::fs::read_to_string(&path).unwrap(), "2\n");
 }
 
+/// As one that whoever rotates has made, and the server may not write.
+#[test]
+fn a_file_that_could_not_be_opened_anew_is_tried_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, rotated) = (dir.path().join("audit.log"), dir.path().join("audit.log.1"));
+    let config = Config { output: Output::File(path.clone()), gather: Duration::ZERO };
+    let log = AuditLog::start(&config, Arc::default()).unwrap();
+    std::fs::rename(&path, &rotated).unwrap();
+    std::fs::create_dir(&path).unwrap();
+    log.reopen();
+    log.record(&1, || 0).unwrap();
+    log.flush(Duration::from_secs(60));
+    assert_eq!(std::fs::read_to_string(&rotated).unwrap(), "1\n", "the open one goes on");
+    std::fs::remove_dir(&path).unwrap();
+    let mut last = 1;
+    while !path.exists() {
+        last += 1;
+        assert!(last < 6000, "it is never tried again");
+        log.record(&last, || 0).unwrap();
+        log.flush(Duration::from_secs(60));
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    drop(log);
+    let [before, after] = [rotated, path].map(|path| std::fs::read_to_string(path).unwrap());
+    let expected: String = (1..=last).map(|number| format!("{number}\n")).collect();
+    assert_eq!(before.clone() + &after, expected);
+    assert!(after.ends_with(&format!("{last}\n")), "{before:?}, {after:?}");
+}
+
 #[test]
 fn outputs() {
     let read = |text: &str| serde_json::from_value::<Config>(serde_json::json!({ "output": text }));

@@ -18,6 +18,9 @@ const KEPT_BYTES: usize = 64 * 1024;
 /// Pause after a failed write.
 const RETRY: Duration = Duration::from_millis(200);
 
+/// Pause before a file that could not be opened anew is tried again.
+const REOPEN_AGAIN: Duration = Duration::from_secs(1);
+
 /// How long a failing output is tried once the log is being closed.
 const LAST_TRIES: Duration = Duration::from_secs(1);
 
@@ -30,6 +33,8 @@ pub(super) struct Writer {
     batch: Vec<u8>,
     /// Set with the first failure after the log began to close.
     last_try: Option<Instant>,
+    /// When a file that could not be opened anew is tried again.
+    reopen_at: Option<Instant>,
     /// What was said last about an output that fails, so that it is said once.
     told: Option<String>,
 }
@@ -38,7 +43,7 @@ pub(super) struct Writer {
 
 impl Writer {
     pub(super) fn new(sink: Sink, gather: Duration, queue: Arc<Queue>, metrics: Arc<Metrics>) -> Self {
-        Self { sink, gather, queue, metrics, batch: Vec::new(), last_try: None, told: None }
+        Self { sink, gather, queue, metrics, batch: Vec::new(), last_try: None, reopen_at: None, told: None }
     }
 
     /// Ends when the log is closed and the queue is empty, or its output has failed for long enough.
@@ -47,7 +52,7 @@ impl Writer {
             if !self.gather.is_zero() && !self.queue.is_closing() {
                 thread::sleep(self.gather);
             }
-            if self.queue.take(&mut self.batch) {
+            if self.queue.take(&mut self.batch) || self.is_reopen_due() {
                 self.reopen();
             }
             self.write();
@@ -57,13 +62,30 @@ impl Writer {
         }
     }
 
-    /// Whether what is written from now on goes into a file opened anew.
+    /// Whether what is written from now on goes into a file opened anew. The open one may be on its way to be removed, so
+    /// whatever keeps the new one from being opened need not be followed by another SIGHUP once it is mended.
     fn reopen(&mut self) -> bool {
-        self.sink.reopen().unwrap_or_else(|error| {
-            self.metrics.audit_write_failed();
-            tracing::error!(%error, "cannot open the audit log anew; going on with the open one");
-            false
-        })
+        let is_again = self.reopen_at.take().is_some();
+        match self.sink.reopen() {
+            Ok(is_anew) => {
+                if is_again {
+                    tracing::info!("the audit log is opened anew");
+                }
+                is_anew
+            }
+            Err(error) => {
+                self.metrics.audit_write_failed();
+                if !is_again {
+                    tracing::error!(%error, "cannot open the audit log anew; going on with the open one, and trying again");
+                }
+                self.reopen_at = Some(Instant::now() + REOPEN_AGAIN);
+                false
+            }
+        }
+    }
+
+    fn is_reopen_due(&self) -> bool {
+        self.reopen_at.is_some_and(|at| at <= Instant::now())
     }
 
     /// Writes the batch whole, however often that takes. What was written is not written again, but for the line that the
@@ -83,7 +105,7 @@ impl Writer {
                     if self.is_hopeless() {
                         return;
                     }
-                    if self.queue.take_reopen() && self.reopen() {
+                    if (self.queue.take_reopen() || self.is_reopen_due()) && self.reopen() {
                         written = start_of_line(&self.batch, written);
                     }
                 }
