@@ -155,7 +155,8 @@ pub enum VerifyError {
         /// The limit's name, e.g. `sts_in_flight`.
         limit: &'static str,
     },
-    /// STS refused the request: wrong key, cluster id or clock on the caller's side, or a nonce that it knows. Definite.
+    /// STS refused the request: wrong key, cluster id or clock on the caller's side, a session that has ended, or a nonce that it
+    /// knows. Definite.
     #[error("STS refused the token: {code} (HTTP {status}); {}", why_refused(code))]
     Refused {
         /// HTTP status code.
@@ -194,6 +195,13 @@ pub enum Blame {
 /// What makes STS refuse with `code`.
 fn why_refused(code: &str) -> &'static str {
     match code {
+        // AWS STS API Reference, "GetCallerIdentity".
+        "AccessDenied" => {
+            "nobody needs a permission for this, so a policy on the way denies it, as that of a VPC endpoint"
+        }
+        "ExpiredToken" | "ExpiredTokenException" | "InvalidSecurityToken.Expired" => {
+            "the session of the key that signed it has ended: whoever made it has to sign in again"
+        }
         "SignatureNonceUsed" => "it takes an x-acs-signature-nonce once: a token without one can be used until it ends",
         _ => "a wrong cluster id, key or clock on the caller's side does this",
     }

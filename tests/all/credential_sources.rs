@@ -220,6 +220,19 @@ async fn a_profile_that_a_variable_names_is_there() {
     check(&[("AWS_ACCESS_KEY", ENVIRONMENT_KEY), ("AWS_SECRET_KEY", "s")], &behind, Ok(ENVIRONMENT_KEY)).await;
 }
 
+/// As they stay behind where lasting keys have taken the place of temporary ones.
+#[tokio::test]
+async fn keys_of_a_profile_without_a_value_say_nothing() {
+    let machine = Machine::new(Manner::Good).await;
+    let keys = format!("aws_access_key_id = {WORK_KEY}\naws_secret_access_key = secret\n");
+    machine.write(".aws/config", &format!("[profile work]\n{keys}aws_session_token =\nregion =\n"));
+    let finished = machine.token(&["--profile", "work"], &[]).await;
+    let token = finished.success().and_then(|made| made.token()).expect("a token");
+    let url = url_of(&token).expect("a URL");
+    assert!(url.starts_with("https://sts.us-east-1.amazonaws.com/") && url.contains(WORK_KEY), "{url}");
+    assert!(!url.contains("X-Amz-Security-Token"), "{url}");
+}
+
 #[tokio::test]
 async fn a_process_that_gives_credentials() {
     let machine = Machine::new(Manner::Good).await;

@@ -124,7 +124,7 @@ pub enum LoadError {
     },
     /// `AWS_CREDENTIAL_EXPIRATION` is no moment.
     #[error("AWS_CREDENTIAL_EXPIRATION must be a time such as 2026-01-02T03:04:05Z")]
-    Expiration(#[source] humantime::TimestampError),
+    Expiration(#[source] time::error::Parse),
     /// There is nobody who could tell the code of an MFA device.
     #[error(
         "the AWS profile asks for a code of the MFA device {device}, and nobody can be asked for it: run the same \
@@ -269,7 +269,8 @@ impl<'a> Loader<'a> {
     async fn named_region(&self) -> Option<Region> {
         let named = first(self.request.region.as_deref(), &REGION, variable).map(Region::new);
         let profile = ProfileFileRegionProvider::builder().profile_name(self.profile()).build();
-        RegionProviderChain::first_try(named).or_else(profile).region().await
+        let region = RegionProviderChain::first_try(named).or_else(profile).region().await;
+        region.filter(|region| !AsRef::<str>::as_ref(region).trim().is_empty())
     }
 
     /// Everything but the credentials. Without a region the SDK would ask the instance metadata service for
@@ -305,7 +306,7 @@ impl<'a> Loader<'a> {
         let config = self.provider_config(settings);
         let provider = ProfileFileCredentialsProvider::builder().configure(&config).profile_name(profile).build();
         let failed = |source| LoadError::Profile { profile: profile.to_owned(), source };
-        provider.provide_credentials().await.map_err(failed)
+        provider.provide_credentials().await.map(without_empty_token).map_err(failed)
     }
 
     async fn of_chain(&self, settings: &SdkConfig) -> Result<Option<Credentials>, LoadError> {
@@ -383,6 +384,21 @@ impl<'a> Loader<'a> {
 /// Whether a profile says where its credentials come from, so that it is a mistake if there are none.
 fn promises(profile: &Profile) -> bool {
     PROMISES.iter().any(|key| profile.get(key).is_some())
+}
+
+/// A session token that is empty is none, as to AWS's CLI: such a line stays behind where lasting keys take the place of
+/// temporary ones, and no STS takes what is signed with it.
+fn without_empty_token(keys: Credentials) -> Credentials {
+    if !keys.session_token().is_some_and(str::is_empty) {
+        return keys;
+    }
+    let mut lasting = Credentials::builder()
+        .access_key_id(keys.access_key_id())
+        .secret_access_key(keys.secret_access_key())
+        .provider_name("Profile");
+    lasting.set_expiry(keys.expiry());
+    lasting.set_account_id(keys.account_id().cloned());
+    lasting.build()
 }
 
 /// `None` of a source that is not set up.

@@ -5,7 +5,7 @@
 
 use std::{
     fs,
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use bytes::Bytes;
@@ -29,7 +29,8 @@ pub(super) struct Fetcher<'a> {
     request: &'a Request,
     environment: &'a Environment,
     http: Client,
-    now: SystemTime,
+    /// When it began, by the clock and by one that nobody sets.
+    began: (SystemTime, Instant),
 }
 
 /// For one answer of metadata: it is near, or not there.
@@ -50,7 +51,13 @@ const MAX_CODE: usize = 64;
 
 impl<'a> Fetcher<'a> {
     pub(super) fn new(request: &'a Request, environment: &'a Environment, now: SystemTime) -> Self {
-        Self { request, environment, http: Client::new(), now }
+        Self { request, environment, http: Client::new(), began: (now, Instant::now()) }
+    }
+
+    /// The moment it is. A program that a person has to answer may have run for longer than STS takes a signature.
+    fn now(&self) -> SystemTime {
+        let (now, then) = self.began;
+        now + then.elapsed()
     }
 
     /// The credentials behind `source`.
@@ -71,7 +78,7 @@ impl<'a> Fetcher<'a> {
                 answer::plain(URI, &body)
             }
             Source::Metadata { role } => self.metadata(role.as_deref()).await,
-            Source::SignedIn(session) => session.clone().at(self.now),
+            Source::SignedIn(session) => session.clone().at(self.now()),
             Source::Process(command) => Box::pin(self.resolve(&process::run(command)?)).await,
         }
     }
@@ -140,7 +147,7 @@ impl<'a> Fetcher<'a> {
             vec![("DurationSeconds", seconds.as_str()), ("RoleArn", &role.arn), ("RoleSessionName", &session_name)];
         parameters.extend(role.external_id.as_deref().map(|id| ("ExternalId", id)));
         let api = Api { host: &self.request.sts, action: "AssumeRole", version: VERSION };
-        let request = signed(&api, acs3::CALL, &parameters, base, self.now);
+        let request = signed(&api, acs3::CALL, &parameters, base, self.now());
         self.session_of(role, request, String::new()).await
     }
 
@@ -157,8 +164,8 @@ impl<'a> Fetcher<'a> {
             .header("accept", JSON)
             .header("content-type", "application/x-www-form-urlencoded")
             .header("x-acs-action", "AssumeRoleWithOIDC")
-            .header("x-acs-date", AcsDate::at(self.now).to_string())
-            .header("x-acs-signature-nonce", nonce(self.now))
+            .header("x-acs-date", AcsDate::at(self.now()).to_string())
+            .header("x-acs-signature-nonce", nonce(self.now()))
             .header("x-acs-version", VERSION);
         self.session_of(role, request, acs3::canonical_query(&[("OIDCToken", token)])).await
     }
@@ -179,7 +186,7 @@ impl<'a> Fetcher<'a> {
     }
 
     fn session(&self, role: &Role) -> (String, String) {
-        let seconds = self.now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+        let seconds = self.now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
         let named = role.session_name.as_ref().or(self.request.session_name.as_ref());
         let name = named.map_or_else(|| format!("herald-{seconds}"), String::clone);
         let usual = if self.request.long { HOUR } else { SHORTEST };

@@ -5,6 +5,7 @@ use std::{
     io::{BufRead as _, BufReader, Write as _},
     net::TcpListener,
     thread,
+    time::Duration,
 };
 
 use super::*;
@@ -196,7 +197,7 @@ fn a_session_that_is_over_is_told_with_what_renews_it() {
         "access_key_secret":"s","sts_token":"t","sts_expiration":1767323045}]}"#;
     fs::write(&file, text).expect("written");
     let by_file = Request { profile_file: Some(file), ..request() };
-    let at = |seconds| SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(seconds);
+    let at = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
     let load = |seconds| load(&by_file, &Environment::default(), at(seconds));
     let found = load(1_767_323_044).expect("in time");
     assert_eq!((found.access_key_id.as_str(), found.expires_at), ("i", Some(at(1_767_323_045))));
@@ -220,7 +221,7 @@ fn keys_of_a_profile_end_when_sts_says_so_and_those_of_a_program_when_it_does() 
     let profile = r#"{"name":"default","mode":"StsToken","access_key_id":"i","access_key_secret":"s","sts_token":"t",
         "sts_expiration":1}"#;
     assert_eq!(end(aliyun::parse(&format!(r#"{{"profiles":[{profile}]}}"#), None)), None);
-    let second = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1);
+    let second = SystemTime::UNIX_EPOCH + Duration::from_secs(1);
     assert_eq!(end(process::parse(profile.as_bytes()).map(Some)), Some(second));
 }
 
@@ -336,6 +337,25 @@ fn no_error_repeats_what_a_file_holds() {
         let error = find(&request(), &environment).expect_err("broken");
         assert!(!error.to_string().contains(secret) && !format!("{error:?}").contains(secret), "{error:?}");
     }
+}
+
+/// A program may take its time, as one does that asks a person: what it prints is judged, and used, when it is there.
+#[test]
+fn time_goes_on_while_a_program_runs() {
+    let end = SystemTime::UNIX_EPOCH + Duration::from_secs(1_767_323_045);
+    let home = tempfile::tempdir().expect("a folder");
+    let write = |name: &str, text: &str| fs::write(home.path().join(name), text).expect("written");
+    fs::create_dir(home.path().join(".aliyun")).expect("a folder");
+    write(
+        "keys",
+        r#"{"name":"a","mode":"CloudSSO","access_key_id":"i","access_key_secret":"s","sts_token":"t","sts_expiration":1767323045}"#,
+    );
+    let command = format!("sh -c 'sleep 1; cat {}/keys'", home.path().display());
+    let profile = format!(r#"{{"name":"default","mode":"External","process_command":"{command}"}}"#);
+    write(CONFIG, &format!(r#"{{"profiles":[{profile}]}}"#));
+    let found = |before| load(&request(), &Environment::from_iter([("HOME", home.path())]), end - before);
+    assert!(matches!(found(Duration::from_secs(1)), Err(LoadError::SignedOut { .. })), "it has ended meanwhile");
+    assert!(found(Duration::from_secs(3600)).is_ok());
 }
 
 /// One answer of a service, and what was asked for it.

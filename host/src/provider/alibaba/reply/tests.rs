@@ -160,7 +160,7 @@ fn refusals() {
 
 /// Nothing is wrong with the caller's cluster id, key or clock.
 #[test]
-fn a_nonce_that_is_used_again_is_told() {
+fn a_nonce_that_is_used_again_and_a_session_that_has_ended_are_told() {
     #[track_caller]
     fn check(code: &str, words: &str) {
         let error = answer(400, None, &format!(r#"{{"Code":"{code}"}}"#)).expect_err("a refusal").to_string();
@@ -170,6 +170,7 @@ fn a_nonce_that_is_used_again_is_told() {
         "SignatureNonceUsed",
         "it takes an x-acs-signature-nonce once: a token without one can be used until it ends",
     );
+    check("InvalidSecurityToken.Expired", "whoever made it has to sign in again");
     check("SignatureDoesNotMatch", "a wrong cluster id, key or clock on the caller's side does this");
 }
 

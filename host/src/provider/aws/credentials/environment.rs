@@ -4,6 +4,7 @@
 use std::env;
 
 use aws_credential_types::Credentials;
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::LoadError;
 
@@ -15,7 +16,7 @@ pub(super) const WEB_IDENTITY: [&str; 2] = ["AWS_ROLE_ARN", "AWS_WEB_IDENTITY_TO
 const KEY_ID: [&str; 2] = ["AWS_ACCESS_KEY_ID", "AWS_ACCESS_KEY"];
 const SECRET: [&str; 3] = ["AWS_SECRET_ACCESS_KEY", "AWS_SECRET_KEY", "SECRET_ACCESS_KEY"];
 const SESSION_TOKEN: [&str; 1] = ["AWS_SESSION_TOKEN"];
-/// When the keys end, in RFC 3339.
+/// When the keys end, in RFC 3339 with whatever offset.
 const EXPIRATION: [&str; 1] = ["AWS_CREDENTIAL_EXPIRATION"];
 
 /// Whether there are keys in the environment: they count before everything but a profile of [`super::Request`], and
@@ -48,8 +49,8 @@ pub(super) fn with_expiration(
     variable: impl Fn(&str) -> Option<String>,
 ) -> Result<Credentials, LoadError> {
     if let Some(text) = first(None, &EXPIRATION, variable) {
-        let end = humantime::parse_rfc3339(&text.replace("+00:00", "Z")).map_err(LoadError::Expiration)?;
-        *keys.expiry_mut() = Some(end);
+        let end = OffsetDateTime::parse(&text, &Rfc3339).map_err(LoadError::Expiration)?;
+        *keys.expiry_mut() = Some(end.into());
     }
     Ok(keys)
 }

@@ -150,7 +150,7 @@ fn keys(profile: &Profile) -> Option<Source> {
     Some(Source::Keys {
         id: text("aws_access_key_id")?,
         secret: text("aws_secret_access_key")?,
-        session_token: text("aws_session_token"),
+        session_token: text("aws_session_token").filter(|token| !token.is_empty()),
     })
 }
 

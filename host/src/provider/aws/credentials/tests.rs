@@ -61,7 +61,28 @@ fn ends_of_keys_in_the_environment() {
     check(Some(""), Ok(None));
     check(Some("2026-01-02T03:04:05Z"), Ok(Some(1_767_323_045)));
     check(Some("2026-01-02T03:04:05+00:00"), Ok(Some(1_767_323_045)));
+    check(Some("2026-01-02T04:04:05+01:00"), Ok(Some(1_767_323_045)));
+    check(Some("2026-01-01T19:04:05-08:00"), Ok(Some(1_767_323_045)));
     check(Some("tomorrow"), Err(()));
+}
+
+/// Sources of whoever goes over from temporary keys to lasting ones.
+#[test]
+fn an_empty_session_token_is_none() {
+    #[track_caller]
+    fn check(session_token: Option<&str>, expected: Option<&str>) {
+        let end = SystemTime::UNIX_EPOCH + Duration::from_secs(60);
+        let keys = Credentials::builder().access_key_id("i").secret_access_key("s").account_id("123456789012");
+        let mut keys = keys.expiry(end).provider_name("test");
+        keys.set_session_token(session_token.map(str::to_owned));
+        let found = without_empty_token(keys.build());
+        assert_eq!(found.session_token(), expected);
+        assert_eq!((found.access_key_id(), found.secret_access_key(), found.expiry()), ("i", "s", Some(end)));
+        assert_eq!(found.account_id().map(|id| id.as_str()), Some("123456789012"));
+    }
+    check(None, None);
+    check(Some(""), None);
+    check(Some("t"), Some("t"));
 }
 
 #[test]

@@ -258,3 +258,16 @@ fn failures() {
     }
     check(403, &alice(), "sts_unintelligible");
 }
+
+#[test]
+fn what_makes_sts_refuse_is_told() {
+    for (code, words) in [
+        ("AccessDenied", "a policy on the way denies it, as that of a VPC endpoint"),
+        ("ExpiredToken", "whoever made it has to sign in again"),
+        ("SignatureDoesNotMatch", "a wrong cluster id, key or clock on the caller's side does this"),
+    ] {
+        let body = format!(r#"{{"Error":{{"Code":"{code}"}}}}"#);
+        let error = read(403, "application/json", &body).expect_err("a refusal").to_string();
+        assert!(error.ends_with(words), "{error}");
+    }
+}

@@ -58,6 +58,8 @@ struct Slot {
     loading: Option<Loading>,
     /// When the last load failed, and why.
     failed: Option<(Instant, CallError)>,
+    /// When the service last did not take what was loaded.
+    forgotten: Option<Instant>,
 }
 
 /// A load under way.
@@ -93,6 +95,9 @@ const WAIT: Duration = Duration::from_secs(4);
 const LOAD: Duration = Duration::from_secs(60);
 /// How long after a failed load the next one begins at the earliest.
 const PAUSE: Duration = Duration::from_secs(5);
+/// For how long what is loaded for credentials that a service did not take is kept, whatever it says: it may refuse what is
+/// asked for and not who asks, and callers choose what that is.
+const TRIED: Duration = Duration::from_secs(60);
 
 // === impl Access ===
 
@@ -202,9 +207,13 @@ impl Access {
         loaded
     }
 
-    /// The service does not take the credentials: the next call loads them anew.
+    /// The service does not take the credentials: the next call loads them anew, unless they are new.
     pub(in crate::provider::aws) async fn forget(&self) {
-        self.slot.lock().await.loaded = None;
+        let mut slot = self.slot.lock().await;
+        if slot.forgotten.is_none_or(|then| then.elapsed() >= TRIED) {
+            slot.loaded = None;
+            slot.forgotten = Some(Instant::now());
+        }
     }
 
     /// Tells the operator when calls begin to fail, and when they work again: the reason's label, and its words.
@@ -468,9 +477,25 @@ mod tests {
         assert_eq!(tells(&access), [true, false], "until others are there");
         assert_eq!(ready(&access).await, "ok");
         assert_eq!(tells(&access), [true, false], "the same key");
+        access.slot.lock().await.forgotten = None;
         access.forget().await;
         assert_eq!(ready(&access).await, "ok");
         assert_eq!(tells(&access), [true, true], "another one");
+    }
+
+    /// Of IAM, a role that Herald may not read is enough: whoever has one would have everybody wait for new credentials.
+    #[tokio::test]
+    async fn a_service_that_goes_on_refusing_has_credentials_loaded_once_in_a_while() {
+        let (access, asked) = access(|| Ok(()));
+        for _ in 0..20 {
+            assert_eq!(ready(&access).await, "ok");
+            access.forget().await;
+        }
+        assert_eq!(asked.load(SeqCst), 2, "one for those that were refused first");
+        access.slot.lock().await.forgotten = Instant::now().checked_sub(TRIED);
+        access.forget().await;
+        assert_eq!(ready(&access).await, "ok");
+        assert_eq!(asked.load(SeqCst), 3);
     }
 
     #[tokio::test]

@@ -30,6 +30,13 @@ source_profile = own
 mfa_serial = 12345678
 aws_access_key_id = AKIDEXAMPLE
 aws_secret_access_key = secret
+[profile lasting]
+role_arn = arn:aws:iam::123456789012:role/Lasting
+source_profile = lasting
+mfa_serial = 12345678
+aws_access_key_id = AKIDEXAMPLE
+aws_secret_access_key = secret
+aws_session_token =
 [profile lost]
 role_arn = arn:aws:iam::123456789012:role/Lost
 source_profile = nowhere
@@ -74,7 +81,10 @@ async fn the_part_from_the_innermost_device_on_is_ours() {
         let plan = plan.expect("a plan");
         let found = match &plan.source {
             Source::Profile(name) => name.clone(),
-            Source::Keys { id, .. } => id.clone(),
+            Source::Keys { id, session_token, .. } => {
+                assert_eq!(*session_token, None, "an empty one is none");
+                id.clone()
+            }
             Source::Place(place) => format!("{place:?}"),
         };
         assert_eq!(found, source);
@@ -87,6 +97,7 @@ async fn the_part_from_the_innermost_device_on_is_ours() {
     check(plan("coded").await, "plain", &[("Coded", device, 7200)]);
     check(plan("onward").await, "plain", &[("Coded", device, 7200), ("Onward", None, 3600)]);
     check(plan("own").await, "AKIDEXAMPLE", &[("Own", Some("12345678"), 3600)]);
+    check(plan("lasting").await, "AKIDEXAMPLE", &[("Lasting", Some("12345678"), 3600)]);
     check(plan("lost").await, "nowhere", &[("Lost", Some("12345678"), 3600)]);
     check(plan("placed").await, "Instance", &[("Placed", Some("12345678"), 3600)]);
     check(plan("behind").await, "Instance", &[("Placed", Some("12345678"), 3600), ("Behind", None, 3600)]);
