@@ -223,6 +223,8 @@ async fn one_that_cannot_start_does_not_go_live() {
     for (mode, reason) in [
         ("configure-error", "refuses its settings: mode: this one is refused"),
         ("configure-trap", "failed while it took its settings: the policy trapped: "),
+        ("configure-trap", "; the last error that it logged: panicked at "),
+        ("configure-trap", "hostile: configure"),
         ("configure-spin", "failed while it took its settings: the policy ran out of fuel"),
         ("configure-memory", "failed while it took its settings: the policy asked for more memory than its limit"),
         ("no-such-mode", "refuses its settings: unknown variant `no-such-mode`"),

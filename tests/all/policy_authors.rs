@@ -45,6 +45,74 @@ async fn a_file_that_ends_early_takes_no_memory() {
     assert!(refused.stderr.contains("the file is cut short"), "{}", refused.stderr);
 }
 
+/// A custom section, and one with the vectors of a component's, each short enough for two bytes of length (WebAssembly Core
+/// Specification, "Binary Format").
+fn section(id: u8, body: &[u8]) -> Vec<u8> {
+    let length = [body.len() & 0x7f | 0x80, body.len() >> 7].map(|part| u8::try_from(part).expect("seven bits"));
+    [&[id][..], &length, body].concat()
+}
+
+/// Lists of lists in an instance, which is all that the next one exports, and so on: the library that reads it panics.
+fn nested() -> Vec<u8> {
+    let lists: Vec<u8> = (0..40).flat_map(|inner| [0x70, inner]).collect();
+    let more: Vec<u8> = (0..95).flat_map(|before| [1, 1, 0, 1, b'a', 5, before]).collect();
+    let types = section(7, &[&[41, 0x70, 0x7d][..], &lists].concat());
+    let instances = section(5, &[&[96, 1, 1, 0, 1, b'a', 3, 40][..], &more].concat());
+    [&b"\0asm\x0d\0\x01\0"[..], &types, &instances].concat()
+}
+
+/// Whoever looks into somebody's file has a terminal, and reads what is wrong in Herald's words.
+#[tokio::test]
+async fn what_is_wrong_with_a_file_is_told_in_one_line_that_steers_no_terminal() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let good = std::fs::read(policies::build("session-groups").expect("a policy")).expect("a file");
+    let license = section(0, b"\x08licenses\x1b[2JNONE");
+    let rows: [(&str, Vec<u8>, &str); 2] = [
+        ("license", [good, license].concat(), r"its name, version and license cannot be read: \u{1b}[2JNONE"),
+        ("nested", nested(), "not a valid component: the library that reads it panics over it: assertion failed"),
+    ];
+    for (name, component, expected) in rows {
+        let path = folder.path().join(name);
+        std::fs::write(&path, component).expect("a file");
+        for command in ["inspect", "check"] {
+            let refused = policy(&[command, text(&path)]).await;
+            let told = refused.stderr;
+            assert!(refused.code == Some(1) && told.contains(expected), "{command} {name}: {told}");
+            assert!(told.lines().count() == 1 && !told.contains('\u{1b}'), "{command} {name}: {told:?}");
+        }
+    }
+}
+
+/// It tells how long something takes, which nobody has to know. With stacks of that size the system has none.
+#[tokio::test]
+async fn a_thread_that_cannot_be_had_keeps_nobody_from_working() {
+    let component = policies::build("session-groups").expect("a policy");
+    let folder = tempfile::tempdir().expect("a folder");
+    let cache = ("XDG_CACHE_HOME", text(folder.path()));
+    // The first one compiles.
+    for _ in 0..2 {
+        let environment = [cache, ("RUST_MIN_STACK", "1152921504606846976")];
+        let ran = herald::run(&["policy", "check", text(&component)], environment).await.expect("herald runs");
+        assert!(ran.success().expect("it would load").stdout.contains("examples  3 passed"));
+    }
+}
+
+/// As after `sudo herald policy test`: each command compiles anew, and says why.
+#[tokio::test]
+async fn a_cache_that_others_can_reach_into_is_passed_over_and_told() {
+    let component = policies::build("session-groups").expect("a policy");
+    let folder = tempfile::tempdir().expect("a folder");
+    let cache = folder.path().join("herald/policies");
+    std::fs::create_dir_all(&cache).expect("a folder");
+    std::fs::set_permissions(&cache, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("a mode");
+    let environment = [("XDG_CACHE_HOME", text(folder.path()))];
+    let ran = herald::run(&["policy", "check", text(&component)], environment).await.expect("herald runs");
+    let told = ran.success().expect("it would load").stderr;
+    assert!(told.contains("compiled code cannot be kept, so that the next command compiles again: "), "{told}");
+    assert!(told.contains("must belong to this user and be closed to others"), "{told}");
+    assert_eq!(std::fs::read_dir(&cache).expect("a folder").count(), 0);
+}
+
 #[tokio::test]
 async fn a_policy_is_looked_into_asked_and_measured() {
     let component = policies::build("session-groups").expect("a policy");

@@ -120,14 +120,19 @@ pub(crate) fn stand_back() {
     }
 }
 
-/// Starts so many threads, each of which does `begin` first. The library panics where the system has none, and keeps for
-/// good those that it got before that; so they are asked for first.
-fn start(workers: usize, name: &str, begin: fn()) -> io::Result<Runtime> {
+/// Whether the system has so many threads at once. Libraries panic where it has not, and keep for good those that they got
+/// before that.
+pub(super) fn ask_for(threads: usize) -> io::Result<()> {
     let gate = Mutex::new(());
     thread::scope(|scope| {
         let _closed = gate.lock();
-        (0..workers).try_for_each(|_| thread::Builder::new().spawn_scoped(scope, || drop(gate.lock())).map(drop))
-    })?;
+        (0..threads).try_for_each(|_| thread::Builder::new().spawn_scoped(scope, || drop(gate.lock())).map(drop))
+    })
+}
+
+/// Starts so many threads, each of which does `begin` first.
+fn start(workers: usize, name: &str, begin: fn()) -> io::Result<Runtime> {
+    ask_for(workers)?;
     let build = || {
         Builder::new_multi_thread()
             .worker_threads(workers)

@@ -21,7 +21,7 @@ use wasmtime::{
 use super::{
     Fault, Limits,
     config::Mode,
-    crew::Crew,
+    crew::{self, Crew},
     functions::Functions,
     limits::{self, Guest},
     share::{Held, Instances, Share},
@@ -202,13 +202,16 @@ impl Engine {
         Self::around(wasmtime, config, Decided::by(config), None, Compiling::OnOne, track::RELEASED)
     }
 
-    /// Makes an engine for [`compile`](super::compile) alone: without a pool, and on every processor.
+    /// Makes an engine for [`compile`](super::compile) alone: without a pool, and on every processor; on one where the system has
+    /// no threads for that.
     ///
     /// # Errors
     ///
     /// As [`Self::new`].
     pub fn for_compiling() -> Result<Self, EngineError> {
-        Self::poolless(Compiling::OnAll, track::RELEASED)
+        let processors = thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        let compiling = if crew::ask_for(processors).is_ok() { Compiling::OnAll } else { Compiling::OnOne };
+        Self::poolless(compiling, track::RELEASED)
     }
 
     /// The same on one processor, for whoever compiles beside a server.

@@ -294,7 +294,7 @@ fn meanwhile<'a>(
         engine.with_load_slot(|slot| start(&mut slot.store(&config.limits), track.as_ref(), Some(&settings)).map(drop));
     match tried {
         // A snapshot's bounds are wider.
-        Err(LoadProblem::Fault(Fault::Fuel | Fault::Timeout)) => return Ok(None),
+        Err(LoadProblem::Fault { fault: Fault::Fuel | Fault::Timeout, .. }) => return Ok(None),
         tried => tried?,
     }
     examples::run(engine, config, track.as_ref(), schema, cases, apart)?;
@@ -414,7 +414,7 @@ pub(super) fn start(
     settings: Option<&str>,
 ) -> Result<Instance, LoadProblem> {
     let said = track.start(store, settings).now_or_never().expect("a load never yields");
-    let said = said.map_err(|error| LoadProblem::at_start(&error))?;
+    let said = said.map_err(|error| LoadProblem::at_start(&error, store.data().log.last_error()))?;
     said.map_err(|why| LoadProblem::Settings(tame_lines(&why, MAX_REASON)))
 }
 

@@ -32,6 +32,11 @@ impl LogBudget {
         self.lines.push(LogLine { level, message });
     }
 
+    /// The last line of level `error`.
+    pub(super) fn last_error(&self) -> Option<&str> {
+        self.lines.iter().rfind(|line| line.level == "error").map(|line| line.message.as_str())
+    }
+
     /// The lines, and behind them the number of those that were dropped, if any was.
     pub(super) fn finish(mut self) -> Vec<LogLine> {
         if self.dropped > 0 {

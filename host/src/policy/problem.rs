@@ -43,8 +43,13 @@ pub enum LoadProblem {
         difference: String,
     },
     /// It broke a bound or trapped while it took its settings.
-    #[error("failed while it took its settings: {0}")]
-    Fault(Fault),
+    #[error("failed while it took its settings: {fault}{}", said(words.as_deref()))]
+    Fault {
+        /// How it failed.
+        fault: Fault,
+        /// The last error that it logged: where it panicked, and why.
+        words: Option<String>,
+    },
     /// Bytes that are no valid component.
     #[error("not a valid component: {0}")]
     Invalid(String),
@@ -146,6 +151,10 @@ fn way_to_grant(import: &str, facts: &[Fact]) -> String {
     }
 }
 
+fn said(words: Option<&str>) -> String {
+    words.map_or_else(String::new, |words| format!("; the last error that it logged: {words}"))
+}
+
 /// The first few violations in one line.
 fn listed(violations: &[Violation]) -> String {
     const SHOWN: usize = 3;
@@ -194,7 +203,7 @@ impl LoadProblem {
             Self::Compiling => "compiling",
             Self::CoreModule => "core_module",
             Self::Example { .. } => "example_failed",
-            Self::Fault(fault) => fault.reason(),
+            Self::Fault { fault, .. } => fault.reason(),
             Self::Invalid(_) => "invalid_component",
             Self::Mismatch(_) => "contract_mismatch",
             Self::NotAPolicy => "not_a_policy",
@@ -234,10 +243,10 @@ impl LoadProblem {
 
     /// The first start checks the types of the exports; what is neither a trap nor a bound is about them, or about a value
     /// that is none of its type.
-    pub(super) fn at_start(error: &wasmtime::Error) -> Self {
+    pub(super) fn at_start(error: &wasmtime::Error, words: Option<&str>) -> Self {
         match limits::fault(error) {
             Fault::Malformed(_) => Self::mismatch(error),
-            fault => Self::Fault(fault),
+            fault => Self::Fault { fault, words: words.map(str::to_owned) },
         }
     }
 

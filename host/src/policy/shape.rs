@@ -85,7 +85,7 @@ fn is_type(item: &ComponentItem) -> bool {
 
 impl Names {
     fn of(component: &[u8]) -> Result<Self, ShapeError> {
-        let broken = |error: wasmparser::BinaryReaderError| ShapeError::Invalid(error.to_string());
+        let broken = |error: wasmparser::BinaryReaderError| ShapeError::Invalid(stranger::words(error));
         let mut validator = Validator::new_with_features(WasmFeatures::all());
         let (mut imports, mut exports, mut depth) = (Vec::new(), Vec::new(), 0_usize);
         for payload in Parser::new(0).parse_all(component) {
@@ -166,6 +166,15 @@ mod tests {
             (instance $nothing)
             (export "herald:policy/mapper@0.1.0" (instance $nothing)))"#;
         check(import, Ok(("herald:policy/mapper@0.1.0", &["herald:policy/log@0.1.0"], &[])));
+    }
+
+    /// Its author chooses names, and whoever looks into it has a terminal.
+    #[test]
+    fn what_is_wrong_with_a_name_is_told_without_what_steers_a_terminal() {
+        let sections: [&[u8]; 3] = [b"\x07\x03\x01\x42\x00", b"\x0a\x0b\x01\x00\x06", b"a\x1b[31m\x05\x00"];
+        let component = [&b"\0asm\x0d\0\x01\0"[..], &sections.concat()].concat();
+        let told = Shape::of(&component).expect_err("it is no name").to_string();
+        assert!(told.contains(r"import name `a\u{1b}[31m` is not"), "{told}");
     }
 
     #[test]

@@ -3,7 +3,13 @@
 //! Readers of components call themselves for what is inside another part or behind a type, and a thread's stack is short: a few
 //! kilobytes of types in types end the process, where nobody can catch it. Here they are counted without such calls.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::{
+    any::Any,
+    cell::Cell,
+    fmt::Display,
+    panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook},
+    sync::Once,
+};
 
 use wasmparser::{
     BinaryReader, BinaryReaderError, ComponentAlias, ComponentExternName, ComponentImport, ComponentType,
@@ -18,9 +24,9 @@ pub(crate) enum Strange {
     /// What declares something in a type, and what it is is not known.
     #[error("unknown declaration 0x{0:x} in a type")]
     Declaration(u8),
-    /// A library came across what it holds for impossible.
-    #[error("the library that reads it panics over it")]
-    Panic,
+    /// A library came across what it holds for impossible; its words.
+    #[error("the library that reads it panics over it: {0}")]
+    Panic(String),
     /// There is more to go down into than a stack may have room for.
     #[error("more than {MAX_PARTS} components, instances and types of them are in it")]
     Parts,
@@ -35,9 +41,38 @@ const MAX_PARTS: u32 = 100;
 const COMPONENT_TYPE: u8 = 0x41;
 const INSTANCE_TYPE: u8 = 0x42;
 
-/// What `read` gives, unless it panics.
+thread_local! {
+    /// Whether a panic on this thread is an error that somebody is given, and so nothing to write to stderr.
+    static IS_CAUGHT: Cell<bool> = const { Cell::new(false) };
+}
+
+/// What `read` gives, unless it panics. On threads of the library's own a panic is written to stderr as well.
 pub(crate) fn caught<T>(read: impl FnOnce() -> T) -> Result<T, Strange> {
-    catch_unwind(AssertUnwindSafe(read)).map_err(|_| Strange::Panic)
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let write = take_hook();
+        set_hook(Box::new(move |panic| {
+            if !IS_CAUGHT.get() {
+                write(panic);
+            }
+        }));
+    });
+    let before = IS_CAUGHT.replace(true);
+    let read = catch_unwind(AssertUnwindSafe(read));
+    IS_CAUGHT.set(before);
+    read.map_err(|panic| Strange::Panic(last_words(&*panic)))
+}
+
+/// With what words `panic` ended a library.
+fn last_words(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    words(text.unwrap_or("it does not say why"))
+}
+
+/// What a library says about somebody's bytes, often in the words that it found there: fit for a line of ours.
+pub(crate) fn words(said: impl Display) -> String {
+    tame(&format!("{said:#}"), MAX_REASON)
 }
 
 /// Whether libraries can be left to read `component`, which may be no component at all: that is for them to say.
@@ -121,13 +156,13 @@ fn declares_type(reader: &mut BinaryReader<'_>) -> Result<bool, Strange> {
 
 impl From<Strange> for LoadProblem {
     fn from(why: Strange) -> Self {
-        Self::Invalid(tame(&why.to_string(), MAX_REASON))
+        Self::Invalid(words(why))
     }
 }
 
 impl From<Strange> for ShapeError {
     fn from(why: Strange) -> Self {
-        Self::Invalid(why.to_string())
+        Self::Invalid(words(why))
     }
 }
 
@@ -180,14 +215,16 @@ pub(crate) mod tests {
     #[track_caller]
     fn check_refused(component: &[u8], expected: &str) {
         let expected = format!("not a valid component: {expected}");
-        assert_eq!(Shape::of(component).expect_err("nobody reads it").to_string(), expected);
+        let told = Shape::of(component).expect_err("nobody reads it").to_string();
+        assert!(told.starts_with(&expected), "{told}");
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("policy.wasm");
         fs::write(&path, component).expect("a file");
         let engine = Engine::new(&EngineConfig::default()).expect("an engine");
         let compiled = CompiledFolder::open(&folder.path().join("compiled")).expect("a folder");
         let error = compile(&engine, &path, &compiled).expect_err("nobody compiles it");
-        assert_eq!(error.problem.to_string(), expected);
+        let told = error.problem.to_string();
+        assert!(told.starts_with(&expected), "{told}");
     }
 
     #[test]
@@ -197,9 +234,27 @@ pub(crate) mod tests {
         check_refused(&types_of_types(5000), many);
         check_refused(&components_in_components(5000), many);
         check_refused(&instances_of_instances(900), many);
-        check_refused(&instances_of_instances(96), "the library that reads it panics over it");
+        check_refused(&instances_of_instances(96), "the library that reads it panics over it: ");
         let unknown = component(&section(7, &[1, INSTANCE_TYPE, 1, 9]));
         check_refused(&unknown, "unknown declaration 0x9 in a type");
+    }
+
+    #[test]
+    fn a_library_that_panics_says_why() {
+        #[track_caller]
+        fn check(read: fn(), expected: &str) {
+            let told = caught(read).expect_err("it panics").to_string();
+            assert_eq!(told, format!("the library that reads it panics over it: {expected}"));
+            assert!(!IS_CAUGHT.get(), "the next panic on this thread is written");
+        }
+        check(|| panic!("no such thing"), "no such thing");
+        check(|| panic!("no such {}", "\u{1b}[2Jthing"), r"no such \u{1b}[2Jthing");
+        check(|| std::panic::panic_any(7), "it does not say why");
+        let behind_another: fn() = || {
+            caught(|| ()).expect("it does not panic");
+            panic!("behind another");
+        };
+        check(behind_another, "behind another");
     }
 
     #[test]

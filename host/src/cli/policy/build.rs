@@ -29,6 +29,7 @@ use super::{
     language::Language,
 };
 use crate::{
+    cli::verify::Plain,
     config::read_document,
     policy::{cases::Document, sections::Sections},
 };
@@ -224,7 +225,7 @@ impl Command {
 impl Built {
     fn write(&self, out: &mut impl Write) -> io::Result<()> {
         let imports = if self.imports.is_empty() { "nothing".to_owned() } else { self.imports.join(", ") };
-        writeln!(out, "policy   {} {}", self.name, self.version)?;
+        writeln!(out, "policy   {} {}", Plain(&self.name), Plain(&self.version))?;
         writeln!(out, "imports  {imports}")?;
         writeln!(out, "size     {} bytes", self.size)?;
         writeln!(out, "sha256   {}", self.sha256)?;
@@ -283,7 +284,8 @@ pub fn build(dir: &Path, output: Option<&Path>) -> Result<Built, BuildError> {
 /// The file of a policy's component, below the folder of all of them. A name may have a scope: `@acme/on-call`.
 fn file_of(name: &str) -> Result<PathBuf, &'static str> {
     let file = PathBuf::from(format!("{name}.wasm"));
-    let below = !name.is_empty() && file.components().all(|part| matches!(part, Component::Normal(_)));
+    let is_plain = !name.is_empty() && !name.contains(char::is_control);
+    let below = is_plain && file.components().all(|part| matches!(part, Component::Normal(_)));
     below.then_some(file).ok_or("its name is none that a file can have: change it, or say where with --output")
 }
 

@@ -46,6 +46,7 @@ const PLACE: &str = "herald/policies";
 /// How much is kept. A large component takes three files: as built, readable and with settings. Another command may be at work.
 const BOUNDS: Bounds = Bounds { in_use: Duration::from_secs(60), files: 16, ..Bounds::OF_SERVERS };
 
+const NOT_KEPT: &str = "compiled code cannot be kept, so that the next command compiles again";
 /// Memory (shm_overview(7)): there is room where a disk is full.
 const IN_MEMORY: &str = "/dev/shm";
 
@@ -79,7 +80,10 @@ impl Cache {
             Ok((folder, path, scratch)) => {
                 Ok(Self { folder, path, _scratch: scratch, rest: rest.to_vec(), instead: OnceLock::new() })
             }
-            Err(_) if !rest.is_empty() => Self::first(rest),
+            Err(error) if !rest.is_empty() => {
+                tracing::warn!("{NOT_KEPT}: {error:#}");
+                Self::first(rest)
+            }
             Err(error) => Err(error),
         }
     }
@@ -114,7 +118,7 @@ impl Cache {
         };
         let Ok(instead) = Self::first(&self.rest) else { return Err(LoadError { path, problem }.into()) };
         let (folder, error) = (self.path.display(), anyhow::Error::new(problem));
-        tracing::warn!(%folder, "compiled code cannot be kept, so that the next command compiles again: {error:#}");
+        tracing::warn!(%folder, "{NOT_KEPT}: {error:#}");
         self.instead.get_or_init(|| Box::new(instead)).with_room(compile)
     }
 

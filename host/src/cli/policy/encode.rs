@@ -165,9 +165,8 @@ mod tests {
         CustomSection { name: Cow::from("component-type"), data: Cow::from(interfaces) }.append_to(&mut bytes);
         let about = About { name: "a".to_owned(), version: "1.0.0".to_owned(), description: None, license: None };
         let error = component(Code::Module { bytes, adapter: None }, &about, &Sections::default()).expect_err("none");
-        assert_eq!(
-            format!("{:#}", anyhow::Error::from(error)),
-            "no component can be made of it: the library that reads it panics over it"
-        );
+        let told = format!("{:#}", anyhow::Error::from(error));
+        let expected = "no component can be made of it: the library that reads it panics over it: ";
+        assert!(told.starts_with(expected), "{told}");
     }
 }

@@ -8,14 +8,14 @@ use std::{
     process::ExitCode,
 };
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use serde::Serialize;
 use serde_json::Value;
 
 use self::guarantees::{Bounds, Guarantee, of_component, of_entry};
 use crate::{
     cli::{Globals, verify::Plain},
-    policy::{self, Config, Digest, cloud::Fact, sections::Sections, shape::Shape},
+    policy::{self, Config, Digest, cloud::Fact, sections::Sections, shape::Shape, stranger},
 };
 
 mod guarantees;
@@ -121,7 +121,10 @@ impl Report {
         // Held to what a schema may be before it is shown.
         sections.schema().with_context(named)?;
         let settings_schema = sections.schema.map(serde_json::from_slice).transpose().with_context(named)?;
-        let metadata = wasm_metadata::Payload::from_binary(&bytes).with_context(named)?;
+        let unread = |error: anyhow::Error| {
+            anyhow!("what it says of its name, version and license cannot be read: {}", stranger::words(error))
+        };
+        let metadata = wasm_metadata::Payload::from_binary(&bytes).map_err(unread).with_context(named)?;
         let metadata = metadata.metadata();
         let text = |value: Option<String>| value.filter(|text| !text.is_empty());
         let has_tables = shape.imports.iter().any(|import| import.starts_with("herald:policy/data@"));

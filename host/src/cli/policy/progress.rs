@@ -12,6 +12,7 @@ use std::{
 pub(super) struct Step {
     /// Dropped at the end.
     end: Option<Sender<()>>,
+    /// `None`: the system has no thread for it, and nothing is said.
     told: Option<JoinHandle<()>>,
 }
 
@@ -25,11 +26,11 @@ impl Step {
     pub(super) fn start(what: impl Into<String>) -> Self {
         let (what, stderr) = (what.into(), std::io::stderr());
         let (end, ended) = mpsc::channel();
-        let told = thread::spawn(move || {
+        let told = thread::Builder::new().spawn(move || {
             let is_terminal = stderr.is_terminal();
             tell(&what, is_terminal, &ended, EVERY, stderr);
         });
-        Self { end: Some(end), told: Some(told) }
+        Self { end: Some(end), told: told.ok() }
     }
 }
 

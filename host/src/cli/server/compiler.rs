@@ -65,7 +65,11 @@ fn run(mut command: Command, longest: Duration, stop: &Stop) -> Result<(), Strin
     let program = command.get_program().to_string_lossy().into_owned();
     let mut child = command.spawn().map_err(|error| format!("{program} cannot be started: {error}"))?;
     // All the time, or it would wait until there is room in the pipe.
-    let said = child.stderr.take().map(|stderr| thread::spawn(|| last_words(stderr)));
+    let said = child.stderr.take().map(|stderr| thread::Builder::new().spawn(|| last_words(stderr)));
+    let said = said.transpose().map_err(|error| {
+        end(&mut child);
+        format!("there is no thread for what {program} says: {error}")
+    })?;
     let status = wait(&mut child, longest, stop);
     let said = said.and_then(|said| said.join().ok()).unwrap_or_default();
     match status {
@@ -85,10 +89,14 @@ fn wait(child: &mut Child, longest: Duration, stop: &Stop) -> Option<ExitStatus>
         }
         thread::sleep(POLL);
     }
-    // It may have ended by now, which is as good.
+    end(child);
+    None
+}
+
+/// It may have ended by now, which is as good.
+fn end(child: &mut Child) {
     let _ = child.kill();
     let _ = child.wait();
-    None
 }
 
 /// The end of all that it says until it ends. What cannot be read was not said.

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::Expectation;
-use crate::policy::{Fault, LoadProblem, Mapping, Verdict};
+use crate::policy::{Fault, LoadProblem, Mapping, Verdict, limits::MAX_REASON, text::tame};
 
 /// What came of one case.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -113,7 +113,7 @@ impl Expectation {
             Self::Abstain => "abstain".to_owned(),
             Self::Allow(mapping) => format!("allow {}", describe_mapping(&mapping.clone().into())),
             Self::Deny(part) => format!("deny with {part:?} in its text"),
-            Self::Fault(reason) => format!("fault {reason}"),
+            Self::Fault(reason) => format!("fault {}", tame(reason, MAX_REASON)),
             Self::Unloadable(part) => format!("not to load, with {part:?} in the message"),
         }
     }

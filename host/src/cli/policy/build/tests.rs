@@ -129,4 +129,6 @@ fn components_stay_in_their_folder() {
     check("../../etc/cron.d/x", None);
     check("/etc/x", None);
     check("", None);
+    check("a\u{1b}[2J", None);
+    check("a\nfile     b", None);
 }

@@ -14,6 +14,7 @@ use crate::{
         arn::{ACS_PARTITION, AWS_PARTITIONS},
         made_up,
     },
+    cli::verify::Plain,
     mapping::{live, mounted_file},
     policy::{
         self, Mapping,
@@ -243,7 +244,8 @@ impl Draft {
         known.filter(|_| random.bool()).unwrap_or_else(|| usual.to_owned())
     }
 
-    /// Who he is, a word and a text for each thing that is not what it is of everybody.
+    /// Who he is, a word and a text for each thing that is not what it is of everybody. What is in them may be of the component's
+    /// own examples.
     pub(super) fn told(&self) -> Vec<(&'static str, String)> {
         let mut told = vec![("caller", self.arn())];
         let facts = [
@@ -257,7 +259,7 @@ impl Draft {
         if let Some(current) = &self.current {
             told.extend([("has", in_words(current)), ("by", self.trail.join(", "))]);
         }
-        told
+        told.into_iter().map(|(word, text)| (word, Plain(&text).to_string())).collect()
     }
 
     /// When he asks, as cases write it; `None` at the time of every case that sets none.

@@ -111,6 +111,17 @@ fn other_verdicts_are_told_whole() {
         "#]],
     );
     check(
+        &role("{fault: \"policy_trap\\nok      all\\e[2J\"}"),
+        &allow("alice", &[]),
+        &expect![[r#"
+            FAILED  the case
+                    expected fault policy_trap\u{a}ok      all\u{1b}[2J
+                    found    allow "alice", groups []
+                    log info: a\u{7}b
+            0 passed, 1 failed
+        "#]],
+    );
+    check(
         &role("{deny: later}"),
         &Outcome::Verdict(Verdict::Deny("now".to_owned())),
         &expect![[r#"

@@ -53,6 +53,16 @@ fn everything_that_a_host_could_say_is_said() {
     assert!(has(&|current| current.uid.is_some()) && has(&|current| current.extra.len() == 2));
 }
 
+/// A stage may have any name in the examples that a component carries.
+#[test]
+fn nothing_that_is_told_steers_a_terminal() {
+    let trail = vec!["Policy/\u{1b}[2J\n10000 callers, no counter-example".to_owned()];
+    let current = Some(Mapping { username: "\u{1b}[2J".to_owned(), ..Mapping::default() });
+    let told = Draft { current, trail, ..Draft::simplest() }.told();
+    assert!(told.iter().all(|(_, text)| !text.contains(char::is_control)), "{told:?}");
+    assert_eq!(told.last(), Some(&("by", r"Policy/\u{1b}[2J\n10000 callers, no counter-example".to_owned())));
+}
+
 /// An id is of its principal, a region of its partition.
 #[test]
 fn nothing_is_said_that_no_host_would_say() {
