@@ -31,7 +31,6 @@ func exportConfigure(settings unsafe.Pointer, length uint32) unsafe.Pointer {
 }
 
 func take(settings []byte) (err error) {
-	defer logPanic()
 	if exported == nil {
 		return errors.New("the policy never calls policy.Export")
 	}

@@ -95,9 +95,17 @@ var exported func(settings []byte) (Policy, error)
 //
 // S is read from JSON as encoding/json does, except that a key it has no field for is an error, so that a typo is
 // refused by name when the policy loads. What the function returns as an error is shown to the operator, and the
-// policy does not load: name the setting and say what it should be.
+// policy does not load: name the setting and say what it should be. A panic is such an error.
 func Export[S any](configure func(S) (Policy, error)) {
-	exported = func(settings []byte) (Policy, error) { return Configure(configure, settings) }
+	exported = func(settings []byte) (made Policy, err error) {
+		// There is no login yet that could have a line in its log, as a panic of Decide has.
+		defer func() {
+			if panicked := recover(); panicked != nil {
+				made, err = nil, fmt.Errorf("panic: %v", panicked)
+			}
+		}()
+		return Configure(configure, settings)
+	}
 }
 
 // Configure makes a policy from its settings in JSON, as the host does; for tests.

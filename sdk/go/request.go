@@ -41,8 +41,8 @@ func (k PrincipalKind) String() string {
 	return "unknown"
 }
 
-// Caller is a caller whose token the cloud has verified. All fields but the session's name, which is also the end of
-// ARN, come from the cloud's own answer or from the host.
+// Caller is a caller whose token the cloud has verified. All fields but the session's name and a federated user's, which
+// are also the end of ARN, are the cloud's own words or the host's.
 type Caller struct {
 	// Provider is "aws" or "alibaba". Abstain or deny when it is a name you do not know.
 	Provider string
@@ -56,9 +56,9 @@ type Caller struct {
 	ARN string
 	// CanonicalARN is the one that mappings name: a session becomes the role behind it.
 	CanonicalARN string
-	// Name is the user or role name without its path; empty for Root.
+	// Name is the user or role name without its path; empty for Root, and chosen by the caller for a FederatedUser.
 	Name string
-	// PrincipalID is the principal's stable unique id.
+	// PrincipalID is the principal's stable unique id; of a FederatedUser its account and name.
 	PrincipalID string
 	// SessionName is the role session's name, chosen by the caller; nil for everybody else.
 	SessionName *string

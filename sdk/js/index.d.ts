@@ -3,7 +3,10 @@
 /** What kind of principal the cloud says the caller is. */
 export type PrincipalKind = 'root' | 'user' | 'assumed-role' | 'federated-user' | 'other';
 
-/** A caller whose token the cloud has verified. All but the session's name, which also ends `arn`, comes from the cloud. */
+/**
+ * A caller whose token the cloud has verified. All but the session's name and a federated user's, which also end `arn`, are the cloud's
+ * own words.
+ */
 export interface Caller {
   /** `aws` or `alibaba`. Abstain or deny when it is a name you do not know. */
   readonly provider: string;
@@ -16,9 +19,9 @@ export interface Caller {
   readonly arn: string;
   /** The ARN that mappings name: a session becomes the role behind it. */
   readonly canonicalArn: string;
-  /** User or role name without its path; empty for `root`. */
+  /** User or role name without its path; empty for `root`, and chosen by the caller for a `federated-user`. */
   readonly name: string;
-  /** The principal's stable unique id. */
+  /** The principal's stable unique id; of a `federated-user` its account and name. */
   readonly principalId: string;
   /** The role session's name, chosen by the caller. */
   readonly sessionName?: string;
@@ -87,7 +90,7 @@ export function allow(answer: Answer): Decision;
 /** Final: the login is refused. The text goes to the audit log, never to the caller. */
 export function deny(why: string): Decision;
 
-/** Why a policy could not decide: throw it. Refuses the login; it never counts as `abstain`. */
+/** Why a policy could not decide: throw it. Refuses the login; it never counts as `abstain`. Made with `new`, it is `broken`. */
 export class Fault extends Error {
   readonly kind: 'broken' | 'unavailable';
 }

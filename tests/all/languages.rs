@@ -244,6 +244,36 @@ async fn a_project_is_built_whatever_folder_its_sdk_is_in() {
     assert!(built.contains("\npolicy   quoted 0.1.0\n"), "{built}");
 }
 
+/// As packages did before there was `exports`.
+#[tokio::test]
+async fn packages_of_npm_are_found_by_main_and_by_module() {
+    let Some(sdk) = Language::Js.sdk() else { return };
+    let shell = Shell::new(Language::Js);
+    let new = format!(
+        "herald policy new --lang js --sdk '{}' packed; rm packed/examples.yaml packed/schema.json",
+        sdk.display()
+    );
+    Shell::succeeded(&shell.run(&new).await);
+    let project = shell.folder.path().join("packed");
+    Language::Js.install(&project);
+    for (name, key, code) in
+        [("old", "main", "exports.first = 'found-';"), ("new", "module", "export const last = 'both';")]
+    {
+        let package = project.join("node_modules").join(name);
+        fs::create_dir_all(&package).expect("a folder");
+        let manifest = format!(r#"{{"name": "{name}", "version": "1.0.0", "license": "MIT", "{key}": "code.js"}}"#);
+        fs::write(package.join("package.json"), manifest).expect("a file");
+        fs::write(package.join("code.js"), code).expect("a file");
+    }
+    let policy = "import { allow } from 'herald-policy';\nimport { first } from 'old';\nimport { last } from 'new';\n\
+                  export default class Policy {\n  decide() {\n    return allow({ username: first + last });\n  }\n}\n";
+    fs::write(project.join("policy.js"), policy).expect("a file");
+    let script = "herald policy build packed --output packed.wasm\n\
+                  herald policy run packed.wasm --timeout 5s --arn arn:aws:sts::111122223333:assumed-role/Dev/ann";
+    let ran = Shell::succeeded(&shell.run(script).await);
+    assert!(ran.contains("found-both"), "{ran}");
+}
+
 /// What the kernel says of the most memory that a process ever had resident, in bytes; `None` where it does not tell.
 fn most_memory(pid: u32) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;

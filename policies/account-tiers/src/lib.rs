@@ -127,9 +127,10 @@ fn facts(table: &str, entry: &str) -> Option<Vec<Fact>> {
 }
 
 /// What is no text is handed over as JSON; ConfigMaps hold nothing but text, and may hold such JSON too. So a number, `true` and
-/// `null` are none of the words, wherever they come from.
+/// `null` are none of the words, wherever they come from. A word that was a file, or stands in a block of YAML, ends with a line
+/// break.
 fn parsed(entry: &str) -> Value {
-    let text = || Value::String(entry.to_owned());
+    let text = || Value::String(entry.trim_end_matches(['\r', '\n']).to_owned());
     serde_json::from_str(entry).ok().filter(|value: &Value| !value.is_string()).unwrap_or_else(text)
 }
 

@@ -17,23 +17,20 @@ export function deny(why) {
   return { decision: 'deny', why };
 }
 
-/** Why a policy could not decide. Refuses the login; it never counts as `abstain`. */
+/** Why a policy could not decide. Refuses the login; it never counts as `abstain`. Made with `new`, it is `broken`. */
 export class Fault extends Error {
-  constructor(kind, message) {
-    super(message);
-    this.name = 'Fault';
-    this.kind = kind;
-  }
+  name = 'Fault';
+  kind = 'broken';
 }
 
 /** The policy or its settings are broken. The API server does not try again by itself. */
 export function broken(why) {
-  return new Fault('broken', why);
+  return new Fault(why);
 }
 
 /** Something outside the policy is missing or slow. The API server is told to try again. */
 export function unavailable(why) {
-  return new Fault('unavailable', why);
+  return Object.assign(new Fault(why), { kind: 'unavailable' });
 }
 
 const LOOK_UP = {

@@ -53,6 +53,8 @@ async function bundled(main) {
     external: ['herald:*'],
     format: 'esm',
     logLevel: 'warning',
+    // What packages without `exports` name their code by: without a platform, none counts.
+    mainFields: ['module', 'main'],
     metafile: true,
     platform: 'neutral',
     target: 'es2023',

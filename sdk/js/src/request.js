@@ -35,7 +35,8 @@ export function faultOf(error) {
   if (error instanceof LookUpError) {
     return { tag: error.code === 'not-granted' ? 'broken' : 'unavailable', val: error.message };
   }
-  return error instanceof Fault ? { tag: error.kind, val: error.message } : undefined;
+  if (!(error instanceof Fault)) return undefined;
+  return { tag: error.kind === 'unavailable' ? 'unavailable' : 'broken', val: error.message };
 }
 
 function mappingOf({ username, uid, groups, extra }) {

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 
 import {
-  abstain, allow, broken, cloud, data, DataError, deny, Glob, log, LookUpError, Template, unavailable,
+  abstain, allow, broken, cloud, data, DataError, deny, Fault, Glob, log, LookUpError, Template, unavailable,
 } from 'herald-policy';
 import { configure, logged, session, setInstance, setNotReady, setTable, setTags, user } from 'herald-policy/testing';
 
@@ -88,6 +88,10 @@ test('an answer has the shape of the contract, or is a mistake', () => {
 test('faults are told from mistakes', () => {
   assert.deepEqual(faultOf(unavailable('later')), { tag: 'unavailable', val: 'later' });
   assert.deepEqual(faultOf(broken('bad')), { tag: 'broken', val: 'bad' });
+  class Missing extends Fault {}
+  for (const made of [new Fault('bad'), new Fault('bad', { cause: 7 }), new Missing('bad')]) {
+    assert.deepEqual(faultOf(made), { tag: 'broken', val: 'bad' });
+  }
   setNotReady('later');
   const thrown = (ask) => {
     try {

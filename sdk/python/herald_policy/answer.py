@@ -4,6 +4,24 @@ import collections.abc
 from dataclasses import dataclass, field
 
 
+def text(value: object, what: str) -> str:
+    """`value`, if the contract has such a text: of anything else a component would end without a word.
+
+    Raises `TypeError`, or `ValueError` for a half of a character.
+    """
+    if not isinstance(value, str):
+        raise TypeError(f"{what} must be a string, not {type(value).__name__}")
+    value.encode()
+    return value
+
+
+def _texts(values: collections.abc.Iterable[str], what: str) -> tuple[str, ...]:
+    # A string is a sequence too, of its letters.
+    if isinstance(values, str):
+        raise TypeError(f"{what} must be a list of strings, not a string")
+    return tuple(text(value, what) for value in values)
+
+
 @dataclass(frozen=True)
 class Abstain:
     """No opinion: the next stage is asked."""
@@ -23,12 +41,13 @@ class Allow:
     """Extra keys with their values; the host's own keys are refused."""
 
     def __post_init__(self) -> None:
-        # One form, so that equal answers compare equal. A string is a sequence too, of its letters.
-        for name, values in [("groups", self.groups), *self.extra.items()]:
-            if isinstance(values, str):
-                raise TypeError(f"{name} must be a list of strings, not a string")
-        object.__setattr__(self, "groups", tuple(self.groups))
-        object.__setattr__(self, "extra", {key: tuple(values) for key, values in self.extra.items()})
+        text(self.username, "username")
+        if self.uid is not None:
+            text(self.uid, "uid")
+        # One form, so that equal answers compare equal.
+        object.__setattr__(self, "groups", _texts(self.groups, "groups"))
+        extra = {text(key, "extra"): _texts(values, f"extra.{key}") for key, values in self.extra.items()}
+        object.__setattr__(self, "extra", extra)
 
 
 @dataclass(frozen=True)
@@ -36,6 +55,9 @@ class Deny:
     """Final: the login is refused. The text goes to the audit log, never to the caller."""
 
     why: str
+
+    def __post_init__(self) -> None:
+        text(self.why, "why")
 
 
 Decision = Abstain | Allow | Deny

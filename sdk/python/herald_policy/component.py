@@ -16,6 +16,8 @@ from .policy import Policy
 from .request import Caller, Mapping, PrincipalKind, Request
 
 _KINDS = {kind: PrincipalKind[kind.name] for kind in types.PrincipalKind}
+_NOT_THE_POLICY = (__file__.removesuffix("component.py"), "<")
+"""How the files of this package begin, and what was never a file."""
 
 
 def mapper_of(policy_class: type[Policy]) -> type:
@@ -55,11 +57,15 @@ def mapper_of(policy_class: type[Policy]) -> type:
 
 
 def _where(error: Exception) -> str:
-    """File and line. Module `traceback` would read the file, and there is none."""
-    at = error.__traceback__
-    while at is not None and at.tb_next is not None:
+    """File and line, of the policy itself where this package found its mistake.
+
+    Module `traceback` would read the file, and there is none.
+    """
+    places, at = ["an unknown place"], error.__traceback__
+    while at is not None:
+        places.append(f"{at.tb_frame.f_code.co_filename}:{at.tb_lineno}")
         at = at.tb_next
-    return f"{at.tb_frame.f_code.co_filename}:{at.tb_lineno}" if at else "an unknown place"
+    return next((place for place in reversed(places[1:]) if not place.startswith(_NOT_THE_POLICY)), places[-1])
 
 
 def _request(request: types.Request) -> Request:

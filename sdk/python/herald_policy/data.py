@@ -6,7 +6,7 @@ The project has to ask for them: `capabilities = ["data"]` under `[tool.herald]`
 from typing import Any
 
 from . import log
-from .answer import Fault
+from .answer import Fault, text
 
 try:
     from wit_world.imports import data as _host
@@ -15,6 +15,8 @@ except ImportError:
 
 _MAX_KEYS = 4096
 """Most keys that one call returns."""
+_MAX_LIMIT = 0xFFFF_FFFF
+"""The largest number that the contract has for a limit."""
 
 _tables: dict[str, dict[str, str] | None] = {}
 """What unit tests see instead of the host's tables; `None`: attached, and not loaded yet."""
@@ -33,6 +35,7 @@ class DataError(Exception):
 
 def get(table: str, key: str) -> str | None:
     """The value of one key; `None` if it is not there."""
+    text(key, "key")
     return _table(table).get(key) if _host is None else _ask(table, _host.get, key)
 
 
@@ -40,8 +43,12 @@ def keys(table: str, prefix: str = "", limit: int = 1000) -> list[str]:
     """The keys that start with `prefix`, sorted, at most `limit` of them.
 
     One call gives 4096 at most: a larger `limit` where there are more keys than that ends the decision as a fault, so that nobody
-    takes a part of a list for all of it. In unit tests it is a `RuntimeError`.
+    takes a part of a list for all of it. In unit tests it is a `RuntimeError`. A `limit` that is no whole number from 0 to 4294967295
+    is a `ValueError`.
     """
+    text(prefix, "prefix")
+    if not isinstance(limit, int) or not 0 <= limit <= _MAX_LIMIT:
+        raise ValueError(f"limit must be a whole number from 0 to {_MAX_LIMIT}, not {limit!r}")
     if _host is not None:
         return _ask(table, _host.keys, prefix, limit)
     found = sorted(key for key in _table(table) if key.startswith(prefix))[:limit]

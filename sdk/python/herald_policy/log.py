@@ -14,28 +14,30 @@ def is_in_component() -> bool:
     return _host is not None
 
 
-def _write(level: str, message: str) -> None:
+def _write(level: str, message: object) -> None:
+    # A line is never worth the decision: of what is no text, or none that can be handed over, a component would end.
+    line = str(message).encode(errors="replace").decode()
     if _host is None:
-        _kept.append((level, message))
+        _kept.append((level, line))
     else:
-        _host.log(_host.Level[level.upper()], message)
+        _host.log(_host.Level[level.upper()], line)
 
 
-def debug(message: str) -> None:
+def debug(message: object) -> None:
     """For whoever writes the policy."""
     _write("debug", message)
 
 
-def info(message: str) -> None:
+def info(message: object) -> None:
     """Worth knowing when somebody asks why."""
     _write("info", message)
 
 
-def warn(message: str) -> None:
+def warn(message: object) -> None:
     """Decided, but something is odd."""
     _write("warn", message)
 
 
-def error(message: str) -> None:
+def error(message: object) -> None:
     """Something is broken."""
     _write("error", message)

@@ -25,7 +25,7 @@ class PrincipalKind(Enum):
 class Caller:
     """A caller whose token the cloud has verified.
 
-    All fields but the session's name, which is also the end of `arn`, come from the cloud's answer or from the host.
+    All fields but the session's name and a federated user's, which are also the end of `arn`, are the cloud's own words or the host's.
     """
 
     provider: str
@@ -41,9 +41,9 @@ class Caller:
     canonical_arn: str
     """The ARN that mappings name: a session becomes the role behind it."""
     name: str
-    """User or role name without its path; empty for `ROOT`."""
+    """User or role name without its path; empty for `ROOT`, and chosen by the caller for a `FEDERATED_USER`."""
     principal_id: str
-    """The principal's stable unique id."""
+    """The principal's stable unique id; of a `FEDERATED_USER` its account and name."""
     session_name: str | None
     """The role session's name, chosen by the caller."""
     sso_permission_set: str | None

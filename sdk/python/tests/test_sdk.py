@@ -10,7 +10,7 @@ from types import SimpleNamespace
 from unittest import mock
 
 import herald_policy.build as building
-from herald_policy import Allow, Fault, Glob, PrincipalKind, Template, Unfit, cloud, data, log
+from herald_policy import Allow, Deny, Fault, Glob, PrincipalKind, Template, Unfit, cloud, data, log
 from herald_policy.testing import logged, session, set_instance, set_not_ready, set_table, set_tags, user
 
 
@@ -91,6 +91,36 @@ class Around(unittest.TestCase):
         with self.assertRaisesRegex(TypeError, "k must be a list of strings"):
             Allow("a", extra={"k": "v"})
 
+    def test_what_is_no_text_is_told_before_it_ends_a_component(self) -> None:
+        rows = [
+            (lambda: Allow(None), "username must be a string, not NoneType"),
+            (lambda: Allow("a", uid=7), "uid must be a string, not int"),
+            (lambda: Allow("a", groups=["g", None]), "groups must be a string, not NoneType"),
+            (lambda: Allow("a", extra={7: []}), "extra must be a string, not int"),
+            (lambda: Allow("a", extra={"k": [7]}), "extra.k must be a string, not int"),
+            (lambda: Allow("\ud800"), "surrogates not allowed"),
+            (lambda: Deny(ValueError("no")), "why must be a string, not ValueError"),
+            (lambda: data.get("rota", None), "key must be a string, not NoneType"),
+            (lambda: data.keys("rota", None), "prefix must be a string, not NoneType"),
+        ]
+        set_table("rota", {"a": "1"})
+        for ask, expected in rows:
+            with self.subTest(expected), self.assertRaises((TypeError, ValueError)) as raised:
+                ask()
+            self.assertIn(expected, str(raised.exception))
+
+    def test_a_limit_that_the_contract_has_no_number_for_is_a_mistake(self) -> None:
+        set_table("rota", {"a": "1", "b": "2"})
+        for limit in (-1, 2**32, 1.5, None, float("inf")):
+            with self.subTest(limit), self.assertRaisesRegex(ValueError, "limit must be a whole number"):
+                data.keys("rota", limit=limit)
+        self.assertEqual((data.keys("rota", limit=2**32 - 1), data.keys("rota", limit=0)), (["a", "b"], []))
+
+    def test_whatever_is_logged_is_a_line(self) -> None:
+        log.info(None)
+        log.error("a\ud800b")
+        self.assertEqual(logged(), [("info", "None"), ("error", "a?b")])
+
     def test_tests_see_what_is_logged_and_set_tables(self) -> None:
         log.warn("odd")
         self.assertEqual(logged(), [("warn", "odd")])
@@ -148,24 +178,38 @@ class Refused(Exception):
 
 
 class Components(unittest.TestCase):
+    MODULES = {
+        "componentize_py_types": SimpleNamespace(Err=Refused),
+        "wit_world": SimpleNamespace(),
+        "wit_world.imports": SimpleNamespace(types=mock.Mock(PrincipalKind=PrincipalKind)),
+    }
+
     def test_why_settings_are_refused_is_always_told(self) -> None:
-        modules = {
-            "componentize_py_types": SimpleNamespace(Err=Refused),
-            "wit_world": SimpleNamespace(),
-            "wit_world.imports": SimpleNamespace(types=mock.Mock(PrincipalKind=PrincipalKind)),
-        }
         rows = [
             (ValueError("team must not be empty"), "team must not be empty"),
             (KeyError("team"), "'team' is missing"),
             (AssertionError(), "AssertionError"),
         ]
-        with mock.patch.dict(sys.modules, modules):
+        with mock.patch.dict(sys.modules, self.MODULES):
             from herald_policy.component import mapper_of
 
             for error, expected in rows:
                 with self.subTest(expected), self.assertRaises(Refused) as raised:
                     mapper_of(mock.Mock(side_effect=error))().configure("{}")
                 self.assertEqual(str(raised.exception), expected)
+
+    def test_a_mistake_is_where_the_policy_makes_it(self) -> None:
+        with mock.patch.dict(sys.modules, self.MODULES):
+            from herald_policy.component import _where
+        rows = [lambda: Allow(None), lambda: [][0], lambda: data.keys("rota", limit=-1)]
+        for ask in rows:
+            try:
+                ask()
+            except Exception as error:
+                self.assertEqual(_where(error), f"{__file__}:{ask.__code__.co_firstlineno}")
+            else:
+                self.fail("it is no mistake")
+        self.assertEqual(_where(Exception()), "an unknown place")
 
     def test_what_the_project_has_not_asked_for_is_told_with_what_to_write(self) -> None:
         rows = [

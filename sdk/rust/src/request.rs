@@ -17,8 +17,8 @@ pub struct Request {
     pub trail: Vec<String>,
 }
 
-/// A caller whose token the cloud has verified. All fields but the session's name, which is also the
-/// end of [`arn`](Self::arn), come from the cloud's own answer or from the host.
+/// A caller whose token the cloud has verified. All fields but the session's name and a federated user's, which are also
+/// the end of [`arn`](Self::arn), are the cloud's own words or the host's.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Caller {
     /// `aws` or `alibaba`. Abstain or deny when it is a name you do not know.
@@ -34,9 +34,10 @@ pub struct Caller {
     pub arn: String,
     /// The ARN that mappings name: a session becomes the role behind it, others stay.
     pub canonical_arn: String,
-    /// User or role name without its path; empty for [`PrincipalKind::Root`].
+    /// User or role name without its path; empty for [`PrincipalKind::Root`]. **Caller-chosen** for a
+    /// [`PrincipalKind::FederatedUser`]: whoever makes such a session writes here what they like.
     pub name: String,
-    /// The principal's stable unique id, without a session suffix.
+    /// The principal's stable unique id, without a session suffix; of a [`PrincipalKind::FederatedUser`] its account and name.
     pub principal_id: String,
     /// The role session's name; `None` for everybody else. **Caller-chosen**: whoever may assume the
     /// role writes here what they like, unless the role's trust policy pins it.
