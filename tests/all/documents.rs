@@ -160,7 +160,9 @@ fn proofs_that_are_none_are_told() {
         ("[here](gone.md#scenarios)", Some("no file gone.md")),
         ("[here](README.md)", Some("neither a test nor a heading: [here](README.md)")),
         ("`cargo figures --only flood`", None),
+        ("`cargo figures --only logins-h2`", None),
         ("`cargo figures --only ebb`", Some("no part ebb of the figures")),
+        ("`cargo figures --only report`", Some("no part report of the figures")),
         ("`bench matrix`", None),
         ("`bench tables`", Some("no command tables of the bench")),
         ("by hand", Some("neither a test nor a heading: by hand")),
@@ -173,7 +175,7 @@ fn proofs_that_are_none_are_told() {
 fn unproven(proof: &str) -> Option<String> {
     let quoted = proof.strip_prefix('`').and_then(|rest| rest.strip_suffix('`'));
     if let Some(part) = quoted.and_then(|quoted| quoted.strip_prefix(FIGURES)) {
-        let is_there = repository().join(format!("tests/bench/src/figures/{part}.rs")).exists();
+        let is_there = read("tests/bench/src/figures.rs").contains(&format!("Self::{} => ", variant(part)));
         return (!is_there).then(|| format!("no part {part} of the figures"));
     }
     if let Some(command) = quoted.and_then(|quoted| quoted.strip_prefix(BENCH)) {
@@ -189,6 +191,15 @@ fn unproven(proof: &str) -> Option<String> {
     let path = if file.is_empty() { repository().join(PROOF) } else { repository().join("tests").join(file) };
     let Ok(text) = std::fs::read_to_string(path) else { return Some(format!("no file {file}")) };
     (!has_heading(&text, anchor)).then(|| format!("no heading {anchor} in {file}"))
+}
+
+/// What a part of the figures, as the command line spells it, is called in the source.
+fn variant(part: &str) -> String {
+    let capitalised = |word: &str| match word.split_at_checked(1) {
+        Some((first, rest)) => first.to_ascii_uppercase() + rest,
+        None => String::new(),
+    };
+    part.split('-').map(capitalised).collect()
 }
 
 fn has_heading(text: &str, anchor: &str) -> bool {

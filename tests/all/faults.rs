@@ -192,6 +192,7 @@ async fn withstands_every_fault(cloud: Cloud, h2: bool) {
     lets_in(&server, good).await;
     let before = server.resident_kib().expect("it runs");
     for fault in Fault::all() {
+        server.reset_peak().expect("it runs");
         sts.sts.set(Behaviour { fault, ..behaviour.clone() });
         let mut ids = BTreeSet::new();
         for (answer, name) in post_all(&server, cloud.made(12)).await {
@@ -206,6 +207,12 @@ async fn withstands_every_fault(cloud: Cloud, h2: bool) {
         assert!(
             after < before + 16 * 1024,
             "{cloud:?} {h2} {fault:?}: {before} KiB before the first, {after} KiB after this one"
+        );
+        // A single answer of 64 MiB would be more than that, and there are eight at a time.
+        let peak = server.peak_kib().expect("it runs");
+        assert!(
+            peak < before + 32 * 1024,
+            "{cloud:?} {h2} {fault:?}: {before} KiB before the first, {peak} KiB meanwhile"
         );
     }
     let protocol = if h2 { "HTTP/2.0" } else { "HTTP/1.1" };

@@ -24,8 +24,10 @@ use tests::{
 };
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
+    net::TcpStream,
     task::{JoinHandle, JoinSet},
 };
+use tokio_rustls::client::TlsStream;
 
 use super::{Verdict, all_recorded, decision_id, dial, is_well, made, post_all, tcp, verdict};
 use crate::support::{ONE_WORKER, fresh, start, until};
@@ -37,6 +39,9 @@ const HALF_H2_HEAD: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0
 /// (RFC 9113, section 6.10).
 const SECOND_HALF_H2_HEAD: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0\
     \0\0\x11\x01\x05\0\0\0\x01\x82\x87\x04\x08/healthz\x41\x03a.b\0\0\x01\x01\x01\0\0\0\x03\x82";
+/// The same whole `GET /healthz`, and then the first byte of a head of 100.
+const BEGUN_H2_HEAD: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0\
+    \0\0\x11\x01\x05\0\0\0\x01\x82\x87\x04\x08/healthz\x41\x03a.b\0\0\x64\x01\x05\0\0\0\x03\x82";
 /// A whole head of `POST /authenticate` with JSON, and the first bytes of a body that is said to go on (section 6.1).
 const HALF_H2_BODY: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0\
     \0\0\x29\x01\x04\0\0\0\x01\x83\x87\x04\x0d/authenticate\x41\x03a.b\x0f\x10\x10application/json\
@@ -103,6 +108,54 @@ async fn half_sent_requests_are_closed_within_ten_seconds_and_hold_nobody_up() {
     assert_eq!(after.len(), 60);
     assert!(after.iter().all(|after| *after > Duration::from_secs(5)), "they were given the time that is theirs");
     until(async || server.metric("herald_connections").await.expect("metrics") < Some(10.0)).await;
+    is_well(&server).await;
+}
+
+/// What is to come of a head that has begun, in bytes, and the pause behind each: ten times as long, all of it, as a head may take.
+const TO_COME: usize = 99;
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// Sends `start` and then what is to come of a head, byte by byte; how many bytes that were until the server closed.
+async fn byte_by_byte(mut stream: TlsStream<TcpStream>, start: &[u8]) -> usize {
+    stream.write_all(start).await.expect("it is open");
+    stream.flush().await.expect("it is open");
+    let (mut input, mut output) = tokio::io::split(stream);
+    let end = tokio::spawn(async move {
+        // A reset is an end as well.
+        let _ = input.read_to_end(&mut Vec::new()).await;
+    });
+    let mut sent = 0;
+    while sent < TO_COME && !end.is_finished() {
+        // Whether anybody takes it shows in the other half.
+        let _ = output.write_all(b"a").await;
+        let _ = output.flush().await;
+        sent += 1;
+        tokio::time::sleep(PAUSE).await;
+    }
+    end.abort();
+    sent
+}
+
+/// Else whoever sends a byte now and then would keep his place for as long as he likes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_head_that_comes_byte_by_byte_has_no_more_time_than_one_that_stops() {
+    let (_sts, server) = start("  headTimeout: 2s").await;
+    let server = Arc::new(server);
+    let second = format!("GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n{HEAD}");
+    let mut slow = JoinSet::new();
+    for (alpn, start) in [
+        (&b"http/1.1"[..], HEAD.as_bytes()),
+        (b"http/1.1", second.as_bytes()),
+        (b"h2", HALF_H2_HEAD),
+        (b"h2", BEGUN_H2_HEAD),
+    ] {
+        let (server, start) = (Arc::clone(&server), start.to_vec());
+        slow.spawn(async move { byte_by_byte(dial(&server, alpn).await, &start).await });
+    }
+    let sent = slow.join_all().await;
+    assert!(sent.iter().all(|sent| *sent < TO_COME), "one could send all of its head: {sent:?}");
+    let closed = "herald_connections_closed_total{reason=\"head_timeout\"}";
+    until(async || server.metric(closed).await.expect("metrics") >= Some(4.0)).await;
     is_well(&server).await;
 }
 

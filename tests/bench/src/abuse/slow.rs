@@ -35,16 +35,17 @@ pub(crate) struct Group {
     closed: Vec<Closed>,
 }
 
-/// Holds slow heads, slow bodies over HTTP/1.1 and HTTP/2, and idle connections all at once for `hold`.
-pub(crate) async fn run(running: &Running, slow: usize, hold: Duration) -> anyhow::Result<[Group; 5]> {
+/// Holds slow heads and bodies over HTTP/1.1 and HTTP/2, and idle connections all at once for `hold`.
+pub(crate) async fn run(running: &Running, slow: usize, hold: Duration) -> anyhow::Result<[Group; 6]> {
     let address = running.address;
     let head = format!("POST {ROUTE} HTTP/1.1\r\nhost: localhost\r\nx-a: ");
     let body = format!(
         "POST {ROUTE} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {LENGTH}\r\n\r\n{BODY}"
     );
-    let (heads, bodies, streams, idle, used) = tokio::join!(
-        join_all((0..slow).map(|_| drip(address, head.as_bytes(), hold))),
-        join_all((0..slow).map(|_| drip(address, body.as_bytes(), hold))),
+    let (heads, heads_h2, bodies, streams, idle, used) = tokio::join!(
+        join_all((0..slow).map(|_| drip(address, Protocol::H1, head.as_bytes(), hold))),
+        join_all((0..slow).map(|_| drip(address, Protocol::H2, HALF_HEAD_H2, hold))),
+        join_all((0..slow).map(|_| drip(address, Protocol::H1, body.as_bytes(), hold))),
         join_all((0..slow).map(|_| drip_stream(address, hold))),
         join_all((0..IDLE).map(|_| silence(address, b"", hold))),
         silence(address, b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n", hold),
@@ -54,6 +55,7 @@ pub(crate) async fn run(running: &Running, slow: usize, hold: Duration) -> anyho
     };
     Ok([
         group("slowHead", heads)?,
+        group("slowHeadH2", heads_h2)?,
         group("slowBody", bodies)?,
         group("slowBodyH2", streams)?,
         group("idle", idle)?,
@@ -86,8 +88,8 @@ impl Group {
 }
 
 /// Sends `start`, then one byte each half second, until the server closes.
-async fn drip(address: SocketAddr, start: &[u8], hold: Duration) -> anyhow::Result<Closed> {
-    let mut stream = client::dial(address, &tls::danger_connector(Protocol::H1.alpn())).await?;
+async fn drip(address: SocketAddr, protocol: Protocol, start: &[u8], hold: Duration) -> anyhow::Result<Closed> {
+    let mut stream = client::dial(address, &tls::danger_connector(protocol.alpn())).await?;
     let began = Instant::now();
     stream.write_all(start).await?;
     let mut buffer = [0; 512];
@@ -151,6 +153,10 @@ async fn closed(mut stream: impl AsyncRead + Unpin, hold: Duration) -> anyhow::R
     }
 }
 
+/// The preface, empty settings, a whole `GET /healthz`, and the first byte of a head of 8 KiB, which takes longer than anybody
+/// here holds a connection (RFC 9113, sections 3.4 and 6.2).
+const HALF_HEAD_H2: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0\
+    \0\0\x11\x01\x05\0\0\0\x01\x82\x87\x04\x08/healthz\x41\x03a.b\0\x20\0\x01\x05\0\0\0\x03\x82";
 /// The beginning of a slow body.
 const BODY: &str = "{\"spec\":{\"token\":\"";
 /// What its length is said to be.

@@ -100,8 +100,9 @@ impl<'a> Bench<'a> {
 
     async fn unfriendly_clients(&mut self) -> anyhow::Result<()> {
         output::progress("half-sent heads and bodies");
-        let [heads, bodies, streams, ..] = slow::run(self.herald, 20, HOLD).await?;
+        let [heads, heads_h2, bodies, streams, ..] = slow::run(self.herald, 20, HOLD).await?;
         self.closed("half-sent heads", &heads);
+        self.closed("half-sent heads over HTTP/2", &heads_h2);
         self.closed("half-sent bodies", &bodies);
         self.closed("half-sent bodies over HTTP/2", &streams);
         self.afterwards("half-sent heads and bodies").await?;
@@ -113,12 +114,10 @@ impl<'a> Bench<'a> {
 
         let mut costs = Vec::new();
         for _ in 0..self.scale.repeats {
-            let huge = bodies::run(self.herald, 64).await;
-            anyhow::ensure!(huge.is_refused(), "a body of 64 MiB was not refused: {huge:?}");
-            costs.push(huge.cost_mib());
+            costs.push(self.refuses_a_body(64).await?);
         }
         self.rows.push(Row::alone("memory that a body of 64 MiB costs", "MiB", costs, AtMost(1.0)));
-        bodies::run(self.herald, 200).await;
+        self.refuses_a_body(200).await?;
         self.afterwards("a body of 200 MiB").await?;
 
         let site = self.world.site(Target::Herald)?;
@@ -126,6 +125,13 @@ impl<'a> Bench<'a> {
         let share = 100.0 * vanished.given_up as f64 / vanished.sts_calls.max(1) as f64;
         self.rows.push(Row::alone("STS calls given up whose last waiter has gone", "%", vec![share], AtLeast(100.0)));
         self.afterwards("clients that leave").await
+    }
+
+    /// The memory that a body of so many MiB costs, in MiB.
+    async fn refuses_a_body(&self, mib: usize) -> anyhow::Result<f64> {
+        let huge = bodies::run(self.herald, mib).await;
+        anyhow::ensure!(huge.is_refused(), "a body of {mib} MiB was not refused: {huge:?}");
+        Ok(huge.cost_mib())
     }
 
     fn closed(&mut self, what: &str, group: &slow::Group) {
