@@ -51,7 +51,7 @@ pub(super) struct Room {
 }
 
 /// Logins under way from which on they go [in step](Room::step_aside).
-const CROWD: usize = 16;
+const CROWD: usize = 4;
 
 /// Scrapes this close together get the same text, so that a peer who asks often and reads nothing
 /// costs neither time nor memory.
