@@ -2,7 +2,7 @@
 //!
 //! `aws-config` does not read that key and would call AssumeRole without a code. So the part of such a
 //! chain of profiles from the innermost role with a device on is ours; what lies below it stays the SDK's, as long as it
-//! is a profile.
+//! is a profile. It would also sign with an empty `aws_session_token`, so that all roles behind such keys are ours.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use super::{
     role::{HOUR, Step},
 };
 
-/// A chain of profiles in which a role asks for a code.
+/// A chain of profiles in which a role asks for a code, or that begins with keys whose session token is empty.
 #[derive(Debug)]
 pub(super) struct Plan {
     /// Where the first keys come from.
@@ -52,7 +52,7 @@ pub(super) enum Place {
 // === impl Loader ===
 
 impl Loader<'_> {
-    /// The credentials of the profile `name`, if it has `mfa_serial`. `None` for any other profile, and for files
+    /// The credentials of the profile `name`, if there is a [`Plan`] for it. `None` for any other profile, and for files
     /// that the SDK has yet to complain about.
     pub(super) async fn with_code(&self, name: &str, settings: &SdkConfig) -> Result<Option<Credentials>, LoadError> {
         let plan = self.profiles().await.and_then(|profiles| Plan::of(&profiles, name));
@@ -103,8 +103,8 @@ impl Place {
 // === impl Plan ===
 
 impl Plan {
-    /// The plan for the profile `name`, if a role of its chain asks for a code. A chain that makes no sense
-    /// has none: the SDK, asked for it then, says what is wrong.
+    /// The plan for the profile `name`, if it is of such a chain. One that makes no sense has none: the SDK, asked for it
+    /// then, says what is wrong.
     pub(super) fn of(profiles: &ProfileSet, name: &str) -> Option<Self> {
         let mut links = Vec::<(Step, Source)>::new();
         let mut profile = profiles.get_profile(name)?;
@@ -124,7 +124,11 @@ impl Plan {
             let Some(next) = profiles.get_profile(source) else { break };
             profile = next;
         }
-        let innermost = links.iter().rposition(|(step, _)| step.device.is_some())?;
+        let innermost = if profile.get("aws_session_token").is_some_and(str::is_empty) {
+            links.len().checked_sub(1)?
+        } else {
+            links.iter().rposition(|(step, _)| step.device.is_some())?
+        };
         links.truncate(innermost + 1);
         let (mut steps, mut sources): (Vec<_>, Vec<_>) = links.into_iter().unzip();
         steps.reverse();

@@ -58,7 +58,9 @@ struct Slot {
     loading: Option<Loading>,
     /// When the last load failed, and why.
     failed: Option<(Instant, CallError)>,
-    /// When the service last did not take what was loaded.
+    /// The service did not take what is loaded.
+    is_refused: bool,
+    /// When that was last minded.
     forgotten: Option<Instant>,
 }
 
@@ -163,16 +165,18 @@ impl Access {
         self.latest.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Credentials that last. Those that should be renewed are good until they end: nobody waits for new ones before, and
-    /// nobody is refused if there are none.
+    /// Credentials that last. Those that should be renewed are good until they end, and nobody is refused if there are no new
+    /// ones before. These are waited for only where those at hand may long be of no use: they do not say when they end, or the
+    /// service did not take them.
     pub(in crate::provider::aws) async fn ready(&self) -> Result<Arc<Loaded>, CallError> {
         let mut slot = self.slot.lock().await;
         let (known, now) = (slot.loaded.clone(), self.now());
-        if let Some(ready) = known.as_ref().filter(|known| now < known.until) {
+        if let Some(ready) = known.as_ref().filter(|known| !slot.is_refused && now < known.until) {
             return Ok(Arc::clone(ready));
         }
-        let good = known.filter(|known| known.credentials.expiry().is_some_and(|end| now < end));
-        let wait = if good.is_some() { Duration::ZERO } else { WAIT };
+        let good = known.filter(|known| known.credentials.expiry().is_none_or(|end| now < end));
+        let ends = good.as_ref().is_some_and(|good| good.credentials.expiry().is_some());
+        let wait = if ends && !slot.is_refused { Duration::ZERO } else { WAIT };
         let renewed = self.renewed(&mut slot, wait).await;
         match good {
             Some(good) => Ok(renewed.unwrap_or(good)),
@@ -201,17 +205,18 @@ impl Access {
         }
         slot.failed = loaded.as_ref().err().map(|error| (Instant::now(), error.clone()));
         if let Ok(loaded) = &loaded {
-            slot.loaded = Some(Arc::clone(loaded));
+            (slot.loaded, slot.is_refused) = (Some(Arc::clone(loaded)), false);
             *self.latest() = Some(Arc::clone(loaded));
         }
         loaded
     }
 
-    /// The service does not take the credentials: the next call loads them anew, unless they are new.
+    /// The service does not take the credentials: the next call loads them anew, unless they are new. If that fails it goes
+    /// on with these, since the service may have refused what was asked for and not who asks.
     pub(in crate::provider::aws) async fn forget(&self) {
         let mut slot = self.slot.lock().await;
         if slot.forgotten.is_none_or(|then| then.elapsed() >= TRIED) {
-            slot.loaded = None;
+            slot.is_refused = true;
             slot.forgotten = Some(Instant::now());
         }
     }
@@ -451,6 +456,33 @@ mod tests {
         while key().await.as_deref() != Ok("AKIDTHIRD") {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
+    }
+
+    /// Whoever has a role that Herald may not read has the service refuse once a minute, and a program that prints keys without an
+    /// end may fail like any other.
+    #[tokio::test]
+    async fn credentials_that_were_refused_or_have_no_end_are_good_while_there_are_no_new_ones() {
+        static SECONDS: AtomicU64 = AtomicU64::new(0);
+        async fn check(is_refused: bool) {
+            let clock = || SystemTime::UNIX_EPOCH + Duration::from_secs(SECONDS.load(SeqCst));
+            let loads = AtomicUsize::new(0);
+            let access = Access { clock, ..first(&Roles::default()) }.by(move || match loads.fetch_add(1, SeqCst) {
+                0 => Ok(key("AKIDEXAMPLE")),
+                _ => Err(LoadError::NotFound { metadata: "this is a test" }),
+            });
+            assert_eq!(ready(&access).await, "ok");
+            if is_refused {
+                access.forget().await;
+            } else {
+                SECONDS.store(LONGEST.as_secs(), SeqCst);
+            }
+            for _ in 0..3 {
+                assert_eq!(ready(&access).await, "ok");
+                assert!(access.slot.lock().await.failed.is_some(), "new ones were asked for");
+            }
+        }
+        check(true).await;
+        check(false).await;
     }
 
     /// What is known of one key is true of it alone, and outlives credentials that the service does not take.

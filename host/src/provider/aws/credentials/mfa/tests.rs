@@ -37,6 +37,22 @@ mfa_serial = 12345678
 aws_access_key_id = AKIDEXAMPLE
 aws_secret_access_key = secret
 aws_session_token =
+[profile emptied]
+aws_access_key_id = AKIDEXAMPLE
+aws_secret_access_key = secret
+aws_session_token =
+[profile next]
+role_arn = arn:aws:iam::123456789012:role/Next
+source_profile = emptied
+[profile after]
+role_arn = arn:aws:iam::123456789012:role/After
+source_profile = next
+[profile itself]
+role_arn = arn:aws:iam::123456789012:role/Itself
+source_profile = itself
+aws_access_key_id = AKIDEXAMPLE
+aws_secret_access_key = secret
+aws_session_token =
 [profile lost]
 role_arn = arn:aws:iam::123456789012:role/Lost
 source_profile = nowhere
@@ -74,25 +90,25 @@ async fn plan(name: &str) -> Option<Plan> {
     Plan::of(&profile::load(&files, &env, &Default::default(), None).await.expect("it parses"), name)
 }
 
+#[track_caller]
+fn check(plan: Option<Plan>, source: &str, steps: &[(&str, Option<&str>, u64)]) {
+    let plan = plan.expect("a plan");
+    let found = match &plan.source {
+        Source::Profile(name) => name.clone(),
+        Source::Keys { id, session_token, .. } => {
+            assert_eq!(*session_token, None, "an empty one is none");
+            id.clone()
+        }
+        Source::Place(place) => format!("{place:?}"),
+    };
+    assert_eq!(found, source);
+    let found = plan.steps.iter().map(|step| (step.role.arn.name(), step.device.as_deref(), step.duration.as_secs()));
+    let found: Vec<_> = found.collect();
+    assert_eq!(found, steps);
+}
+
 #[tokio::test]
 async fn the_part_from_the_innermost_device_on_is_ours() {
-    #[track_caller]
-    fn check(plan: Option<Plan>, source: &str, steps: &[(&str, Option<&str>, u64)]) {
-        let plan = plan.expect("a plan");
-        let found = match &plan.source {
-            Source::Profile(name) => name.clone(),
-            Source::Keys { id, session_token, .. } => {
-                assert_eq!(*session_token, None, "an empty one is none");
-                id.clone()
-            }
-            Source::Place(place) => format!("{place:?}"),
-        };
-        assert_eq!(found, source);
-        let found =
-            plan.steps.iter().map(|step| (step.role.arn.name(), step.device.as_deref(), step.duration.as_secs()));
-        let found: Vec<_> = found.collect();
-        assert_eq!(found, steps);
-    }
     let device = Some("arn:aws:iam::123456789012:mfa/bob");
     check(plan("coded").await, "plain", &[("Coded", device, 7200)]);
     check(plan("onward").await, "plain", &[("Coded", device, 7200), ("Onward", None, 3600)]);
@@ -103,9 +119,17 @@ async fn the_part_from_the_innermost_device_on_is_ours() {
     check(plan("behind").await, "Instance", &[("Placed", Some("12345678"), 3600), ("Behind", None, 3600)]);
 }
 
+/// The SDK would sign the first AssumeRole with the empty token.
+#[tokio::test]
+async fn all_roles_behind_keys_with_an_empty_session_token_are_ours() {
+    check(plan("next").await, "emptied", &[("Next", None, 3600)]);
+    check(plan("after").await, "emptied", &[("Next", None, 3600), ("After", None, 3600)]);
+    check(plan("itself").await, "AKIDEXAMPLE", &[("Itself", None, 3600)]);
+}
+
 #[tokio::test]
 async fn everything_else_stays_the_sdks() {
-    for name in ["default", "keys", "plain", "a", "b", "unasked", "elsewhere", "no-role", "nobody"] {
+    for name in ["default", "keys", "emptied", "plain", "a", "b", "unasked", "elsewhere", "no-role", "nobody"] {
         let found = plan(name).await;
         assert!(found.is_none(), "{name}: {found:?}");
     }
