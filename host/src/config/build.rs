@@ -181,10 +181,7 @@ impl Shared {
 
     /// Did not take the place of `in_force`: nobody is to be alarmed about sources that only it has.
     pub(super) fn discard(self, in_force: &Self) {
-        let gone: Vec<String> = self.sources.gone_in(&in_force.sources).collect();
-        // First who reads them ends, and tells no more of them.
-        drop(self);
-        gone.iter().for_each(|name| in_force.metrics.source_gone(name));
+        self.sources.give_way_to(&in_force.sources);
     }
 
     /// What tells those who hold something in the cluster that the process stops.
@@ -195,9 +192,7 @@ impl Shared {
 
     /// Takes the place of `before`, whose other sources nobody reads any more.
     pub(super) fn replace(self, before: &mut Self) {
-        for name in before.sources.gone_in(&self.sources) {
-            self.metrics.source_gone(&name);
-        }
+        before.sources.give_way_to(&self.sources);
         *before = self;
     }
 

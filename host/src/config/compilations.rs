@@ -160,7 +160,11 @@ impl Compilations {
         let stop = Stop::default();
         match self.start(task.clone(), stop.clone(), before) {
             Ok(thread) => state.running = Some(Running { task, stop, thread }),
-            Err(error) => state.failed(task, format!("no thread to wait for it: {error}")),
+            Err(error) => {
+                state.failed(task, format!("no thread to wait for it: {error}"));
+                // As at the end of a compilation: otherwise nobody is told why, and it looks as if it were under way.
+                self.wake.notify_one();
+            }
         }
     }
 

@@ -132,8 +132,7 @@ impl Vital {
 
     /// How many of `rules` let them in at `now`.
     pub(super) fn count(self, rules: &Rules, now: SystemTime) -> usize {
-        let counts = |rule: &&Rule| self.is_let_in_by(rule) && rule.not_after().is_none_or(|end| now < end);
-        rules.every().filter(counts).count()
+        rules.counting(now).filter(|rule| self.is_let_in_by(rule)).count()
     }
 
     fn is_let_in_by(self, rule: &Rule) -> bool {

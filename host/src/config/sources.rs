@@ -28,12 +28,14 @@ use crate::{
 
 pub(super) mod config_map;
 pub(super) mod dynamic_file;
+mod gauges;
 pub(super) mod identity_mapping;
 pub(super) mod keeper;
 mod status;
 pub(super) mod table;
 
 use config_map::ConfigMap;
+use gauges::Gauges;
 use keeper::Keeper;
 use status::Verdict;
 use table::Followed;
@@ -55,6 +57,7 @@ pub struct Stopping(Arc<Sender<bool>>);
 struct Running {
     live: Live,
     place: Place,
+    gauges: Gauges,
     _task: AbortOnDropHandle<()>,
 }
 
@@ -129,27 +132,35 @@ impl Sources {
         self.unread(before).next().map_or(Ok(()), Err)
     }
 
-    /// The names of those that `self` has and `next` has not.
-    pub(super) fn gone_in<'a>(&'a self, next: &'a Self) -> impl Iterator<Item = String> + 'a {
-        let gone = self.running.iter().filter(|(name, _)| !next.running.contains_key(*name));
-        let tables = self.tables.keys().filter(|source| !next.tables.contains_key(*source));
-        gone.map(|(_, running)| running.place.name().to_owned()).chain(tables.map(TableSource::to_string))
+    /// Nothing is told any more of those that `self` has and `next` has not.
+    pub(super) fn give_way_to(&self, next: &Self) {
+        for (name, running) in not_in(&self.running, &next.running) {
+            running.gauges.end(next.running.contains_key(name));
+        }
+        for (source, table) in not_in(&self.tables, &next.tables) {
+            table.gauges.end(next.tables.contains_key(source));
+        }
     }
 
     /// Those that are not in `before` and have not been read.
     fn unread<'a>(&'a self, before: &'a Self) -> impl Iterator<Item = NotRead> + 'a {
-        let old = |name: &str, running| before.running.get(name).is_some_and(|old| Arc::ptr_eq(old, running));
-        let running = self.running.iter().filter(move |(name, running)| !old(name, running));
-        let running = running.filter_map(|(_, running)| {
+        let running = not_in(&self.running, &before.running).filter_map(|(_, running)| {
             let live = &running.live;
             Some(NotRead { name: live.name().to_owned(), why: live.missing()? })
         });
-        let old = |source: &TableSource, table| before.tables.get(source).is_some_and(|old| Arc::ptr_eq(old, table));
-        let tables = self.tables.iter().filter(move |(source, table)| !old(source, table));
+        let tables = not_in(&self.tables, &before.tables);
         running.chain(
             tables.filter_map(|(source, table)| Some(NotRead { name: source.to_string(), why: table.live.missing()? })),
         )
     }
+}
+
+/// Those of `all` that are not the same in `others`.
+fn not_in<'a, K: Ord, V>(
+    all: &'a BTreeMap<K, Arc<V>>,
+    others: &'a BTreeMap<K, Arc<V>>,
+) -> impl Iterator<Item = (&'a K, &'a Arc<V>)> {
+    all.iter().filter(move |(key, value)| others.get(*key).is_none_or(|other| !Arc::ptr_eq(other, value)))
 }
 
 impl Default for Sources {
@@ -212,6 +223,7 @@ impl Place {
         let name = self.name();
         let live = Live::new(name);
         let keeper = Keeper::new(name, live.clone(), Arc::clone(metrics), clock);
+        let gauges = keeper.gauges();
         let task = match self.clone() {
             Self::ConfigMap { access, object, .. } => tokio::spawn(follow_config_map(access, object, keeper)),
             Self::File { path, by_user_id } => tokio::spawn(dynamic_file::follow(path, by_user_id, keeper)),
@@ -234,7 +246,7 @@ impl Place {
                 tokio::spawn(follow_identities(access, target, keeper, tell))
             }
         };
-        Running { live, place: self, _task: AbortOnDropHandle::new(task) }
+        Running { live, place: self, gauges, _task: AbortOnDropHandle::new(task) }
     }
 }
 

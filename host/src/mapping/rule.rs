@@ -200,9 +200,18 @@ impl Rules {
 
     /// Every entry, those included that have ended or wait for another one's end. In no order.
     pub fn every(&self) -> impl Iterator<Item = &Rule> {
+        self.firsts().flat_map(Rule::in_turn)
+    }
+
+    /// Every entry that counts at `now`: of several about one principal, one. In no order.
+    pub fn counting(&self, now: SystemTime) -> impl Iterator<Item = &Rule> {
+        self.firsts().filter_map(move |rule| rule.in_force(now))
+    }
+
+    /// Of several entries about one principal, the first. In no order.
+    fn firsts(&self) -> impl Iterator<Item = &Rule> {
         let first = self.by_arn.values().chain(self.by_permission_set.values()).chain(self.by_principal_id.values());
-        let globs = self.globs.iter().map(|(_, rule)| rule);
-        first.chain(globs).flat_map(Rule::in_turn)
+        first.chain(self.globs.iter().map(|(_, rule)| rule))
     }
 
     /// How many entries there are, those that have ended included.

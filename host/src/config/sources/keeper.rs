@@ -4,6 +4,7 @@ use std::{sync::Arc, time::SystemTime};
 
 use sha2::{Digest as _, Sha256};
 
+use super::gauges::Gauges;
 use crate::{
     config::{
         Finding, Severity,
@@ -20,7 +21,7 @@ use crate::{
 pub(super) struct Keeper {
     name: &'static str,
     live: Live,
-    metrics: Arc<Metrics>,
+    gauges: Gauges,
     clock: fn() -> SystemTime,
     /// Whole hash of what is in force; `None` before the first.
     hash: Option<String>,
@@ -52,18 +53,24 @@ const HASH_DIGITS: usize = 12;
 
 impl Keeper {
     pub(super) fn new(name: &'static str, live: Live, metrics: Arc<Metrics>, clock: fn() -> SystemTime) -> Self {
-        Self { name, live, metrics, clock, hash: None, left_out: 0, trouble: None }
+        let gauges = Gauges::new(name, metrics);
+        Self { name, live, gauges, clock, hash: None, left_out: 0, trouble: None }
+    }
+
+    /// What it tells metrics through.
+    pub(super) fn gauges(&self) -> Gauges {
+        self.gauges.clone()
     }
 
     /// Puts `read` in force and logs what is other than before, unless it is the same text. `resource_version` is
     /// what Kubernetes' own audit log knows the change by.
     pub(super) fn take(&mut self, read: Read, resource_version: Option<&str>) {
-        self.metrics.source_in_step(self.name, (self.clock)());
+        self.tell_in_step();
         if self.hash.as_ref() == Some(&read.hash) {
             return;
         }
         for part in &read.refused {
-            self.metrics.source_failed(self.name, "source_refused");
+            self.gauges.tell(|metrics, name| metrics.source_failed(name, "source_refused"));
             tracing::error!(source = self.name, resource_version, "the last good one stays: {part}");
         }
         for warning in &read.warnings {
@@ -72,7 +79,8 @@ impl Keeper {
         }
         let left_out = read.warnings.iter().filter(|finding| finding.severity == Severity::Error).count();
         if let (Some(written), true) = (read.written, self.hash.is_some()) {
-            self.metrics.old_dynamic_latency("dynamic_file", written, (self.clock)());
+            let now = (self.clock)();
+            self.gauges.tell(|metrics, _| metrics.old_dynamic_latency("dynamic_file", written, now));
         }
         self.left_out = left_out + read.refused.len();
         self.replace(&Arc::new(read.mappings), resource_version, shown(&read.hash));
@@ -99,7 +107,7 @@ impl Keeper {
         for vital in Vital::ALL {
             let is_left = vital.count(&next.rules, now) > 0;
             if !is_left && before.is_some_and(|before| vital.count(&before.rules, now) > 0) {
-                self.metrics.source_lost(self.name, vital.word());
+                self.gauges.tell(|metrics, name| metrics.source_lost(name, vital.word()));
                 lost.push(vital.word());
             }
         }
@@ -122,8 +130,13 @@ impl Keeper {
         if self.trouble.take().is_some() {
             tracing::info!(source = self.name, "can be read again");
         }
-        self.metrics.source_in_step(self.name, (self.clock)());
+        self.tell_in_step();
         self.tell_standing();
+    }
+
+    fn tell_in_step(&self) {
+        let now = (self.clock)();
+        self.gauges.tell(|metrics, name| metrics.source_in_step(name, now));
     }
 
     /// Size of what is in force, and whom it lets in. Not only when it changes: entries end by themselves, and the same source
@@ -131,9 +144,10 @@ impl Keeper {
     fn tell_standing(&self) {
         let Some(mappings) = self.live.mappings() else { return };
         let now = (self.clock)();
-        self.metrics.source_loaded(self.name, mappings.len(), self.left_out);
+        self.gauges.tell(|metrics, name| metrics.source_loaded(name, mappings.len(), self.left_out));
         for vital in Vital::ALL {
-            self.metrics.source_vital(self.name, vital.word(), vital.count(&mappings.rules, now));
+            let entries = vital.count(&mappings.rules, now);
+            self.gauges.tell(|metrics, name| metrics.source_vital(name, vital.word(), entries));
         }
     }
 
@@ -144,7 +158,7 @@ impl Keeper {
 
     /// The source cannot be read for the moment. Told once, however often it is tried.
     pub(super) fn failed(&mut self, reason: &'static str, why: &str) {
-        self.metrics.source_failed(self.name, reason);
+        self.gauges.tell(|metrics, name| metrics.source_failed(name, reason));
         self.live.failed(why.to_owned());
         if self.trouble.as_deref() == Some(why) {
             return;

@@ -8,6 +8,7 @@ use std::{sync::Arc, time::SystemTime};
 use serde_json::Value;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::gauges::Gauges;
 use crate::{
     kubernetes::watch::{self, Access, Object, Target, Told},
     observe::Metrics,
@@ -18,6 +19,7 @@ use crate::{
 pub(super) struct Followed {
     pub(super) live: LiveTable,
     pub(super) access: Access,
+    pub(super) gauges: Gauges,
     _task: AbortOnDropHandle<()>,
 }
 
@@ -25,7 +27,7 @@ pub(super) struct Followed {
 struct Keeper {
     name: String,
     live: LiveTable,
-    metrics: Arc<Metrics>,
+    gauges: Gauges,
     clock: fn() -> SystemTime,
     /// Of what is in force.
     version: Option<String>,
@@ -61,10 +63,11 @@ impl Followed {
         clock: fn() -> SystemTime,
     ) -> Self {
         let live = LiveTable::default();
-        let (name, metrics) = (source.to_string(), Arc::clone(metrics));
-        let keeper = Keeper { name, live: live.clone(), metrics, clock, version: None, trouble: None };
+        let name = source.to_string();
+        let gauges = Gauges::new(&name, Arc::clone(metrics));
+        let keeper = Keeper { name, live: live.clone(), gauges: gauges.clone(), clock, version: None, trouble: None };
         let task = AbortOnDropHandle::new(tokio::spawn(follow(source.clone(), access.clone(), keeper)));
-        Self { live, access, _task: task }
+        Self { live, access, gauges, _task: task }
     }
 }
 
@@ -121,7 +124,7 @@ fn read(source: &TableSource, object: Option<&Object>) -> Read {
 
 impl Keeper {
     fn take(&mut self, read: Read) {
-        self.metrics.source_in_step(&self.name, (self.clock)());
+        self.in_step();
         match read {
             Read::Table(table) => self.replace(table),
             Read::Gone => {
@@ -143,17 +146,18 @@ impl Keeper {
         // First, so that whoever has read of it finds it in force.
         self.live.replace(table);
         tracing::info!(table = table_name, keys, version, "table {what}");
-        self.metrics.source_loaded(&self.name, keys, 0);
+        self.gauges.tell(|metrics, name| metrics.source_loaded(name, keys, 0));
         self.version = Some(version);
     }
 
     fn in_step(&mut self) {
-        self.metrics.source_in_step(&self.name, (self.clock)());
+        let now = (self.clock)();
+        self.gauges.tell(|metrics, name| metrics.source_in_step(name, now));
     }
 
     /// Told once, however often it is tried.
     fn failed(&mut self, reason: &'static str, why: &str) {
-        self.metrics.source_failed(&self.name, reason);
+        self.gauges.tell(|metrics, name| metrics.source_failed(name, reason));
         self.live.failed(why.to_owned());
         if self.trouble.as_deref() == Some(why) {
             return;

@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     time::Instant,
 };
 
@@ -105,6 +105,40 @@ async fn what_a_configuration_says_of_its_sources_that_did_not_go_live_is_taken_
     timeout(LIMIT, told_again).await.expect("it is in force");
 }
 
+/// Taking in what was read goes on to its end, whoever has ended the source meanwhile.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_told_any_more_of_a_source_that_is_gone() {
+    static LOOKS_AT_THE_CLOCK: AtomicU64 = AtomicU64::new(0);
+    static GOES_ON: AtomicBool = AtomicBool::new(false);
+    fn clock() -> SystemTime {
+        LOOKS_AT_THE_CLOCK.fetch_add(1, Relaxed);
+        while !GOES_ON.load(Relaxed) {
+            std::thread::sleep(LOOK);
+        }
+        SystemTime::UNIX_EPOCH
+    }
+    async fn until_looked(times: u64) {
+        let wait = async {
+            while LOOKS_AT_THE_CLOCK.load(Relaxed) < times {
+                sleep(LOOK).await;
+            }
+        };
+        timeout(LIMIT, wait).await.expect("it is taken in");
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("mappings.json");
+    fs::write(&path, r#"{"mapAccounts": ["111122223333"]}"#).expect("written");
+    let first = Shared::new(&Config::default(), Arc::default(), None, clock).expect("made");
+    let mut second = first.follow(&config(&path, false)).expect("made");
+    until_looked(1).await;
+    first.replace(&mut second);
+    GOES_ON.store(true, Relaxed);
+    // Its size is told after the second look.
+    until_looked(4).await;
+    let text = second.metrics().text();
+    assert!(!text.contains("source=\"DynamicFile\""), "{text}");
+}
+
 #[test]
 fn entries_that_end_by_themselves_are_told() {
     static NOW: AtomicU64 = AtomicU64::new(0);
@@ -116,11 +150,42 @@ fn entries_that_end_by_themselves_are_told() {
     for (seconds, expected) in [(59, "1"), (61, "0")] {
         NOW.store(seconds, Relaxed);
         keeper.in_step();
-        let text = metrics.text();
-        let administrators = text
-            .lines()
-            .find(|line| line.starts_with("herald_source_vital_entries{") && line.contains("whom=\"administrators\""));
-        assert_eq!(administrators.and_then(|line| line.rsplit(' ').next()), Some(expected), "{text}");
+        assert_eq!(administrators(&metrics, "vital_entries").as_deref(), Some(expected), "{seconds}");
+    }
+}
+
+/// What metrics say in `name` of the administrators of a file.
+fn administrators(metrics: &Metrics, name: &str) -> Option<String> {
+    let (text, series) =
+        (metrics.text(), format!("herald_source_{name}{{source=\"DynamicFile\",whom=\"administrators\"}} "));
+    text.lines().find_map(|line| line.strip_prefix(&series)).map(str::to_owned)
+}
+
+/// Whoever may write a source could lock administrators out by an entry in front of theirs, and nobody would be alarmed.
+#[test]
+fn administrators_behind_an_entry_that_lasts_are_lost_until_it_ends() {
+    static NOW: AtomicU64 = AtomicU64::new(0);
+    let metrics = Arc::new(Metrics::new(None));
+    let clock = || SystemTime::UNIX_EPOCH + Duration::from_secs(NOW.load(Relaxed));
+    let mut keeper = Keeper::new(live::DYNAMIC_FILE, Live::new(live::DYNAMIC_FILE), Arc::clone(&metrics), clock);
+    let entry = |group: &str, end: &str| {
+        let role = "arn:aws:iam::123456789012:role/A";
+        json!({ "rolearn": role, "username": "a", "groups": [group], "notAfter": end })
+    };
+    let (dev, admin) = (entry("dev", "1970-01-01T00:01:00Z"), entry("system:masters", "1970-01-01T00:02:00Z"));
+    let take = |keeper: &mut Keeper, entries: &[&serde_json::Value]| {
+        let text = json!({ "mapRoles": entries }).to_string();
+        keeper.take(dynamic_file::parse(&text, false).expect("a good file"), None);
+    };
+    take(&mut keeper, &[&admin]);
+    assert_eq!(administrators(&metrics, "vital_entries").as_deref(), Some("1"));
+    assert_eq!(administrators(&metrics, "losses_total").as_deref(), Some("0"));
+    take(&mut keeper, &[&dev, &admin]);
+    assert_eq!(administrators(&metrics, "losses_total").as_deref(), Some("1"));
+    for (seconds, expected) in [(60, "0"), (61, "1"), (120, "1"), (121, "0")] {
+        NOW.store(seconds, Relaxed);
+        keeper.in_step();
+        assert_eq!(administrators(&metrics, "vital_entries").as_deref(), Some(expected), "{seconds}");
     }
 }
 
