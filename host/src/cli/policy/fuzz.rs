@@ -6,6 +6,7 @@
 
 use std::{
     io::{self, Write},
+    num::NonZeroU32,
     path::PathBuf,
     process::ExitCode,
 };
@@ -41,8 +42,8 @@ pub struct Command {
     #[command(flatten)]
     never: Never,
     /// Callers that are tried.
-    #[arg(long, default_value_t = 10_000, value_name = "N")]
-    count: u32,
+    #[arg(long, default_value = "10000", value_name = "N")]
+    count: NonZeroU32,
     /// Where the callers begin.
     #[arg(long, default_value_t = 1, value_name = "N")]
     seed: u64,
@@ -91,7 +92,7 @@ impl Command {
         let words = Words::of(&surroundings, &self.examples()?);
         let mut random = fastrand::Rng::with_seed(self.seed);
         let step = Step::start("trying callers");
-        let mut drafts = (1..=self.count).zip(Draft::of_callers(&words, attacked.held.kind, &mut random));
+        let mut drafts = (1..=self.count.get()).zip(Draft::of_callers(&words, attacked.held.kind, &mut random));
         let wrong = drafts.find_map(|(round, draft)| Some((round, self.wrong(&attacked, &draft, None)?, draft)));
         let wrong = wrong.map(|(round, found, draft)| (round, self.shrink(&attacked, draft, found)));
         drop(step);

@@ -1,97 +1,116 @@
 //! A value of a table, none of whose objects has a key twice: which of the two a policy sees would be luck.
 
-use std::fmt;
+use std::{cell::Cell, fmt};
 
 use serde::{
     Deserialize, Deserializer,
-    de::{Error, IntoDeserializer, MapAccess, SeqAccess, Visitor},
+    de::{DeserializeSeed, Error, IntoDeserializer, MapAccess, SeqAccess, Visitor},
 };
 use serde_json::{Map, Value};
 
-/// A value like that.
+/// A value like that, with no more in it than [`MAX_VALUES`].
 pub(super) struct Once(pub(super) Value);
+
+/// Most values in one, itself among them. Where all are short, what is made of them takes eighty times their bytes: of all that
+/// fit into a ConfigMap more memory than a server is given.
+const MAX_VALUES: usize = 50_000;
 
 impl<'de> Deserialize<'de> for Once {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Anything)
+        Part(&Cell::new(MAX_VALUES)).deserialize(deserializer).map(Self)
     }
 }
 
-struct Anything;
+/// Anything, if there may be so many more.
+#[derive(Clone, Copy)]
+struct Part<'a>(&'a Cell<usize>);
 
 /// What has no parts.
-fn whole<'de, T: IntoDeserializer<'de, E>, E: Error>(value: T) -> Result<Once, E> {
-    Value::deserialize(value.into_deserializer()).map(Once)
+fn whole<'de, T: IntoDeserializer<'de, E>, E: Error>(value: T) -> Result<Value, E> {
+    Value::deserialize(value.into_deserializer())
 }
 
-impl<'de> Visitor<'de> for Anything {
-    type Value = Once;
+impl<'de> DeserializeSeed<'de> for Part<'_> {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        let Some(left) = self.0.get().checked_sub(1) else {
+            return Err(D::Error::custom(format_args!("more than {MAX_VALUES} values are under one key")));
+        };
+        self.0.set(left);
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Part<'_> {
+    type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a value")
     }
 
-    fn visit_bool<E: Error>(self, value: bool) -> Result<Once, E> {
+    fn visit_bool<E: Error>(self, value: bool) -> Result<Value, E> {
         whole(value)
     }
 
-    fn visit_i64<E: Error>(self, value: i64) -> Result<Once, E> {
+    fn visit_i64<E: Error>(self, value: i64) -> Result<Value, E> {
         whole(value)
     }
 
-    fn visit_i128<E: Error>(self, value: i128) -> Result<Once, E> {
+    fn visit_i128<E: Error>(self, value: i128) -> Result<Value, E> {
         whole(value)
     }
 
-    fn visit_u64<E: Error>(self, value: u64) -> Result<Once, E> {
+    fn visit_u64<E: Error>(self, value: u64) -> Result<Value, E> {
         whole(value)
     }
 
-    fn visit_u128<E: Error>(self, value: u128) -> Result<Once, E> {
+    fn visit_u128<E: Error>(self, value: u128) -> Result<Value, E> {
         whole(value)
     }
 
-    fn visit_f64<E: Error>(self, value: f64) -> Result<Once, E> {
+    fn visit_f64<E: Error>(self, value: f64) -> Result<Value, E> {
         whole(value)
     }
 
-    fn visit_str<E: Error>(self, value: &str) -> Result<Once, E> {
+    fn visit_str<E: Error>(self, value: &str) -> Result<Value, E> {
         whole(value)
     }
 
-    fn visit_string<E: Error>(self, value: String) -> Result<Once, E> {
-        Ok(Once(Value::String(value)))
+    fn visit_string<E: Error>(self, value: String) -> Result<Value, E> {
+        Ok(Value::String(value))
     }
 
-    fn visit_none<E: Error>(self) -> Result<Once, E> {
+    fn visit_none<E: Error>(self) -> Result<Value, E> {
         self.visit_unit()
     }
 
-    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Once, D::Error> {
-        Once::deserialize(deserializer)
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(self)
     }
 
-    fn visit_unit<E: Error>(self) -> Result<Once, E> {
-        Ok(Once(Value::Null))
+    fn visit_unit<E: Error>(self) -> Result<Value, E> {
+        Ok(Value::Null)
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Once, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
         let mut items = Vec::new();
-        while let Some(Once(item)) = seq.next_element()? {
+        while let Some(item) = seq.next_element_seed(self)? {
             items.push(item);
         }
-        Ok(Once(Value::Array(items)))
+        Ok(Value::Array(items))
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Once, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
         let mut object = Map::new();
-        while let Some((key, Once(value))) = map.next_entry::<String, _>()? {
+        while let Some(key) = map.next_key::<String>()? {
+            let value = map.next_value_seed(self)?;
             if object.contains_key(&key) {
                 return Err(A::Error::custom(format_args!("the key {key:?} is there twice")));
             }
             object.insert(key, value);
         }
-        Ok(Once(Value::Object(object)))
+        Ok(Value::Object(object))
     }
 }
 
@@ -106,5 +125,27 @@ mod tests {
         assert_eq!(value, serde_json::from_str::<Value>(text).expect("the same value"));
         let Once(value) = crate::config::read_document("a: [~, true, -1, 0.5, b, {c: {}}]\n").expect("a value");
         assert_eq!(value, serde_json::json!({"a": [null, true, -1, 0.5, "b", {"c": {}}]}));
+    }
+
+    #[test]
+    fn there_are_no_more_values_in_it_than_there_is_memory_for() {
+        #[track_caller]
+        fn check(item: &str, count: usize, fits: bool) {
+            let text = format!("[{}]", vec![item; count].join(",\n "));
+            let read = [
+                serde_json::from_str::<Once>(&text).map_err(|error| error.to_string()),
+                crate::config::read_document::<Once>(&text),
+            ];
+            for read in read {
+                match read.map(|Once(value)| value.as_array().map(Vec::len)) {
+                    Ok(found) => assert_eq!((found, fits), (Some(count), true)),
+                    Err(why) => assert!(!fits && why.contains("more than 50000 values are under one key"), "{why}"),
+                }
+            }
+        }
+        check("0", MAX_VALUES - 1, true);
+        check("0", MAX_VALUES, false);
+        check(r#"{"a":0}"#, MAX_VALUES / 2 - 1, true);
+        check(r#"{"a":0}"#, MAX_VALUES / 2, false);
     }
 }

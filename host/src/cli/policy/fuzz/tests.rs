@@ -24,18 +24,18 @@ fn tried(component: &Path, more: &[&str], save: Option<&Path>) -> anyhow::Result
         arguments.extend(["--save", path.to_str().expect("UTF-8")]);
     }
     let mut out = Vec::new();
-    let code = parsed(&arguments).run(&mut out)?;
+    let code = parsed(&arguments)?.run(&mut out)?;
     Ok((code, String::from_utf8(out).expect("text")))
 }
 
-fn parsed(arguments: &[&str]) -> Command {
+fn parsed(arguments: &[&str]) -> Result<Command, clap::Error> {
     use clap::Parser as _;
     #[derive(clap::Parser)]
     struct Cli {
         #[command(flatten)]
         command: Command,
     }
-    Cli::parse_from(arguments).command
+    Cli::try_parse_from(arguments).map(|cli| cli.command)
 }
 
 #[test]
@@ -183,8 +183,17 @@ fn examples_are_words_too() {
     );
     component.extend(section(EXAMPLES_SECTION, case.as_bytes()));
     let fixture = Fixture::new(&component);
-    let command = parsed(&["fuzz", fixture.path().to_str().expect("UTF-8")]);
+    let command = parsed(&["fuzz", fixture.path().to_str().expect("UTF-8")]).expect("arguments");
     let words = Words::of(&Value::Null, &command.examples().expect("examples"));
     assert_eq!(words.far_accounts, ["222233334444"]);
     assert!(words.far.iter().any(|word| word == "dev") && words.far.iter().all(|word| word != "prose"), "{words:?}");
+}
+
+/// Of no callers there is never a counter-example.
+#[test]
+fn somebody_is_tried() {
+    let tried = |count| parsed(&["fuzz", "a.wasm", "--count", count]).map(|command| command.count.get());
+    assert_eq!(tried("1").expect("a number"), 1);
+    assert!(tried("0").expect_err("nobody").to_string().contains("--count"));
+    assert_eq!(parsed(&["fuzz", "a.wasm"]).expect("arguments").count.get(), 10_000);
 }
