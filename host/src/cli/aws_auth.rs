@@ -24,6 +24,7 @@ use crate::{
     kubernetes::{
         Client,
         client::{CONFLICT, Place},
+        watch::ApiError,
     },
 };
 
@@ -135,7 +136,10 @@ impl Target {
                         shown = Some(edit);
                         tokio::time::sleep(PAUSE * attempt).await;
                     }
-                    Err(error) => return Err(error).with_context(|| format!("{} is not changed", self.title())),
+                    Err(error) => {
+                        let words = unwritten(&self.title(), &error);
+                        return Err(error).context(words);
+                    }
                 }
             }
             bail!("{} is not changed: somebody else keeps changing it", self.title())
@@ -219,12 +223,7 @@ impl Target {
         Ok(Found { version: version.map(str::to_owned), map: AuthMap::of(&object) })
     }
 
-    async fn write(
-        &self,
-        client: &Client,
-        found: &Found,
-        edit: &Edit,
-    ) -> Result<(), crate::kubernetes::watch::ApiError> {
+    async fn write(&self, client: &Client, found: &Found, edit: &Edit) -> Result<(), ApiError> {
         let data = json!({ edit.key: edit.after });
         let written = match &found.version {
             Some(version) => {
@@ -239,6 +238,14 @@ impl Target {
         };
         written.map(drop)
     }
+}
+
+/// What became of `title` by a write that ended with `error`.
+fn unwritten(title: &str, error: &ApiError) -> String {
+    if error.is_refusal() {
+        return format!("{title} is not changed");
+    }
+    format!("nobody knows whether {title} is changed, list it to see")
 }
 
 /// What there is to say about an entry that is in force all the same.
@@ -354,6 +361,13 @@ mod tests {
         check(&["--prompt=T"], Some(true));
         check(&["--prompt=F"], Some(false));
         check(&["--prompt=0"], Some(false));
+    }
+
+    /// A write whose answer is not awaited any longer may still be made.
+    #[test]
+    fn a_write_without_an_answer_is_not_told_as_none() {
+        let words = unwritten("kube-system/aws-auth", &ApiError::Timeout);
+        assert_eq!(words, "nobody knows whether kube-system/aws-auth is changed, list it to see");
     }
 
     #[test]

@@ -168,9 +168,15 @@ impl Command {
         for path in paths {
             if path.as_os_str() == STDIN {
                 let mut text = String::new();
-                stdin.by_ref().take(MAX_STDIN).read_to_string(&mut text).context("cannot read stdin")?;
+                stdin.by_ref().take(MAX_STDIN + 1).read_to_string(&mut text).context("cannot read stdin")?;
                 names.push(STDIN_NAME.to_owned());
-                files.push(CheckedFile::parse_for(usual, Path::new(STDIN_NAME), text));
+                files.push(if text.len() as u64 > MAX_STDIN {
+                    // What is behind that may hold errors too.
+                    let what = format!("cannot be read: larger than {} MiB", MAX_STDIN >> 20);
+                    CheckedFile::unread(what, Severity::Error)
+                } else {
+                    CheckedFile::parse_for(usual, Path::new(STDIN_NAME), text)
+                });
             } else {
                 names.push(path.display().to_string());
                 files.push(CheckedFile::read_for(usual, path));

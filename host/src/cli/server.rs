@@ -36,8 +36,9 @@ mod compiler;
 /// The variable of ack-ram-authenticator that names a region.
 const REGION_VARIABLE: &str = "STS_REGION";
 
-/// File descriptors that the server asks the system for, if it may have as many.
-const FILES: u64 = 8192;
+/// File descriptors that the server asks the system for beside those of `maxConnections`, if it may have as many: files,
+/// calls to clouds, and whoever asks for health. Peers that hold every connection must leave them.
+const FILES: u64 = 7168;
 
 /// Longest wait for the last audit lines to be written.
 const LAST_LINES: Duration = Duration::from_secs(1);
@@ -291,7 +292,7 @@ async fn serve(
     (ends, hang_up): (Ends, Signal),
     reload: impl Fn() + Send + 'static,
 ) -> anyhow::Result<()> {
-    raise_limits();
+    raise_limits(&config);
     let (keeper, listener, config) = prepare(config, name, super::now()).await?;
     let served = keeper.served();
     let keeper = tokio::spawn(keeper.run(super::now, Arc::clone(&services.metrics)));
@@ -360,15 +361,20 @@ async fn on_hang_up(mut signal: Signal, audit: Arc<AuditLog>, reload: impl Fn())
 }
 
 /// Enough file descriptors. Best effort: a system that forbids it is not a reason to let nobody in.
-fn raise_limits() {
+fn raise_limits(config: &server::Config) {
     let files = getrlimit(Resource::Nofile);
-    let wanted = files.maximum.map_or(FILES, |most| most.min(FILES));
+    let wanted = files_for(config).min(files.maximum.unwrap_or(u64::MAX));
     if files.current.is_some_and(|current| current < wanted) {
         let more = Rlimit { current: Some(wanted), maximum: files.maximum };
         if let Err(error) = setrlimit(Resource::Nofile, more) {
             tracing::warn!(%error, "cannot raise the limit of open files");
         }
     }
+}
+
+/// How many are wanted.
+fn files_for(config: &server::Config) -> u64 {
+    FILES + config.max_connections as u64
 }
 
 #[cfg(test)]
@@ -523,6 +529,14 @@ mod tests {
         let refused = prepare(second, Name::Herald, now).await.err().expect("the port is taken");
         assert!(matches!(refused, server::Error::Bind { .. }), "{refused}");
         assert_eq!(files(), before);
+    }
+
+    #[test]
+    fn peers_that_hold_every_connection_leave_file_descriptors() {
+        for (max_connections, files) in [(1024, 8192), (20_000, 27_168), (65_536, 72_704)] {
+            let config = server::Config { max_connections, ..server::Config::default() };
+            assert_eq!(files_for(&config), files, "{max_connections}");
+        }
     }
 
     #[test]

@@ -266,7 +266,7 @@ impl Connection {
             head_timeout: config.head_timeout,
             idle_timeout: config.idle_timeout,
             places,
-            scarce: config.max_connections / 4,
+            scarce: config.max_connections.div_ceil(4),
             linger: AtomicBool::new(false),
             activity: Mutex::new(Activity {
                 h2,

@@ -58,6 +58,13 @@ impl ApiError {
         }
     }
 
+    /// Whether the API server has refused the request, so that nothing is changed by it. What it did not answer, or began and did
+    /// not finish, it may have done.
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
+        self.status().is_some_and(|status| (400..500).contains(&status))
+    }
+
     /// The stable label for metrics and logs.
     #[must_use]
     pub fn reason(&self) -> &'static str {
@@ -134,6 +141,25 @@ mod tests {
     };
 
     use super::*;
+
+    #[test]
+    fn what_was_not_refused_may_have_been_done() {
+        let answer = |code: u16| {
+            let status = serde_json::from_value(serde_json::json!({ "code": code })).expect("a status");
+            ApiError::from(kube::Error::Api(status))
+        };
+        for (error, is_refusal) in [
+            (answer(403), true),
+            (answer(409), true),
+            (answer(429), true),
+            (answer(500), false),
+            (answer(504), false),
+            (ApiError::Timeout, false),
+            (kube::Error::Service(io::Error::from(io::ErrorKind::ConnectionReset).into()).into(), false),
+        ] {
+            assert_eq!(error.is_refusal(), is_refusal, "{error}");
+        }
+    }
 
     #[test]
     fn a_credential_command_is_not_repeated_whenever_it_fails() {

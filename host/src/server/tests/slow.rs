@@ -179,6 +179,17 @@ async fn an_answer_has_to_be_taken_whatever_is_asked_behind_it() {
     drop(stream);
 }
 
+/// A quarter of so few places is less than one.
+#[tokio::test]
+async fn the_only_place_is_not_kept_for_whoever_may_come_back() {
+    let server = Running::start(|config| (config.head_timeout, config.max_connections) = (SHORT, 1)).await;
+    let mut stream = server.connect().await;
+    stream.write_all(post(&review("foreign"), "keep-alive").as_bytes()).await.unwrap();
+    check(&answer(&mut stream).await, 200, &[REFUSED]);
+    assert_eq!(rest(&mut stream).await, "");
+    check_counted(&server, "idle").await;
+}
+
 /// Answers to HEAD are heads alone, and hyper would keep any number of those.
 #[tokio::test]
 async fn whoever_takes_no_answers_cannot_go_on_asking() {

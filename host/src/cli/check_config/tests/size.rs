@@ -40,3 +40,20 @@ fn keys_of_a_config_map_without_mappings() {
     let map = aws_auth(&keys).replace("aws-auth", "other");
     check_in_time(&map, "1 file: nothing to say");
 }
+
+/// What is behind the part that would be read may be wrong, and the end of that part be no end.
+#[test]
+fn more_than_is_read_of_stdin_is_an_error_as_of_a_file() {
+    let command = Command { files: vec![STDIN.into()], ..command() };
+    let large = "#".repeat(32 << 20) + "\n";
+    let mut out = Vec::new();
+    let code = command.run(&Globals::default(), large.as_bytes(), &mut out).expect("it runs");
+    assert_eq!(code, ExitCode::FAILURE);
+    expect![[r#"
+        error[unreadable]: cannot be read: larger than 32 MiB
+          --> stdin:1:1
+
+        1 file: 1 error
+    "#]]
+    .assert_eq(&String::from_utf8(out).expect("text"));
+}
