@@ -57,16 +57,21 @@ fn the_reference_states_the_defaults() {
 }
 
 /// Keys that have no default to show.
-const OPTIONAL: [&str; 10] = [
+const OPTIONAL: [&str; 15] = [
+    "cache: ",
     "dynamicBackendModePath: ",
     "dynamicFilePath: ",
     "ec2DescribeInstancesRoleARN: ",
     "endpoint: ",
+    "forwardSessionName: ",
     "kubeconfig: ",
     "log-verbosity: ",
     "master: ",
+    "partition: ",
+    "provider: ",
     "region: eu",
     "sourceARN: ",
+    "tokenOnly: ",
     "workers: ",
 ];
 
@@ -102,7 +107,9 @@ fn the_reference_loads_with_its_comments_taken_away() {
     assert!(config.iam.endpoint.is_some() && config.policies[0].cloud == policy::cloud::Fact::ALL);
     assert!(config.dynamic_file.is_some() && config.backend_mode_file.is_some());
     assert!(config.kubernetes.kubeconfig.is_some() && config.kubernetes.master.is_some());
-    assert!(config.client.log_verbosity.is_some());
+    assert!(
+        config.client.log_verbosity.is_some() && config.client.provider.is_some() && config.client.partition.is_some()
+    );
     assert_eq!((config.server.workers, config.policy_engine.workers), (1, Some(1)));
 }
 

@@ -1,6 +1,10 @@
 //! What the documents say about the repository and about Herald is there.
 
-use std::{collections::BTreeSet, path::Path, process::Stdio};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+    process::Stdio,
+};
 
 use tests::{
     herald::{Finished, Output, repository, run},
@@ -9,7 +13,7 @@ use tests::{
 
 use crate::support::{CLUSTER, SOON, config, draft, fresh, setup, sts, until};
 
-const DOCUMENTS: [&str; 10] = [
+const DOCUMENTS: [&str; 12] = [
     "README.md",
     "ARCHITECTURE.md",
     "CONTRIBUTING.md",
@@ -20,9 +24,12 @@ const DOCUMENTS: [&str; 10] = [
     "examples/deploy/from-aws-iam-authenticator.md",
     "examples/deploy/from-ack-ram-authenticator.md",
     LOGS,
+    REASONS,
+    "examples/deploy/metrics.md",
 ];
 const PROOF: &str = "tests/PROOF.md";
 const LOGS: &str = "examples/deploy/logs.md";
+const REASONS: &str = "examples/deploy/reasons.md";
 /// What a path from the repository's root starts with.
 const ROOMS: [&str; 6] = ["examples/", "host/", "policies/", "sdk/", "tests/", "wit/"];
 /// What a path from a folder of its own ends with.
@@ -63,6 +70,57 @@ fn every_heading_that_they_link_to_is_there() {
     }
     assert_eq!(gone, [""; 0]);
     assert!(seen > 20, "the documents have been read: {seen}");
+}
+
+/// Whoever looks for a reason that a log or a metric has finds what it is.
+#[test]
+fn every_reason_is_explained() {
+    let pages = [REASONS, LOGS].map(read).concat();
+    let (mut seen, mut gone) = (0, Vec::new());
+    for path in sources(&repository().join("host/src")) {
+        let code = std::fs::read_to_string(&path).expect("a file of Rust");
+        for reason in reasons(&code) {
+            seen += 1;
+            // What `add` and `remove` say to whoever calls them, and what is no failure, stand in no log.
+            let is_in_a_log = !reason.starts_with("edit_") && reason != "compiling";
+            if is_in_a_log && !pages.contains(&format!("`{reason}`")) {
+                gone.push(format!("{}: {reason}", path.display()));
+            }
+        }
+    }
+    assert_eq!(gone, [""; 0]);
+    assert!(seen > 100, "the code has been read: {seen}");
+}
+
+#[test]
+fn reasons_are_told_from_other_texts() {
+    let code = "fn word() -> &str {\n    \"no\"\n}\n    fn reason(&self) -> &'static str {\n        match self {\n            \
+                Self::A => \"a_1\",\n            Self::B(b) => b.reason(\"Not this\"),\n        }\n    }\n    \
+                fn other() { \"no\" }\n";
+    assert_eq!(reasons(code), ["a_1"]);
+}
+
+/// The labels that functions called `reason` give.
+fn reasons(code: &str) -> Vec<&str> {
+    let bodies = code.split("fn reason(").skip(1).map(|rest| rest.split("\n    }\n").next().unwrap_or_default());
+    let is_label = |text: &&str| {
+        !text.is_empty() && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+    };
+    bodies.flat_map(|body| body.split('"').skip(1).step_by(2)).filter(is_label).collect()
+}
+
+/// The files of Rust below `folder` that are no tests.
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in folder.read_dir().expect("a folder").map(|entry| entry.expect("an entry").path()) {
+        let name = entry.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        if entry.is_dir() && name != "tests" {
+            found.extend(sources(&entry));
+        } else if name.ends_with(".rs") && name != "tests.rs" {
+            found.push(entry);
+        }
+    }
+    found
 }
 
 #[test]
@@ -320,10 +378,12 @@ async fn the_log_page_finds_its_lines() {
     for token in [fresh(&BOB), draft(&EVE).token(), fresh(&ALICE), old.token()] {
         server.review(&token).await.expect("an answer");
     }
+    let lines = |words: &str| server.stderr.text().lines().filter(|line| line.contains(words)).count();
+    // The start has told of one as well.
+    let before = lines("configuration");
     server.configure(&config("").replace("bob", "robert")).expect("a file");
-    let log = server.stderr.text();
-    let found = |words: &str| server.stderr.text().lines().any(|line| line.contains(words));
-    until(async || server.audit().len() >= 4 && found("configuration")).await;
+    until(async || server.audit().len() >= 4 && lines("configuration") > before).await;
+    let (log, found) = (server.stderr.text(), |words: &str| lines(words) > 0);
     let none: Vec<&str> = searches.into_iter().filter(|words| !found(words)).collect();
     assert_eq!(none, [""; 0], "{log}");
 

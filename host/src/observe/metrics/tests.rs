@@ -1,8 +1,36 @@
 //! The text that a scrape gets, as a golden file.
 
+use std::collections::BTreeSet;
+
 use expect_test::expect;
 
 use super::*;
+
+/// Whoever looks for a metric finds what it is, and whoever reads of one finds it.
+#[test]
+fn the_page_of_metrics_has_every_one_and_no_other() {
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/deploy/metrics.md");
+    let page = std::fs::read_to_string(page).expect("a page");
+    let words = page.split('`').skip(1).step_by(2).filter_map(|word| word.split('{').next());
+    let words = words.filter(|word| word.starts_with("herald_") && !word.contains(char::is_whitespace));
+    let base = |name: &str| {
+        ["_total", "_info"].iter().fold(name.to_owned(), |name, end| match name.strip_suffix(end) {
+            Some(base) => base.to_owned(),
+            None => name,
+        })
+    };
+    let told: BTreeSet<String> = words.map(base).collect();
+    // A scrape has no word of a metric before its first event.
+    let code = [include_str!("../metrics.rs"), include_str!("compiled.rs")].concat();
+    let registered = |call: &str, unit: &str| -> Vec<String> {
+        let names = code.split(call).skip(1).filter_map(|rest| rest.split('"').nth(1));
+        names.map(|name| base(&format!("{PREFIX}_{name}{unit}"))).collect()
+    };
+    let there = [registered("own.register(", ""), registered("own.register_with_unit(", "_seconds")];
+    let there: BTreeSet<String> = there.into_iter().flatten().collect();
+    assert_eq!(told, there);
+    assert!(there.len() > 30, "{there:?}");
+}
 
 #[test]
 fn text_is_stable() {
