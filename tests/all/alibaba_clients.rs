@@ -86,7 +86,16 @@ impl Machine {
     }
 
     async fn herald(&self, more: &[&str]) -> Finished {
-        self.run_as("herald", &[&["token", "-i", CLUSTER, "--provider", "alibaba"], more].concat()).await
+        let arguments = [&["token", "-i", CLUSTER, "--provider", "alibaba"], more].concat();
+        let mut finished = self.run_as("herald", &arguments).await;
+        // Instance metadata has a second, of which a busy machine may need all for itself.
+        for _ in 0..4 {
+            if !finished.stderr.contains("instance metadata cannot be asked: no answer in time") {
+                break;
+            }
+            finished = self.run_as("herald", &arguments).await;
+        }
+        finished
     }
 
     async fn server(&self) -> Server {
@@ -319,7 +328,10 @@ async fn metadata_and_uris() {
     let config = r#"{"current":"a","profiles":[{"name":"a","mode":"EcsRamRole"}]}"#;
     assert_eq!(machine.file(".aliyun/config.json", config).user(&[]).await, "dev:mei");
     let role = "/latest/meta-data/ram/security-credentials/";
-    assert_eq!(metadata.seen(), ["/latest/api/token", role, &format!("{role}node")]);
+    let seen = metadata.seen();
+    // Those of the run that had an answer in time.
+    let last = &seen[seen.len().saturating_sub(3)..];
+    assert_eq!(last, ["/latest/api/token", role, &format!("{role}node")]);
     let uri = format!("{}/credentials", metadata.url());
     assert_eq!(Machine::new().await.with(&[("ALIBABA_CLOUD_CREDENTIALS_URI", &uri)]).user(&[]).await, "dev:mei");
     let silent = Metadata::start(Manner::Silent).await.expect("a metadata service");

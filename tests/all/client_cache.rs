@@ -1,10 +1,11 @@
 //! What `herald token` keeps from one run to the next, seen from outside: how often others are asked.
 
-use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, process::Stdio};
+use std::{fs, path::Path, process::Stdio};
 
 use tests::{
     herald::{Finished, binary, finish},
     sts::{BOB, Running, keys},
+    tools::program,
 };
 use tokio::{process::Command, task::JoinSet};
 
@@ -28,9 +29,8 @@ impl Home {
             r#"{{"Version":1,"AccessKeyId":"ASIAPROCESSEXAMPLE01","SecretAccessKey":"s","SessionToken":"t","Expiration":"{expiration}"}}"#
         );
         let give = home.0.path().join("give");
-        fs::write(&give, format!("#!/bin/sh\necho x >> {}\necho '{keys}'\n", home.0.path().join("runs").display()))
-            .expect("a file");
-        fs::set_permissions(&give, fs::Permissions::from_mode(0o700)).expect("set");
+        let runs = home.0.path().join("runs");
+        program(&give, &format!("#!/bin/sh\necho x >> {}\necho '{keys}'\n", runs.display()));
         fs::create_dir(home.0.path().join(".aws")).expect("a folder");
         let profile = format!("[profile work]\ncredential_process = {}\n", give.display());
         fs::write(home.0.path().join(".aws/config"), profile).expect("a file");

@@ -1,6 +1,6 @@
 //! Where `herald token` takes keys from: each source alone, and who wins when there are several.
 
-use std::{fs, os::unix::fs::PermissionsExt as _, time::Duration};
+use std::{fs, time::Duration};
 
 use tests::{
     herald::Finished,
@@ -10,6 +10,7 @@ use tests::{
     now,
     sts::{Running, keys},
     tokens::url_of,
+    tools::program,
 };
 
 use crate::support::{herald_token, sts};
@@ -236,11 +237,8 @@ async fn keys_of_a_profile_without_a_value_say_nothing() {
 #[tokio::test]
 async fn a_process_that_gives_credentials() {
     let machine = Machine::new(Manner::Good).await;
-    machine.write(
-        "give",
-        &format!("#!/bin/sh\necho '{{\"Version\":1,\"AccessKeyId\":\"{PROCESS_KEY}\",\"SecretAccessKey\":\"s\"}}'\n"),
-    );
-    fs::set_permissions(machine.path("give"), fs::Permissions::from_mode(0o700)).expect("set");
+    let keys = format!(r#"{{"Version":1,"AccessKeyId":"{PROCESS_KEY}","SecretAccessKey":"s"}}"#);
+    program(&machine.home.path().join("give"), &format!("#!/bin/sh\necho '{keys}'\n"));
     let profile = format!("[profile work]\ncredential_process = {}\nregion = eu-west-1\n", machine.path("give"));
     machine.write(".aws/config", &profile);
     let made = key_and_host(machine.token(&["--profile", "work"], &[]).await);

@@ -27,6 +27,8 @@ const NODES: &str = r#"
   - roleARN: arn:aws:iam::210987654321:role/Nodes
     username: "system:node:{{EC2PrivateDNSName}}"
     groups: ["system:nodes"]"#;
+/// For how long EC2's word counts about an instance that it does not know, or not yet by a good name.
+const MISSING: Duration = Duration::from_secs(5);
 /// A role that Herald may assume to see the instances of the other account.
 const READER: &str = "arn:aws:iam::210987654321:role/NodeReader";
 
@@ -188,13 +190,16 @@ async fn whoever_is_no_instance_of_his_account_is_refused() {
         ("i-12345".to_owned(), "node_not_an_instance", false),
     ];
     for (session, reason, asks) in table {
-        let before = world.ec2.stats().calls;
+        let (before, began) = (world.ec2.stats().calls, std::time::Instant::now());
         let answer = login(&server, ACCOUNT, &session, 0).await;
         assert_eq!((answer.status, answer.username()), (200, None), "{session}: {}", answer.text);
         assert_eq!(answer.reason().as_deref(), Some(reason), "{session}: {}", answer.text);
         let again = login(&server, ACCOUNT, &session, 1).await;
         assert_eq!(again.reason().as_deref(), Some(reason), "{session}: {}", again.text);
-        assert_eq!(world.ec2.stats().calls - before, u64::from(asks), "{session}: EC2's word is kept for a moment");
+        let calls = world.ec2.stats().calls - before;
+        // A busy machine may take longer over both than it is kept.
+        let is_over = asks && calls == 2 && began.elapsed() > MISSING;
+        assert!(is_over || calls == u64::from(asks), "{session}: EC2's word is kept for a moment: {calls} calls");
     }
     // Asked for by the other account's own node, whom Herald's keys cannot see either.
     let answer = login(&server, OTHER, &id(3), 0).await;

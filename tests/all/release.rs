@@ -3,12 +3,11 @@
 use std::{
     ffi::OsString,
     fs,
-    os::unix::fs::PermissionsExt as _,
     path::Path,
     process::{Command, Output},
 };
 
-use tests::herald::repository;
+use tests::{herald::repository, tools::program};
 
 /// Runs a program in `folder`.
 fn run(folder: &Path, program: &str, arguments: &[&str]) -> Output {
@@ -22,9 +21,7 @@ fn release(folder: &Path, arguments: &[&str]) -> bool {
 
 /// A program of this name that does not do what it is for, but what `script` says.
 fn stand_in(folder: &Path, name: &str, script: &str) {
-    let path = folder.join(name);
-    fs::write(&path, format!("#!/bin/sh\nset -eu\n{script}\n")).expect("a file");
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("executable");
+    program(&folder.join(name), &format!("#!/bin/sh\nset -eu\n{script}\n"));
 }
 
 /// A throw-away key, and the file of those whose signatures count.

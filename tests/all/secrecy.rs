@@ -4,6 +4,7 @@ use tests::{
     herald::{binary, finish},
     sts::{ALICE, BOB, EVE, Fault},
     tokens::{Draft, Signed, url_of},
+    tools::program,
 };
 
 use crate::support::{draft, fresh, herald_token, login_with, start, terminal};
@@ -107,8 +108,7 @@ async fn the_plugin_leaves_no_core() {
     let keys = r#"{"Version": 1, "AccessKeyId": "AKIDEXAMPLE", "SecretAccessKey": "secret"}"#;
     let script =
         format!("#!/bin/sh\ngrep 'core file' /proc/$$/limits > '{}'\necho '{keys}'\n", in_home("told").display());
-    std::fs::write(in_home("give"), script).expect("written");
-    std::fs::set_permissions(in_home("give"), std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("a program");
+    program(&in_home("give"), &script);
     let profile = format!("[default]\ncredential_process = {}\n", in_home("give").display());
     std::fs::write(in_home("config"), profile).expect("written");
     let of_keys = |name: &str| ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"].contains(&name);

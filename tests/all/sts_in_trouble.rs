@@ -6,9 +6,9 @@ use tests::sts::{BOB, Behaviour, Fault};
 use crate::support::{decisions, fresh, login_with, start, start_beside, sts, until};
 
 /// No breaker: each login meets the fault itself. And a deadline that no machine is too slow for.
-const NO_BREAKER: &str = "  sts: {timeout: 30s, connectTimeout: 30s, breaker: {failures: 0}}";
+pub(crate) const NO_BREAKER: &str = "  sts: {timeout: 30s, connectTimeout: 30s, breaker: {failures: 0}}";
 /// The same with a deadline that comes soon.
-const IMPATIENT: &str = "  sts: {timeout: 2s, breaker: {failures: 0}}";
+pub(crate) const IMPATIENT: &str = "  sts: {timeout: 2s, breaker: {failures: 0}}";
 
 #[tokio::test]
 async fn each_trouble_has_its_answer() {

@@ -15,10 +15,7 @@ use tests::{
 };
 use tokio::process::Command;
 
-use crate::{
-    kubectl::executable,
-    world::{CLUSTER, alone, sts},
-};
+use crate::world::{CLUSTER, alone, sts};
 
 /// One request of the client.
 #[derive(Debug, Default, Deserialize)]
@@ -58,8 +55,7 @@ impl Client {
             runs.display(),
             herald.display()
         );
-        std::fs::write(&plugin, script).expect("a file");
-        executable(&plugin);
+        tools::program(&plugin, &script);
         let variables: Vec<_> =
             environment.iter().map(|(name, value)| json!({ "name": name, "value": value })).collect();
         let mut exec = json!({
@@ -173,8 +169,7 @@ async fn a_token_is_not_used_past_its_time() {
         r#"{{\"Version\": 1, \"AccessKeyId\": \"{}\", \"SecretAccessKey\": \"{}\", \"Expiration\": \"$(date -u -d '71 seconds' +%Y-%m-%dT%H:%M:%SZ)\"}}"#,
         key.id, key.secret
     );
-    std::fs::write(&program, format!("#!/bin/sh\necho \"{answer}\"\n")).expect("a file");
-    executable(&program);
+    tools::program(&program, &format!("#!/bin/sh\necho \"{answer}\"\n"));
     std::fs::write(&config, format!("[default]\ncredential_process = {}\n", program.display())).expect("a file");
     let mut variables = elsewhere().to_vec();
     variables.push(("AWS_CONFIG_FILE", config.display().to_string()));

@@ -6,7 +6,10 @@ use std::{
 };
 
 use serde_json::Value;
-use tests::herald::{Finished, finish};
+use tests::{
+    herald::{Finished, finish},
+    tools::program,
+};
 use tokio::process::Command;
 
 use crate::world::until;
@@ -99,8 +102,7 @@ impl Kubectl {
     /// Edits an object as with an editor: by a sed script.
     pub(crate) async fn edit(&self, object: &[&str], script: &str) {
         let editor = self.home().join("editor");
-        std::fs::write(&editor, format!("#!/bin/sh\nexec sed -i '{script}' \"$1\"\n")).expect("a file");
-        executable(&editor);
+        program(&editor, &format!("#!/bin/sh\nexec sed -i '{script}' \"$1\"\n"));
         let editor = editor.display().to_string();
         self.clone().env("KUBE_EDITOR", &editor).get(&[&["edit"], object].concat()).await;
     }
@@ -141,10 +143,4 @@ pub(crate) fn is_unauthorized(finished: &Finished) -> bool {
 /// Whether kubectl was told that it may not: HTTP 403.
 pub(crate) fn is_forbidden(finished: &Finished) -> bool {
     finished.code == Some(1) && finished.stderr.contains(" is forbidden: User ")
-}
-
-/// Makes a script a program.
-pub(crate) fn executable(file: &Path) {
-    use std::os::unix::fs::PermissionsExt as _;
-    std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o700)).expect("a program");
 }

@@ -12,12 +12,10 @@ use tests::{
         Keys, Options, Running,
         keys::{Identity, Key},
     },
+    tools::program,
 };
 
-use crate::{
-    cluster::Cluster,
-    kubectl::{Kubectl, executable},
-};
+use crate::{cluster::Cluster, kubectl::Kubectl};
 
 /// The cluster's id.
 pub(crate) const CLUSTER: &str = "prod.example.com";
@@ -154,8 +152,7 @@ pub(crate) async fn person_with<V: AsRef<str>>(cluster: &Cluster, environment: &
     std::fs::create_dir(&bin).expect("a folder");
     let (counted, binary) = (kubectl.home().join("runs"), herald::binary().expect("herald"));
     let script = format!("#!/bin/sh\necho x >>'{}'\nexec '{}' \"$@\"\n", counted.display(), binary.display());
-    std::fs::write(bin.join("herald"), script).expect("a file");
-    executable(&bin.join("herald"));
+    program(&bin.join("herald"), &script);
     let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap_or_default());
     kubectl = kubectl.env("PATH", &path);
     for (name, value) in environment {

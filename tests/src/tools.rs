@@ -124,6 +124,20 @@ pub fn python() -> Option<PathBuf> {
     installed("python", &INSTALLED).then(|| repository().join("target/tools/python"))
 }
 
+/// Writes a program: a script for whatever its first line names. It is written by another process: nobody can run a file that
+/// somebody may write (execve(2), `ETXTBSY`), and whatever another test starts meanwhile has our open files for a moment.
+///
+/// # Panics
+///
+/// When it cannot be written.
+pub fn program(place: &Path, text: &str) {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", r#"cat >"$0" && chmod 755 "$0""#]).arg(place).stdin(Stdio::piped());
+    let mut shell = shell.spawn().expect("a shell");
+    shell.stdin.take().expect("a pipe").write_all(text.as_bytes()).expect("it reads");
+    assert!(shell.wait().expect("an end").success(), "{} cannot be written", place.display());
+}
+
 /// Puts what [`javascript`] or [`python`] has installed at the `place` where `project` looks for it.
 ///
 /// # Errors
@@ -216,6 +230,19 @@ mod tests {
         let ci = fs::read_to_string(repository().join(".ci/run")).expect("what CI runs");
         assert!(ci.contains(&format!("\nexport {REQUIRED}=1\n")), "in CI it is required");
         is_there_if(true, "tests/tools/go", &missing);
+    }
+
+    #[test]
+    fn a_program_is_there_whole() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let place = folder.path().join("a program");
+        for text in ["#!/bin/sh\necho one \"$@\"\n", "#!/bin/sh\necho two \"$@\"\n"] {
+            program(&place, text);
+            assert_eq!(fs::read_to_string(&place).expect("a file"), text);
+            let ran = Command::new(&place).arg("more").output().expect("it runs");
+            let expected = if text.contains("one") { "one more\n" } else { "two more\n" };
+            assert_eq!(String::from_utf8_lossy(&ran.stdout), expected);
+        }
     }
 
     #[test]

@@ -40,7 +40,8 @@ fuzz_target!(|entry: &str| {
     }
 });
 
-/// What an entry adds, by the words of the policy's documentation; `None` if it is not understood.
+/// What an entry adds, by the words of the policy's documentation; `None` if it is not understood. A word that was a file ends with
+/// a line break.
 fn groups(entry: &str) -> Option<BTreeSet<String>> {
     let read: Option<Value> = serde_json::from_str(entry).ok();
     let pairs: Vec<(String, Value)> = match read {
@@ -48,7 +49,7 @@ fn groups(entry: &str) -> Option<BTreeSet<String>> {
             return None;
         }
         Some(Value::Object(keys)) => keys.into_iter().flat_map(|(key, value)| each(&key, value)).collect(),
-        Some(Value::String(_)) | None => vec![("accounts".to_owned(), entry.into())],
+        Some(Value::String(_)) | None => vec![("accounts".to_owned(), entry.trim_end_matches(['\r', '\n']).into())],
         Some(other) => each("accounts", other),
     };
     let names = pairs.iter().map(|(key, value)| {

@@ -1,10 +1,13 @@
 //! Audit logs that `herald explain` looks a decision up in: whatever stands in them, only a record that says so lets anybody in,
-//! and nothing of it moves a terminal's cursor.
+//! and nothing of it steers a terminal.
 #![no_main]
 
 use std::{fs, path::PathBuf, process::ExitCode, sync::LazyLock, time::SystemTime};
 
-use herald::cli::{Globals, cluster::Cluster, explain::Command, verify::Output};
+use herald::{
+    caller::letters::steers,
+    cli::{Globals, cluster::Cluster, explain::Command, verify::Output},
+};
 use herald_fuzz::scratch;
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
@@ -43,7 +46,7 @@ fuzz_target!(|bytes: &[u8]| {
     let Some((code, text)) = explain(Output::Text) else { return assert!(record.is_none()) };
     let record = record.expect("what is explained is there");
     assert_eq!(code == ExitCode::SUCCESS, is_allowed(&record));
-    assert!(text.chars().all(|letter| letter == '\n' || !letter.is_control()), "{text:?}");
+    assert!(text.chars().all(|letter| letter == '\n' || !steers(letter)), "{text:?}");
     let (code, json) = explain(Output::Json).expect("the same again");
     let json: Value = serde_json::from_str(&json).expect("JSON");
     assert_eq!((code == ExitCode::SUCCESS, &json["outcome"]), (is_allowed(&record), &record["outcome"]));

@@ -117,8 +117,9 @@ const PAUSE: Duration = Duration::from_millis(200);
 
 /// Sends `start` and then what is to come of a head, byte by byte; how many bytes that were until the server closed.
 async fn byte_by_byte(mut stream: TlsStream<TcpStream>, start: &[u8]) -> usize {
-    stream.write_all(start).await.expect("it is open");
-    stream.flush().await.expect("it is open");
+    // A busy machine may have let all of its time go by before: then it is closed already.
+    let _ = stream.write_all(start).await;
+    let _ = stream.flush().await;
     let (mut input, mut output) = tokio::io::split(stream);
     let end = tokio::spawn(async move {
         // A reset is an end as well.
@@ -141,6 +142,8 @@ async fn byte_by_byte(mut stream: TlsStream<TcpStream>, start: &[u8]) -> usize {
 async fn a_head_that_comes_byte_by_byte_has_no_more_time_than_one_that_stops() {
     let (_sts, server) = start("  headTimeout: 2s").await;
     let server = Arc::new(server);
+    // What asks below has its connection from here on: a busy machine may not begin a request within two seconds of a handshake.
+    is_well(&server).await;
     let second = format!("GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n{HEAD}");
     let mut slow = JoinSet::new();
     for (alpn, start) in [

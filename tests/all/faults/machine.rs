@@ -42,7 +42,7 @@ async fn without_file_descriptors_logins_go_on_and_nothing_is_allowed_unwritten(
     // A change of the configuration waits, at worst, and does no harm.
     server.configure(&config(PATIENT).replace("username: bob", "username: robert")).expect("a file");
     let answer = server.review(&fresh(&BOB)).await.expect("an answer");
-    assert!(answer.username().is_none_or(|name| name == "bob" || name == "robert"), "{}", answer.text);
+    assert!(matches!(answer.username().as_deref(), Some("bob" | "robert")), "{}", answer.text);
     server.configure(&config(PATIENT)).expect("a file");
     all_recorded(&server, &ids).await;
     drop(idle);
