@@ -80,8 +80,7 @@ fn is_what_the_lines_say<'a>(lines: impl Iterator<Item = &'a str>, objects: &Obj
     for line in lines {
         let event: Value = serde_json::from_str(line).expect("an event is JSON");
         let object = &event["object"];
-        let word = |key: &str| object["metadata"][key].as_str().map(str::to_owned);
-        let name = word("name").or_else(|| word("generateName")).unwrap_or_default();
+        let name = object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
         match event["type"].as_str() {
             Some("ADDED" | "MODIFIED") => drop(left.insert(name, object.clone())),
             Some("DELETED") => drop(left.remove(&name)),

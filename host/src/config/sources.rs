@@ -274,6 +274,9 @@ async fn follow_config_map(access: Access, object: &'static str, mut keeper: Kee
     let tell = |told: Told<'_>| match told {
         Told::Objects { objects, resource_version } => {
             let found = objects.get(object);
+            if found.is_some_and(|found| found.is_too_large) {
+                return keeper.failed("source_refused", watch::TOO_LARGE);
+            }
             let version = found.map_or(resource_version, |object| &object.resource_version);
             aside(|| keeper.take(config_map.read(found.map(|object| &object.body["data"])), Some(version)));
         }

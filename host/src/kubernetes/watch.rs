@@ -20,16 +20,19 @@ use std::{
 
 use futures_util::{FutureExt as _, Stream, StreamExt as _};
 use kube::{
-    Api, Client, ResourceExt as _,
-    api::{ApiResource, DynamicObject, ListParams, WatchEvent, WatchParams},
+    Client, Resource as _,
+    api::{ApiResource, DynamicObject, ListParams, ObjectList, WatchEvent, WatchParams},
+    core::Request,
 };
 use tokio::time::{sleep, timeout};
 
 mod access;
 mod error;
+mod object;
 
 pub use access::{Access, Door};
 pub use error::ApiError;
+pub use object::{Object, TOO_LARGE};
 
 /// Which objects are followed.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -46,23 +49,6 @@ pub struct Target {
     pub namespace: Option<Cow<'static, str>>,
     /// The one object of that name, or all of them.
     pub name: Option<Cow<'static, str>>,
-}
-
-/// One object, with what this room's users need of it.
-#[derive(Clone, Debug, Default)]
-pub struct Object {
-    /// `metadata.name`.
-    pub name: String,
-    /// `metadata.creationTimestamp` in RFC 3339; texts sort as the times do.
-    pub created: String,
-    /// `metadata.resourceVersion`: of its own last change.
-    pub resource_version: String,
-    /// `metadata.uid`: another one for another object of the same name.
-    pub uid: String,
-    /// `metadata.generation`: counts the changes of its `spec`.
-    pub generation: i64,
-    /// Everything but `metadata`, `kind` and `apiVersion`.
-    pub body: serde_json::Value,
 }
 
 /// What a follower says.
@@ -151,15 +137,16 @@ pub fn replay(events: &str) -> (BTreeMap<String, Object>, usize) {
 impl<F: FnMut(Told<'_>) + Send> Follower<'_, F> {
     /// One list, and watches from there until everything is to be listed anew.
     async fn attempt(&mut self) -> Result<(), ApiError> {
-        let api = self.target.api(self.door.client().await?);
-        self.list(&api).await?;
+        let (client, request) = (self.door.client().await?, self.target.request());
+        self.list(&client, &request).await?;
         self.tell_objects()?;
         let selector = self.target.selector();
         let params = WatchParams { field_selector: selector, timeout: Some(WATCH_SECONDS), ..WatchParams::default() };
         let relist = Instant::now() + RELIST;
         while Instant::now() < relist {
             let started = Instant::now();
-            let stream = match in_time(api.watch(&params, &self.version)).await {
+            let watch = request.watch(&params, &self.version).map_err(kube::Error::BuildRequest)?;
+            let stream = match in_time(client.request_events(watch)).await {
                 Err(ApiError::Request(error)) if is_gone(&error) => return Ok(()),
                 stream => stream?,
             };
@@ -173,12 +160,13 @@ impl<F: FnMut(Told<'_>) + Send> Follower<'_, F> {
         Ok(())
     }
 
-    async fn list(&mut self, api: &Api<DynamicObject>) -> Result<(), ApiError> {
+    async fn list(&mut self, client: &Client, request: &Request) -> Result<(), ApiError> {
         let mut params = ListParams { field_selector: self.target.selector(), ..ListParams::default() }.limit(PAGE);
         let mut objects = BTreeMap::new();
         loop {
-            let page = in_time(api.list(&params)).await?;
-            objects.extend(page.items.into_iter().map(|object| (object.name_any(), Object::from(object))));
+            let list = request.list(&params).map_err(kube::Error::BuildRequest)?;
+            let page: ObjectList<Object> = in_time(client.request(list)).await?;
+            objects.extend(page.items.into_iter().map(|object| (object.name.clone(), object)));
             self.version = page.metadata.resource_version.unwrap_or_default();
             match page.metadata.continue_.filter(|token| !token.is_empty()) {
                 Some(token) => params = params.continue_token(&token),
@@ -191,7 +179,7 @@ impl<F: FnMut(Told<'_>) + Send> Follower<'_, F> {
 
     async fn watch(
         &mut self,
-        mut stream: impl Stream<Item = kube::Result<WatchEvent<DynamicObject>>> + Unpin,
+        mut stream: impl Stream<Item = kube::Result<WatchEvent<Object>>> + Unpin,
     ) -> Result<Ended, ApiError> {
         while let Ok(Some(first)) = timeout(SILENCE, stream.next()).await {
             let (mut changed, mut end, mut next) = (false, None, Some(first));
@@ -222,19 +210,19 @@ impl<F: FnMut(Told<'_>) + Send> Follower<'_, F> {
     }
 
     /// Takes over one event, and says whether objects changed, or how the watch ended.
-    fn take(&mut self, event: kube::Result<WatchEvent<DynamicObject>>) -> Result<bool, Result<Ended, ApiError>> {
+    fn take(&mut self, event: kube::Result<WatchEvent<Object>>) -> Result<bool, Result<Ended, ApiError>> {
         match event {
             Ok(WatchEvent::Added(object) | WatchEvent::Modified(object)) => {
-                self.reached(object.resource_version());
-                self.objects.insert(object.name_any(), object.into());
+                self.reached(&object.resource_version);
+                self.objects.insert(object.name.clone(), object);
                 Ok(true)
             }
             Ok(WatchEvent::Deleted(object)) => {
-                self.reached(object.resource_version());
-                Ok(self.objects.remove(&object.name_any()).is_some())
+                self.reached(&object.resource_version);
+                Ok(self.objects.remove(&object.name).is_some())
             }
             Ok(WatchEvent::Bookmark(bookmark)) => {
-                self.reached(Some(bookmark.metadata.resource_version));
+                self.reached(&bookmark.metadata.resource_version);
                 Ok(false)
             }
             Ok(WatchEvent::Error(status)) if status.code == GONE => Err(Ok(Ended::Gone)),
@@ -244,9 +232,9 @@ impl<F: FnMut(Told<'_>) + Send> Follower<'_, F> {
         }
     }
 
-    fn reached(&mut self, version: Option<String>) {
-        if let Some(version) = version.filter(|version| !version.is_empty()) {
-            self.version = version;
+    fn reached(&mut self, version: &str) {
+        if !version.is_empty() {
+            version.clone_into(&mut self.version);
         }
     }
 
@@ -270,7 +258,8 @@ fn is_gone(error: &kube::Error) -> bool {
 // === impl Target ===
 
 impl Target {
-    fn api(&self, client: Client) -> Api<DynamicObject> {
+    /// What lists and watches of it begin with.
+    fn request(&self) -> Request {
         let &Self { group, version, kind, plural, .. } = self;
         let api_version = if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
         let resource = ApiResource {
@@ -280,26 +269,11 @@ impl Target {
             kind: kind.to_owned(),
             plural: plural.to_owned(),
         };
-        match &self.namespace {
-            None => Api::all_with(client, &resource),
-            Some(namespace) => Api::namespaced_with(client, namespace, &resource),
-        }
+        Request::new(DynamicObject::url_path(&resource, self.namespace.as_deref()))
     }
 
     fn selector(&self) -> Option<String> {
         self.name.as_ref().map(|name| format!("metadata.name={name}"))
-    }
-}
-
-// === impl Object ===
-
-impl From<DynamicObject> for Object {
-    fn from(object: DynamicObject) -> Self {
-        let created = object.creation_timestamp().map(|time| time.0.to_string()).unwrap_or_default();
-        let resource_version = object.resource_version().unwrap_or_default();
-        let uid = object.uid().unwrap_or_default();
-        let generation = object.metadata.generation.unwrap_or_default();
-        Self { name: object.name_any(), created, resource_version, uid, generation, body: object.data }
     }
 }
 
@@ -314,10 +288,10 @@ mod tests {
 
     #[tokio::test]
     async fn what_comes_right_before_the_end_of_a_watch_is_told() {
-        fn event(kind: &str, object: &serde_json::Value) -> kube::Result<WatchEvent<DynamicObject>> {
+        fn event(kind: &str, object: &serde_json::Value) -> kube::Result<WatchEvent<Object>> {
             Ok(serde_json::from_value(json!({"type": kind, "object": object})).expect("an event"))
         }
-        async fn check(last: kube::Result<WatchEvent<DynamicObject>>, expected: &str) {
+        async fn check(last: kube::Result<WatchEvent<Object>>, expected: &str) {
             let deleted = event("DELETED", &json!({"metadata": {"name": "aws-auth", "resourceVersion": "8"}}));
             let (door, target) = (Door::new(Access::default()), Target::default());
             let objects = BTreeMap::from([("aws-auth".to_owned(), Object::default())]);

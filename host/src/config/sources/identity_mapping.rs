@@ -14,11 +14,11 @@ use crate::{
     caller::Arn,
     config::{
         entry::{Entries, Place, Style, UserIds},
-        error::Position,
+        error::{Position, Problem},
         live_manifest,
         node::{self, Section},
     },
-    kubernetes::watch::{Object, Target},
+    kubernetes::watch::{Object, TOO_LARGE, Target},
     mapping::Mappings,
 };
 
@@ -76,7 +76,11 @@ pub(super) fn read(target: &Target, objects: &BTreeMap<String, Object>) -> (Read
     for (object, spec) in sorted.iter().zip(&specs) {
         entries.source = spec;
         let in_force = entries.in_force();
-        match node::read_within(MAX_NODES, spec) {
+        let read = match object.is_too_large {
+            true => Err(Problem::new(Position::default(), TOO_LARGE)),
+            false => node::read_within(MAX_NODES, spec),
+        };
+        match read {
             Ok(node) => entries.add(Section::Identities, Place::Object(object.name.as_str().into()), &node),
             Err(problem) => entries.findings.left_out(problem.under(&object.name, Position::default())),
         }

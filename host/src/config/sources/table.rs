@@ -10,7 +10,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::gauges::Gauges;
 use crate::{
-    kubernetes::watch::{self, Access, Object, Target, Told},
+    kubernetes::watch::{self, Access, Object, TOO_LARGE, Target, Told},
     observe::Metrics,
     policy::{LiveTable, Table, TableSource},
 };
@@ -106,7 +106,10 @@ pub fn read_table(source: &TableSource, body: Value) -> Result<Table, String> {
 }
 
 fn read(source: &TableSource, object: Option<&Object>) -> Read {
-    let Some(Object { body, .. }) = object else { return Read::Gone };
+    let Some(Object { body, is_too_large, .. }) = object else { return Read::Gone };
+    if *is_too_large {
+        return Read::Refused(TOO_LARGE.to_owned());
+    }
     let nothing = Value::Object(serde_json::Map::new());
     let object_or_nothing = |value: &Value| Table::from_json(if value.is_null() { &nothing } else { value });
     let read = match source {
@@ -183,7 +186,7 @@ mod tests {
         #[track_caller]
         fn check(source: &str, body: Value, expected: Result<&[&str], &str>) {
             let source: TableSource = serde_json::from_str(source).expect("a source");
-            let object = Object { body, ..Object::default() };
+            let object = Object { is_too_large: body.is_null(), body, ..Object::default() };
             match (read(&source, Some(&object)), expected) {
                 (Read::Table(table), Ok(keys)) => {
                     let same = Table::from_json(&keys.iter().map(|key| ((*key).to_owned(), json!("x"))).collect())
@@ -197,6 +200,7 @@ mod tests {
         let whole = r#"{"configMap": "rota"}"#;
         check(whole, json!({"data": {"a": "x", "b": "x"}}), Ok(&["a", "b"]));
         check(whole, json!({}), Ok(&[]));
+        check(whole, Value::Null, Err(TOO_LARGE));
         let keyed = r#"{"configMap": "rota", "key": "rota.yaml"}"#;
         check(keyed, json!({"data": {"rota.yaml": "a: x\nb: x\n", "README": "…"}}), Ok(&["a", "b"]));
         check(keyed, json!({"data": {"rota.yaml": r#"{"a": "x"}"#}}), Ok(&["a"]));

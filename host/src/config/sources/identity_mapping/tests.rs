@@ -19,7 +19,7 @@ fn check(objects: &[(&str, &str, Value)], admin: Option<&str>, warnings: &[&str]
 fn check_of(target: &Target, arn: &str, objects: &[(&str, &str, Value)], admin: Option<&str>, warnings: &[&str]) {
     let object = |(name, created, body): &(&str, &str, Value)| {
         let (name, created) = ((*name).to_owned(), (*created).to_owned());
-        (name.clone(), Object { name, created, body: body.clone(), ..Object::default() })
+        (name.clone(), Object { name, created, body: body.clone(), is_too_large: body.is_null(), ..Object::default() })
     };
     let (read, verdicts) = read(target, &objects.iter().map(object).collect());
     assert_eq!(verdicts.len(), objects.len());
@@ -64,8 +64,9 @@ fn an_object_of_very_many_values_is_left_out() {
 #[test]
 fn a_wrong_object_costs_itself_alone() {
     let good = || ("good", "2026-01-02T00:00:00Z", spec("arn:aws:iam::111122223333:role/Admin", "admin"));
-    let table: [(Value, &str); 5] = [
+    let table: [(Value, &str); 6] = [
         (json!({}), "bad: left out: expected a map, found nothing"),
+        (Value::Null, "bad: left out: there are more values in it than are read"),
         (json!({ "spec": {} }), "bad: left out: has no `arn`: it names nobody"),
         (spec("role/Admin", "x"), "bad.arn: left out: not the ARN of a principal: bad prefix"),
         (spec("arn:aws:iam::111122223333:role/X", ""), "bad.username: left out: the username is empty"),

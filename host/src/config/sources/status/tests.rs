@@ -20,6 +20,7 @@ fn verdicts(objects: &[(&str, &str, &str, Value)]) -> Vec<Verdict> {
             generation: 3,
             resource_version: "7".to_owned(),
             body: json!({ "spec": spec, "status": status }),
+            is_too_large: false,
         };
         ((*name).to_owned(), object)
     };

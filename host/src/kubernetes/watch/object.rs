@@ -1,0 +1,228 @@
+//! An object as the API server sends it, of which no more is made than a server has memory for.
+//!
+//! What is read of JSON takes many times its bytes where all values are short: of the largest object that an API server takes, more
+//! than our manifests give. So the values of each are counted while it is read, and an object with too many is one that
+//! cannot be used, by itself: the others count.
+
+use std::{cell::Cell, fmt};
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{DeserializeSeed, Error, IgnoredAny, IntoDeserializer, MapAccess, SeqAccess, Visitor},
+};
+use serde_json::{Map, Value};
+
+/// One object, with what this room's users need of it.
+#[derive(Clone, Debug, Default)]
+pub struct Object {
+    /// `metadata.name`.
+    pub name: String,
+    /// `metadata.creationTimestamp` in RFC 3339; texts sort as the times do.
+    pub created: String,
+    /// `metadata.resourceVersion`: of its own last change.
+    pub resource_version: String,
+    /// `metadata.uid`: another one for another object of the same name.
+    pub uid: String,
+    /// `metadata.generation`: counts the changes of its `spec`.
+    pub generation: i64,
+    /// Everything but `metadata`, `kind` and `apiVersion`; nothing of one that is [too large](Self::is_too_large).
+    pub body: Value,
+    /// Whether there are more values in it than are read: nobody knows what it says.
+    pub is_too_large: bool,
+}
+
+/// What is said of an object that is too large.
+pub const TOO_LARGE: &str = "there are more values in it than are read";
+
+/// Most values and keys of an object, where a map counts for as many as take its memory: what fits into a ConfigMap comes to two thirds of
+/// that.
+const MOST: usize = 250_000;
+/// What a map takes, even of one key, in values.
+const MAP: usize = 12;
+/// What a list takes.
+const LIST: usize = 2;
+
+/// What is read of `metadata`. Not who manages which field, which may be as large as all the rest.
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Metadata {
+    name: Option<String>,
+    creation_timestamp: Option<String>,
+    resource_version: Option<String>,
+    uid: Option<String>,
+    generation: Option<i64>,
+}
+
+/// Any value, as long as there is room.
+#[derive(Clone, Copy)]
+struct Part<'a>(&'a Room);
+
+/// How much more there may be; `None`: there was more.
+struct Room(Cell<Option<usize>>);
+
+// === impl Object ===
+
+impl<'de> Deserialize<'de> for Object {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Fields;
+        impl<'de> Visitor<'de> for Fields {
+            type Value = Object;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object of Kubernetes")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Object, A::Error> {
+                let (mut metadata, mut body) = (Metadata::default(), Map::new());
+                let room = Room(Cell::new(Some(MOST)));
+                while let Some(key) = map.next_key::<String>()? {
+                    match key.as_str() {
+                        "apiVersion" | "kind" => drop(map.next_value::<IgnoredAny>()?),
+                        "metadata" => metadata = map.next_value()?,
+                        _ => {
+                            let value = map.next_value_seed(Part(&room))?;
+                            body.insert(key, value);
+                        }
+                    }
+                }
+                let is_too_large = room.0.get().is_none();
+                Ok(Object {
+                    name: metadata.name.unwrap_or_default(),
+                    created: metadata.creation_timestamp.unwrap_or_default(),
+                    resource_version: metadata.resource_version.unwrap_or_default(),
+                    uid: metadata.uid.unwrap_or_default(),
+                    generation: metadata.generation.unwrap_or_default(),
+                    body: if is_too_large { Value::Null } else { Value::Object(body) },
+                    is_too_large,
+                })
+            }
+        }
+        deserializer.deserialize_map(Fields)
+    }
+}
+
+// === impl Room ===
+
+impl Room {
+    /// Whether there was room for so much.
+    fn take(&self, much: usize) -> bool {
+        self.0.set(self.0.get().and_then(|left| left.checked_sub(much)));
+        self.0.get().is_some()
+    }
+}
+
+// === impl Part ===
+
+impl<'de> DeserializeSeed<'de> for Part<'_> {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        if self.0.take(1) {
+            return deserializer.deserialize_any(self);
+        }
+        deserializer.deserialize_ignored_any(IgnoredAny).map(|_| Value::Null)
+    }
+}
+
+/// What has no parts.
+fn whole<'de, T: IntoDeserializer<'de, E>, E: Error>(value: T) -> Result<Value, E> {
+    Value::deserialize(value.into_deserializer())
+}
+
+impl<'de> Visitor<'de> for Part<'_> {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value")
+    }
+
+    fn visit_bool<E: Error>(self, value: bool) -> Result<Value, E> {
+        whole(value)
+    }
+
+    fn visit_i64<E: Error>(self, value: i64) -> Result<Value, E> {
+        whole(value)
+    }
+
+    fn visit_u64<E: Error>(self, value: u64) -> Result<Value, E> {
+        whole(value)
+    }
+
+    fn visit_f64<E: Error>(self, value: f64) -> Result<Value, E> {
+        whole(value)
+    }
+
+    fn visit_str<E: Error>(self, value: &str) -> Result<Value, E> {
+        whole(value)
+    }
+
+    fn visit_string<E: Error>(self, value: String) -> Result<Value, E> {
+        Ok(Value::String(value))
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Value, A::Error> {
+        self.0.take(LIST);
+        let mut values = Vec::new();
+        while let Some(value) = list.next_element_seed(self)? {
+            if self.0.0.get().is_some() {
+                values.push(value);
+            }
+        }
+        Ok(Value::Array(values))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
+        self.0.take(MAP);
+        let mut values = Map::new();
+        while let Some(key) = map.next_key::<String>()? {
+            let value = map.next_value_seed(self)?;
+            if self.0.0.get().is_some() {
+                values.insert(key, value);
+            }
+        }
+        Ok(Value::Object(values))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_object_is_what_its_text_says() {
+        let text = r#"{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a", "creationTimestamp": "2026-01-02T03:04:05Z",
+            "resourceVersion": "7", "uid": "u", "generation": 3, "managedFields": [{"fieldsV1": {"f:data": {}}}], "labels": null},
+            "data": {"b": "c"}, "list": [1, -2, 0.5, true, null, "\n", {}]}"#;
+        let object: Object = serde_json::from_str(text).expect("an object");
+        let Object { name, created, resource_version, uid, generation, body, is_too_large } = object;
+        assert_eq!((name.as_str(), created.as_str(), uid.as_str()), ("a", "2026-01-02T03:04:05Z", "u"));
+        assert_eq!((resource_version.as_str(), generation, is_too_large), ("7", 3, false));
+        assert_eq!(body, json!({"data": {"b": "c"}, "list": [1, -2, 0.5, true, null, "\n", {}]}));
+        let bare: Object = serde_json::from_str(r#"{"metadata": {"name": null}}"#).expect("an object");
+        assert_eq!((bare.name.as_str(), bare.body, bare.is_too_large), ("", json!({}), false));
+    }
+
+    #[test]
+    fn no_more_is_made_of_one_than_there_is_memory_for() {
+        #[track_caller]
+        fn check(part: &str, parts: usize, is_too_large: bool) {
+            let text = format!(r#"{{"spec": [{}], "metadata": {{"name": "a"}}}}"#, vec![part; parts].join(","));
+            let object: Object = serde_json::from_str(&text).expect("an object");
+            assert_eq!((object.is_too_large, object.body.is_null()), (is_too_large, is_too_large), "{parts} of {part}");
+            assert_eq!(object.name, "a", "what is behind it is read");
+        }
+        let most = MOST - 1 - LIST;
+        check("0", most, false);
+        check("0", most + 1, true);
+        check("[]", most / (1 + LIST), false);
+        check("[]", most / (1 + LIST) + 1, true);
+        check(r#"{"":0}"#, most / (2 + MAP), false);
+        check(r#"{"":0}"#, most / (2 + MAP) + 1, true);
+    }
+}
