@@ -106,6 +106,21 @@ async fn a_typo_costs_one_entry_and_a_broken_document_costs_nothing() {
     until(async || server.metric(failures).await.expect("metrics") == Some(1.0)).await;
 }
 
+/// As after a restart: whoever reads that the last good one stays would look elsewhere for why nobody is let in.
+#[tokio::test]
+async fn a_document_that_was_never_good_is_told_as_that() {
+    let kubernetes = Kubernetes::start().await.expect("a fake");
+    kubernetes.put_aws_auth("- rolearn: {\n", BOBS);
+    let (_sts, server) = start(&kubernetes, "EKSConfigMap").await;
+    until(async || log_has(&server, &["nobody is mapped by it yet: mapRoles does not parse"])).await;
+    becomes(&server, &BOB, "bob").await;
+    assert_eq!(name(&server, &ALICE).await, "not_mapped");
+    kubernetes.put_aws_auth(DEVELOPERS, BOBS);
+    becomes(&server, &ALICE, "dev:alice").await;
+    kubernetes.put_aws_auth("- rolearn: {\n", BOBS);
+    until(async || log_has(&server, &["the last good one stays: mapRoles does not parse"])).await;
+}
+
 #[tokio::test]
 async fn deletion_takes_away_at_once_and_a_map_that_is_not_there_maps_nobody() {
     let kubernetes = Kubernetes::start().await.expect("a fake");

@@ -239,6 +239,7 @@ impl Metrics {
         for outcome in ["allowed", "denied"] {
             metrics.audit_dropped.get_or_create(&Outcome { outcome }).inc_by(0);
         }
+        metrics.connections_closed.get_or_create(&Reason { reason: "untrusted" }).inc_by(0);
         metrics.old = old_names.map(|names| Old::register(&mut metrics.registry, names));
         metrics
     }

@@ -86,7 +86,8 @@ impl<'a> Instrumented<'a> {
 /// What the library gives; `None`: it does not take a component of this shape. Of some shapes it takes for granted that there
 /// are none, and panics: an import that we do not let through, memory in a module that exports nothing.
 fn or_none<T>(attempt: impl FnOnce() -> wasmtime::Result<T>) -> Option<T> {
-    caught(attempt).ok()?.ok()
+    let given = caught(attempt).inspect_err(|panic| tracing::debug!(%panic, "no snapshot can be taken of a component"));
+    given.ok()?.ok()
 }
 
 /// Reading the state calls functions that the instrumentation has added. They are ours, short, and owe the

@@ -2,7 +2,7 @@
 //!
 //! A file is one object in JSON or YAML; each of its keys is one of the table's, and a value that is no text is handed over
 //! as JSON. A key without a value is a mistake: nobody knows whether its entry is meant to be there; so is a key that is there
-//! twice, at any depth, and one under which are more than 50,000 values. It is read when its policy loads and belongs to that
+//! twice, at any depth, and one under which are more than 250,000 values, of which an object is twelve. It is read when its policy loads and belongs to that
 //! configuration: a change is a new configuration, and one that cannot be read leaves the last good configuration in force.
 //! Objects in Kubernetes are followed instead ([`LiveTable`]). Either way a login sees one version of each table, whichever of
 //! its policies look at it ([`Versions`]).

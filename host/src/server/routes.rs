@@ -230,7 +230,8 @@ impl Room {
     }
 
     /// Among many logins, lets all that are ready come as far as this one before it goes on. What each part of a login needs
-    /// then stays in the processor's caches from one to the next. A few would gain nothing, and pay for the detour.
+    /// then stays in the processor's caches from one to the next, and whoever waits for answers is woken once. Two or three
+    /// would gain nothing, and pay for the detour.
     async fn step_aside(&self) {
         if self.slots.available_permits() <= self.crowded {
             tokio::task::yield_now().await;

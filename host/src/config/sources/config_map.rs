@@ -21,8 +21,8 @@ use crate::{
 /// Reads one object again and again.
 #[derive(Default)]
 pub(super) struct ConfigMap {
-    /// The last text of each document that parsed.
-    good: [String; DOCUMENTS.len()],
+    /// The last text of each document that parsed, if one ever did.
+    good: [Option<String>; DOCUMENTS.len()],
 }
 
 /// The objects.
@@ -49,14 +49,15 @@ impl ConfigMap {
         let mut refused = Vec::new();
         for ((good, text), key) in self.good.iter_mut().zip(texts).zip(DOCUMENTS) {
             match items(text) {
-                Ok(_) => text.clone_into(good),
+                Ok(_) => *good = Some(text.to_owned()),
                 Err(problem) => {
                     let at = problem.at.unwrap_or_default();
-                    refused.push(format!("{key} does not parse, line {at}: {problem}"));
+                    let counts = if good.is_some() { "the last good one stays" } else { "nobody is mapped by it yet" };
+                    refused.push(format!("{counts}: {key} does not parse, line {at}: {problem}"));
                 }
             }
         }
-        let [lists @ .., list] = &self.good;
+        let [lists @ .., list] = self.good.each_ref().map(|good| good.as_deref().unwrap_or_default());
         let mut entries = Entries::new("", STYLE);
         for (section, text) in LISTS.into_iter().zip(lists) {
             entries.source = text;

@@ -71,7 +71,7 @@ impl Keeper {
         }
         for part in &read.refused {
             self.gauges.tell(|metrics, name| metrics.source_failed(name, "source_refused"));
-            tracing::error!(source = self.name, resource_version, "the last good one stays: {part}");
+            tracing::error!(source = self.name, resource_version, "{part}");
         }
         for warning in &read.warnings {
             let Finding { id, at, path, .. } = warning;

@@ -59,10 +59,10 @@ impl ApiError {
     }
 
     /// Whether the API server has refused the request, so that nothing is changed by it. What it did not answer, or began and did
-    /// not finish, it may have done.
+    /// not finish, it may have done; so may it where a proxy on the way did not wait for it (408).
     #[must_use]
     pub fn is_refusal(&self) -> bool {
-        self.status().is_some_and(|status| (400..500).contains(&status))
+        self.status().is_some_and(|status| (400..500).contains(&status) && status != 408)
     }
 
     /// The stable label for metrics and logs.
@@ -152,6 +152,7 @@ mod tests {
             (answer(403), true),
             (answer(409), true),
             (answer(429), true),
+            (answer(408), false),
             (answer(500), false),
             (answer(504), false),
             (ApiError::Timeout, false),

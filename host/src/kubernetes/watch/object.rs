@@ -25,16 +25,17 @@ pub struct Object {
     pub uid: String,
     /// `metadata.generation`: counts the changes of its `spec`.
     pub generation: i64,
-    /// Everything but `metadata`, `kind` and `apiVersion`; nothing of one that is [too large](Self::is_too_large).
+    /// Everything but `metadata`, `kind` and `apiVersion`, and a `status` with more values than are read; nothing of one that is
+    /// [too large](Self::is_too_large).
     pub body: Value,
-    /// Whether there are more values in it than are read: nobody knows what it says.
+    /// Whether there are more values in it than are read, `status` left aside: nobody knows what it says.
     pub is_too_large: bool,
 }
 
 /// What is said of an object that is too large.
 pub const TOO_LARGE: &str = "there are more values in it than are read";
 
-/// Most values and keys of an object, where a map counts for as many as take its memory: what fits into a ConfigMap comes to two thirds of
+/// Most values of an object, where a map counts for as many as take its memory: what fits into a ConfigMap comes to two thirds of
 /// that.
 const MOST: usize = 250_000;
 /// What a map takes, even of one key, in values.
@@ -79,6 +80,14 @@ impl<'de> Deserialize<'de> for Object {
                     match key.as_str() {
                         "apiVersion" | "kind" => drop(map.next_value::<IgnoredAny>()?),
                         "metadata" => metadata = map.next_value()?,
+                        // It decides nothing, and others may write it: it takes only itself away.
+                        "status" => {
+                            let left = Room(room.0.clone());
+                            let status = map.next_value_seed(Part(&left))?;
+                            if left.0.get().is_some() {
+                                body.insert(key, status);
+                            }
+                        }
                         _ => {
                             let value = map.next_value_seed(Part(&room))?;
                             body.insert(key, value);
@@ -224,5 +233,17 @@ mod tests {
         check("[]", most / (1 + LIST) + 1, true);
         check(r#"{"":0}"#, most / (2 + MAP), false);
         check(r#"{"":0}"#, most / (2 + MAP) + 1, true);
+    }
+
+    /// Whoever may write statuses alone would take away whom others let in.
+    #[test]
+    fn a_status_of_very_many_values_takes_no_object_away() {
+        let (spec, status) = (r#""spec": {"arn": "a"}"#, format!(r#""status": [{}]"#, vec!["0"; MOST].join(",")));
+        for text in [format!("{{{spec}, {status}}}"), format!("{{{status}, {spec}}}")] {
+            let object: Object = serde_json::from_str(&text).expect("an object");
+            assert_eq!((object.body, object.is_too_large), (json!({"spec": {"arn": "a"}}), false));
+        }
+        let object: Object = serde_json::from_str(r#"{"status": {"canonicalARN": "a"}}"#).expect("an object");
+        assert_eq!(object.body, json!({"status": {"canonicalARN": "a"}}));
     }
 }

@@ -163,6 +163,7 @@ fn what_alerts_compare_is_there_before_it_happens() {
         "herald_audit_dropped_total{outcome=\"allowed\"}",
         "herald_audit_dropped_total{outcome=\"denied\"}",
         "herald_audit_write_errors_total",
+        "herald_connections_closed_total{reason=\"untrusted\"}",
         "herald_source_losses_total{source=\"EKSConfigMap\",whom=\"nodes\"}",
     ] {
         assert!(text.contains(&format!("{counter} 0\n")), "{counter}: {text}");

@@ -52,7 +52,7 @@ pub(super) struct Authority {
     key: KeyPair,
     /// The certificates that stand beside the key.
     pem: String,
-    /// Of its own certificate, if it is told: an operator may have put a key there whose certificate is elsewhere.
+    /// Of its own certificate, if that is among them: by a key without it nothing is issued.
     validity: Option<Validity>,
 }
 

@@ -152,11 +152,11 @@ fn a_document_that_does_not_parse_leaves_its_last_good_text_and_the_other_docume
     let broken = "- rolearn: a\n b: [\n";
     let (dev, bob, refused) = step(broken, "");
     assert_eq!((dev.as_str(), bob.as_str(), refused.len()), ("dev []", "nobody", 1));
-    assert!(refused[0].starts_with("mapRoles does not parse, line 2:"), "{refused:?}");
+    assert!(refused[0].starts_with("the last good one stays: mapRoles does not parse, line 2:"), "{refused:?}");
     let (dev, _, refused) = step("text", USERS);
     assert_eq!(
         (dev.as_str(), refused),
-        ("dev []", whole(&["mapRoles does not parse, line 1:1: expected a list, found text"]))
+        ("dev []", whole(&["the last good one stays: mapRoles does not parse, line 1:1: expected a list, found text"]))
     );
     assert_eq!(step("", USERS), ("nobody".into(), "bob [ops]".into(), vec![]));
     let (dev, _, refused) = step(broken, USERS);

@@ -22,7 +22,7 @@ fn check_of(target: &Target, arn: &str, objects: &[(&str, &str, Value)], admin: 
         (name.clone(), Object { name, created, body: body.clone(), is_too_large: body.is_null(), ..Object::default() })
     };
     let (read, verdicts) = read(target, &objects.iter().map(object).collect());
-    assert_eq!(verdicts.len(), objects.len());
+    assert_eq!(verdicts.len(), objects.iter().filter(|(_, _, body)| !body.is_null()).count());
     let caller = caller(arn);
     let found = read.mappings.rules.find(&caller, SystemTime::UNIX_EPOCH).map(|rule| rule.render(&caller, None));
     let name = found.map(|mapping| mapping.map(|mapping| format!("{} {:?}", mapping.username, mapping.groups)));

@@ -211,7 +211,7 @@ impl Access {
         loaded
     }
 
-    /// The service does not take the credentials: the next call loads them anew, unless they are new. If that fails it goes
+    /// The service does not take the credentials: the next call loads them anew, once in a while. If that fails it goes
     /// on with these, since the service may have refused what was asked for and not who asks.
     pub(in crate::provider::aws) async fn forget(&self) {
         let mut slot = self.slot.lock().await;
