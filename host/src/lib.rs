@@ -23,6 +23,7 @@ pub mod provider;
 pub mod server;
 pub mod sts;
 pub mod token;
+mod values;
 
 /// What is said of a panic, behind what it kept from being done.
 pub(crate) const MISTAKE: &str = "that is a mistake in Herald, please report it";

@@ -8,9 +8,11 @@ use std::{cell::Cell, fmt};
 
 use serde::{
     Deserialize, Deserializer,
-    de::{DeserializeSeed, Error, IgnoredAny, IntoDeserializer, MapAccess, SeqAccess, Visitor},
+    de::{Error, IgnoredAny, MapAccess, Visitor},
 };
 use serde_json::{Map, Value};
+
+use crate::values::{Count, Counted, Shape};
 
 /// One object, with what this room's users need of it.
 #[derive(Clone, Debug, Default)]
@@ -54,10 +56,6 @@ struct Metadata {
     generation: Option<i64>,
 }
 
-/// Any value, as long as there is room.
-#[derive(Clone, Copy)]
-struct Part<'a>(&'a Room);
-
 /// How much more there may be; `None`: there was more.
 struct Room(Cell<Option<usize>>);
 
@@ -83,18 +81,18 @@ impl<'de> Deserialize<'de> for Object {
                         // It decides nothing, and others may write it: it takes only itself away.
                         "status" => {
                             let left = Room(room.0.clone());
-                            let status = map.next_value_seed(Part(&left))?;
-                            if left.0.get().is_some() {
+                            let status = map.next_value_seed(Counted(&left))?;
+                            if left.has_room() {
                                 body.insert(key, status);
                             }
                         }
                         _ => {
-                            let value = map.next_value_seed(Part(&room))?;
+                            let value = map.next_value_seed(Counted(&room))?;
                             body.insert(key, value);
                         }
                     }
                 }
-                let is_too_large = room.0.get().is_none();
+                let is_too_large = !room.has_room();
                 Ok(Object {
                     name: metadata.name.unwrap_or_default(),
                     created: metadata.creation_timestamp.unwrap_or_default(),
@@ -112,88 +110,24 @@ impl<'de> Deserialize<'de> for Object {
 
 // === impl Room ===
 
-impl Room {
-    /// Whether there was room for so much.
-    fn take(&self, much: usize) -> bool {
+impl Count for &Room {
+    /// What is beyond is passed over.
+    fn take<E: Error>(self, shape: Shape) -> Result<bool, E> {
+        let much = match shape {
+            Shape::Value => 1,
+            Shape::List => LIST,
+            Shape::Object => MAP,
+        };
         self.0.set(self.0.get().and_then(|left| left.checked_sub(much)));
+        Ok(self.has_room())
+    }
+
+    fn has_room(self) -> bool {
         self.0.get().is_some()
     }
-}
 
-// === impl Part ===
-
-impl<'de> DeserializeSeed<'de> for Part<'_> {
-    type Value = Value;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
-        if self.0.take(1) {
-            return deserializer.deserialize_any(self);
-        }
-        deserializer.deserialize_ignored_any(IgnoredAny).map(|_| Value::Null)
-    }
-}
-
-/// What has no parts.
-fn whole<'de, T: IntoDeserializer<'de, E>, E: Error>(value: T) -> Result<Value, E> {
-    Value::deserialize(value.into_deserializer())
-}
-
-impl<'de> Visitor<'de> for Part<'_> {
-    type Value = Value;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a value")
-    }
-
-    fn visit_bool<E: Error>(self, value: bool) -> Result<Value, E> {
-        whole(value)
-    }
-
-    fn visit_i64<E: Error>(self, value: i64) -> Result<Value, E> {
-        whole(value)
-    }
-
-    fn visit_u64<E: Error>(self, value: u64) -> Result<Value, E> {
-        whole(value)
-    }
-
-    fn visit_f64<E: Error>(self, value: f64) -> Result<Value, E> {
-        whole(value)
-    }
-
-    fn visit_str<E: Error>(self, value: &str) -> Result<Value, E> {
-        whole(value)
-    }
-
-    fn visit_string<E: Error>(self, value: String) -> Result<Value, E> {
-        Ok(Value::String(value))
-    }
-
-    fn visit_unit<E: Error>(self) -> Result<Value, E> {
-        Ok(Value::Null)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Value, A::Error> {
-        self.0.take(LIST);
-        let mut values = Vec::new();
-        while let Some(value) = list.next_element_seed(self)? {
-            if self.0.0.get().is_some() {
-                values.push(value);
-            }
-        }
-        Ok(Value::Array(values))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
-        self.0.take(MAP);
-        let mut values = Map::new();
-        while let Some(key) = map.next_key::<String>()? {
-            let value = map.next_value_seed(self)?;
-            if self.0.0.get().is_some() {
-                values.insert(key, value);
-            }
-        }
-        Ok(Value::Object(values))
+    fn twice<E: Error>(self, _: &str) -> Result<(), E> {
+        Ok(())
     }
 }
 

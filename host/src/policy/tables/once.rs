@@ -1,12 +1,14 @@
 //! A value of a table, none of whose objects has a key twice: which of the two a policy sees would be luck.
 
-use std::{cell::Cell, fmt};
+use std::cell::Cell;
 
 use serde::{
     Deserialize, Deserializer,
-    de::{DeserializeSeed, Error, IntoDeserializer, MapAccess, SeqAccess, Visitor},
+    de::{DeserializeSeed as _, Error},
 };
-use serde_json::{Map, Value};
+use serde_json::Value;
+
+use crate::values::{Count, Counted, Shape};
 
 /// A value like that, with no more in it than [`MAX_VALUES`].
 pub(super) struct Once(pub(super) Value);
@@ -19,106 +21,34 @@ const OBJECT: usize = 12;
 
 impl<'de> Deserialize<'de> for Once {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Part(&Cell::new(MAX_VALUES)).deserialize(deserializer).map(Self)
+        Counted(Left(&Cell::new(MAX_VALUES))).deserialize(deserializer).map(Self)
     }
 }
 
-/// Anything, if there may be so many more.
+/// How many more there may be.
 #[derive(Clone, Copy)]
-struct Part<'a>(&'a Cell<usize>);
+struct Left<'a>(&'a Cell<usize>);
 
-/// What has no parts.
-fn whole<'de, T: IntoDeserializer<'de, E>, E: Error>(value: T) -> Result<Value, E> {
-    Value::deserialize(value.into_deserializer())
-}
+// === impl Left ===
 
-impl<'de> DeserializeSeed<'de> for Part<'_> {
-    type Value = Value;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
-        self.take(1)?;
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl Part<'_> {
-    fn take<E: Error>(self, values: usize) -> Result<(), E> {
-        let left = self.0.get().checked_sub(values);
+impl Count for Left<'_> {
+    fn take<E: Error>(self, shape: Shape) -> Result<bool, E> {
+        let much = match shape {
+            Shape::Value => 1,
+            Shape::List => 0,
+            Shape::Object => OBJECT - 1,
+        };
+        let left = self.0.get().checked_sub(much);
         self.0.set(left.ok_or_else(|| E::custom(format_args!("more than {MAX_VALUES} values are under one key")))?);
-        Ok(())
-    }
-}
-
-impl<'de> Visitor<'de> for Part<'_> {
-    type Value = Value;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a value")
+        Ok(true)
     }
 
-    fn visit_bool<E: Error>(self, value: bool) -> Result<Value, E> {
-        whole(value)
+    fn has_room(self) -> bool {
+        true
     }
 
-    fn visit_i64<E: Error>(self, value: i64) -> Result<Value, E> {
-        whole(value)
-    }
-
-    fn visit_i128<E: Error>(self, value: i128) -> Result<Value, E> {
-        whole(value)
-    }
-
-    fn visit_u64<E: Error>(self, value: u64) -> Result<Value, E> {
-        whole(value)
-    }
-
-    fn visit_u128<E: Error>(self, value: u128) -> Result<Value, E> {
-        whole(value)
-    }
-
-    fn visit_f64<E: Error>(self, value: f64) -> Result<Value, E> {
-        whole(value)
-    }
-
-    fn visit_str<E: Error>(self, value: &str) -> Result<Value, E> {
-        whole(value)
-    }
-
-    fn visit_string<E: Error>(self, value: String) -> Result<Value, E> {
-        Ok(Value::String(value))
-    }
-
-    fn visit_none<E: Error>(self) -> Result<Value, E> {
-        self.visit_unit()
-    }
-
-    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
-        deserializer.deserialize_any(self)
-    }
-
-    fn visit_unit<E: Error>(self) -> Result<Value, E> {
-        Ok(Value::Null)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
-        let mut items = Vec::new();
-        while let Some(item) = seq.next_element_seed(self)? {
-            items.push(item);
-        }
-        Ok(Value::Array(items))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
-        self.take(OBJECT - 1)?;
-        let mut object = Map::new();
-        while let Some(key) = map.next_key::<String>()? {
-            let value = map.next_value_seed(self)?;
-            if object.contains_key(&key) {
-                return Err(A::Error::custom(format_args!("the key {key:?} is there twice")));
-            }
-            object.insert(key, value);
-        }
-        Ok(Value::Object(object))
+    fn twice<E: Error>(self, key: &str) -> Result<(), E> {
+        Err(E::custom(format_args!("the key {key:?} is there twice")))
     }
 }
 
