@@ -31,8 +31,11 @@ use super::{Evaluation, Fault};
 /// memory, others wait for.
 #[cfg(target_os = "linux")]
 const BACK: i32 = 10;
-/// Logins in line that are a crowd.
-const CROWD: usize = 12;
+/// Logins in line that are a crowd, if as many stood there on average lately: a handful that happen to come together are
+/// decided where they are.
+const CROWD: usize = 4;
+/// Over how many logins that average goes.
+const LATELY: usize = 32;
 /// How long the crew decides after it last saw one: a line is short for a moment whenever it gets ahead of those who
 /// answer logins, and changing threads back and forth would cost what it saves.
 const STAY: Duration = Duration::from_millis(100);
@@ -44,6 +47,8 @@ pub(super) struct Crew {
     quick: Threads,
     slow: Threads,
     line: AtomicUsize,
+    /// The line that the last logins saw, added up.
+    lately: AtomicUsize,
     made: Instant,
     /// Until when it decides, in microseconds since it was made.
     until: AtomicU64,
@@ -65,8 +70,8 @@ pub(super) struct Place(Arc<Crew>);
 impl Crew {
     /// Of so many threads; none: every login is decided where it is.
     pub(super) fn new(workers: usize) -> Self {
-        let (line, until) = (AtomicUsize::new(0), AtomicU64::new(0));
-        Self { workers, quick: OnceLock::new(), slow: OnceLock::new(), line, made: Instant::now(), until }
+        let (line, lately, until) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicU64::new(0));
+        Self { workers, quick: OnceLock::new(), slow: OnceLock::new(), line, lately, made: Instant::now(), until }
     }
 
     /// Stands in line. All others that are ready do so too before it goes on, so that it knows how many they are.
@@ -81,7 +86,12 @@ impl Crew {
     fn is_busy(&self) -> bool {
         let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
         let now = self.made.elapsed();
-        if self.line.load(SeqCst) >= CROWD {
+        let line = self.line.load(SeqCst);
+        let before = self.lately.load(SeqCst);
+        // Threads that write it at once lose a login of the average, and no more.
+        let lately = before - before / LATELY + line;
+        self.lately.store(lately, SeqCst);
+        if line >= CROWD && lately >= CROWD * LATELY {
             self.until.store(micros(now + STAY), SeqCst);
         }
         micros(now) < self.until.load(SeqCst)
@@ -257,17 +267,33 @@ mod tests {
         }
         let crew = Arc::new(Crew::new(1));
         check(&crew, 1, false);
-        check(&crew, CROWD - 1, false);
+        (0..100).for_each(|_| check(&crew, CROWD - 1, false));
+        check(&crew, CROWD, false);
         assert!(crew.quick.get().is_none(), "no thread before there is work for it");
+        let many = |crew: &Crew| crew.lately.store(CROWD * LATELY, SeqCst);
+        many(&crew);
         check(&crew, CROWD, true);
         crew.until.store(u64::MAX, SeqCst);
         check(&crew, 1, true);
         crew.until.store(0, SeqCst);
+        many(&crew);
         check(&crew, CROWD - 1, false);
-        check(&Arc::new(Crew::new(0)), CROWD, false);
+        let crew = Arc::new(Crew::new(0));
+        many(&crew);
+        check(&crew, CROWD, false);
         let crew = Arc::new(Crew::new(1));
         crew.quick.set(None).unwrap();
+        many(&crew);
         check(&crew, CROWD, false);
+    }
+
+    /// What stands in line at once counts once it has stood there for a while.
+    #[test]
+    fn a_crowd_is_a_crowd_after_a_while() {
+        let crew = Arc::new(Crew::new(1));
+        let all_here = |logins| run(decided_on(&crew, logins)).iter().all(|name| name != "herald-policy");
+        let calm = (0..100).take_while(|_| all_here(2 * CROWD)).count();
+        assert!((1..LATELY).contains(&calm), "{calm}");
     }
 
     /// A decision that takes `turns` turns before it is made, and says on which thread it is then.
