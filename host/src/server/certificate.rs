@@ -34,7 +34,7 @@ pub use keeper::{Keeper, Rotated};
 pub use served::{Served, Validity};
 pub use trust::Distrust;
 
-use authority::{Authority, START, load_or_create_key};
+use authority::{Authority, START, load_or_make_key, write_key};
 
 /// File name of the certificate.
 pub const CERTIFICATE: &str = "cert.pem";
@@ -45,7 +45,8 @@ pub const FILES: [&str; 6] = [CERTIFICATE, KEY, AUTHORITY, AUTHORITY_KEY, author
 
 /// The certificate is good from this long before it is made, for clocks that run behind.
 const BACKDATE: Duration = Duration::from_secs(60 * 60);
-/// A certificate that vouches for itself is good for ten years from when it is made.
+/// A certificate that vouches for itself is good for ten years from when it is made. It begins in 1970, as an authority does:
+/// nobody renews it, should the clock be ahead that it is made by.
 const VALIDITY: Duration = Duration::from_secs(3652 * 24 * 60 * 60);
 /// Largest file that is read as a certificate or a key, in bytes.
 const MAX_BYTES: u64 = 256 * 1024;
@@ -204,7 +205,10 @@ impl Pair {
     ) -> Result<Self, CertificateError> {
         let key_pair = KeyPair::generate().map_err(CertificateError::Make)?;
         let signed = params(hostname, address, VALIDITY, now)
-            .and_then(|params| params.self_signed(&key_pair))
+            .and_then(|mut params| {
+                params.not_before = (SystemTime::UNIX_EPOCH + START).into();
+                params.self_signed(&key_pair)
+            })
             .map_err(CertificateError::Make)?;
         let key_pem = Zeroizing::new(key_pair.serialize_pem());
         let (pem, der) = (signed.pem(), signed.der().clone());
@@ -226,8 +230,12 @@ impl Pair {
     ) -> Result<Self, CertificateError> {
         let authority = Authority::in_force(folder, lifetime, now)?;
         let (certificate_file, key_file) = (folder.join(CERTIFICATE), folder.join(KEY));
-        let key = load_or_create_key(&key_file)?;
+        let (key, is_new) = load_or_make_key(&key_file)?;
         let pem = authority.issue(&key, names, lifetime, now)?;
+        // Not before it has a certificate: a key that a refused start leaves behind would stand in the way of the next.
+        if is_new {
+            write_key(&key_file, &key)?;
+        }
         files::create(&certificate_file, pem.as_bytes(), 0o644)
             .map_err(|source| write_error(&certificate_file, source))?;
         Self::load(&certificate_file, &key_file).map(|pair| Self { made: true, ..pair })

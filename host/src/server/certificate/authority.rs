@@ -71,7 +71,11 @@ impl Authority {
 
     /// The authority of `folder`, if its key is there.
     pub(super) fn load(folder: &Path) -> Result<Option<Self>, CertificateError> {
-        Self::load_from(folder, [AUTHORITY, AUTHORITY_KEY])
+        Self::load_from(folder, [AUTHORITY, AUTHORITY_KEY]).map_err(|error| match error {
+            // Of an operator's own, or spoilt: nothing is signed with it.
+            CertificateError::ForeignKey { .. } => CertificateError::ForeignAuthority,
+            error => error,
+        })
     }
 
     /// The authority of `folder`, made there if there is none. A key without a certificate is what was left by a start
@@ -148,7 +152,11 @@ impl Authority {
 
     /// Its successor, if there is one with a certificate of its own: no client would know another.
     fn next(&self, folder: &Path) -> Result<Option<Self>, CertificateError> {
-        let next = Self::load_from(folder, [NEXT, NEXT_KEY])?.filter(|next| next.validity.is_some());
+        let next = match Self::load_from(folder, [NEXT, NEXT_KEY]) {
+            // With a key that is spoilt it vouches for nothing, and is made again.
+            Err(CertificateError::ForeignKey { .. }) => None,
+            found => found?.filter(|next| next.validity.is_some()),
+        };
         Ok(next.filter(|next| next.key.subject_public_key_info() != self.key.subject_public_key_info()))
     }
 
@@ -184,7 +192,10 @@ impl Authority {
         }
         files::private_folder(folder).map_err(|source| write_error(folder, source))?;
         // The key first: a certificate alone is taken for an operator's.
-        let key = load_or_create_key(&key_file)?;
+        let (key, is_new) = load_or_make_key(&key_file)?;
+        if is_new {
+            write_key(&key_file, &key)?;
+        }
         let mut params = authority_params();
         let (start, end) = (SystemTime::UNIX_EPOCH + START, now + VALIDITY);
         (params.not_before, params.not_after) = (start.into(), end.into());
@@ -250,15 +261,18 @@ pub(super) fn key_pair(path: &Path) -> Result<KeyPair, CertificateError> {
     KeyPair::from_pem(text).map_err(|_| CertificateError::ForeignKey { path: path.to_owned() })
 }
 
-/// The key at `path`, made there if there is none.
-pub(super) fn load_or_create_key(path: &Path) -> Result<KeyPair, CertificateError> {
+/// The key at `path`, or a new one, which is to be [written](write_key) there; and whether it is new.
+pub(super) fn load_or_make_key(path: &Path) -> Result<(KeyPair, bool), CertificateError> {
     if is_there(path)? {
-        return key_pair(path);
+        return Ok((key_pair(path)?, false));
     }
-    let key = KeyPair::generate().map_err(CertificateError::Make)?;
+    Ok((KeyPair::generate().map_err(CertificateError::Make)?, true))
+}
+
+/// Writes a new key to `path`, where none may be.
+pub(super) fn write_key(path: &Path, key: &KeyPair) -> Result<(), CertificateError> {
     let pem = Zeroizing::new(key.serialize_pem());
-    files::create(path, pem.as_bytes(), 0o600).map_err(|source| write_error(path, source))?;
-    Ok(key)
+    files::create(path, pem.as_bytes(), 0o600).map_err(|source| write_error(path, source))
 }
 
 /// What is the same whenever it vouches: its name, by which certificates name it, and its powers.

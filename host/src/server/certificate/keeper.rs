@@ -42,7 +42,7 @@ pub struct Keeper {
     succession: Option<SystemTime>,
     /// When this process has made a successor, by a clock that nobody sets.
     staged: Option<Instant>,
-    /// When this process has last put its own names in the place of others', by the same clock.
+    /// When this process has last put its own names in the place of others', or could not, by the same clock.
     renamed: Option<Instant>,
     /// What was said last about a pair that is no good, so that it is said once.
     told: Option<String>,
@@ -92,7 +92,11 @@ impl Keeper {
         } else {
             Pair::load_or_create(&folder, hostname, address, now)?
         };
-        if renamed(&pair, config, now)?.is_some() || pair.is_new() {
+        let is_renamed = match renamed(&pair, config, now) {
+            Ok(other) => other.is_some(),
+            Err(error) => stays(error).map(|()| false)?,
+        };
+        if is_renamed || pair.is_new() {
             seen = stamp(&folder);
             pair = Pair { made: pair.is_new(), ..Pair::load(&folder.join(CERTIFICATE), &folder.join(KEY))? };
         }
@@ -203,10 +207,15 @@ impl Keeper {
         }
         let mut pair = Pair::load(&self.folder.join(CERTIFICATE), &self.folder.join(KEY))?;
         // `herald init --rotate` without this server's configuration, or another server on the same folder.
-        if self.renamed.is_none_or(|then| then.elapsed() >= RENAME_EVERY)
-            && let Some(other) = renamed(&pair, &self.config, now)?
-        {
-            (pair, self.renamed) = (other, Some(Instant::now()));
+        if self.renamed.is_none_or(|then| then.elapsed() >= RENAME_EVERY) {
+            match renamed(&pair, &self.config, now) {
+                Ok(None) => {}
+                Ok(Some(other)) => (pair, self.renamed) = (other, Some(Instant::now())),
+                Err(error) => {
+                    stays(error)?;
+                    self.renamed = Some(Instant::now());
+                }
+            }
         }
         if pair.certificate_pem() != self.pair.certificate_pem() {
             self.before = Some(self.pair.certificate_pem().to_owned());
@@ -254,8 +263,13 @@ fn is_ours(folder: &Path, pair: &Pair) -> Result<bool, CertificateError> {
     Ok(is_vouched_for(pair, &pem) && Authority::load(folder)?.is_some())
 }
 
+/// When the authority is to have a successor; one that is not ours has none of us.
 fn succession(folder: &Path) -> Result<Option<SystemTime>, CertificateError> {
-    Authority::load(folder)?.map_or(Ok(None), |authority| authority.succession(folder))
+    match Authority::load(folder) {
+        Ok(Some(authority)) => authority.succession(folder),
+        Ok(None) | Err(CertificateError::ForeignAuthority) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// Makes the next step to a new certificate, beside a server that may be running: where an authority vouches for the
@@ -315,6 +329,18 @@ fn renamed(pair: &Pair, config: &Config, now: SystemTime) -> Result<Option<Pair>
     tracing::info!(%hostname, %address, "certificate: it is for other names, issuing another one");
     issue_again(folder, (hostname, address), config.certificate_lifetime, now)?;
     Pair::load(&folder.join(CERTIFICATE), &folder.join(KEY)).map(Some)
+}
+
+/// A pair for other names stays where nothing that API servers would trust can take its place: some may trust it, and a server
+/// that does not start lets nobody in.
+fn stays(error: CertificateError) -> Result<(), CertificateError> {
+    match error {
+        error @ (CertificateError::ForeignAuthority | CertificateError::ForeignKey { .. }) => {
+            tracing::warn!("certificate: it is for other names, and stays: {error}");
+            Ok(())
+        }
+        error => Err(error),
+    }
 }
 
 fn issue_again(

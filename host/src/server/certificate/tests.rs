@@ -59,6 +59,17 @@ fn a_new_pair_is_private_and_then_kept() {
     assert_eq!(kept.certificate_pem(), made.certificate_pem());
 }
 
+/// As one that shows local time, until the network sets it.
+#[test]
+fn a_pair_of_a_clock_that_was_ahead_is_good_when_it_is_right() {
+    let folder = tempfile::tempdir().unwrap();
+    let ahead = now() + Duration::from_secs(8 * 60 * 60);
+    let pair = Pair::load_or_create(folder.path(), &Hostname::default(), Ipv4Addr::LOCALHOST.into(), ahead).unwrap();
+    let validity = Validity::of(&pair.chain()[0]).expect("it is read");
+    assert!(validity.holds(now()), "{validity:?}");
+    assert_eq!(validity.end, ahead + VALIDITY);
+}
+
 #[test]
 fn a_pair_that_is_there_is_used_untouched() {
     for mode in [0o600, 0o400, 0o644] {

@@ -296,6 +296,65 @@ fn an_operators_authority_gets_no_key_of_ours() {
     }
 }
 
+/// Nobody has to clear away more than what was wrong.
+#[test]
+fn a_start_that_is_refused_leaves_nothing_behind() {
+    let (place, other) = (Place::new(), Place::new());
+    [&place, &other].into_iter().for_each(|place| drop(place.open()));
+    let state = &place.config.state_dir;
+    let foreign = [other.file(AUTHORITY_KEY), RSA.1.to_owned(), "spoilt".to_owned()];
+    for key in foreign {
+        place.put(AUTHORITY_KEY, &key);
+        for name in [CERTIFICATE, KEY] {
+            let _ = fs::remove_file(state.join(name));
+        }
+        let refused = Keeper::open(&place.config, now()).err().expect("nobody would trust it").to_string();
+        assert!(refused.contains("ca.pem in the state directory does not vouch"), "{refused}");
+        assert!(!state.join(KEY).exists() && !state.join(CERTIFICATE).exists());
+    }
+    [AUTHORITY, AUTHORITY_KEY].iter().for_each(|name| fs::remove_file(state.join(name)).unwrap());
+    assert!(place.open().is_new(), "as the refusal says");
+}
+
+#[test]
+fn a_good_pair_is_shown_whatever_key_stands_beside_the_authority() {
+    let other = Place::new();
+    drop(other.open());
+    let foreign = [other.file(AUTHORITY_KEY), RSA.1.to_owned(), "spoilt".to_owned()];
+    for key in foreign {
+        let mut place = Place::new();
+        let first = shown(&place.open());
+        let (certificate, trusted) = (place.file(CERTIFICATE), place.bundle());
+        place.put(AUTHORITY_KEY, &key);
+        // It is for the same host name, by which API servers come, and not for this address.
+        place.config.address = "10.0.0.7".parse().unwrap();
+        let mut keeper = place.open();
+        assert_eq!((shown(&keeper), keeper.served.distrust()), (first.clone(), None));
+        assert_eq!((place.file(CERTIFICATE), place.bundle()), (certificate.clone(), trusted));
+        place.put(KEY, &place.file(KEY));
+        keeper.look(now());
+        assert!(keeper.told.is_none(), "{:?}", keeper.told);
+        // That nobody renews it is told when its time comes.
+        keeper.look(now() + 61 * DAY);
+        assert!(keeper.told.is_some() && shown(&keeper) == first);
+        assert_eq!(place.file(CERTIFICATE), certificate);
+        // Another host name is another matter: API servers that start now do not trust it, and are told of.
+        place.config.hostname = "herald.example.com".parse().unwrap();
+        assert_eq!(place.open().served.distrust().map(|distrust| distrust.reason()), Some("webhook_name"));
+    }
+}
+
+#[test]
+fn a_successor_with_a_spoilt_key_is_made_again() {
+    let place = Place::new();
+    let mut keeper = place.open();
+    keeper.look(now() + 2435 * DAY);
+    place.put(NEXT_KEY, "spoilt");
+    let mut keeper = Keeper::open(&place.config, now() + 2436 * DAY).unwrap();
+    keeper.look(now() + 2436 * DAY);
+    assert!(place.file(NEXT_KEY).contains("PRIVATE KEY"));
+}
+
 #[test]
 fn a_pair_without_authority_gets_one_in_two_steps() {
     let place = Place::new();
