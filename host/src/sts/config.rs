@@ -59,8 +59,8 @@ pub struct RefusedCache {
     pub entries: usize,
 }
 
-/// How much is asked of STS at most. A quarter of each is kept for keys whose owners were let in within the last hour;
-/// before anybody was, and where there are fewer than four, nothing is. A login beyond a limit is answered at once, never queued.
+/// How much is asked of STS at most. A quarter of each is kept for keys whose owners were let in within the last hour, and of
+/// that an eighth for one key at most; before anybody was, and where there are fewer than four, nothing is. A login beyond a limit is answered at once, never queued.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
 #[serde(deny_unknown_fields, default, rename_all = "camelCase")]
 pub struct Limits {

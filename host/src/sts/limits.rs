@@ -8,8 +8,11 @@
 //! - Whoever has not been let in lately, an account with a cloud or none, gets nothing of what is kept, whatever becomes
 //!   of the rest. A key with standing has recourse to it where the rest has no room. Before anybody has been let in
 //!   there is nobody to keep it for: all who come at once when a server starts have both.
-//! - Whoever presents another's key gets at most an eighth of the places that are kept, and that until STS answers for
-//!   the first time. The key's owner then shares the rest with all others until he is let in; nobody else has less.
+//! - One key gets at most an eighth of the places that are kept, and of their pace beyond a few calls at once: whoever
+//!   is let in and asks with hundreds of tokens a second leaves the rest to others, and nodes that share a role have a
+//!   key each. Who has several keys has as many parts.
+//! - Whoever presents another's key gets no more than that, and that until STS answers for the first time. The key's owner
+//!   then shares the rest with all others until he is let in; nobody else has less.
 //! - Hosts that have not answered lately have half of the places of each part, all of them together: calls to hosts
 //!   that cannot be reached leave room for those that can. A first call each may have beyond that, so a host can always
 //!   prove itself. One host that has answered has three quarters.
@@ -33,7 +36,7 @@ use governor::{DefaultDirectRateLimiter, Quota};
 
 use super::{
     config,
-    standing::{Claim, Key, Keys},
+    standing::{Claim, Key, Keys, Pace},
 };
 use crate::provider::{StsCall, VerifyError};
 
@@ -137,7 +140,7 @@ impl Limits {
                 open: if is_whole { joined } else { joined - joined / 4 },
                 taken: AtomicUsize::new(0),
             },
-            keys: Keys::new(if is_whole { 0 } else { share(kept, 1, 8) }),
+            keys: Keys::new(if is_whole { 0 } else { share(kept, 1, 8) }, Pace::of_one(paces[1].0, paces[1].1)),
             places: Arc::new(Places { most: [config.in_flight - kept, kept], taken: Mutex::default() }),
         }
     }
@@ -152,6 +155,10 @@ impl Limits {
         let claim = self.keys.claim(&call.access_key_id, now);
         if claim.is_none() && !self.keys.is_empty() {
             return Err(overloaded(limit));
+        }
+        // Before all of them are asked, so that what is refused here takes nothing of theirs.
+        if claim.as_ref().is_some_and(|claim| !self.keys.is_in_pace(claim, now)) {
+            return Err(overloaded("sts_per_second"));
         }
         let place = self.enter(Part::Kept, &call.host, now).map_err(|_| overloaded(limit))?;
         Ok(Permit { place, claim })

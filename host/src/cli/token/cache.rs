@@ -3,7 +3,8 @@
 //! In `$HERALD_CACHE_DIR`, else in `herald` beside `$AWS_IAM_AUTHENTICATOR_CACHE_FILE`, else in
 //! `~/.kube/cache/herald`, which is made with mode 0700; files have 0600. One file holds one token or one set
 //! of credentials. Its name is a digest of everything that says whose it is: options, all variables of the cloud
-//! and the contents of the files that they name; for a token the cluster and region as well. A change of
+//! and the contents of the files that they name, and of the AWS CLI's SSO logins if credentials come of one; for a
+//! token the cluster and region as well. A change of
 //! any of these is another name, so nothing has to be invalidated. A file is replaced by renaming a whole
 //! one over it: no locks, and no reader ever sees a half. What cannot be read is as good as absent, and a
 //! folder that cannot be written means that there is no cache.

@@ -41,10 +41,12 @@ use self::{
 use crate::{caller::Arn, provider::http::Client};
 
 mod environment;
+mod login;
 mod mfa;
 mod role;
 
 pub use environment::are_at_hand;
+pub use login::logins;
 pub use role::AskCode;
 
 /// Region where nobody names one.

@@ -128,6 +128,19 @@ fn pace_is_in_parts_too() {
     assert_eq!(take(&limits, "AKIDA", "sts.test", &mut kept), (0, Some("sts_per_second")));
 }
 
+/// As who is let in, and asks with one token after another.
+#[test]
+fn one_key_takes_an_eighth_of_the_pace_that_is_kept() {
+    let mut kept = Vec::new();
+    let limits = limits(6400, (4, 320));
+    answers(&limits, "sts.test");
+    ["AKIDB", "AKIDC"].into_iter().for_each(|key| limits.welcome(key, Instant::now()));
+    assert_eq!(take(&limits, "AKIDA", "sts.test", &mut kept).1, Some("sts_per_second"));
+    for key in ["AKIDB", "AKIDC"] {
+        assert_eq!(take(&limits, key, "sts.test", &mut kept), (10, Some("sts_per_second")), "{key}");
+    }
+}
+
 /// Of one call a second, whoever is there first has it.
 #[test]
 fn what_cannot_be_shared_out_is_anybodys() {

@@ -5,7 +5,7 @@ use std::{env, ffi::OsString, time::SystemTime};
 use aws_credential_types::Credentials;
 use serde::{Deserialize, Serialize};
 
-use super::{Cache, Kept, Owner, moment, seconds};
+use super::{Cache, Kept, Owner, add, moment, seconds};
 use crate::provider::{
     ClusterId, Token,
     aws::credentials::{self, Request, Session},
@@ -57,7 +57,12 @@ impl Cache {
             request.region.as_ref().map(|_| "named".to_owned()),
         ];
         let owner = Owner { variables: &VARIABLES, files: &FILES, options, region: request.region.clone() };
-        Self::open(variables, owner, all)
+        let mut cache = Self::open(variables.clone(), owner, all)?;
+        // Behind that, since it reads the configuration again, and a pipe can be read only once.
+        if let Some(logins) = credentials::logins(request, variables) {
+            add(&mut cache.caller, Some(logins.as_bytes()));
+        }
+        Some(cache)
     }
 
     /// Temporary credentials that are good for a while.

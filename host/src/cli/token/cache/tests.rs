@@ -107,6 +107,62 @@ fn everything_that_says_whose_a_token_is_makes_another_file() {
     assert_eq!(noise.token_file(&cluster("a")), plain(home.path()).token_file(&cluster("a")));
 }
 
+/// `aws sso logout` removes a file, and `aws sso login` writes another.
+#[test]
+fn what_came_of_a_login_goes_with_it() {
+    const CONFIG: &str = "
+[profile person]
+sso_session = corp
+sso_account_id = 123456789012
+sso_role_name = Admin
+[sso-session corp]
+sso_start_url = https://corp.awsapps.com/start
+sso_region = eu-west-1
+[profile older]
+sso_start_url = https://corp.awsapps.com/start
+[profile onward]
+role_arn = arn:aws:iam::123456789012:role/Onward
+source_profile = person
+[profile keys]
+aws_access_key_id = AKIDEXAMPLE
+aws_secret_access_key = secret
+[profile circle]
+role_arn = arn:aws:iam::123456789012:role/Circle
+source_profile = circles
+[profile circles]
+role_arn = arn:aws:iam::123456789012:role/Circles
+source_profile = circle
+";
+    #[track_caller]
+    fn check(profile: Option<&str>, variables: &[(&str, &str)], expected: bool) {
+        let home = tempfile::tempdir().expect("a folder");
+        let login = home.path().join(".aws/sso/cache/corp.json");
+        fs::create_dir_all(login.parent().expect("a folder")).expect("made");
+        fs::write(home.path().join(".aws/config"), CONFIG).expect("written");
+        let request = Request { profile: profile.map(str::to_owned), ..Request::default() };
+        let file = || cache(home.path(), variables, &request, true).session_file();
+        let after = |token: &str| {
+            fs::write(&login, format!(r#"{{"accessToken":"{token}"}}"#)).expect("written");
+            file()
+        };
+        let alice = after("alice");
+        fs::remove_file(&login).expect("removed");
+        let nobody = file();
+        assert_eq!([alice != nobody, alice != after("bob")], [expected; 2], "{profile:?} {variables:?}");
+        assert_eq!(after("alice"), alice, "{profile:?} {variables:?}: as long as it lasts");
+    }
+    check(Some("person"), &[], true);
+    check(Some("older"), &[], true);
+    check(Some("onward"), &[], true);
+    check(None, &[("AWS_PROFILE", "person")], true);
+    check(None, &[("AWS_PROFILE", "person"), ("AWS_DEFAULT_PROFILE", "keys")], true);
+    // Of those a person may have been asked for a code, and is not to be asked again.
+    check(Some("keys"), &[("AWS_PROFILE", "person")], false);
+    check(Some("circle"), &[], false);
+    check(Some("nobody"), &[], false);
+    check(None, &[], false);
+}
+
 #[test]
 fn a_session_serves_all_clusters_and_regions() {
     let home = tempfile::tempdir().expect("a folder");

@@ -79,6 +79,7 @@ pub(in crate::provider::aws) struct Loaded {
     pub(super) url: String,
     /// Whose the credentials are, as soon as that is known.
     account: OnceLock<AccountId>,
+    since: SystemTime,
     until: SystemTime,
 }
 
@@ -171,7 +172,7 @@ impl Access {
     pub(in crate::provider::aws) async fn ready(&self) -> Result<Arc<Loaded>, CallError> {
         let mut slot = self.slot.lock().await;
         let (known, now) = (slot.loaded.clone(), self.now());
-        if let Some(ready) = known.as_ref().filter(|known| !slot.is_refused && now < known.until) {
+        if let Some(ready) = known.as_ref().filter(|known| !slot.is_refused && known.is_fresh(now)) {
             return Ok(Arc::clone(ready));
         }
         let good = known.filter(|known| known.credentials.expiry().is_none_or(|end| now < end));
@@ -264,7 +265,8 @@ impl Access {
         let region = (self.service.region)(&session, self.partition);
         let end = session.credentials.expiry().map_or(now + LONGEST, |end| (end - MARGIN).min(now + LONGEST));
         let account = self.account(&session.credentials).map_or_else(OnceLock::new, OnceLock::from);
-        Ok(Loaded { url, region, account, until: end.max(now + SHORTEST), credentials: session.credentials })
+        let until = end.max(now + SHORTEST);
+        Ok(Loaded { url, region, account, since: now, until, credentials: session.credentials })
     }
 
     /// Whose `credentials` are: as they say themselves, or as was learned of the same key.
@@ -290,6 +292,12 @@ impl Access {
 // === impl Loaded ===
 
 impl Loaded {
+    /// Whether they are taken as they are at `now`. Those that were loaded later than that are from before the clock was set
+    /// back, and nobody knows how old.
+    fn is_fresh(&self, now: SystemTime) -> bool {
+        self.since <= now && now < self.until
+    }
+
     /// The service's answer to these credentials was about `account`, as it only ever is about their own.
     pub(in crate::provider::aws) fn belongs_to(&self, account: &AccountId) {
         let _ = self.account.set(account.clone());
@@ -455,6 +463,23 @@ mod tests {
         go.send(Ok(())).expect("it waits");
         while key().await.as_deref() != Ok("AKIDTHIRD") {
             tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
+    /// As a machine that starts with a clock ahead of the time, until the network sets it.
+    #[tokio::test]
+    async fn credentials_are_loaded_anew_after_a_clock_that_was_ahead() {
+        static SECONDS: AtomicU64 = AtomicU64::new(0);
+        let clock = || SystemTime::UNIX_EPOCH + Duration::from_secs(SECONDS.load(SeqCst));
+        let loads = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&loads);
+        let access = Access { clock, ..first(&Roles::default()) }.by(move || {
+            count.fetch_add(1, SeqCst);
+            Ok(key("AKIDEXAMPLE"))
+        });
+        for (seconds, expected) in [(86_400, 1), (86_401, 1), (3600, 2), (3601, 2), (3600 + LONGEST.as_secs(), 3)] {
+            SECONDS.store(seconds, SeqCst);
+            assert_eq!((ready(&access).await, loads.load(SeqCst)), ("ok", expected), "{seconds}");
         }
     }
 
