@@ -379,6 +379,29 @@ async fn a_toolchain_that_is_not_there_is_told_with_where_to_get_it() {
     }
 }
 
+/// Stand-ins tell an old version and fail at everything else.
+#[tokio::test]
+async fn a_toolchain_that_is_too_old_is_told_with_where_to_get_another() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let programs = folder.path().join("bin");
+    std::fs::create_dir(&programs).expect("a folder");
+    let environment = [("PATH", text(&programs)), ("HOME", text(folder.path()))];
+    for (language, program, version, expected) in [
+        ("go", "go", "go version go1.19.8 linux/amd64", "go is too old (1.19): get Go 1.24 or newer from"),
+        ("js", "node", "v18.19.1", "node is too old (18.19): get Node.js 20 or newer from"),
+        ("python", "python3", "Python 3.9.18", "python3 is too old (3.9): get Python 3.11 or newer from"),
+    ] {
+        let script = format!("#!/bin/sh\ncase $1 in version|--version) echo '{version}';; *) exit 2;; esac\n");
+        tools::program(&programs.join(program), &script);
+        let (sdk, project) = (repository().join("sdk").join(language), folder.path().join(format!("in-{language}")));
+        let new = ["policy", "new", "--lang", language, "--sdk", text(&sdk), text(&project)];
+        herald::run(&new, environment).await.and_then(Finished::success).expect("a project");
+        let built = herald::run(&["policy", "build", text(&project)], environment).await.expect("herald runs");
+        let last = built.stderr.lines().last().unwrap_or_default();
+        assert!(built.code != Some(0) && last.contains(expected), "{language}: {}", built.stderr);
+    }
+}
+
 /// Checks a configuration. Compiling its policies may take minutes where others want the processors too.
 async fn check_config(config: &Path, home: &Path) {
     let mut command = tokio::process::Command::new(herald::binary().expect("herald builds"));

@@ -6,7 +6,7 @@ use cel::common::ast::{
 use regex_lite::Regex;
 
 use super::{
-    functions,
+    depth, functions,
     types::{Type, VARIABLES},
 };
 
@@ -17,9 +17,14 @@ pub(crate) struct Problem {
     pub(crate) message: String,
 }
 
+/// How deep an expression may be. One of a thousand operators in a row takes all of the stack that a policy has, at each login.
+const DEEPEST: usize = 200;
+
 /// Checks one expression.
 #[derive(Default)]
 pub(crate) struct Checker<'a> {
+    /// How many nodes are around.
+    depth: usize,
     /// Variables of the macros around, innermost last.
     locals: Vec<(&'a str, Type)>,
     /// The patterns that it matches with.
@@ -33,7 +38,11 @@ type Checked<T = Type> = Result<T, Problem>;
 impl<'a> Checker<'a> {
     /// The type of `node`.
     pub(crate) fn check(&mut self, node: &'a IdedExpr) -> Checked {
-        match &node.expr {
+        if self.depth == DEEPEST {
+            return problem(node.id, depth::TOO_DEEP);
+        }
+        self.depth += 1;
+        let found = match &node.expr {
             Expr::Call(call) => self.call(node.id, call),
             Expr::Comprehension(comprehension) => self.comprehension(node.id, comprehension),
             Expr::Ident(name) => self.variable(node.id, name),
@@ -43,7 +52,9 @@ impl<'a> Checker<'a> {
             Expr::Select(select) => self.select(node.id, select),
             Expr::Struct(_) => problem(node.id, "there are no types to make values of here"),
             Expr::Unspecified => problem(node.id, "an expression is missing"),
-        }
+        };
+        self.depth -= 1;
+        found
     }
 
     fn variable(&self, id: u64, name: &str) -> Checked {

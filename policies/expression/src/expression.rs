@@ -8,6 +8,7 @@ use regex_lite::Regex;
 
 use super::{
     check::Checker,
+    depth,
     scope::{Root, Scope},
     types::Type,
 };
@@ -40,6 +41,9 @@ impl Compiler {
     ///
     /// What is wrong, where, and the line with a mark under the place.
     pub(crate) fn compile(&mut self, place: &str, text: &str, wanted: &Type) -> Result<Expression, String> {
+        if let Some(offset) = depth::too_deep(text) {
+            return Err(Pointer::at_node(text, offset).say(place, depth::TOO_DEEP));
+        }
         let parsed = self.env.parser().parse_with_source_info(text);
         let (node, source) = parsed.map_err(|errors| match errors.errors.first() {
             Some(first) => Pointer::at(text, first.pos).say(place, unexpected(&first.msg)),
@@ -69,7 +73,7 @@ impl Compiler {
 /// The parser's words, without what only its authors understand.
 fn unexpected(message: &str) -> &str {
     if message.contains("Recursion limit") {
-        return "nested too deeply";
+        return depth::TOO_DEEP;
     }
     let message = message.strip_prefix("Syntax error: ").unwrap_or(message);
     message.split(" expecting {").next().unwrap_or(message)

@@ -12,6 +12,7 @@ use herald_policy::{Decision, Fault, Mapping, Policy, Request};
 use serde::Deserialize;
 
 mod check;
+mod depth;
 mod expression;
 mod functions;
 mod scope;

@@ -1,5 +1,7 @@
 //! What is refused when the policy loads, word for word, and what is left to fail at a login. `cases.yaml` has the decisions.
 
+use std::thread;
+
 use expect_test::{Expect, expect};
 use herald_policy::testing;
 
@@ -97,6 +99,51 @@ fn what_is_no_expression() {
             true : true ? true : true ? true : true ? true : true ? true : true ? true : true ? true : true ? tr
                                                              ^"#]],
     );
+}
+
+/// What is too deep is found before anything calls itself that often, and never while somebody logs in.
+#[test]
+fn what_is_too_deep() {
+    let row = |operator: &str, of: usize| vec!["1"; of].join(operator);
+    let as_deep_as_may_be = || {
+        holds(&format!("{} == 199", row("+", 199)));
+        refused(
+            &format!("{} == 200", row("+", 200)),
+            &expect![[r#"
+                rules[0].match, line 1, column 1: nested too deeply
+                1+1+1+1+1+1+1+1+1+1+1+1+1+1+1+1+1+1+1+1+1+1+1+1+1+1+1+1+1+1+1+1+1+1+1+1+1+1+1+1+1+1+1+1+1+1+1+1+1+1+
+                ^"#]],
+        );
+    };
+    thread::scope(|scope| {
+        // Code for tests takes more of a stack than a policy's.
+        let deep = thread::Builder::new().stack_size(32 << 20).spawn_scoped(scope, as_deep_as_may_be);
+        deep.unwrap().join().unwrap();
+    });
+    refused(
+        &format!("true &&\n{} > 0", row(" + ", 1000)),
+        &expect![[r#"
+            rules[0].match, line 2, column 2003: nested too deeply
+             + 1 + 1 + 1 + 1 + 1 + 1 + 1 + 1 + 1 + 1 + 1 + 1 + 1 + 1 + 1 + 1 + 1 + 1 + 1 + 1 + 1 + 1 + 1 + 1 + 1
+                                                             ^"#]],
+    );
+    let inner = ["(", &row("+", 490), ")"].concat();
+    for deep in [
+        format!("{inner}{} > 0", "+1".repeat(20)),
+        format!("[{inner}].size() < 1 || trail{}", ".a".repeat(600)),
+        format!("trail{} == 'a'", "[0]".repeat(600)),
+        row("<", 1000),
+    ] {
+        let why = matching(&deep).err().expect("it does not load");
+        assert!(why.lines().next().is_some_and(|first| first.ends_with(": nested too deeply")), "{why}");
+    }
+    // What stands side by side is not deep, however much it is, and neither is what stands in a text or comment.
+    holds(&vec!["1 < 2 + 3"; 300].join("&&"));
+    holds(&format!("1 in [{}]", row(",", 1000)));
+    holds(&format!(r#"'{}' != "\"""#, "+".repeat(1000)));
+    holds(&format!("// {}\ntrue", "+".repeat(1000)));
+    holds(&format!(r"r'\' != '{}'", "+".repeat(1000)));
+    holds(&format!("'''it's {}''' != 'a'", "+".repeat(1000)));
 }
 
 #[test]

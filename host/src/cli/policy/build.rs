@@ -129,6 +129,16 @@ pub enum BuildError {
         /// What to do about it.
         how: String,
     },
+    /// A program that is needed is of a version from before what is needed of it.
+    #[error("{program} is too old ({version}): {how}")]
+    Old {
+        /// The program.
+        program: String,
+        /// Its version.
+        version: String,
+        /// What to do about it.
+        how: String,
+    },
     /// A program that is needed does not start.
     #[error("cannot run {program}")]
     Run {

@@ -88,7 +88,7 @@ enum Fate {
 }
 
 /// The pipeline of a configuration, in which nothing is asked that is not at hand.
-struct Replayer<'a> {
+pub struct Replayer<'a> {
     config: &'a Config,
     authenticator: Authenticator,
     /// The stages that cannot be asked, and why.
@@ -134,6 +134,27 @@ impl Command {
 // === impl Replayer ===
 
 impl<'a> Replayer<'a> {
+    /// The pipeline of `config`, which reads nothing of a cluster, for more than one log.
+    ///
+    /// # Errors
+    ///
+    /// When the configuration does not build.
+    pub fn of(config: &'a Config) -> anyhow::Result<Self> {
+        cluster::run(Self::new(config))
+    }
+
+    /// What came of the decisions in `log`: the report for people, and the same for programs.
+    ///
+    /// # Errors
+    ///
+    /// When the log cannot be read.
+    pub fn told(&self, log: impl BufRead) -> anyhow::Result<(String, Value)> {
+        let report = cluster::run(async { Ok(self.replay(log).await?) })?;
+        let mut text = Vec::new();
+        report.write(&mut text)?;
+        Ok((String::from_utf8(text)?, report.json()))
+    }
+
     async fn new(config: &'a Config) -> anyhow::Result<Self> {
         let mut authenticator = explain::build(config, false).await?;
         let chain = &mut authenticator.chain;

@@ -151,9 +151,11 @@ fn describe_uid(mapping: &Mapping) -> String {
     mapping.uid.as_ref().map_or_else(|| "the host's own".to_owned(), |uid| format!("{uid:?}"))
 }
 
-/// In order of key: it has no meaning.
+/// In order of key: it has no meaning. A key is as it was only where it can neither steer a terminal nor look like another.
 fn describe_extra(mapping: &Mapping) -> String {
-    let mut extra: Vec<_> = mapping.extra.iter().map(|(key, values)| format!("{key}={values:?}")).collect();
+    let is_plain = |key: &str| key.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"');
+    let shown = |key: &String| if is_plain(key) { key.clone() } else { format!("{key:?}") };
+    let mut extra: Vec<_> = mapping.extra.iter().map(|(key, values)| format!("{}={values:?}", shown(key))).collect();
     extra.sort();
     format!("{{{}}}", extra.join(", "))
 }

@@ -12,7 +12,7 @@ use std::{
 
 use serde::Deserialize;
 
-use super::{BuildError, CONTRACT, FOLDER, Made};
+use super::{BuildError, CONTRACT, FOLDER, Made, toolchain};
 use crate::cli::policy::encode::{About, Code};
 
 /// How to start the driver of one language, and what to say when that does not work.
@@ -22,6 +22,9 @@ pub(super) struct Driver {
     own_program: Option<&'static str>,
     /// Where to get the interpreter.
     program_from: &'static str,
+    /// The version of which that speaks, and what makes the interpreter say its own.
+    oldest: (u32, u32),
+    version: &'static [&'static str],
     /// What makes it run the next argument.
     flags: &'static [&'static str],
     /// Calls the SDK. Prints JSON: what is known about the policy, or which package is missing.
@@ -37,6 +40,8 @@ pub(super) const JAVASCRIPT: Driver = Driver {
     program: "node",
     own_program: None,
     program_from: "get Node.js 20 or newer from https://nodejs.org or your system's packages",
+    oldest: (20, 0),
+    version: &["--version"],
     flags: &["--input-type=module", "--eval"],
     script: include_str!("driver/script.mjs"),
     package_from: "run `npm install` in the policy's folder, and once `npm ci` in the SDK's folder, sdk/js",
@@ -48,6 +53,8 @@ pub(super) const PYTHON: Driver = Driver {
     program: "python3",
     own_program: Some(".venv/bin/python"),
     program_from: "get Python 3.11 or newer from https://python.org or your system's packages",
+    oldest: (3, 11),
+    version: &["--version"],
     flags: &["-c"],
     script: include_str!("driver/script.py"),
     package_from: "make a virtual environment with `python3 -m venv .venv` in the policy's folder, and run \
@@ -94,8 +101,11 @@ impl Driver {
         command.args(self.flags).arg(self.script).args(arguments).current_dir(dir);
         let output = command.stdin(Stdio::null()).stderr(Stdio::inherit()).output();
         let output = output.map_err(|source| BuildError::not_started(&program, self.program_from, source))?;
+        // Packages are missing, too, where they are for newer ones.
+        let old = || toolchain::too_old(&program, self.version, dir, self.oldest, self.program_from);
         if !output.status.success() {
-            return Err(BuildError::Tool { tool: self.program.to_owned(), status: output.status });
+            let failed = || BuildError::Tool { tool: self.program.to_owned(), status: output.status };
+            return Err(old().unwrap_or_else(failed));
         }
         // Packages may have printed lines of their own before.
         let last = output.stdout.trim_ascii_end().rsplit(|byte| *byte == b'\n').next().unwrap_or_default();
@@ -104,7 +114,10 @@ impl Driver {
                 about.license = about.license.filter(|license| !(self.leaves_out)(license));
                 Ok(about)
             }
-            Ok(Answer::Missing(what)) => Err(BuildError::Missing { what, how: self.package_from.to_owned() }),
+            Ok(Answer::Missing(what)) => {
+                let missing = || BuildError::Missing { what, how: self.package_from.to_owned() };
+                Err(old().unwrap_or_else(missing))
+            }
             Err(error) => Err(BuildError::Unintelligible { program: self.program, why: error.to_string() }),
         }
     }
@@ -124,12 +137,20 @@ mod tests {
     /// A shell stands for the interpreter.
     #[track_caller]
     fn check(program: &'static str, script: &'static str, expected: &str) {
+        check_of(program, &["-c", "echo v20.0.0"], script, expected);
+    }
+
+    /// The same of an interpreter that says another version.
+    #[track_caller]
+    fn check_of(program: &'static str, version: &'static [&'static str], script: &'static str, expected: &str) {
         let folder = tempfile::tempdir().expect("a folder");
-        let driver = Driver { program, script, flags: &["-c"], own_program: None, ..JAVASCRIPT };
+        let driver = Driver { program, script, version, flags: &["-c"], own_program: None, ..JAVASCRIPT };
         let made = make(&driver, folder.path()).map(|made| made.about.name);
         let error = made.expect_err("it does not build").to_string();
         assert!(error.contains(expected), "{error}");
     }
+
+    const OLD: &[&str] = &["-c", "echo v18.19.1"];
 
     #[test]
     fn what_is_missing_is_told_with_what_to_do() {
@@ -137,6 +158,10 @@ mod tests {
         check("sh", r#"echo '{"missing": "esbuild"}'"#, "esbuild is not installed: run `npm install`");
         check("sh", "exit 3", "sh failed (exit status: 3)");
         check("sh", "echo hello", "gave an answer that is not understood");
+        let old = "sh is too old (18.19): get Node.js 20 or newer";
+        check_of("sh", OLD, "exit 3", old);
+        check_of("sh", OLD, r#"echo '{"missing": "esbuild"}'"#, old);
+        check_of("sh", OLD, r#"echo '{"built": {"name": "a", "version": "1.0.0"}}'"#, "policy.wasm");
         check("sh", r#"echo '{"built": {"name": "a", "version": "1.0.0"}}'"#, "policy.wasm");
     }
 

@@ -14,7 +14,7 @@ use std::{
 use wit_component::{StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
 
-use super::{BuildError, CONTRACT, FOLDER, Made};
+use super::{BuildError, CONTRACT, FOLDER, Made, toolchain};
 use crate::cli::policy::{
     encode::{About, Code, EncodeError},
     progress::Step,
@@ -23,6 +23,8 @@ use crate::cli::policy::{
 mod wasi;
 
 const PROGRAM: &str = "go";
+/// Of which [`PROGRAM_FROM`] speaks: the first with `go:wasmexport`.
+const OLDEST: (u32, u32) = (1, 24);
 const PROGRAM_FROM: &str = "get Go 1.24 or newer from https://go.dev/dl or your system's packages";
 /// Beside `go.mod`, which has no room for it: the policy's name, version, description and license.
 const ABOUT_FILE: &str = "policy.json";
@@ -64,7 +66,10 @@ fn compile(dir: &Path, module: &Path) -> Result<(), BuildError> {
     let _step = Step::start("building with go");
     match command(dir, module).status() {
         Ok(status) if status.success() => Ok(()),
-        Ok(status) => Err(BuildError::Tool { tool: "go build".to_owned(), status }),
+        Ok(status) => {
+            let old = toolchain::too_old(PROGRAM.as_ref(), &["version"], dir, OLDEST, PROGRAM_FROM);
+            Err(old.unwrap_or_else(|| BuildError::Tool { tool: "go build".to_owned(), status }))
+        }
         Err(source) => Err(BuildError::not_started(PROGRAM.as_ref(), PROGRAM_FROM, source)),
     }
 }

@@ -39,6 +39,29 @@ impl Tools {
     }
 }
 
+/// That `program` is older than `oldest`, where that is so: asked by `arguments` once it has failed, when its own words may say
+/// anything. `from` is where to get another.
+pub(super) fn too_old(
+    program: &Path,
+    arguments: &[&str],
+    dir: &Path,
+    oldest: (u32, u32),
+    from: &str,
+) -> Option<BuildError> {
+    let answer = Command::new(program).args(arguments).current_dir(dir).stdin(Stdio::null()).output().ok()?;
+    let found = version(&String::from_utf8_lossy(&answer.stdout)).filter(|found| *found < oldest)?;
+    let (program, version) = (program.display().to_string(), format!("{}.{}", found.0, found.1));
+    Some(BuildError::Old { program, version, how: from.to_owned() })
+}
+
+/// The first two numbers of a version, in `go version go1.24.3 linux/amd64`, `v20.19.0` or `Python 3.11.2`.
+fn version(text: &str) -> Option<(u32, u32)> {
+    let start = text.find(|letter: char| letter.is_ascii_digit())?;
+    let (first, rest) = text[start..].split_once('.')?;
+    let second = rest.split(|letter: char| !letter.is_ascii_digit()).next()?;
+    Some((first.parse().ok()?, second.parse().ok()?))
+}
+
 /// Makes sure that the toolchain which cargo would use in `dir` can build for [`TARGET`].
 pub(super) fn ensure_target(dir: &Path, tools: &Tools) -> Result<(), BuildError> {
     let folder = library_folder(dir, &tools.rustc)?;
@@ -94,6 +117,28 @@ mod tests {
             (Err(found), Err(expected)) => assert!(found.contains(expected), "{found}"),
             (found, _) => panic!("{found:?}"),
         }
+    }
+
+    /// `echo` stands for a program that says its version.
+    #[test]
+    fn a_program_that_is_too_old_is_told() {
+        #[track_caller]
+        fn check(answer: &str, oldest: (u32, u32), expected: Option<&str>) {
+            let found = too_old("echo".as_ref(), &[answer], Path::new("."), oldest, "get another");
+            let expected = expected.map(|version| format!("echo is too old ({version}): get another"));
+            assert_eq!(found.map(|error| error.to_string()), expected, "{answer}");
+        }
+        check("go version go1.19.8 linux/amd64", (1, 24), Some("1.19"));
+        check("go version go1.24 linux/amd64", (1, 24), None);
+        check("go version go1.24rc1 linux/amd64", (1, 24), None);
+        check("v18.19.1", (20, 0), Some("18.19"));
+        check("v20.0.0", (20, 0), None);
+        check("Python 3.9.18", (3, 11), Some("3.9"));
+        check("Python 3.13.0a1", (3, 11), None);
+        // Of whatever says no version, its own words have to do.
+        check("devel +0a1b2c3", (1, 24), None);
+        check("", (1, 24), None);
+        assert!(too_old("no-such-program".as_ref(), &[], Path::new("."), (1, 0), "").is_none());
     }
 
     /// `echo` stands for a rustc whose folder has nothing in it.

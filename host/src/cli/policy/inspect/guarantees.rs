@@ -103,7 +103,7 @@ pub(super) fn of_component(imports: &[String], facts: &[Fact], bounds: &Bounds) 
         by_imports(imports, facts),
         Guarantee::new(
             "isolated",
-            "sees no token, key or signature; has no network, files, clock, randomness or environment",
+            "sees no token, secret key or signature; has no network, files, clock, randomness or environment",
         ),
         Guarantee::new("stateless", "keeps nothing from one login to the next"),
         bounds.guarantee(false),
@@ -231,6 +231,16 @@ mod tests {
             "depends on its settings, the request, the tables that it is attached, the caller's own machine and the tags of his role or user, on nothing else",
         );
         check(&["wasi:sockets/tcp@0.2.0"], &[], "never-loads", "asks for what no server grants: wasi:sockets/tcp");
+    }
+
+    /// An id of a key is among the facts about a caller; the key itself is not.
+    #[test]
+    fn every_component_is_isolated_and_stateless() {
+        let bounds = Bounds::hard().expect("the maxima are within themselves");
+        let found = of_component(&["wasi:sockets/tcp@0.2.0".to_owned()], &[], &bounds);
+        let ids: Vec<_> = found.iter().map(|guarantee| guarantee.id).collect();
+        assert_eq!(ids, ["never-loads", "isolated", "stateless", "bounded"]);
+        assert!(found[1].text.starts_with("sees no token, secret key or signature; has no network"), "{found:?}");
     }
 
     #[test]

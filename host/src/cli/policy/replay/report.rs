@@ -81,7 +81,10 @@ impl Report {
     /// The report for people.
     pub(super) fn write(&self, out: &mut impl Write) -> io::Result<()> {
         for ((caller, difference), kind) in &self.kinds {
-            writeln!(out, "{}\n        decisions: {}\n{difference}", Plain(caller), kind.seen)?;
+            writeln!(out, "{}\n        decisions: {}", Plain(caller), kind.seen)?;
+            for line in difference.lines() {
+                writeln!(out, "{}", Plain(line))?;
+            }
         }
         if self.more > 0 {
             writeln!(out, "and others\n        decisions: {}, each of which differs in yet another way", self.more)?;

@@ -6,7 +6,10 @@ use expect_test::{Expect, expect};
 use serde_json::json;
 
 use super::*;
-use crate::policy::tests::{Fixture, guest::Guest};
+use crate::{
+    caller::letters::steers,
+    policy::tests::{Fixture, guest::Guest},
+};
 
 const AT: &str = "2026-05-04T12:00:00Z";
 const ALICE: &str = "arn:aws:sts::123456789012:assumed-role/Dev/alice";
@@ -238,6 +241,21 @@ fn lines_that_do_not_say_enough_are_never_the_same() {
         }
     };
     check(&config, merge, not_comparable);
+}
+
+/// A log may be anybody's.
+#[test]
+fn nothing_that_a_log_has_steers_a_terminal() {
+    const STEERING: &str = "\u{1b}[2J\u{202E}\u{3164}";
+    let (was, eves) =
+        (config(DEVELOPERS), "mapUsers: [{userarn: 'arn:aws:iam::210987654321:user/eve', username: eve}]");
+    let [mut denied, mut allowed] = [EVE, ALICE].map(|arn| line(&was, arn));
+    denied["message"] = STEERING.into();
+    allowed["user"]["extra"][STEERING] = json!(["x"]);
+    let text = text(&replay(&config(&format!("{DEVELOPERS}\n  {eves}")), &[denied, allowed]));
+    assert!(text.contains("found    allow \"eve\"") && text.contains("extra: expected {"), "{text:?}");
+    assert!(text.ends_with("0 the same, 2 different, 0 not comparable, 0 without a verified caller\n"), "{text:?}");
+    assert!(text.chars().all(|letter| letter == '\n' || !steers(letter)), "{text:?}");
 }
 
 #[test]

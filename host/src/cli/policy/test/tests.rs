@@ -97,6 +97,25 @@ fn groups_are_told_apart() {
     );
 }
 
+/// Keys are a policy's own words as well, and two of them never look the same.
+#[test]
+fn keys_of_extra_steer_no_terminal() {
+    #[track_caller]
+    fn check(key: &str, told: Option<&str>) {
+        let cases = parse(&role(r#"{allow: {username: alice, extra: {"a\nb": [x]}}}"#));
+        let extra = vec![(key.to_owned(), vec!["x".to_owned()])];
+        let found = Mapping { username: "alice".to_owned(), extra, ..Mapping::default() };
+        let told = told.map(|key| {
+            format!("        extra: expected {{\"a\\nb\"=[\"x\"]}}\n               found    {{{key}=[\"x\"]}}")
+        });
+        assert_eq!(difference(&cases[0].expect, &Outcome::Verdict(Verdict::Allow(found))), told);
+    }
+    check("a\nb", None);
+    check("a.example.com/b", Some("a.example.com/b"));
+    check("\u{1b}[2J", Some(r#""\u{1b}[2J""#));
+    check(r#""a\nb""#, Some(r#""\"a\\nb\"""#));
+}
+
 #[test]
 fn other_verdicts_are_told_whole() {
     check(
