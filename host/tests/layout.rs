@@ -265,6 +265,28 @@ fn fuzz_targets_have_seeds_and_are_run() {
     assert!(before_a_change_lands.lines().any(|line| line == "host/fuzz/smoke 10"), "ten seconds each");
 }
 
+/// What reads a text of its own and has no fuzz target: it is private to a command, or takes every text.
+const READ_BY_NO_TARGET: [&str; 3] = ["Owner", "PermissionSet", "Token"];
+
+#[test]
+fn whatever_reads_a_text_has_a_fuzz_target() {
+    let mut targets = Vec::new();
+    walk(&Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/fuzz_targets"), &mut targets);
+    let targets: String = targets.iter().map(|path| fs::read_to_string(path).expect("a readable file")).collect();
+    let is_fuzzed =
+        |name: &str| targets.contains(&format!("<{name}>")) || targets.contains(&format!("{name}::try_from("));
+    let read = |line: &str| {
+        let heads = ["impl FromStr for ", "impl std::str::FromStr for ", "impl TryFrom<String> for "];
+        heads.iter().find_map(|head| line.strip_prefix(head)?.strip_suffix(" {").map(str::to_owned))
+    };
+    let sources = sources();
+    let code = sources.iter().filter(|source| !source.is_test()).flat_map(|source| source.code.lines());
+    let names: BTreeSet<String> = code.filter_map(read).collect();
+    assert!(names.len() > 20, "they are written as this test reads them: {names:?}");
+    let without: Vec<&String> = names.iter().filter(|name| !is_fuzzed(name)).collect();
+    assert_eq!(without, READ_BY_NO_TARGET);
+}
+
 #[test]
 fn this_test_reads_use_lists() {
     let named = rooms_named("use crate::{a::{b, c}, d_e::F, g};\nfn f(x: crate::h::I) {}\n// crate::no\n");

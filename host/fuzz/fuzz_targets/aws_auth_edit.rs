@@ -18,7 +18,7 @@ fn rules(map: &AuthMap) -> Vec<String> {
 }
 
 fuzz_target!(|text: &str| {
-    let map = AuthMap { data: BTreeMap::from([("mapRoles".to_owned(), text.to_owned())]) };
+    let map = AuthMap { data: BTreeMap::from([("mapRoles".to_owned(), text.to_owned())]), ..AuthMap::default() };
     let principal = Principal::Role("arn:aws:iam::123456789012:role/Fuzz".to_owned());
     let entry = NewEntry {
         principal: principal.clone(),

@@ -59,7 +59,8 @@ fuzz_target!(|text: &str| {
     same(&read_config_map(&[data(["", "", ""]), other]).0, &expected);
     assert!(read_config_map(&[data(good), json!({})]).0.is_empty());
 
-    let map = AuthMap { data: KEYS.iter().zip(good).map(|(key, text)| ((*key).to_owned(), text.to_owned())).collect() };
+    let texts = KEYS.iter().zip(good).map(|(key, text)| ((*key).to_owned(), text.to_owned()));
+    let map = AuthMap { data: texts.collect(), ..AuthMap::default() };
     let checked = map.checked();
     let mut rules: Vec<String> = checked.parts.iter().flat_map(|part| told(&part.config.rules)).collect();
     rules.sort_unstable();

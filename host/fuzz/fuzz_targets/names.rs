@@ -11,9 +11,14 @@ use herald::{
     cli::{
         Sso,
         called::{FeatureGate, in_order},
+        policy::{subject::Table, suite::CaseAt},
     },
     config::edit::Principal,
     mapping::NodeName,
+    observe::{
+        audit::Output,
+        log::{Format, Verbosity},
+    },
     policy::{ByteSize, Digest, Name, TableSource},
     provider::{
         Cloud, ClusterId,
@@ -21,8 +26,8 @@ use herald::{
         aws::{
             Partition,
             ec2::InstanceId,
-            hosts::RegionName,
-            service::{Endpoint, SourceArn},
+            hosts::{HostName, RegionName},
+            service::{Endpoint, RoleArn, SourceArn},
         },
     },
     server::Hostname,
@@ -33,6 +38,7 @@ fuzz_target!(|text: &str| {
     names(text);
     hosts(text);
     numbers(text);
+    words(text);
     command_lines(text);
 });
 
@@ -56,6 +62,7 @@ fn names(text: &str) {
     let is_dns = text.len() <= 253 && text.split('.').all(is_label);
     same(NodeName::parse(text).as_ref().ok().map(NodeName::as_str), is_dns);
     same(text.parse::<Host>().as_ref().ok().map(Host::as_str), is_dns && text.contains('.'));
+    assert_eq!(HostName::try_from(text.to_owned()).is_ok(), is_dns && text.contains('.'));
     let digits = |byte: u8| matches!(byte, b'a'..=b'f' | b'0'..=b'9');
     let is_instance =
         text.strip_prefix("i-").is_some_and(|id| (id.len() == 8 || id.len() == 17) && id.bytes().all(digits));
@@ -83,6 +90,10 @@ fn names(text: &str) {
     if SourceArn::try_from(text.to_owned()).is_ok() {
         let account = text.split(':').nth(4).unwrap_or_default();
         assert!(is_of(account, 12..=12, |byte| byte.is_ascii_digit()));
+    }
+    if RoleArn::try_from(text.to_owned()).is_ok() {
+        let is_account = |part: &str| is_of(part, 12..=12, |byte| byte.is_ascii_digit());
+        assert!(text.contains(":role/") && text.split(':').any(is_account), "{text:?}");
     }
 }
 
@@ -117,6 +128,19 @@ fn numbers(text: &str) {
     };
     let expected = bytes.filter(|_| is_number).and_then(|bytes| u64::try_from(bytes.checked_mul(*unit)?).ok());
     assert_eq!(text.parse::<ByteSize>().ok().map(ByteSize::bytes), expected, "{text:?}");
+}
+
+fn words(text: &str) {
+    let is_output = ["stderr", "stdout"].contains(&text) || text.starts_with('/');
+    assert_eq!(Output::try_from(text.to_owned()).is_ok(), is_output, "{text:?}");
+    assert_eq!(text.parse::<Format>().is_ok(), ["json", "text"].contains(&text), "{text:?}");
+    let levels = ["panic", "fatal", "error", "warning", "warn", "info", "debug", "trace"];
+    let is_level = levels.iter().any(|level| text.eq_ignore_ascii_case(level));
+    assert_eq!(text.parse::<Verbosity>().is_ok(), is_level, "{text:?}");
+    let (file, case) = text.split_once(':').unwrap_or((text, "the only one"));
+    assert_eq!(text.parse::<CaseAt>().is_ok(), !file.is_empty() && !case.is_empty(), "{text:?}");
+    let is_table = text.split_once('=').is_some_and(|(name, _)| name.parse::<Name>().is_ok());
+    assert_eq!(text.parse::<Table>().is_ok(), is_table, "{text:?}");
 }
 
 fn command_lines(text: &str) {

@@ -7,9 +7,9 @@ use std::{
     process::{Command, Stdio},
 };
 
+use ::tests::herald::{cargo, forget_package, repository};
 use anyhow::{Context as _, ensure};
 use serde::Deserialize;
-use tests::herald::{cargo, forget_package, repository};
 
 use crate::output;
 
@@ -46,12 +46,10 @@ impl Binaries {
     ///
     /// # Errors
     ///
-    /// When cargo fails or does not name the binaries it made.
+    /// When one is not in the folder, or cargo fails or does not name the binaries it made.
     pub(crate) fn find_or_build(folder: Option<&Path>) -> anyhow::Result<Self> {
         if let Some(folder) = folder {
-            let file = |name| folder.join(name);
-            let (herald, floor, floor_token) = (file("herald"), file("floor"), file("floor-token"));
-            return Ok(Self { herald, floor, floor_token, folder: Some(folder.to_owned()) });
+            return Self::find(folder);
         }
         // No package is named, so that features are those of the whole workspace, as in `cargo figures` itself.
         let built = release_build(&["--bins"])?;
@@ -59,7 +57,24 @@ impl Binaries {
             let found = built.iter().find(|(built, _)| built == name);
             found.map(|(_, path)| path.clone()).with_context(|| format!("cargo built no binary named {name}"))
         };
-        Ok(Self { herald: find("herald")?, floor: find("floor")?, floor_token: find("floor-token")?, folder: None })
+        let [herald, floor, floor_token] = NAMES.map(find);
+        Ok(Self { herald: herald?, floor: floor?, floor_token: floor_token?, folder: None })
+    }
+
+    /// Those in `folder`. All of them have to be there, whatever is measured: what is missing would else be noticed by a part of a
+    /// run that comes an hour later.
+    fn find(folder: &Path) -> anyhow::Result<Self> {
+        // Some commands are started in other folders.
+        let folder = folder.canonicalize().with_context(|| format!("cannot read {}", folder.display()))?;
+        let missing: Vec<&str> = NAMES.into_iter().filter(|name| !folder.join(name).is_file()).collect();
+        ensure!(
+            missing.is_empty(),
+            "{} has no {}; `cargo build --release --bins` makes them in target/release",
+            folder.display(),
+            missing.join(", ")
+        );
+        let [herald, floor, floor_token] = NAMES.map(|name| folder.join(name));
+        Ok(Self { herald, floor, floor_token, folder: Some(folder) })
     }
 
     /// Builds the policy in `folder` of the repository, or elsewhere, into `output`, unless a file of that name is beside
@@ -110,4 +125,26 @@ fn release_build(what: &[&str]) -> anyhow::Result<Vec<(String, PathBuf)>> {
         Err(error) => Some(Err(error)),
     });
     built.collect::<Result<_, _>>().context("cannot read cargo's messages")
+}
+
+/// What is measured, as cargo names it.
+const NAMES: [&str; 3] = ["herald", "floor", "floor-token"];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_missing_is_told_before_anything_is_measured() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let find = || Binaries::find_or_build(Some(folder.path())).map(drop).map_err(|error| error.to_string());
+        for (nth, name) in NAMES.into_iter().enumerate() {
+            let told = find().expect_err("one is missing");
+            assert!(told.contains(&format!("has no {};", NAMES[nth..].join(", "))), "{told}");
+            fs::write(folder.path().join(name), "").expect("a file");
+        }
+        assert_eq!(find(), Ok(()));
+        let gone = Binaries::find_or_build(Some(&folder.path().join("gone"))).map(drop);
+        assert!(gone.expect_err("there is no folder").to_string().contains("gone"));
+    }
 }

@@ -6,6 +6,7 @@
 
 use std::{fs, path::PathBuf, time::Duration};
 
+use anyhow::{Context as _, ensure};
 use clap::ValueEnum;
 
 use crate::{
@@ -116,18 +117,27 @@ struct Scale {
 pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let binaries = Binaries::find_or_build(arguments.binaries.as_deref())?;
     let scale = if arguments.quick { QUICK } else { THOROUGH };
-    let mut rows = Vec::new();
+    let (mut rows, mut failed) = (Vec::new(), Vec::new());
     for part in arguments.parts() {
         output::progress(format_args!("--- {part:?}"));
-        rows.extend(part.measure(&binaries, scale).await?);
+        match part.measure(&binaries, scale).await {
+            Ok(measured) => rows.extend(measured),
+            // What was measured before, in an hour maybe, is not lost with it.
+            Err(error) => {
+                output::progress(format_args!("{} failed: {error:#}", part.name()));
+                failed.push(part.name());
+            }
+        }
     }
-    let report = Report::new(rows, arguments.quick);
+    let report = Report::new(rows, arguments.made_by());
     output::line(report.table());
-    if let Some(file) = &arguments.markdown {
-        fs::write(file, report.page())?;
-    }
     if let Some(file) = &arguments.json {
-        fs::write(file, serde_json::to_string_pretty(report.rows())?)?;
+        fs::write(file, serde_json::to_string_pretty(report.rows())?)
+            .with_context(|| format!("cannot write {}", file.display()))?;
+    }
+    ensure!(failed.is_empty(), "without figures, for the reasons above: {}; no page is written", failed.join(", "));
+    if let Some(file) = &arguments.markdown {
+        fs::write(file, report.page()).with_context(|| format!("cannot write {}", file.display()))?;
     }
     Ok(())
 }
@@ -138,11 +148,29 @@ impl Arguments {
     fn parts(&self) -> Vec<Part> {
         if self.only.is_empty() { Part::value_variants().to_vec() } else { self.only.clone() }
     }
+
+    /// The command that makes such a page, and what it does.
+    fn made_by(&self) -> String {
+        let mut words = vec!["cargo figures".to_owned()];
+        words.extend(self.quick.then(|| "--quick".to_owned()));
+        if !self.only.is_empty() {
+            words.push(format!("--only {}", self.only.iter().map(|part| part.name()).collect::<Vec<_>>().join(",")));
+        }
+        words.extend(self.binaries.as_ref().map(|folder| format!("--binaries {}", folder.display())));
+        words.extend(self.markdown.as_ref().map(|file| format!("--markdown {}", file.display())));
+        let what = if self.binaries.is_some() { "measures what was built before" } else { "builds what it measures" };
+        format!("`{}`, which {what} and writes this page", words.join(" "))
+    }
 }
 
 // === impl Part ===
 
 impl Part {
+    /// Its name on the command line.
+    fn name(self) -> String {
+        self.to_possible_value().expect("no part is hidden").get_name().to_owned()
+    }
+
     async fn measure(self, binaries: &Binaries, scale: Scale) -> anyhow::Result<Vec<Row>> {
         match self {
             Self::Logins => logins::measure(binaries, scale, logins::Protocol::H1).await,
@@ -252,3 +280,36 @@ const QUICK: Scale = Scale {
     fault: Duration::from_secs(2),
     flapping: Duration::from_secs(20),
 };
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+
+    /// Whoever reads a page can make it again.
+    #[test]
+    fn a_page_says_by_what_it_was_made() {
+        #[track_caller]
+        fn check(words: &str, expected: &str) {
+            let line = ["bench", "figures"].into_iter().chain(words.split_ascii_whitespace());
+            let crate::Command::Figures(arguments) = crate::Arguments::parse_from(line).command else {
+                panic!("another command")
+            };
+            let page = Report::new(Vec::new(), arguments.made_by()).page();
+            assert!(page.contains(&format!("\nMade by {expected}.\n")), "{words}: {page}");
+        }
+        check(
+            "--markdown BENCHMARKS.md",
+            "`cargo figures --markdown BENCHMARKS.md`, which builds what it measures and writes this page",
+        );
+        check(
+            "--markdown x.md --quick --only logins-h2,faults",
+            "`cargo figures --quick --only logins-h2,faults --markdown x.md`, which builds what it measures and writes this page",
+        );
+        check(
+            "--binaries target/release --markdown x.md",
+            "`cargo figures --binaries target/release --markdown x.md`, which measures what was built before and writes this page",
+        );
+    }
+}

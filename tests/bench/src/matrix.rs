@@ -118,15 +118,19 @@ struct Row {
 /// Runs the subcommand.
 pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let world = World::new(&arguments.world, &TARGETS).await?;
-    let rows = all_runs(arguments, &world).await?;
+    let (rows, is_whole) = all_runs(arguments, &world).await?;
     output::line(table::of(&rows, arguments.quick));
+    if !is_whole {
+        output::line(CUT);
+    }
     if let Some(file) = &arguments.world.json {
         fs::write(file, serde_json::to_string_pretty(&rows)?)?;
     }
     Ok(())
 }
 
-async fn all_runs(arguments: &Arguments, world: &World) -> anyhow::Result<Vec<Row>> {
+/// The runs, and whether they are all of them.
+async fn all_runs(arguments: &Arguments, world: &World) -> anyhow::Result<(Vec<Row>, bool)> {
     let (began, budget) = (Instant::now(), arguments.budget_s.map(Duration::from_secs));
     let (repeats, cells) = (arguments.repeat.unwrap_or(if arguments.quick { 1 } else { 3 }), arguments.cells());
     let mut rows: Vec<Row> = Vec::new();
@@ -143,8 +147,7 @@ async fn all_runs(arguments: &Arguments, world: &World) -> anyhow::Result<Vec<Ro
                     continue;
                 }
                 if budget.is_some_and(|budget| began.elapsed() > budget) {
-                    output::progress("the time is up; the rest is left out");
-                    return Ok(rows);
+                    return Ok((rows, false));
                 }
                 let found = one_run(arguments, world, server, cell).await?;
                 rows.push(Row { cell, target: server.target, repeat, found });
@@ -154,7 +157,7 @@ async fn all_runs(arguments: &Arguments, world: &World) -> anyhow::Result<Vec<Ro
             server.stop().await;
         }
     }
-    Ok(rows)
+    Ok((rows, true))
 }
 
 async fn one_run(arguments: &Arguments, world: &World, server: &Running, cell: Cell) -> anyhow::Result<Found> {
@@ -238,6 +241,8 @@ impl Arguments {
     }
 }
 
+/// What is said of a table when the time was up.
+const CUT: &str = "Cut short by `--budget-s`: some lines have fewer repeats than others, and some are not there.";
 /// The echo, both floors, and Herald without and with a policy.
 const TARGETS: [Target; 5] =
     [Target::FloorEcho, Target::FloorSts, Target::FloorCached, Target::Herald, Target::HeraldPolicy];

@@ -44,7 +44,8 @@ pub(crate) fn cpu_ms(pid: u32) -> Option<f64> {
     Some(time.tv_sec() as f64 * 1e3 + time.tv_nsec() as f64 / 1e6)
 }
 
-/// Reads one process, or `None` once it has ended.
+/// Reads one process, or `None` once it has ended, whether or not somebody has asked for its end yet: until then the kernel keeps
+/// an entry of it, which has no memory.
 pub(crate) fn sample(pid: u32) -> Option<Sample> {
     let mut sample = Sample { cpu_ms: cpu_ms(pid)?, ..Sample::default() };
     for line in fs::read_to_string(format!("/proc/{pid}/status")).ok()?.lines() {
@@ -59,7 +60,7 @@ pub(crate) fn sample(pid: u32) -> Option<Sample> {
         *field = value.split_ascii_whitespace().next().and_then(|number| number.parse().ok()).unwrap_or(0);
     }
     sample.descriptors = fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, |entries| entries.count() as u64);
-    Some(sample)
+    (sample.rss_kib > 0).then_some(sample)
 }
 
 /// Makes the peak start again from the present; a failure leaves it as it was.
@@ -96,6 +97,11 @@ fn ms_per_tick() -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use std::{
+        io::Read as _,
+        process::{Command, Stdio},
+    };
+
     use super::*;
 
     #[test]
@@ -108,8 +114,15 @@ mod tests {
         assert!((0..u64::MAX).find(grows).is_some_and(|turns| turns < 1000), "far below ten milliseconds");
     }
 
+    /// Else a server that crashes would be one that keeps no memory.
     #[test]
     fn an_ended_process_has_no_figures() {
         assert!(sample(u32::MAX).is_none());
+        let mut child = Command::new("true").stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("it starts");
+        // Its memory goes before its descriptors do.
+        child.stdout.take().expect("a pipe").read_to_end(&mut Vec::new()).expect("an end");
+        assert!(sample(child.id()).is_none(), "nobody has asked for its end");
+        child.wait().expect("it has ended");
+        assert!(sample(child.id()).is_none());
     }
 }

@@ -213,7 +213,9 @@ impl Target {
         let ready_ms = began.elapsed().as_secs_f64() * 1000.0;
         let cpu_ms = procfs::cpu_ms(pid).unwrap_or(0.0);
         sleep(REST).await;
-        let start = Start { ready_ms, cpu_ms, rest: procfs::sample(pid).unwrap_or_default() };
+        let rest = procfs::sample(pid);
+        let rest = rest.with_context(|| format!("{} ended once it was ready\n{}", self.name(), tail(&log)))?;
+        let start = Start { ready_ms, cpu_ms, rest };
         Ok(Running { target: self, address, pid, start, child })
     }
 }

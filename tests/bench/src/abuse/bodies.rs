@@ -23,6 +23,8 @@ pub(crate) struct Huge {
     mib: usize,
     /// The status line of the answer, and whether the body was cut off.
     answer: String,
+    /// Whether the server runs afterwards.
+    is_running: bool,
     seconds: f64,
     cpu_ms: f64,
     /// Resident memory before, in KiB.
@@ -43,12 +45,14 @@ pub(crate) async fn run(running: &Running, mib: usize) -> Huge {
         Ok(Err(error)) => format!("error: {error}"),
         Err(_) => "none within 60 s".to_owned(),
     };
-    let after = procfs::sample(running.pid).unwrap_or_default();
+    let after = procfs::sample(running.pid);
+    let (is_running, after) = (after.is_some(), after.unwrap_or_default());
     Huge {
         mib,
         answer,
+        is_running,
         seconds: (began.elapsed().as_secs_f64() * 1000.0).round() / 1000.0,
-        cpu_ms: after.cpu_ms - before.cpu_ms,
+        cpu_ms: (after.cpu_ms - before.cpu_ms).max(0.0),
         before_kib: before.rss_kib,
         peak_kib: after.peak_kib,
         after_kib: after.rss_kib,
@@ -63,9 +67,9 @@ impl Huge {
         self.peak_kib.saturating_sub(self.before_kib) as f64 / 1024.0
     }
 
-    /// Whether it was refused as too large, or its connection ended.
+    /// Whether it was refused as too large, or its connection ended, and the server did not.
     pub(crate) fn is_refused(&self) -> bool {
-        self.answer.contains(" 413 ") || self.answer.ends_with("(body cut off)")
+        self.is_running && (self.answer.contains(" 413 ") || self.answer.ends_with("(body cut off)"))
     }
 }
 
@@ -98,3 +102,24 @@ async fn post(running: &Running, mib: usize) -> anyhow::Result<String> {
 }
 
 const CHUNK: usize = 1 << 16;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_ends_has_refused_nothing() {
+        #[track_caller]
+        fn check(answer: &str, is_running: bool, expected: bool) {
+            let (answer, seconds, cpu_ms, memory) = (answer.to_owned(), 0.1, 1.0, 20_000);
+            let (before_kib, peak_kib, after_kib) = (memory, memory, memory);
+            let huge = Huge { mib: 64, answer, is_running, seconds, cpu_ms, before_kib, peak_kib, after_kib };
+            assert_eq!(huge.is_refused(), expected, "{huge:?}");
+        }
+        check("HTTP/1.1 413 Payload Too Large", true, true);
+        check(" (body cut off)", true, true);
+        check(" (body cut off)", false, false);
+        check("HTTP/1.1 200 OK", true, false);
+        check("none within 60 s", true, false);
+    }
+}

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use ::tests::sts::Fault;
+use anyhow::Context as _;
 use clap::ValueEnum as _;
 use tokio::time::sleep;
 
@@ -42,6 +43,9 @@ pub(super) async fn measure(binaries: &Binaries, scale: Scale) -> anyhow::Result
         strangers += bench.strangers;
         rows.extend(bench.rows);
         herald.stop().await;
+    } else {
+        let what = "steps of its clock and a read-only state folder";
+        rows.push(Row::left_out(what, "they need a C compiler and unshare(1)"));
     }
     rows.push(Row::alone("logins let in that STS did not vouch for", "", vec![strangers], AtMost(0.0)));
     Ok(rows)
@@ -94,7 +98,7 @@ impl<'a> Bench<'a> {
         for _ in 0..WARM_UPS {
             run::run(self.world, self.herald, &self.good(AFTERWARDS)).await?;
         }
-        self.idle_mib = self.rest().await;
+        self.idle_mib = self.rest().await?;
         Ok(())
     }
 
@@ -164,7 +168,7 @@ impl<'a> Bench<'a> {
         sleep(BREAKER).await;
         let plan = self.good(AFTERWARDS);
         let found = run::run(self.world, self.herald, &plan).await?;
-        let (failed, rest) = (found.report.verdicts.errors() + found.report.verdicts.wrong(), self.rest().await);
+        let (failed, rest) = (found.report.verdicts.errors() + found.report.verdicts.wrong(), self.rest().await?);
         self.rows.push(Row::alone(format!("logins that fail after: {what}"), "", vec![failed as f64], AtMost(0.0)));
         let measure = format!("RSS after: {what} (floor: idle)");
         self.rows.push(Row::pair(measure, "MiB", vec![self.idle_mib], vec![rest], AtMostFloor(1.1)));
@@ -177,9 +181,10 @@ impl<'a> Bench<'a> {
     }
 
     /// Memory once nobody has asked for a while, in MiB.
-    async fn rest(&self) -> f64 {
+    async fn rest(&self) -> anyhow::Result<f64> {
         sleep(REST).await;
-        procfs::sample(self.herald.pid).map_or(0.0, |sample| sample.rss_kib as f64 / 1024.0)
+        let sample = procfs::sample(self.herald.pid).context("the server has ended")?;
+        Ok(sample.rss_kib as f64 / 1024.0)
     }
 }
 

@@ -1,8 +1,9 @@
 //! One decision of a policy in each language, in a fresh instance, as `herald policy bench` measures it: settings taken
 //! in, machine code compiled beforehand. Alone, and while another process decides by the same policy without a pause, so
-//! that on two processors both are loaded. A language whose toolchain is not here has no rows.
+//! that on two processors both are loaded. A language whose toolchain is not here has one row, which says so.
 
 use std::{
+    cell::RefCell,
     fs,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -62,8 +63,15 @@ struct Busy(Child);
 /// Builds everything first, then measures by turns.
 pub(super) fn measure(binaries: &Binaries, scale: Scale) -> anyhow::Result<Vec<Row>> {
     let folder = tempfile::tempdir()?;
-    let mut subjects = Vec::new();
-    for subject in subjects::subjects(installed) {
+    let (mut subjects, left_out) = (Vec::new(), RefCell::new(Vec::new()));
+    let tools = |language| {
+        let found = installed(language);
+        if found.is_none() {
+            left_out.borrow_mut().push(Row::left_out(policy_in(language), "its toolchain is not here"));
+        }
+        found
+    };
+    for subject in subjects::subjects(tools) {
         subjects.push(subject.build(binaries, folder.path())?);
     }
     let mut found: Vec<Found> = subjects.iter().map(|_| Found::default()).collect();
@@ -77,7 +85,17 @@ pub(super) fn measure(binaries: &Binaries, scale: Scale) -> anyhow::Result<Vec<R
         }
     }
     let rows = subjects.iter().zip(&found).map(|(built, found)| built.rows(found));
-    rows.collect::<anyhow::Result<Vec<_>>>().map(|rows| rows.concat())
+    let mut rows = rows.collect::<anyhow::Result<Vec<_>>>()?.concat();
+    rows.extend(left_out.into_inner());
+    Ok(rows)
+}
+
+fn policy_in(language: Language) -> &'static str {
+    match language {
+        Language::Go => "a policy in Go",
+        Language::JavaScript => "a policy in JavaScript",
+        Language::Python => "a policy in Python",
+    }
 }
 
 /// Where the tools of a language are; Go brings its own.

@@ -6,7 +6,8 @@ use crate::machine::Machine;
 /// All rows of a run, and where it was made.
 pub(super) struct Report {
     rows: Vec<Row>,
-    quick: bool,
+    /// The command that made it, and what that does.
+    made_by: String,
     machine: Machine,
 }
 
@@ -14,8 +15,8 @@ pub(super) struct Report {
 
 impl Report {
     /// The report of a run that has just ended.
-    pub(super) fn new(rows: Vec<Row>, quick: bool) -> Self {
-        Self { rows, quick, machine: Machine::read() }
+    pub(super) fn new(rows: Vec<Row>, made_by: String) -> Self {
+        Self { rows, made_by, machine: Machine::read() }
     }
 
     /// Every row with its repeats.
@@ -39,8 +40,7 @@ impl Report {
 
     /// The whole page.
     pub(super) fn page(&self) -> String {
-        let command = if self.quick { "cargo figures --quick" } else { "cargo figures" };
-        INTRODUCTION.replace("{machine}", &self.machine.to_string()).replace("{command}", command)
+        INTRODUCTION.replace("{machine}", &self.machine.to_string()).replace("{made by}", &self.made_by)
             + &self.table()
             + NOTES
     }
@@ -54,7 +54,7 @@ const HEAD: &str = "\
 const INTRODUCTION: &str = "\
 # Benchmarks
 
-Made by `{command} --markdown BENCHMARKS.md`, which builds what it measures and writes this page.
+Made by {made by}.
 
 {machine}. Load generator, dev STS and the server under test share these cores; everything is on loopback.
 
@@ -94,7 +94,7 @@ const NOTES: &str = "
   seconds, after three loads of 32 connections with distinct tokens. One such load goes before each later reading too, so that both have the same caches,
   pools and pages of the binary in them, and no larger load stands in the floor's column.
 - The clock is stepped by a library in front of the C library, and the state folder is closed in mounts of the server's own: those rows are
-  of a server of their own, and are not there where it cannot be started so. The rows about an STS
+  of a server of their own; where it cannot be started so, one row says that they are not measured. The rows about an STS
   that flaps are of one of their own, too. There, whoever comes as fast as he is answered comes most when he is told at once to come again, so that the share of
   logins that are let in has its goal at a fixed rate. Herald leaves an STS alone for two seconds that has failed ten times in a row, so that of the half of
   the time in which it is good a part is left: good and bad moments are 0.7 s long in the closed loop, and 1.5 s at the fixed rate.
@@ -113,7 +113,7 @@ const NOTES: &str = "
 - Each of the 1,000 garbled ConfigMaps is read before the next is written.
 - kubectl is run against an API server of Kubernetes' own libraries (`tests/e2e/kube/`), with the plugin and with one token in
   the kubeconfig for all runs. Each run with the plugin is in a second of its own, so that nobody has seen its token and STS is asked, which checks
-  signatures here; without Go there are no such rows.
+  signatures here; without Go one row says that they are not measured.
 - Rows about large mapping tables have Herald with ten mappings in the floor's column, and those about logins from
   Alibaba Cloud have Herald with logins from AWS.
 - `cargo run --release --bin bench -- matrix` goes through all of 1, 8, 32 and 128 connections, HTTP/1.1 and HTTP/2, distinct and repeated tokens,

@@ -54,6 +54,11 @@ impl Row {
         Self::pair(measure, unit, Vec::new(), herald, goal)
     }
 
+    /// In the place of rows that cannot be measured here: a reader is not to take them for met.
+    pub(super) fn left_out(what: &str, why: &str) -> Self {
+        Self::alone(format!("not measured: {what}; {why}"), "", Vec::new(), Goal::Information)
+    }
+
     /// The same with one more goal.
     pub(super) fn and(mut self, goal: Goal) -> Self {
         self.goals.push(goal);
@@ -154,5 +159,7 @@ mod tests {
         let columns =
             ["CPU, µs", "105 (100–110)", "158 (150–165)", "1.50", "≤ 1.8 × floor; ≤ 1.4 × floor", "met; missed"];
         assert_eq!(row.and(Goal::AtMostFloor(1.4)).columns(), columns);
+        let columns = ["not measured: a login; there is no cloud", "–", "–", "–", "–", "–"];
+        assert_eq!(Row::left_out("a login", "there is no cloud").columns(), columns);
     }
 }
