@@ -156,7 +156,8 @@ pub struct Config {
     pub map_accounts: BTreeSet<AccountId>,
     /// `server.denyRoot`: no account's root is let in, whoever names it. Default false.
     pub deny_root: bool,
-    /// `server.scrubbedAccounts`: their ids and ARNs are kept out of answers and logs. Default none.
+    /// `server.scrubbedAccounts`: of their callers, ids and ARNs are kept out of answers and logs, but for
+    /// what a name is made of. Default none.
     pub scrubbed_accounts: BTreeSet<AccountId>,
     /// `server.reservedPrefixConfig`: username prefixes that a source may not hand out, by the
     /// source's name. Default none.

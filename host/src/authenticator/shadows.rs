@@ -124,12 +124,7 @@ impl Shadows {
 async fn work(mut jobs: mpsc::Receiver<Job>, tell: Option<Tell>, metrics: Arc<Metrics>) {
     while let Some(job) = jobs.recv().await {
         for record in job.ask().await {
-            let result = match &record {
-                ShadowRecord { same: true, .. } => "same",
-                ShadowRecord { verdict: "abstain" | "allow" | "deny", .. } => "different",
-                _ => "fault",
-            };
-            metrics.shadow(&record.stage, result);
+            metrics.shadow(&record.stage, result(record.verdict, record.same));
             let Some(tell) = &tell else { continue };
             let (time, decision_id, stage) = (job.now, job.decision_id, record.stage.clone());
             let (generation, cluster) = (job.generation.clone(), job.cluster_id.clone());
@@ -137,6 +132,15 @@ async fn work(mut jobs: mpsc::Receiver<Job>, tell: Option<Tell>, metrics: Arc<Me
                 metrics.shadow(&stage, "unrecorded");
             }
         }
+    }
+}
+
+/// What a shadow's verdict counts as. A fault is one also where `onFault: skip` would change nothing for the login.
+fn result(verdict: &str, is_same: bool) -> &'static str {
+    match verdict {
+        "abstain" | "allow" | "deny" if is_same => "same",
+        "abstain" | "allow" | "deny" => "different",
+        _ => "fault",
     }
 }
 
@@ -273,6 +277,20 @@ mod tests {
             let text = self.metrics.text();
             assert!(text.contains(&line), "{line}{text}");
         }
+    }
+
+    #[test]
+    fn a_fault_that_is_skipped_is_a_fault() {
+        #[track_caller]
+        fn check(verdict: &str, is_same: bool, expected: &str) {
+            assert_eq!(result(verdict, is_same), expected, "{verdict}");
+        }
+        check("allow", true, "same");
+        check("abstain", true, "same");
+        check("allow", false, "different");
+        check("deny", false, "different");
+        check("policy_trap", false, "fault");
+        check("policy_trap", true, "fault");
     }
 
     /// Logins come faster than they can be compared: what does not fit is counted, and nobody waits.

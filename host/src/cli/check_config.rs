@@ -34,7 +34,7 @@ mod text;
 /// Say all that is wrong with configuration and mapping files, at once.
 ///
 /// Files are Herald's configurations, files of DynamicFile, and manifests as `kubectl get -o yaml` prints them: aws-auth
-/// ConfigMaps, IAMIdentityMappings, and ConfigMaps that hold a configuration. They are judged together, in the order in
+/// ConfigMaps, IAMIdentityMappings, ConfigMaps that hold a configuration, and tables of policies. They are judged together, in the order in
 /// which the configuration has its sources asked, and as they are now. Policies that a configuration names are loaded
 /// too; and where the server's webhook kubeconfig and its certificate are on this machine, they are compared. With --cluster, what maps callers in a cluster is checked with them: lines are those within an object's text or
 /// `spec`, and the object is named. Nothing is written, and no cloud is asked.

@@ -40,8 +40,8 @@ use token::Step;
 
 /// Say why a caller is let in, or is not: each check, each stage, and what nearly matches.
 ///
-/// Sources in a cluster have five seconds to be read, and what RBAC has for the user has ten; what is not there in time is
-/// told, and the rest is said without it.
+/// Sources in a cluster have five seconds to be read, and what RBAC has for the user, or entries that nearly match, have ten;
+/// what is not there in time is told, and the rest is said without it.
 #[derive(clap::Args, Debug)]
 #[command(after_help = AFTER_HELP)]
 #[command(group(clap::ArgGroup::new("about").required(true).args(["token", "arn", "decision"])))]
@@ -96,6 +96,8 @@ struct Explanation {
     unchecked: Option<String>,
     /// What keeps entries that are nearly right from naming the caller.
     near: Vec<Near>,
+    /// What could not be looked through for them, and why.
+    unread: Vec<String>,
     /// What to do about a denial.
     fix: Option<String>,
     /// What RBAC has for the user; none if nobody asked.
@@ -306,8 +308,7 @@ impl Explanation {
             let at = record["time"].as_str().and_then(|time| humantime::parse_rfc3339(time).ok()).unwrap_or(now);
             explanation.entry = entry(&record, config, &caller, at);
             if reason == "not_mapped" {
-                explanation.near = near(config, file, &caller, now);
-                explanation.fix = explanation.near.is_empty().then(|| advice::for_unmapped(&caller));
+                explanation.look_for_near(config, file, &caller, now);
             }
         }
         let decided_by = record["generation"].as_str();
@@ -316,6 +317,33 @@ impl Explanation {
         explanation.other_configuration = is_known && decided_by.is_some_and(|by| by != config.generation);
         explanation.record = Some(record);
         explanation
+    }
+
+    /// Entries that nearly name `caller`: of each place those that are left out first, as their fix is the nearest.
+    fn look_for_near(&mut self, config: &Config, file: &Path, caller: &Caller, now: SystemTime) {
+        self.near = near_in_configuration(config, file, caller, now);
+        if let Some(path) = config.dynamic_file.as_ref().filter(|_| config.sources.contains(&Source::DynamicFile)) {
+            // One that is not there maps nobody.
+            let read = || CheckedFile::read_dynamic_file(path, config.dynamic_file_strict);
+            let read = path.exists().then(read).unwrap_or_default();
+            self.look_through(&path.display().to_string(), &read, caller, now);
+        }
+        self.advise_unmapped(caller);
+    }
+
+    /// What helps a caller whom nothing names, as far as everything could be looked through.
+    fn advise_unmapped(&mut self, caller: &Caller) {
+        self.fix = match () {
+            () if !self.near.is_empty() => None,
+            () if !self.unread.is_empty() => Some(advice::UNREAD.to_owned()),
+            () => Some(advice::for_unmapped(caller)),
+        };
+    }
+
+    /// The same in what `name` holds, as far as it can be read.
+    fn look_through(&mut self, name: &str, read: &CheckedFile, caller: &Caller, now: SystemTime) {
+        self.near.extend(near_in_file(name, read, caller, now));
+        self.unread.extend(read.unread_parts().map(|why| format!("{name}: {why}")));
     }
 
     fn is_good(&self) -> bool {
@@ -336,6 +364,7 @@ impl Explanation {
         set("notChecked", serde_json::json!(self.unchecked));
         set("entry", serde_json::json!(self.entry));
         set("nearMisses", serde_json::json!(self.near));
+        set("notRead", serde_json::json!(self.unread));
         set("fix", serde_json::json!(self.fix));
         set("rbac", serde_json::json!(self.rbac));
         json
@@ -357,16 +386,6 @@ fn entry(record: &Value, config: &Config, caller: &Caller, at: SystemTime) -> Op
         _ => None,
     });
     asked.find_map(|rules| rules.find(caller, at)).map(|rule| rule.line)
-}
-
-/// Entries that nearly name `caller`: of each place those that are left out first, as their fix is the nearest.
-fn near(config: &Config, file: &Path, caller: &Caller, now: SystemTime) -> Vec<Near> {
-    let mut near = near_in_configuration(config, file, caller, now);
-    if let Some(path) = config.dynamic_file.as_ref().filter(|_| config.sources.contains(&Source::DynamicFile)) {
-        let read = CheckedFile::read_dynamic_file(path, config.dynamic_file_strict);
-        near.extend(near_in_file(&path.display().to_string(), &read, caller, now));
-    }
-    near
 }
 
 fn near_in_configuration(config: &Config, file: &Path, caller: &Caller, now: SystemTime) -> Vec<Near> {

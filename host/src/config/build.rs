@@ -13,6 +13,7 @@ use std::{
 use super::{
     Config, ConfigError, Source,
     compilations::Compiler,
+    files::Stamp,
     sources::{Sources, Stopping},
 };
 use crate::{
@@ -63,6 +64,9 @@ pub struct Built {
     pub(super) standing: Standing,
     /// Those of them whose newest version is still being compiled.
     pub(super) awaited: Vec<Name>,
+    /// How its files looked when they were read; none if one of them has changed since, so that it may be of others than its
+    /// digest.
+    pub(super) seen: Vec<Stamp>,
 }
 
 /// What became of a configuration that does not wait for large policies.
@@ -247,7 +251,7 @@ impl Config {
     ///
     /// When there is no cluster id, or a policy does not load.
     pub fn build(&self, shared: &Shared) -> Result<Authenticator, ConfigError> {
-        self.build_first(shared).map(|built| built.authenticator)
+        self.build_whole(shared).map(|built| built.authenticator)
     }
 
     /// The same, for those that follow.
@@ -256,6 +260,14 @@ impl Config {
     ///
     /// As [`build`](Self::build).
     pub fn build_first(&self, shared: &Shared) -> Result<Built, ConfigError> {
+        // A file that changes twice may have the same text in the end, and another one when it was read.
+        let stamps = Stamp::of(self.files());
+        let built = self.build_whole(shared)?;
+        let is_same = Stamp::of(self.files()) == stamps && self.digest_now().is_ok_and(|digest| digest == self.digest);
+        Ok(Built { seen: if is_same { stamps } else { Vec::new() }, ..built })
+    }
+
+    fn build_whole(&self, shared: &Shared) -> Result<Built, ConfigError> {
         let cluster_id = self.known_cluster_id()?;
         self.assemble(shared, cluster_id, self.load_policies(shared, None)?)
     }
@@ -292,7 +304,7 @@ impl Config {
             metrics: Arc::clone(&shared.metrics),
         };
         let Loading { standing, awaited, .. } = loading;
-        Ok(Built { authenticator, standing, awaited })
+        Ok(Built { authenticator, standing, awaited, seen: Vec::new() })
     }
 
     /// Loads every policy by itself, with what `shared` makes for them: what fails, with the number of its policy if it is

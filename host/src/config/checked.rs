@@ -8,7 +8,8 @@ use super::{
     entry::UserIds,
     error::{Position, Problem},
     finding::{CheckId, Finding, Findings, Severity},
-    manifest, read_text,
+    manifest::{self, OtherMap},
+    read_text,
     remark::{Census, LeftOut},
     sources::dynamic_file,
     together::Origin,
@@ -50,6 +51,8 @@ pub struct CheckedFile {
     pub parts: Vec<Checked>,
     /// It holds mappings of Kubernetes objects.
     pub is_manifest: bool,
+    /// Its ConfigMaps that hold none.
+    pub(super) config_maps: Vec<OtherMap>,
 }
 
 // === impl CheckedFile ===
@@ -111,9 +114,15 @@ impl CheckedFile {
         manifest::check(usual, path, text)
     }
 
+    /// Why it is not known whether further entries stand in it, a line each.
+    pub fn unread_parts(&self) -> impl Iterator<Item = String> {
+        let hides = self.findings.iter().filter(|finding| finding.hides_entries());
+        hides.map(|finding| if finding.id == CheckId::Unreadable { finding.text() } else { finding.to_string() })
+    }
+
     /// A file that is one part, read from `text`.
     pub(super) fn of(text: String, part: Checked) -> Self {
-        Self { findings: part.findings.clone(), parts: vec![part], is_manifest: false, text }
+        Self { findings: part.findings.clone(), parts: vec![part], text, ..Self::default() }
     }
 
     /// Loads the policies that its configuration names, with what `shared` makes for them, unless it is refused anyway or

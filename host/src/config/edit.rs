@@ -13,7 +13,7 @@ use super::{
     node::{Node, Section},
     sources::config_map,
 };
-use crate::mapping::rule::Rule;
+use crate::{mapping::rule::Rule, provider::Cloud};
 
 mod file;
 mod listed;
@@ -32,6 +32,8 @@ use verify::{Change, verify};
 pub struct AuthMap {
     /// Its texts by their keys.
     pub data: BTreeMap<String, String>,
+    /// Clouds of which the ARN of a session stands for its role: none in an object.
+    pub sessions: &'static [Cloud],
 }
 
 /// The list that an entry stands in.
@@ -92,7 +94,7 @@ pub enum EditError {
     Unsafe(&'static str),
 }
 
-const STYLE: Style = Style { under: "", shared: true, user_ids: UserIds::Idle, globs: false };
+const STYLE: Style = Style { under: "", shared: true, user_ids: UserIds::Idle, globs: false, sessions: &[] };
 /// What findings about entries that are not in force start with; here they never come in force.
 const LEFT_OUT: &str = "left out: ";
 /// The username of an entry that is only looked for.
@@ -105,7 +107,8 @@ impl AuthMap {
     #[must_use]
     pub fn of(object: &serde_json::Value) -> Self {
         let data = object["data"].as_object().into_iter().flatten();
-        Self { data: data.filter_map(|(key, text)| Some((key.clone(), text.as_str()?.to_owned()))).collect() }
+        let data = data.filter_map(|(key, text)| Some((key.clone(), text.as_str()?.to_owned()))).collect();
+        Self { data, ..Self::default() }
     }
 
     /// What has to be changed so that `entry` is there. An entry that says something else of the same principal is
@@ -116,10 +119,10 @@ impl AuthMap {
     /// [`EditError`]. Nothing is to be written then.
     pub fn add(&self, entry: &NewEntry, replace: bool) -> Result<Addition, EditError> {
         let list = entry.principal.list();
-        let (wanted, who, rule) = entry.parsed()?;
+        let (wanted, who, rule) = entry.parsed(self.sessions)?;
         let (before, items) = self.items(list)?;
-        let old = items.iter().position(|item| who_of(list, item, before).is_some_and(|(other, _)| other == who));
-        let (after, change) = match old.map(|index| (index, who_of(list, &items[index], before))) {
+        let old = items.iter().position(|item| self.who_of(list, item, before).is_some_and(|(other, _)| other == who));
+        let (after, change) = match old.map(|index| (index, self.who_of(list, &items[index], before))) {
             None => (text::append(before, &items, &wanted), Change::Added),
             Some((_, Some((_, there)))) if gives_the_same(&there, &rule) => {
                 return Ok(Addition::There(there.to_string()));
@@ -145,13 +148,13 @@ impl AuthMap {
     pub fn remove(&self, principal: &Principal) -> Result<Option<Edit>, EditError> {
         let list = principal.list();
         let looked_for = NewEntry { principal: principal.clone(), username: NOBODY.to_owned(), groups: Vec::new() };
-        let (_, who, _) = looked_for.parsed()?;
+        let (_, who, _) = looked_for.parsed(self.sessions)?;
         let (before, _) = self.items(list)?;
         let mut text = before.to_owned();
         // One may wait for another one's end, and must not come in force instead.
         loop {
             let items = items_of(list, &text)?;
-            let names = |item: &Node| who_of(list, item, &text).is_some_and(|(other, _)| other == who);
+            let names = |item: &Node| self.who_of(list, item, &text).is_some_and(|(other, _)| other == who);
             let Some(index) = items.iter().position(names) else { break };
             let after = text::remove(&text, &items, index).ok_or_else(|| EditError::Unsafe(list.key()))?;
             verify(list, (&text, &items), &after, Change::Removed(index))?;
@@ -166,7 +169,19 @@ impl AuthMap {
     pub fn with(&self, edit: &Edit) -> Self {
         let mut data = self.data.clone();
         data.insert(edit.key.to_owned(), edit.after.clone());
-        Self { data }
+        Self { data, sessions: self.sessions }
+    }
+
+    fn style(&self) -> Style {
+        Style { sessions: self.sessions, ..STYLE }
+    }
+
+    /// Whom one entry names, and what it gives; `None` if it is left out.
+    fn who_of(&self, list: List, item: &Node, source: &str) -> Option<(String, Rule)> {
+        let mut entries = Entries::new(source, self.style());
+        entries.add(list.section(), Place::Item(0), item);
+        let (rules, ..) = entries.finish();
+        rules.iter().next().map(|(who, rule)| (who, rule.clone()))
     }
 
     fn text(&self, list: List) -> &str {
@@ -181,7 +196,7 @@ impl AuthMap {
     /// Whom the entry of `text` at `index` names and what it gives, with what there is to say about it.
     fn in_force(&self, list: List, text: &str, index: usize) -> Result<((String, Rule), Vec<Finding>), EditError> {
         let items = items_of(list, text)?;
-        let mut entries = Entries::new(text, STYLE);
+        let mut entries = Entries::new(text, self.style());
         entries.add(list.section(), Place::Item(index), items.get(index).ok_or_else(|| EditError::Unsafe(list.key()))?);
         let (rules, findings, _) = entries.finish();
         let findings = findings.finish();
@@ -211,7 +226,7 @@ impl AuthMap {
 
     /// All entries as one source, and what there is to say about them. A list that cannot be read is a finding.
     fn entries(&self) -> (crate::mapping::Rules, Vec<Finding>) {
-        let mut entries = Entries::new("", STYLE);
+        let mut entries = Entries::new("", self.style());
         for list in List::ALL {
             let text = self.text(list);
             entries.source = text;
@@ -235,14 +250,6 @@ fn items_of(list: List, text: &str) -> Result<Vec<Node>, EditError> {
         what: problem.to_string(),
     };
     config_map::items(text).map_err(unreadable)
-}
-
-/// Whom one entry names, and what it gives; `None` if it is left out.
-fn who_of(list: List, item: &Node, source: &str) -> Option<(String, Rule)> {
-    let mut entries = Entries::new(source, STYLE);
-    entries.add(list.section(), Place::Item(0), item);
-    let (rules, ..) = entries.finish();
-    rules.iter().next().map(|(who, rule)| (who, rule.clone()))
 }
 
 fn gives_the_same(one: &Rule, other: &Rule) -> bool {

@@ -12,10 +12,13 @@ use super::{
     node::{Key, Node, Section, Value},
     remark::{Census, Entry, Spot},
 };
-use crate::mapping::{
-    Rules, bootstrap_admins,
-    rule::{GroupLists, Rule, Subject},
-    template::Template,
+use crate::{
+    mapping::{
+        Rules, bootstrap_admins,
+        rule::{GroupLists, Rule, Subject},
+        template::Template,
+    },
+    provider::Cloud,
 };
 
 mod subject;
@@ -46,6 +49,9 @@ pub(super) struct Style {
     pub(super) user_ids: UserIds,
     /// An `arn` may have wildcards.
     pub(super) globs: bool,
+    /// Clouds of which the ARN of a session stands for its role. To programs that read such documents too, one of another cloud
+    /// names nobody; here every session of the role would be let in by it, whichever it names.
+    pub(super) sessions: &'static [Cloud],
 }
 
 /// What `userid`, the unique id of a principal, is for.

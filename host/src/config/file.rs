@@ -92,8 +92,10 @@ pub(super) struct Places {
 
 const TOP: [&str; 2] = ["clusterID", "server"];
 const SERVER: &str = "server";
+/// Clouds of which the ARN of a session stands for its role.
+pub(super) const SESSIONS: &[Cloud] = &[Cloud::Aws];
 /// How entries of this file are read and named.
-const STYLE: Style = Style { under: SERVER, shared: false, user_ids: UserIds::Idle, globs: false };
+const STYLE: Style = Style { under: SERVER, shared: false, user_ids: UserIds::Idle, globs: false, sessions: SESSIONS };
 /// Keys of existing files that are understood and do nothing, with what to know about them.
 const IDLE_TOP: [(&str, &str); 4] = [
     ("feature-gates", "nothing here is behind a gate"),

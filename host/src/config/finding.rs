@@ -54,6 +54,9 @@ pub(super) struct Findings {
 /// Most findings of one severity that are kept with their text, so that notes do not crowd out errors.
 const MAX_FINDINGS: usize = 1_000;
 
+/// What a finding about a list starts with of which no entry is in force.
+const WHOLE_LIST: &str = "the whole list is left out: ";
+
 macro_rules! checks {
     ($($(#[doc = $about:literal])+ $name:ident = $id:literal;)*) => {
         /// The stable ids of all checks, as `check-config` prints them.
@@ -202,6 +205,11 @@ impl Finding {
         self.severity > Severity::Note
     }
 
+    /// Whether entries may stand where it is about that nobody knows of.
+    pub(super) fn hides_entries(&self) -> bool {
+        self.refuses || self.id == CheckId::Unreadable || self.message.contains(WHOLE_LIST)
+    }
+
     /// The same, about a text that stands `outside` of its place in the file.
     pub(super) fn placed(self, outside: Option<Position>) -> Self {
         match outside {
@@ -251,7 +259,7 @@ impl Findings {
     /// That no entry of a list is in force.
     pub(super) fn whole_list(&mut self, problem: Problem) {
         let finding = Finding::error(problem);
-        self.push(Finding { message: format!("the whole list is left out: {}", finding.message), ..finding });
+        self.push(Finding { message: format!("{WHOLE_LIST}{}", finding.message), ..finding });
     }
 
     /// That something is in force, and yet worth a word.

@@ -11,6 +11,7 @@ use serde_json::Value;
 use super::{
     CheckedFile, Severity, build,
     edit::AuthMap,
+    manifest::MAX_DOCUMENTS,
     sources::{NAMESPACE, config_map, identity_mapping},
 };
 use crate::kubernetes::{Client, client::Place, watch::Target};
@@ -85,7 +86,18 @@ pub fn identity_mappings(target: &Target, file: &Path, objects: &[Value]) -> Che
         let head = format!("apiVersion: {}/{}\nkind: {}\n", target.group, target.version, target.kind);
         format!("{head}metadata:\n  name: {}\nspec:\n{spec}", quoted(&word(object, "name")))
     });
-    CheckedFile::parse(file, documents.collect::<Vec<_>>().join("---\n"))
+    let documents: Vec<String> = documents.collect();
+    let text = if documents.len() > MAX_DOCUMENTS { list(&documents) } else { documents.join("---\n") };
+    CheckedFile::parse(file, text)
+}
+
+/// One document with all of `documents`: a file has fewer than a cluster may have objects.
+fn list(documents: &[String]) -> String {
+    let lines = documents.iter().flat_map(|document| {
+        let marks = std::iter::once("- ").chain(std::iter::repeat("  "));
+        std::iter::zip(marks, document.lines()).map(|(mark, line)| format!("{mark}{line}\n"))
+    });
+    format!("apiVersion: v1\nkind: List\nitems:\n{}", lines.collect::<String>())
 }
 
 /// A text as the value of a key on the second level: in lines as they are if YAML allows it, else in quotes.
@@ -143,7 +155,7 @@ mod tests {
     fn check(data: &[(&str, &str)], expected: &Expect) {
         let data: BTreeMap<String, String> =
             data.iter().map(|&(key, value)| (key.to_owned(), value.to_owned())).collect();
-        let text = AuthMap { data: data.clone() }.manifest("aws-auth");
+        let text = AuthMap { data: data.clone(), ..AuthMap::default() }.manifest("aws-auth");
         let read: Value = serde_saphyr::from_str(&text).expect("YAML");
         let back = AuthMap::of(&read);
         assert_eq!(back.data, data, "{text}");
@@ -153,15 +165,31 @@ mod tests {
     #[test]
     fn a_list_behind_a_marker_is_read_with_it() {
         let roles = "---\n- rolearn: arn:aws:iam::123456789012:role/A\n  username: a\n";
-        let checked = AuthMap { data: BTreeMap::from([("mapRoles".to_owned(), roles.to_owned())]) }.checked();
+        let data = BTreeMap::from([("mapRoles".to_owned(), roles.to_owned())]);
+        let checked = AuthMap { data, ..AuthMap::default() }.checked();
         assert_eq!(checked.parts[0].config.rules.len(), 1, "{:?}", checked.findings);
+    }
+
+    #[test]
+    fn all_objects_of_a_cluster_are_checked_however_many_there_are() {
+        for count in [MAX_DOCUMENTS, MAX_DOCUMENTS + 1, 3 * MAX_DOCUMENTS] {
+            let object = |number: usize| {
+                let arn = format!("arn:aws:iam::123456789012:role/R{number}");
+                let spec = serde_json::json!({ "arn": arn, "username": "a", "groups": ["g"] });
+                serde_json::json!({ "metadata": { "name": format!("r{number}") }, "spec": spec })
+            };
+            let objects: Vec<Value> = (0..count).map(object).collect();
+            let checked = identity_mappings(&identity_mapping::TARGET, Path::new("a"), &objects);
+            assert!(checked.findings.is_empty(), "{:?}", checked.findings.first());
+            assert_eq!(checked.parts.iter().map(|part| part.config.rules.len()).sum::<usize>(), count);
+        }
     }
 
     proptest! {
         #[test]
         fn any_text_comes_back(text in "[\\PC\\n\\r\\t \\x7f\u{85}\u{feff}\u{2028}:#-]{0,40}") {
             let data = BTreeMap::from([("mapRoles".to_owned(), text)]);
-            let written = AuthMap { data: data.clone() }.manifest("aws-auth");
+            let written = AuthMap { data: data.clone(), ..AuthMap::default() }.manifest("aws-auth");
             let read: Value = serde_saphyr::from_str(&written).map_err(|error| TestCaseError::fail(format!("{written}{error}")))?;
             prop_assert_eq!(AuthMap::of(&read).data, data, "{}", written);
         }

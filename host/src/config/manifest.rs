@@ -1,5 +1,6 @@
 //! Manifests: mappings in the shape of Kubernetes objects, as `kubectl get -o yaml` prints them and people keep
-//! them in repositories: `aws-auth` ConfigMaps, identity mapping objects, and ConfigMaps that hold a configuration.
+//! them in repositories: `aws-auth` ConfigMaps, identity mapping objects, and ConfigMaps that hold a configuration. Tables of
+//! policies are among them.
 //!
 //! A text inside a document (`mapRoles: |`) is read in its place, by blanking what stands before it, so that what
 //! is said of it names the line of the file. Where that cannot be, as in a quoted text, its key is named.
@@ -13,10 +14,22 @@ use super::{
     file,
     finding::{CheckId, Finding, Findings, Severity},
     node::{self, Key, Node, Section, Value},
-    sources::{NAMESPACE, config_map, dynamic_file, identity_mapping},
+    sources::{
+        NAMESPACE, config_map, dynamic_file, identity_mapping,
+        table::{self, POLICY_TABLE},
+    },
     together::Origin,
 };
-use crate::{caller::AccountId, provider::Cloud};
+use crate::{
+    caller::AccountId,
+    kubernetes::watch::{Object, TOO_LARGE},
+    policy::TableSource,
+    provider::Cloud,
+};
+
+mod objects;
+
+pub(super) use objects::OtherMap;
 
 /// Kinds of objects that are a mapping each.
 const IDENTITIES: [&str; 2] = [identity_mapping::TARGET.kind, identity_mapping::RAM_TARGET.kind];
@@ -25,9 +38,9 @@ const AUTH_MAPS: [&str; 2] = [config_map::AWS_AUTH, config_map::ALIBABACLOUD_AUT
 /// The key of a ConfigMap that its documents stand under.
 const DATA: &str = "data";
 /// How entries are read and named: as the sources do that follow these objects.
-const STYLE: Style = Style { under: DATA, shared: true, user_ids: UserIds::Idle, globs: false };
+const STYLE: Style = Style { under: DATA, shared: true, user_ids: UserIds::Idle, globs: false, sessions: &[] };
 /// Most documents in a file.
-const MAX_DOCUMENTS: usize = 1_000;
+pub(super) const MAX_DOCUMENTS: usize = 1_000;
 /// Most empty lines in front of all of them together.
 const MAX_BLANKS: usize = 64 << 20;
 
@@ -47,6 +60,7 @@ struct Objects<'a> {
     readable: bool,
     /// There is an `aws-auth`, which says that nobody is let in if it is empty.
     is_aws_auth: bool,
+    config_maps: Vec<OtherMap>,
 }
 
 /// The `spec` of an object.
@@ -91,8 +105,9 @@ pub(super) fn check(usual: Cloud, file: &Path, text: String) -> CheckedFile {
             }
         }
     }
+    let config_maps = std::mem::take(&mut objects.config_maps);
     let (findings, parts, is_manifest) = objects.finish(&documents);
-    CheckedFile { text, findings, parts, is_manifest }
+    CheckedFile { text, findings, parts, is_manifest, config_maps }
 }
 
 /// Each document of `text`, behind as many empty lines as stand before it. Its lines cannot start with `---`
@@ -135,6 +150,12 @@ pub(super) fn is_configuration(root: &Node) -> bool {
     matches!(&root.value, Value::Map(entries) if ["clusterID", "server"].iter().any(|key| value(entries, key).is_some()))
 }
 
+/// The name in `metadata`; empty if there is none.
+fn name_in(metadata: Option<&Node>) -> Box<str> {
+    let Some(Node { value: Value::Map(entries), .. }) = metadata else { return Box::default() };
+    exact(entries, "name").and_then(Node::plain).unwrap_or_default().into()
+}
+
 // === impl Objects ===
 
 impl<'a> Objects<'a> {
@@ -150,6 +171,7 @@ impl<'a> Objects<'a> {
             parts: Vec::new(),
             readable: true,
             is_aws_auth: false,
+            config_maps: Vec::new(),
         }
     }
 
@@ -167,7 +189,13 @@ impl<'a> Objects<'a> {
             return;
         }
         let Value::Map(mut entries) = root.value else { return };
-        let kind = exact(&entries, "kind").and_then(Node::plain).unwrap_or_default().to_owned();
+        let word = |key: &str| exact(&entries, key).and_then(Node::plain).unwrap_or_default().to_owned();
+        let (kind, group) = (word("kind"), word("apiVersion"));
+        let group = group.split('/').next().unwrap_or_default();
+        let is_table = kind == POLICY_TABLE.kind && group == POLICY_TABLE.group;
+        // What is not read need not be small.
+        let is_read = kind == "ConfigMap" || is_table || IDENTITIES.contains(&kind.as_str());
+        let object = if is_read { objects::object(&entries) } else { Object::default() };
         let mut take = |key: &str| {
             let index = entries.iter().position(|(other, _)| *other.text == *key)?;
             Some(entries.swap_remove(index).1)
@@ -185,6 +213,8 @@ impl<'a> Objects<'a> {
                 let text = |key| exact(&metadata, key).and_then(|node| Some((node.plain()?, node.at)));
                 let name = text("name").map_or("", |(name, _)| name);
                 if !AUTH_MAPS.contains(&name) {
+                    let namespace = text("namespace").map(|(namespace, _)| namespace.into());
+                    self.config_maps.push(OtherMap { name: name.into(), namespace, at, object });
                     return self.other_map(data, source);
                 }
                 self.is_aws_auth |= name == config_map::AWS_AUTH;
@@ -195,20 +225,32 @@ impl<'a> Objects<'a> {
                         .remark(Severity::Warning, problem.id(CheckId::NoEffect).under("metadata.namespace", at));
                     return self.auth_map(&Origin::Nowhere, data, source);
                 }
+                if object.is_too_large {
+                    self.readable = false;
+                    return self.findings.refuse(Problem::new(at, TOO_LARGE).under(name, at));
+                }
                 let source_of = if name == config_map::AWS_AUTH { Source::EksConfigMap } else { Source::AckConfigMap };
                 self.auth_map(&Origin::Live(source_of), data, source);
             }
             (_, Some(kind)) => match take("spec") {
                 Some(spec) => {
-                    let metadata = take("metadata").map(|metadata| metadata.value);
-                    let name = match &metadata {
-                        Some(Value::Map(entries)) => exact(entries, "name").and_then(Node::plain).unwrap_or_default(),
-                        _ => "",
-                    };
-                    self.specs.push(Spec { document, kind, name: name.into(), node: spec });
+                    let name = name_in(take("metadata").as_ref());
+                    if let Some(mut problem) = identity_mapping::beyond_bounds(&object) {
+                        problem.at = Some(spec.at);
+                        let place = Place::Spec(name);
+                        return self.findings.left_out(place.of(problem, Section::Identities, "", spec.at));
+                    }
+                    self.specs.push(Spec { document, kind, name, node: spec });
                 }
                 None => self.findings.left_out(Problem::new(at, "the key `spec` is missing").id(CheckId::MissingKey)),
             },
+            (_, None) if is_table => {
+                let name = name_in(take("metadata").as_ref());
+                let table = TableSource::Object { name: name.to_string() };
+                if let Some(why) = table::refusal(&table, &object) {
+                    self.findings.refuse(Problem::new(at, why).under(&name, at));
+                }
+            }
             (kind, None) if kind.ends_with("List") => {
                 let Some(Node { value: Value::List(items), .. }) = take("items") else { return };
                 items.into_iter().for_each(|item| self.add(document, item, source));
@@ -284,7 +326,7 @@ impl<'a> Objects<'a> {
         // Other sources, and so nobody's duplicates.
         for (kind, source) in IDENTITIES.into_iter().zip([Source::Crd, Source::RamIdentityMapping]) {
             let globs = source == Source::RamIdentityMapping;
-            let mut entries = Entries::new("", Style { globs, ..STYLE });
+            let mut entries = Entries::new("", Style { globs, sessions: identity_mapping::SESSIONS, ..STYLE });
             for spec in specs.iter().filter(|spec| spec.kind == kind) {
                 entries.source = &documents[spec.document];
                 entries.add(Section::Identities, Place::Spec(spec.name.clone()), &spec.node);

@@ -71,7 +71,8 @@ struct Worker {
     compilations: Option<Arc<Compilations>>,
     /// The policies in force.
     standing: Standing,
-    /// Whether the same files would give something else once a compilation ends.
+    /// Whether the same files may give something else: once a compilation ends, or because what is in force may be
+    /// of others.
     is_unfinished: bool,
     /// How the files looked when they were last read.
     seen: Vec<Stamp>,
@@ -94,14 +95,13 @@ impl Reloader {
     ) -> Self {
         config.log();
         tell_in_force(&config, shared.metrics(), clock());
-        let Built { authenticator, standing, .. } = first;
+        let Built { authenticator, standing, seen, .. } = first;
         let current = Arc::new(ArcSwap::from_pointee(authenticator));
         let (last_error, compiling) = (Arc::default(), Arc::default());
         let wake = Arc::new(Notify::new());
         let (changed, changes) = mpsc::channel(1);
         let mut worker = Worker {
-            // Empty: what changed while the first one was built is found by the first look.
-            seen: Vec::new(),
+            seen,
             watcher: Watcher::new(changed),
             kept_house: Instant::now(),
             current: Arc::clone(&current),
@@ -119,6 +119,11 @@ impl Reloader {
             config,
         };
         worker.watcher.follow(worker.config.files());
+        // Nobody has told of what changed before.
+        if Stamp::of(worker.config.files()) != worker.seen {
+            worker.is_unfinished = true;
+            wake.notify_one();
+        }
         let worker = AbortOnDropHandle::new(tokio::spawn(worker.run(Arc::clone(&wake), changes)));
         Self { current, last_error, compiling, wake, _worker: worker }
     }
@@ -284,7 +289,7 @@ impl Worker {
     }
 
     fn replace(&mut self, mut loaded: Loaded, shared: Shared, built: Built) {
-        let Built { authenticator: next, standing, awaited } = built;
+        let Built { authenticator: next, standing, awaited, .. } = built;
         loaded.config.generation.clone_from(&next.generation);
         loaded.log();
         loaded.config.log();

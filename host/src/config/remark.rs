@@ -15,7 +15,7 @@ use crate::{
     },
     mapping::{
         Rules,
-        rule::{PermissionSet, Rule, Subject},
+        rule::{ArnGlob, PermissionSet, Rule, Subject},
     },
 };
 
@@ -86,14 +86,25 @@ impl Entry<'_> {
         if let Subject::Arn(arn) = self.subject {
             self.remark_on_arn(arn, findings);
         }
-        if matches!(self.subject, Subject::Glob(glob) if glob.is_of_many_accounts()) {
-            let what = "names callers of every account that fits, of strangers too";
-            let problem = Problem::new(self.spot.named_at, what).id(CheckId::WildcardArn);
-            findings.push(self.spot.finding(Severity::Warning, problem.fix("write the account's id")));
+        if let Subject::Glob(glob) = self.subject {
+            self.remark_on_glob(glob, findings);
         }
         self.remark_on_names(findings);
         if self.gives(MASTERS) {
             self.remark_on_administrator(findings);
+        }
+    }
+
+    fn remark_on_glob(&self, glob: &ArnGlob, findings: &mut Findings) {
+        let mut warn = |problem: Problem| findings.push(self.spot.finding(Severity::Warning, problem));
+        let at = self.spot.named_at;
+        if glob.is_of_many_accounts() {
+            let what = "names callers of every account that fits, of strangers too";
+            warn(Problem::new(at, what).id(CheckId::WildcardArn).fix("write the account's id"));
+        }
+        if glob.is_of_sessions() {
+            let what = "names some sessions, and is in force for every session of their roles";
+            warn(Problem::new(at, what).id(CheckId::SessionArn).fix(format!("write `{glob}`")));
         }
     }
 

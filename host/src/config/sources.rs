@@ -169,6 +169,15 @@ impl Default for Sources {
     }
 }
 
+// === impl Running ===
+
+impl Drop for Running {
+    /// Where putting a configuration in force breaks off, nobody says that its sources are over.
+    fn drop(&mut self) {
+        self.gauges.end(false);
+    }
+}
+
 // === impl Stopping ===
 
 impl Stopping {
@@ -271,19 +280,26 @@ fn aside<T>(work: impl FnOnce() -> T) -> T {
 async fn follow_config_map(access: Access, object: &'static str, mut keeper: Keeper) {
     let target = config_map_of(NAMESPACE.to_owned(), object.to_owned());
     let mut config_map = ConfigMap::default();
-    let tell = |told: Told<'_>| match told {
+    match watch::follow(&access, &target, |told| take_in(object, &mut config_map, &mut keeper, &told)).await {}
+}
+
+/// Hands on what is `told` of the ConfigMap called `object`.
+fn take_in(object: &str, config_map: &mut ConfigMap, keeper: &mut Keeper, told: &Told<'_>) {
+    match told {
         Told::Objects { objects, resource_version } => {
             let found = objects.get(object);
-            if found.is_some_and(|found| found.is_too_large) {
+            config_map.is_too_large = found.is_some_and(|found| found.is_too_large);
+            if config_map.is_too_large {
                 return keeper.failed("source_refused", watch::TOO_LARGE);
             }
-            let version = found.map_or(resource_version, |object| &object.resource_version);
+            let version = found.map_or(*resource_version, |object| &object.resource_version);
             aside(|| keeper.take(config_map.read(found.map(|object| &object.body["data"])), Some(version)));
         }
+        // What stands there is not what is in force.
+        Told::InStep if config_map.is_too_large => {}
         Told::InStep => keeper.in_step(),
-        Told::Failed(error) => keeper.failed(error.reason(), &super::build::line(error)),
-    };
-    match watch::follow(&access, &target, tell).await {}
+        Told::Failed(error) => keeper.failed(error.reason(), &super::build::line(*error)),
+    }
 }
 
 async fn follow_identities(

@@ -5,7 +5,7 @@
 //! line may name them, nothing is known of order and of what is asked, and every entry counts.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     time::SystemTime,
 };
 
@@ -16,7 +16,8 @@ use super::{
     entry::UserIds,
     error::{Position, Problem},
     finding::{CheckId, Finding, Severity},
-    sources::dynamic_file,
+    manifest::OtherMap,
+    sources::{dynamic_file, table},
 };
 use crate::{
     caller::{Arn, PrincipalKind, arn::ACS_PARTITION},
@@ -24,6 +25,7 @@ use crate::{
         bootstrap_admins::NAME as BOOTSTRAP_ADMINS,
         rule::{Rule, Rules},
     },
+    policy::TableSource,
 };
 
 /// What the entries of a part are.
@@ -81,6 +83,7 @@ pub fn check(files: &[CheckedFile], now: SystemTime) -> Vec<(usize, Finding)> {
     findings.extend(together.shadowed());
     findings.extend(together.unasked());
     findings.extend(together.roots());
+    findings.extend(together.tables());
     findings
 }
 
@@ -235,6 +238,29 @@ impl<'a> Together<'a> {
             }
         }
         self.bounded(found)
+    }
+
+    /// ConfigMaps that the configuration has for tables of policies, and that are none.
+    fn tables(&self) -> Vec<(usize, Finding)> {
+        let policies = self.config.into_iter().flat_map(|config| &config.policies);
+        // Several policies may read one.
+        let sources: BTreeSet<&TableSource> = policies.flat_map(|policy| policy.tables.values()).collect();
+        let mut found = Vec::new();
+        for source in sources {
+            let TableSource::ConfigMap { namespace, name, .. } = source else { continue };
+            for (file, checked) in self.files.iter().enumerate() {
+                let is_it = |map: &&OtherMap| {
+                    *map.name == **name && map.namespace.as_ref().is_none_or(|other| **other == **namespace)
+                };
+                for map in checked.config_maps.iter().filter(is_it) {
+                    let Some(why) = table::refusal(source, &map.object) else { continue };
+                    let problem = Problem::new(map.at, format!("no table for policies: {why}"));
+                    found.push((file, Finding::error(problem.under(name, map.at))));
+                }
+            }
+        }
+        found.truncate(MAX_FINDINGS);
+        found
     }
 
     /// The first of `found`. Only they are worth the search for their lines.

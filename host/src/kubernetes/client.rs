@@ -83,7 +83,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`ApiError`].
+    /// [`ApiError`], also where there are more than are read.
     pub async fn list(&self, place: &Place<'_>) -> Result<Option<Vec<Value>>, ApiError> {
         let (mut objects, mut next) = (Vec::new(), String::new());
         for _ in 0..MAX_PAGES {
@@ -93,11 +93,11 @@ impl Client {
                 objects.extend(items);
             }
             match page["metadata"]["continue"].as_str().filter(|token| !token.is_empty()) {
-                None => break,
+                None => return Ok(Some(objects)),
                 Some(token) => next = format!("&continue={}", utf8_percent_encode(token, PATH)),
             }
         }
-        Ok(Some(objects))
+        Err(ApiError::TooMany(objects.len()))
     }
 
     /// Makes `object`, whose kind stands at `place`.
@@ -164,7 +164,54 @@ impl std::fmt::Debug for Client {
 
 #[cfg(test)]
 mod tests {
+    use std::{
+        convert::Infallible,
+        future::{Ready, ready},
+        task::{Context, Poll},
+    };
+
+    use http::Response;
+    use kube::client::Body;
+    use serde_json::json;
+    use tower::Service;
+
     use super::*;
+
+    /// An API server with a list of so many pages, an object on each.
+    struct Pages(usize);
+
+    impl Service<Request<Body>> for Pages {
+        type Response = Response<Body>;
+        type Error = Infallible;
+        type Future = Ready<Result<Self::Response, Infallible>>;
+
+        fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn call(&mut self, request: Request<Body>) -> Self::Future {
+            let query = request.uri().query().unwrap_or_default();
+            let page = query.split_once("continue=").map_or(1, |(_, page)| page.parse().expect("a number"));
+            let next = if page < self.0 { (page + 1).to_string() } else { String::new() };
+            let list = json!({ "metadata": { "continue": next }, "items": [{ "number": page }] });
+            ready(Ok(Response::new(list.to_string().into_bytes().into())))
+        }
+    }
+
+    /// Whoever is told of it would take it for all.
+    #[tokio::test]
+    async fn no_part_of_a_list_is_given_for_the_whole() {
+        for (pages, expected) in [
+            (1, Ok(1)),
+            (MAX_PAGES, Ok(MAX_PAGES)),
+            (MAX_PAGES + 1, Err("there are more objects than are read: more than 200".to_owned())),
+        ] {
+            let client = Client(kube::Client::new(Pages(pages), "default"));
+            let place = Place { version: "v1", plural: "configmaps", ..Place::default() };
+            let found = client.list(&place).await.map(|objects| objects.map_or(0, |objects| objects.len()));
+            assert_eq!(found.map_err(|error| error.to_string()), expected);
+        }
+    }
 
     #[test]
     fn places_are_paths() {

@@ -150,8 +150,8 @@ impl<F: FnMut(Told<'_>) + Send> Follower<'_, F> {
                 Err(ApiError::Request(error)) if is_gone(&error) => return Ok(()),
                 stream => stream?,
             };
+            self.tell_in_step()?;
             self.failures = 0;
-            (self.tell)(Told::InStep);
             if let Ended::Gone = self.watch(pin!(stream)).await? {
                 return Ok(());
             }
@@ -200,7 +200,7 @@ impl<F: FnMut(Told<'_>) + Send> Follower<'_, F> {
             if changed {
                 self.tell_objects()?;
             } else if end.is_none() {
-                (self.tell)(Told::InStep);
+                self.tell_in_step()?;
             }
             if let Some(end) = end {
                 return end;
@@ -243,6 +243,12 @@ impl<F: FnMut(Told<'_>) + Send> Follower<'_, F> {
     fn tell_objects(&mut self) -> Result<(), ApiError> {
         let Self { tell, objects, version, .. } = self;
         let told = AssertUnwindSafe(|| tell(Told::Objects { objects, resource_version: version }));
+        catch_unwind(told).map_err(|_| ApiError::NotTaken)
+    }
+
+    /// So it is here: whoever is told looks after what is in force.
+    fn tell_in_step(&mut self) -> Result<(), ApiError> {
+        let told = AssertUnwindSafe(|| (self.tell)(Told::InStep));
         catch_unwind(told).map_err(|_| ApiError::NotTaken)
     }
 }
@@ -335,5 +341,17 @@ mod tests {
         follower.version = "8".to_owned();
         follower.tell_objects().expect("it goes on");
         assert_eq!(told, ["7", "8"]);
+    }
+
+    #[tokio::test]
+    async fn a_mistake_in_looking_after_objects_is_a_failure_and_not_the_end() {
+        let (door, target) = (Door::new(Access::default()), Target::default());
+        let (objects, version) = (BTreeMap::new(), "7".to_owned());
+        let tell = |told: Told<'_>| assert!(!matches!(told, Told::InStep), "as if it could not be looked after");
+        let mut follower = Follower { door, target: &target, tell, objects, version, failures: 0 };
+        let object = json!({ "kind": "ConfigMap", "apiVersion": "v1", "metadata": { "resourceVersion": "8" } });
+        let bookmark = serde_json::from_value(json!({ "type": "BOOKMARK", "object": object })).expect("an event");
+        let error = follower.watch(stream::iter([Ok(bookmark)])).await.err().expect("it is told");
+        assert_eq!(error.reason(), "kubernetes_not_taken");
     }
 }

@@ -18,12 +18,14 @@ mod compiled;
 mod names;
 mod old;
 mod process;
+mod refused;
 
 pub use old::{OldNames, OldResult};
 
 use compiled::CompiledPolicies;
 use names::{Name, Names};
 use old::Old;
+use refused::RefusedTables;
 
 /// Media type of [`Metrics::text`] (OpenMetrics 1.0).
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -74,6 +76,7 @@ pub struct Metrics {
     policy_fuel: Family<Policy, Counter>,
     policy_seconds: Family<Policy, Histogram, fn() -> Histogram>,
     policy_shadows: Family<Evaluation, Counter>,
+    refused_tables: RefusedTables,
     rejections: Family<Reason, Counter>,
     source_entries: Family<Source, Gauge>,
     source_failures: Family<SourceFailure, Counter>,
@@ -220,6 +223,7 @@ impl Metrics {
             policy_fuel: Family::default(),
             policy_seconds: Family::new_with_constructor(|| Histogram::new(POLICY_BUCKETS)),
             policy_shadows: Family::default(),
+            refused_tables: RefusedTables::default(),
             rejections: Family::default(),
             source_entries: Family::default(),
             source_failures: Family::default(),
@@ -535,6 +539,7 @@ impl Metrics {
 
     /// A source is not asked any more: nobody is to be alarmed about its age.
     pub fn source_gone(&self, source: &str) {
+        self.table_taken(source, Ok(()));
         for whom in ["administrators", "nodes"] {
             self.source_vital_entries.remove(&Vital::of(source, whom));
         }

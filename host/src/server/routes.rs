@@ -103,6 +103,10 @@ struct Ready {
     /// Why the newest configuration is not in force, but the last good one.
     #[serde(skip_serializing_if = "Option::is_none")]
     reload_error: Option<Arc<String>>,
+    /// Tables in the cluster whose newest version is wrong, so that the last good one is in force, and why. No reason not to
+    /// be ready.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    refused_tables: BTreeMap<String, String>,
     /// Which policies are older than the files, because they are still being compiled.
     #[serde(skip_serializing_if = "Option::is_none")]
     compiling: Option<Arc<String>>,
@@ -303,6 +307,7 @@ impl Room {
             cluster: authenticator.cluster_id.clone(),
             generation: authenticator.generation.clone(),
             reload_error: self.services.reload_error.load_full(),
+            refused_tables: self.services.metrics.refused_tables(),
             compiling: self.services.compiling.load_full(),
             compiled_policies_not_kept: self.services.metrics.why_not_kept(),
             version: env!("CARGO_PKG_VERSION"),

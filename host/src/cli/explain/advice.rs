@@ -10,6 +10,9 @@ use crate::{
 /// What helps where only who the caller is is known.
 pub(super) const NOT_KNOWN: &str = "give --config: without it nobody knows whether this caller is let in";
 
+/// What helps a caller whom nothing names, where not everything could be looked through.
+pub(super) const UNREAD: &str = "mend what could not be looked through: an entry for this caller may be in it";
+
 /// What helps against `reason`, if it is known.
 pub(super) fn for_reason(reason: &str, config: &Config) -> Option<String> {
     let id = config.cluster_id.as_ref().map_or("<cluster id>", |id| id.as_str());

@@ -10,10 +10,11 @@ use std::{
 use serde::Serialize;
 use tokio::time::timeout;
 
-use super::{Command, Explanation, caller_of, cluster, near_in_file};
+use super::{Command, Explanation, caller_of, cluster};
 use crate::{
+    caller::Caller,
     cli::verify::Plain,
-    config::{Config, Source, live_manifest},
+    config::{CheckedFile, Config, Source, live_manifest},
     kubernetes::{
         Client, UserInfo,
         rbac::{self, Binding, MASTERS, NODES},
@@ -68,6 +69,9 @@ impl Command {
                 Ok(client) => client,
                 Err(error) => {
                     explanation.rbac = user.map(|_| Rbac::unknown(&error));
+                    if let Some(caller) = caller {
+                        explanation.look_through_cluster(Err(error), config, &caller, now);
+                    }
                     return Ok(());
                 }
             };
@@ -79,18 +83,8 @@ impl Command {
                 });
             }
             if let Some(caller) = caller {
-                let object = |source| object_of(source, config.clouds());
-                let asked: Vec<_> = config.sources.iter().filter_map(object).collect();
-                // Its sources have been read, so that there is an answer.
-                for (name, file) in timeout(ANSWERS, live_manifest::checked(&client)).await.unwrap_or_default() {
-                    if !asked.iter().any(|object| name.ends_with(object)) {
-                        continue;
-                    }
-                    explanation.near.extend(near_in_file(&name, &file, &caller, now));
-                }
-                if !explanation.near.is_empty() {
-                    explanation.fix = None;
-                }
+                let found = timeout(ANSWERS, live_manifest::checked(&client)).await.map_err(|_| ApiError::Timeout);
+                explanation.look_through_cluster(found, config, &caller, now);
             }
             Ok(())
         })
@@ -99,6 +93,32 @@ impl Command {
     /// The pod's own account is meant where there is no other.
     fn is_in_a_pod(&self) -> bool {
         !self.cluster.is_named() && std::env::var_os("KUBERNETES_SERVICE_HOST").is_some()
+    }
+}
+
+// === impl Explanation ===
+
+impl Explanation {
+    /// Looks for entries that nearly name `caller` in what was `found` in the cluster, as far as `config` asks it.
+    fn look_through_cluster(
+        &mut self,
+        found: Result<Vec<(String, CheckedFile)>, ApiError>,
+        config: &Config,
+        caller: &Caller,
+        now: SystemTime,
+    ) {
+        let asked: Vec<_> = config.sources.iter().filter_map(|source| object_of(source, config.clouds())).collect();
+        match found {
+            Ok(files) => {
+                for (name, file) in files {
+                    if asked.iter().any(|object| name.ends_with(object)) {
+                        self.look_through(&name, &file, caller, now);
+                    }
+                }
+            }
+            Err(error) => self.unread.push(format!("the cluster's mappings: {}", causes(&error))),
+        }
+        self.advise_unmapped(caller);
     }
 }
 
@@ -169,7 +189,42 @@ fn causes(error: &dyn std::error::Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
+    use crate::{config::Severity, mapping::rule::tests::caller};
+
+    /// Who reads that an entry is to be added believes that there is none.
+    #[test]
+    fn what_could_not_be_looked_through_is_told() {
+        #[track_caller]
+        fn check(found: Result<Vec<(String, CheckedFile)>, ApiError>, unread: &[&str]) {
+            let config = Config { sources: vec![Source::EksConfigMap], ..Config::default() };
+            let caller = caller("arn:aws:sts::123456789012:assumed-role/Dev/alice");
+            let mut explanation = Explanation::default();
+            explanation.look_through_cluster(found, &config, &caller, SystemTime::UNIX_EPOCH);
+            assert_eq!(explanation.unread, unread);
+            let fix = explanation.fix.clone().expect("there is no near miss");
+            assert_eq!(fix.starts_with("add an entry"), unread.is_empty(), "{fix}");
+            assert_eq!(explanation.json()["notRead"].as_array().map_or(0, Vec::len), unread.len());
+        }
+        let aws_auth = || "kube-system/configmaps/aws-auth".to_owned();
+        let text = |roles: &str| {
+            let head = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: aws-auth, namespace: kube-system}\ndata:\n";
+            CheckedFile::parse(Path::new("aws-auth"), format!("{head}  mapRoles: |\n    {roles}\n"))
+        };
+        let unread = |what: &str| CheckedFile::unread(format!("cannot be read: {what}"), Severity::Warning);
+        check(Ok(Vec::new()), &[]);
+        check(Ok(vec![(aws_auth(), text("[]"))]), &[]);
+        check(Ok(vec![(aws_auth(), text("- {rolearn: x, username: a}"))]), &[]);
+        check(Ok(vec![("iamidentitymappings.iamauthenticator.k8s.aws".to_owned(), unread("nobody asks it"))]), &[]);
+        check(Err(ApiError::Timeout), &["the cluster's mappings: the API server does not answer"]);
+        let forbidden = "kube-system/configmaps/aws-auth: cannot be read: 403";
+        check(Ok(vec![(aws_auth(), unread("403"))]), &[forbidden]);
+        let broken = "kube-system/configmaps/aws-auth: line 6: the whole list is left out: expected a list, found text \
+                      (data.mapRoles)";
+        check(Ok(vec![(aws_auth(), text("nonsense"))]), &[broken]);
+    }
 
     #[test]
     fn crd_is_looked_for_where_the_server_reads_it() {

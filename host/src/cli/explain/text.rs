@@ -62,6 +62,12 @@ pub(super) fn write(explanation: &Explanation, out: &mut impl Write) -> io::Resu
             writeln!(out, "    fix: {}", Plain(fix))?;
         }
     }
+    if !explanation.unread.is_empty() {
+        writeln!(out, "not looked through")?;
+    }
+    for why in &explanation.unread {
+        writeln!(out, "  {}", Plain(why))?;
+    }
     if let Some(rbac) = &explanation.rbac {
         rbac.write(out)?;
     }

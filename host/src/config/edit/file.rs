@@ -9,10 +9,13 @@ use std::path::Path;
 use serde_json::Value as Json;
 
 use super::{AuthMap, Edit, EditError};
-use crate::config::{
-    CheckedFile, Finding, Severity, manifest,
-    node::{self, Key, Node, Value},
-    sources::config_map,
+use crate::{
+    config::{
+        CheckedFile, Finding, Severity, file, manifest,
+        node::{self, Key, Node, Value},
+        sources::config_map,
+    },
+    provider::Cloud,
 };
 
 /// A file with mappings.
@@ -134,7 +137,7 @@ impl MapFile {
         let holder_key = form.holder();
         let holder = entry(root, holder_key, form);
         let mut places = Places { form, document, holder: Holder::Closed, lists: Vec::new() };
-        let mut map = AuthMap::default();
+        let mut map = AuthMap { sessions: form.sessions(), ..AuthMap::default() };
         if let Some((key, holder)) = holder {
             let keys: &[(Key, Node)] = if let Value::Map(keys) = &holder.value { keys } else { &[] };
             let line = key.at.line as usize - 1;
@@ -167,16 +170,16 @@ impl MapFile {
             Some(Place::Bytes { start, end }) => Some(format!("{}{}{}", &text[..start], edit.after, &text[end..])),
             Some(Place::Empty { line }) => {
                 let old = text.lines().nth(line)?;
-                let (key, _) = old.split_once(':')?;
+                let (key, value) = old.split_once(':')?;
                 let indent = key.len() - key.trim_start().len();
-                let new = self.places.form.block(key, &edit.after, indent, break_);
+                let new = self.places.form.block(key, comment(value), &edit.after, indent, break_);
                 Some(replace_lines(text, line, line + 1, &new))
             }
             Some(Place::Elsewhere) => None,
             None => {
                 let new = |indent: usize| {
                     let key = format!("{}{}", " ".repeat(indent), edit.key);
-                    self.places.form.block(&key, &edit.after, indent, break_)
+                    self.places.form.block(&key, "", &edit.after, indent, break_)
                 };
                 match self.places.holder {
                     Holder::Closed => None,
@@ -229,6 +232,14 @@ impl Form {
         }
     }
 
+    /// Clouds of which the ARN of a session stands for its role.
+    fn sessions(self) -> &'static [Cloud] {
+        match self {
+            Self::ConfigMap => &[],
+            Self::Configuration => file::SESSIONS,
+        }
+    }
+
     /// Keys of ConfigMaps are exact, those of configurations fold their case.
     fn is(self, key: &str, other: &str) -> bool {
         match self {
@@ -237,14 +248,20 @@ impl Form {
         }
     }
 
-    /// A key, indented already, and its list.
-    fn block(self, key: &str, list: &str, indent: usize, break_: &str) -> String {
+    /// A key, indented already, with the `comment` behind it, and its list.
+    fn block(self, key: &str, comment: &str, list: &str, indent: usize, break_: &str) -> String {
         let (marker, more) = match self {
             Self::ConfigMap => (" |", 2),
             Self::Configuration => ("", 0),
         };
-        format!("{key}:{marker}{break_}{}", indented(list, indent + more, break_))
+        format!("{key}:{marker}{comment}{break_}{}", indented(list, indent + more, break_))
     }
+}
+
+/// The comment behind a `value` that says nothing, with the blanks in front of it; empty if there is none.
+fn comment(value: &str) -> &str {
+    let hash = value.match_indices('#').find(|(at, _)| value[..*at].ends_with([' ', '\t']));
+    hash.map_or("", |(at, _)| &value[value[..at].trim_end().len()..])
 }
 
 fn form_of(root: &Node) -> Option<Form> {

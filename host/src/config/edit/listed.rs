@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{AuthMap, LEFT_OUT, List, who_of};
+use super::{AuthMap, LEFT_OUT, List};
 use crate::config::{
     Finding, Severity,
     entry::value,
@@ -49,13 +49,42 @@ impl AuthMap {
         for list in List::ALL {
             let text = self.text(list);
             let items = config_map::items(text).unwrap_or_default();
-            let each = items.iter().enumerate().map(|(index, item)| entry(list, index, item, text, &findings));
+            let each = items.iter().enumerate().map(|(index, item)| self.entry(list, index, item, text, &findings));
             listed.extend(each);
         }
         let unread = findings.into_iter().filter(|finding| List::ALL.iter().any(|list| finding.path == list.key()));
         let mut unread: Vec<Finding> = unread.collect();
         self.accounts(&mut listed, &mut unread);
         (listed, unread)
+    }
+
+    fn entry(&self, list: List, index: usize, item: &Node, text: &str, findings: &[Finding]) -> Listed {
+        let place = format!("{}[{index}]", list.key());
+        let of_this = |finding: &&Finding| {
+            let rest = finding.path.strip_prefix(&place);
+            finding.severity == Severity::Error && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
+        let left_out = findings.iter().find(of_this).map(why);
+        let read = self.who_of(list, item, text);
+        let keys: &[_] = if let Value::Map(keys) = &item.value { keys } else { &[] };
+        let word = |key: &str| value(keys, key).map(|node| plain(node, text));
+        let named = word("roleARN").or_else(|| word("userARN")).filter(|arn| !arn.is_empty());
+        let who = named.or_else(|| read.as_ref().map(|(who, _)| who.clone())).unwrap_or_default();
+        let groups = read.as_ref().map(|(_, rule)| rule.groups.iter().map(ToString::to_string).collect());
+        let end = read.as_ref().and_then(|(_, rule)| rule.not_after());
+        Listed {
+            list: list.key(),
+            index,
+            line: item.at.line,
+            principal: who,
+            username: read
+                .as_ref()
+                .map_or_else(|| word("username"), |(_, rule)| Some(rule.username.to_string()))
+                .unwrap_or_default(),
+            groups: groups.unwrap_or_default(),
+            not_after: end.map(|end| humantime::format_rfc3339_seconds(end).to_string()),
+            left_out,
+        }
     }
 
     fn accounts(&self, listed: &mut Vec<Listed>, unread: &mut Vec<Finding>) {
@@ -82,35 +111,6 @@ impl AuthMap {
                 left_out: errors.map(|finding| why(&finding)),
             });
         }
-    }
-}
-
-fn entry(list: List, index: usize, item: &Node, text: &str, findings: &[Finding]) -> Listed {
-    let place = format!("{}[{index}]", list.key());
-    let of_this = |finding: &&Finding| {
-        let rest = finding.path.strip_prefix(&place);
-        finding.severity == Severity::Error && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-    };
-    let left_out = findings.iter().find(of_this).map(why);
-    let read = who_of(list, item, text);
-    let keys: &[_] = if let Value::Map(keys) = &item.value { keys } else { &[] };
-    let word = |key: &str| value(keys, key).map(|node| plain(node, text));
-    let named = word("roleARN").or_else(|| word("userARN")).filter(|arn| !arn.is_empty());
-    let who = named.or_else(|| read.as_ref().map(|(who, _)| who.clone())).unwrap_or_default();
-    let groups = read.as_ref().map(|(_, rule)| rule.groups.iter().map(ToString::to_string).collect());
-    let end = read.as_ref().and_then(|(_, rule)| rule.not_after());
-    Listed {
-        list: list.key(),
-        index,
-        line: item.at.line,
-        principal: who,
-        username: read
-            .as_ref()
-            .map_or_else(|| word("username"), |(_, rule)| Some(rule.username.to_string()))
-            .unwrap_or_default(),
-        groups: groups.unwrap_or_default(),
-        not_after: end.map(|end| humantime::format_rfc3339_seconds(end).to_string()),
-        left_out,
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::{AuthMap, EditError, List};
-use crate::mapping::rule::Rule;
+use crate::{mapping::rule::Rule, provider::Cloud};
 
 /// Whom an entry names.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -85,10 +85,11 @@ impl std::fmt::Display for Principal {
 // === impl NewEntry ===
 
 impl NewEntry {
-    /// The entry as a list of one, whom it names, and what it gives.
-    pub(super) fn parsed(&self) -> Result<(String, String, Rule), EditError> {
+    /// The entry as a list of one, whom it names, and what it gives, to a reader of such `sessions`.
+    pub(super) fn parsed(&self, sessions: &'static [Cloud]) -> Result<(String, String, Rule), EditError> {
         let text = self.to_yaml()?;
-        let map = AuthMap { data: BTreeMap::from([(self.principal.list().key().to_owned(), text.clone())]) };
+        let data = BTreeMap::from([(self.principal.list().key().to_owned(), text.clone())]);
+        let map = AuthMap { data, sessions };
         let ((who, rule), _) = map.in_force(self.principal.list(), &text, 0)?;
         Ok((text, who, rule))
     }

@@ -7,7 +7,7 @@ use super::{verify::same, *};
 const ADMIN: &str = "arn:aws:iam::123456789012:role/Admin";
 
 fn map(roles: &str) -> AuthMap {
-    AuthMap { data: BTreeMap::from([("mapRoles".to_owned(), roles.to_owned())]) }
+    AuthMap { data: BTreeMap::from([("mapRoles".to_owned(), roles.to_owned())]), ..AuthMap::default() }
 }
 
 fn role(arn: &str, username: &str, groups: &[&str]) -> NewEntry {
@@ -62,6 +62,14 @@ fn what_would_not_be_in_force_is_refused() {
         false,
         &expect!["refused: wildcards are not supported in an ARN: name each role"],
     );
+    check_add(
+        LIST,
+        &role("arn:aws:sts::123456789012:assumed-role/Admin/alice", "x", &[]),
+        false,
+        &expect![
+            "refused: names one session, and an entry is in force for every session of its role: write `arn:aws:iam::123456789012:role/Admin`"
+        ],
+    );
     check_add(LIST, &role(ADMIN, "", &[]), false, &expect!["refused: the username is empty"]);
     check_add(
         LIST,
@@ -96,7 +104,7 @@ fn what_would_not_be_in_force_is_refused() {
     };
     check_add(LIST, &set("12345"), false, &expect!["refused: not an account id: must be 12 or 16 decimal digits"]);
     let users = "- userarn: arn:aws:iam::123456789012:role/Admin\n  username: a\n";
-    let both = AuthMap { data: BTreeMap::from([("mapUsers".to_owned(), users.to_owned())]) };
+    let both = AuthMap { data: BTreeMap::from([("mapUsers".to_owned(), users.to_owned())]), ..AuthMap::default() };
     expect!["refused: the same principal is mapped on line 1 already, which stays in force: keep one entry, with the groups of both"].assert_eq(&told(both.add(&role(ADMIN, "x", &[]), false)));
 }
 

@@ -12,9 +12,10 @@ use super::{
 use crate::{
     caller::{
         AccountId, Arn, InvalidAccountId, PrincipalId,
-        arn::{AWS_PARTITIONS, InvalidArn},
+        arn::{ACS_PARTITION, AWS_PARTITIONS, InvalidArn},
     },
     mapping::rule::{ArnGlob, PermissionSet, Subject},
+    provider::Cloud,
 };
 
 const SSO_KEYS: [&str; 3] = ["permissionSetName", "accountID", "partition"];
@@ -32,7 +33,7 @@ impl Entries<'_> {
         at: Position,
     ) -> Result<(Subject, Position), Problem> {
         let key = section.arn_key();
-        let read = |node: &Node| self.arn(node).map_err(|problem| problem.under(key, node.at));
+        let read = |node: &Node| self.arn(section, node).map_err(|problem| problem.under(key, node.at));
         let named = value(entries, key);
         let sso = value(entries, "sso").filter(|_| section == Section::Roles);
         // Programs that write such files leave the key empty where the id says it all.
@@ -76,15 +77,27 @@ impl Entries<'_> {
         ArnGlob::parse(text).map_err(|error| Problem::new(node.at, error.to_string()).id(CheckId::InvalidArn))
     }
 
-    fn arn(&self, node: &Node) -> Result<Arn, Problem> {
+    fn arn(&self, section: Section, node: &Node) -> Result<Arn, Problem> {
         let text = node.text(self.source)?;
         if text.contains(['*', '?']) {
             let what = "wildcards are not supported in an ARN";
             return Err(Problem::new(node.at, what).id(CheckId::WildcardArn).fix(arn_hint::for_wildcard(text)));
         }
-        text.parse().map_err(|error: InvalidArn| {
+        let arn: Arn = text.parse().map_err(|error: InvalidArn| {
             Problem::new(node.at, error.to_string()).id(CheckId::InvalidArn).maybe(arn_hint::for_invalid(text))
-        })
+        })?;
+        // Only Herald has bootstrap admins.
+        if section != Section::Admins && arn.session_name().is_some() && !self.takes_sessions_of(&arn) {
+            let what = "names one session, and an entry is in force for every session of its role";
+            let fix = format!("write `{}`", arn.canonical_without_path());
+            return Err(Problem::new(node.at, what).id(CheckId::SessionArn).fix(fix));
+        }
+        Ok(arn)
+    }
+
+    fn takes_sessions_of(&self, arn: &Arn) -> bool {
+        let cloud = if arn.partition() == ACS_PARTITION { Cloud::Alibaba } else { Cloud::Aws };
+        self.style.sessions.contains(&cloud)
     }
 
     fn permission_set(&self, node: &Node) -> Result<Subject, Problem> {

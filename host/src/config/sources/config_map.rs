@@ -23,6 +23,8 @@ use crate::{
 pub(super) struct ConfigMap {
     /// The last text of each document that parsed, if one ever did.
     good: [Option<String>; DOCUMENTS.len()],
+    /// What stands there now is more than is read.
+    pub(super) is_too_large: bool,
 }
 
 /// The objects.
@@ -38,7 +40,7 @@ pub(in crate::config) const LISTS: [Section; 2] = [Section::Roles, Section::User
 const MAX_NODES: usize = 200_000;
 /// Values that stand for nothing, as tools leave them behind.
 const NOTHING: [&str; 4] = ["", "``", "\"\"", "''"];
-const STYLE: Style = Style { under: "", shared: true, user_ids: UserIds::Idle, globs: false };
+const STYLE: Style = Style { under: "", shared: true, user_ids: UserIds::Idle, globs: false, sessions: &[] };
 
 // === impl ConfigMap ===
 

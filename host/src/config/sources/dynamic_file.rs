@@ -39,6 +39,7 @@ use crate::{
         together::Origin,
     },
     mapping::Mappings,
+    provider::Cloud,
 };
 
 /// How long changes are collected before they are looked at.
@@ -51,7 +52,10 @@ const WATCH_ANEW: u64 = 30;
 const LISTS: [&str; 2] = ["mapRoles", "mapUsers"];
 const ACCOUNTS: &str = "mapAccounts";
 const LAST_UPDATED: &str = "LastUpdatedDateTime";
-const STYLE: Style = Style { under: "", shared: true, user_ids: UserIds::Idle, globs: false };
+const STYLE: Style =
+    Style { under: "", shared: true, user_ids: UserIds::Idle, globs: false, sessions: &[Cloud::Alibaba, Cloud::Aws] };
+/// The label of a mistake of ours.
+const NOT_TAKEN: &str = "source_not_taken";
 
 /// Keeps a [`Keeper`] in step with one file.
 struct Follower {
@@ -113,8 +117,11 @@ impl Follower {
         if changed || is_told || !self.is_judged {
             self.seen = stamp;
             self.is_judged = self.read().await;
-        } else if self.keeper.is_well() {
-            self.keeper.in_step();
+        } else if self.keeper.is_well()
+            && let Err(mistake) = self.take(None)
+        {
+            self.keeper.failed(NOT_TAKEN, &format!("{}: {mistake}", self.path.display()));
+            self.is_judged = false;
         }
         changed
     }
@@ -123,27 +130,31 @@ impl Follower {
     async fn read(&mut self) -> bool {
         let (file, by_user_id) = (self.path.clone(), self.by_user_id);
         let loaded = tokio::task::spawn_blocking(move || load(&file, by_user_id)).await;
-        let (reason, why) = match loaded.map(|loaded| loaded.map(|read| aside(|| self.take(read)))) {
+        let (reason, why) = match loaded.map(|loaded| loaded.map(|read| aside(|| self.take(Some(read))))) {
             Ok(Ok(Ok(()))) => return true,
             Ok(Err(Failure::Refused(why))) => {
                 self.keeper.failed("source_refused", &why);
                 return true;
             }
             Ok(Err(Failure::Unreadable(why))) => ("source_unreadable", why),
-            Ok(Ok(Err(mistake))) => ("source_not_taken", format!("{}: {mistake}", self.path.display())),
-            Err(_) => ("source_not_taken", format!("{}: reading it failed: {MISTAKE}", self.path.display())),
+            Ok(Ok(Err(mistake))) => (NOT_TAKEN, format!("{}: {mistake}", self.path.display())),
+            Err(_) => (NOT_TAKEN, format!("{}: reading it failed: {MISTAKE}", self.path.display())),
         };
         self.keeper.failed(reason, &why);
         false
     }
 
-    /// Should a mistake of ours in taking it in end the follower, what is taken away later would stay in force unseen.
-    fn take(&mut self, read: Read) -> Result<(), String> {
+    /// Puts what was `read` in force, or tells that what is in force still stands there. Should a mistake of ours in that end
+    /// the follower, what is taken away later would stay in force unseen.
+    fn take(&mut self, read: Option<Read>) -> Result<(), String> {
+        let what = if read.is_some() { "it was read, and taking it in failed" } else { "looking after it failed" };
         let taken = AssertUnwindSafe(|| {
-            self.keeper.take(read, None);
+            if let Some(read) = read {
+                self.keeper.take(read, None);
+            }
             self.keeper.in_step();
         });
-        catch_unwind(taken).map_err(|_| format!("it was read, and taking it in failed: {MISTAKE}"))
+        catch_unwind(taken).map_err(|_| format!("{what}: {MISTAKE}"))
     }
 }
 

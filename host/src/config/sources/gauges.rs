@@ -34,12 +34,12 @@ impl Gauges {
         }
     }
 
-    /// From now on nothing is told. What has been is taken back, unless the source `stays`, read by somebody else.
+    /// From now on nothing is told. What has been is taken back, unless the source `stays`, read by somebody else. The first word
+    /// counts.
     pub(super) fn end(&self, stays: bool) {
         let Inner { name, metrics, is_over } = &*self.0;
         let mut is_over = is_over.lock().unwrap_or_else(PoisonError::into_inner);
-        *is_over = true;
-        if !stays {
+        if !std::mem::replace(&mut *is_over, true) && !stays {
             metrics.source_gone(name);
         }
     }

@@ -16,10 +16,11 @@ use crate::{
         entry::{Entries, Place, Style, UserIds},
         error::{Position, Problem},
         live_manifest,
-        node::{self, Section},
+        node::{self, Node, Section},
     },
     kubernetes::watch::{Object, TOO_LARGE, Target},
     mapping::Mappings,
+    provider::Cloud,
 };
 
 /// The kind, as existing CustomResourceDefinitions have it.
@@ -45,7 +46,9 @@ const LEASE: &str = "herald-identity-mapping-status";
 const RAM_LEASE: &str = "herald-ram-identity-mapping-status";
 /// Most values and keys of a `spec`, which has a few, and no use for more groups than a login may have.
 const MAX_NODES: usize = 10_000;
-const STYLE: Style = Style { under: "", shared: true, user_ids: UserIds::Idle, globs: false };
+/// Clouds of which the ARN of a session stands for its role.
+pub(in crate::config) const SESSIONS: &[Cloud] = &[Cloud::Alibaba, Cloud::Aws];
+const STYLE: Style = Style { under: "", shared: true, user_ids: UserIds::Idle, globs: false, sessions: SESSIONS };
 
 /// The Lease that whoever writes the statuses of `target` holds.
 pub(super) fn lease(target: &Target) -> &'static str {
@@ -69,18 +72,13 @@ pub fn read_identity_mappings(
 pub(super) fn read(target: &Target, objects: &BTreeMap<String, Object>) -> (Read, Vec<Verdict>) {
     let mut sorted: Vec<&Object> = objects.values().collect();
     sorted.sort_by(|left, right| (&left.created, &left.name).cmp(&(&right.created, &right.name)));
-    // In JSON every text has its quotes, and the one parser of entries reads it as YAML.
-    let specs: Vec<String> = sorted.iter().map(|object| live_manifest::json(&object.body["spec"])).collect();
+    let specs: Vec<String> = sorted.iter().map(|object| spec_of(object)).collect();
     let style = Style { globs: target.kind == RAM_TARGET.kind, ..STYLE };
     let (mut entries, mut verdicts) = (Entries::new("", style), Vec::new());
     for (object, spec) in sorted.iter().zip(&specs) {
         entries.source = spec;
         let in_force = entries.in_force();
-        let read = match object.is_too_large {
-            true => Err(Problem::new(Position::default(), TOO_LARGE)),
-            false => node::read_within(MAX_NODES, spec),
-        };
-        match read {
+        match read_spec(object, spec) {
             Ok(node) => entries.add(Section::Identities, Place::Object(object.name.as_str().into()), &node),
             Err(problem) => entries.findings.left_out(problem.under(&object.name, Position::default())),
         }
@@ -95,6 +93,23 @@ pub(super) fn read(target: &Target, objects: &BTreeMap<String, Object>) -> (Read
     let hash = keeper::hash(parts);
     let mappings = Mappings { rules, ..Mappings::default() };
     (Read { mappings, warnings: findings.warnings(), refused: Vec::new(), hash, written: None }, verdicts)
+}
+
+/// The `spec` of an object. In JSON every text has its quotes, and the one parser of entries reads it as YAML.
+fn spec_of(object: &Object) -> String {
+    live_manifest::json(&object.body["spec"])
+}
+
+fn read_spec(object: &Object, spec: &str) -> Result<Node, Problem> {
+    match object.is_too_large {
+        true => Err(Problem::new(Position::default(), TOO_LARGE)),
+        false => node::read_within(MAX_NODES, spec),
+    }
+}
+
+/// Why nobody knows what `object` says: there is more in it than is read.
+pub(in crate::config) fn beyond_bounds(object: &Object) -> Option<Problem> {
+    read_spec(object, &spec_of(object)).err()
 }
 
 /// The form in which existing programs keep the ARN in `status`, and compare it.

@@ -31,6 +31,10 @@ struct Keeper {
     clock: fn() -> SystemTime,
     /// Of what is in force.
     version: Option<String>,
+    /// How many keys are in force; `None` before it is known what stands there.
+    keys: Option<usize>,
+    /// Why what stands there now is not in force, but the last good version.
+    refused: Option<String>,
     /// The failure that was told last, while it lasts.
     trouble: Option<String>,
 }
@@ -44,7 +48,7 @@ enum Read {
 }
 
 /// The kind of objects that are tables.
-const POLICY_TABLE: Target = Target {
+pub(in crate::config) const POLICY_TABLE: Target = Target {
     group: "herald.dev",
     version: "v1alpha1",
     kind: "PolicyTable",
@@ -65,9 +69,16 @@ impl Followed {
         let live = LiveTable::default();
         let name = source.to_string();
         let gauges = Gauges::new(&name, Arc::clone(metrics));
-        let keeper = Keeper { name, live: live.clone(), gauges: gauges.clone(), clock, version: None, trouble: None };
+        let keeper = Keeper::new(name, live.clone(), gauges.clone(), clock);
         let task = AbortOnDropHandle::new(tokio::spawn(follow(source.clone(), access.clone(), keeper)));
         Self { live, access, gauges, _task: task }
+    }
+}
+
+impl Drop for Followed {
+    /// As of a source of mappings.
+    fn drop(&mut self) {
+        self.gauges.end(false);
     }
 }
 
@@ -105,6 +116,14 @@ pub fn read_table(source: &TableSource, body: Value) -> Result<Table, String> {
     }
 }
 
+/// Why `object` is no table at `source`; `None` if it is one.
+pub(in crate::config) fn refusal(source: &TableSource, object: &Object) -> Option<String> {
+    match read(source, Some(object)) {
+        Read::Refused(why) => Some(why),
+        Read::Gone | Read::Table(_) => None,
+    }
+}
+
 fn read(source: &TableSource, object: Option<&Object>) -> Read {
     let Some(Object { body, is_too_large, .. }) = object else { return Read::Gone };
     if *is_too_large {
@@ -126,21 +145,29 @@ fn read(source: &TableSource, object: Option<&Object>) -> Read {
 // === impl Keeper ===
 
 impl Keeper {
+    fn new(name: String, live: LiveTable, gauges: Gauges, clock: fn() -> SystemTime) -> Self {
+        Self { name, live, gauges, clock, version: None, keys: None, refused: None, trouble: None }
+    }
+
     fn take(&mut self, read: Read) {
-        self.in_step();
         match read {
             Read::Table(table) => self.replace(table),
             Read::Gone => {
                 self.failed("source_missing", "it is not there");
                 self.live.gone("it is not there".to_owned());
-                self.version = None;
+                (self.version, self.keys, self.refused) = (None, Some(0), None);
             }
-            Read::Refused(why) => self.failed("source_refused", &why),
+            Read::Refused(why) => {
+                self.failed("source_refused", &why);
+                // Without a good one before it, it is missing, and that is told already.
+                self.refused = self.version.is_some().then_some(why);
+            }
         }
+        self.in_step();
     }
 
     fn replace(&mut self, table: Table) {
-        self.trouble = None;
+        (self.trouble, self.refused) = (None, None);
         if self.version.as_deref() == Some(table.version()) {
             return;
         }
@@ -149,13 +176,21 @@ impl Keeper {
         // First, so that whoever has read of it finds it in force.
         self.live.replace(table);
         tracing::info!(table = table_name, keys, version, "table {what}");
-        self.gauges.tell(|metrics, name| metrics.source_loaded(name, keys, 0));
-        self.version = Some(version);
+        (self.version, self.keys) = (Some(version), Some(keys));
     }
 
-    fn in_step(&mut self) {
+    /// Tells size and refusal too, though they may be as they were: the same table by another API server, of a configuration
+    /// that did not go live, may have told of itself.
+    fn in_step(&self) {
         let now = (self.clock)();
         self.gauges.tell(|metrics, name| metrics.source_in_step(name, now));
+        if let Some(keys) = self.keys {
+            let taken = self.refused.clone().map_or(Ok(()), Err);
+            self.gauges.tell(|metrics, name| {
+                metrics.source_loaded(name, keys, 0);
+                metrics.table_taken(name, taken);
+            });
+        }
     }
 
     /// Told once, however often it is tried.
@@ -180,6 +215,44 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    /// Two configurations may read one table by two API servers, and one of them not go live.
+    #[test]
+    fn the_size_that_is_told_is_that_of_the_table_in_force() {
+        #[track_caller]
+        fn check(metrics: &Metrics, expected: Option<&str>) {
+            let text = metrics.text();
+            let label = "herald_source_entries{source=\"PolicyTable/rota\"} ";
+            assert_eq!(text.lines().find_map(|line| line.strip_prefix(label)), expected, "{text}");
+        }
+        fn keeper(metrics: &Arc<Metrics>) -> Keeper {
+            let (name, clock) = ("PolicyTable/rota", || SystemTime::UNIX_EPOCH);
+            Keeper::new(name.to_owned(), LiveTable::default(), Gauges::new(name, Arc::clone(metrics)), clock)
+        }
+        let table = |value: Value| Read::Table(Table::from_json(&value).expect("a table"));
+        let metrics = Arc::new(Metrics::default());
+        let mut in_force = keeper(&metrics);
+        in_force.in_step();
+        check(&metrics, None);
+        in_force.take(table(json!({"a": "x", "b": "x"})));
+        check(&metrics, Some("2"));
+        let mut discarded = keeper(&metrics);
+        discarded.take(table(json!({"a": "x"})));
+        check(&metrics, Some("1"));
+        discarded.gauges.end(true);
+        in_force.in_step();
+        check(&metrics, Some("2"));
+        in_force.take(Read::Refused("no table".to_owned()));
+        check(&metrics, Some("2"));
+        let refused = || metrics.refused_tables().into_values().collect::<Vec<_>>();
+        assert_eq!(refused(), ["no table"]);
+        in_force.take(table(json!({"a": "x", "b": "x"})));
+        assert_eq!(refused(), [""; 0], "the last good one is back");
+        in_force.take(Read::Refused("no table".to_owned()));
+        in_force.take(Read::Gone);
+        check(&metrics, Some("0"));
+        assert_eq!(refused(), [""; 0], "there is none that could stay");
+    }
 
     #[test]
     fn what_objects_say() {

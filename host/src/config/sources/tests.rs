@@ -91,6 +91,12 @@ async fn what_a_configuration_says_of_its_sources_that_did_not_go_live_is_taken_
     check(&first, live::DYNAMIC_FILE, Some("1"));
     second.discard(&first);
     check(&first, live::DYNAMIC_FILE, None);
+    // As where putting it in force breaks off by a mistake of ours.
+    let second = follow_first();
+    second.read_once(Some(&first), LIMIT).await.expect("a good file");
+    check(&first, live::DYNAMIC_FILE, Some("1"));
+    drop(second);
+    check(&first, live::DYNAMIC_FILE, None);
     let second = follow_first();
     second.read_once(Some(&first), LIMIT).await.expect("a good file");
     // At another place there is no such file.
@@ -221,6 +227,25 @@ fn more_values_than_entries_have_are_refused_and_the_last_good_ones_stay() {
     let (mappings, refused) = config_map::read_config_map(&[good, flood]);
     assert_eq!((mappings.len(), refused.len()), (1, 1), "{refused:?}");
     assert!(refused[0].contains("larger"), "{refused:?}");
+}
+
+/// Whoever reads that it can be read again believes that what stands there is in force.
+#[tokio::test]
+async fn an_object_that_is_too_large_is_told_until_there_is_another() {
+    let live = Live::new(live::EKS_CONFIG_MAP);
+    let mut keeper = Keeper::new(live::EKS_CONFIG_MAP, live.clone(), Arc::default(), || SystemTime::UNIX_EPOCH);
+    let (mut config_map, name) = (ConfigMap::default(), config_map::AWS_AUTH);
+    let objects = |is_too_large: bool| {
+        let body = json!({ "data": { "mapAccounts": "['111122223333']" } });
+        BTreeMap::from([(name.to_owned(), watch::Object { body, is_too_large, ..watch::Object::default() })])
+    };
+    for is_too_large in [false, true, false] {
+        let objects = &objects(is_too_large);
+        take_in(name, &mut config_map, &mut keeper, &Told::Objects { objects, resource_version: "7" });
+        take_in(name, &mut config_map, &mut keeper, &Told::InStep);
+        assert_eq!(keeper.is_well(), !is_too_large);
+        assert_eq!(live.mappings().map(|mappings| mappings.len()), Some(1), "the last good one stays");
+    }
 }
 
 /// A server may have one thread for them.

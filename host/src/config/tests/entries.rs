@@ -222,6 +222,13 @@ fn entries_that_may_not_mean_what_they_say_are_remarked_on() {
             line 4: `userid` has no effect here: entries match by ARN (server.mapRoles[1])
         "#]],
     );
+    // To the program whose files name principals of Alibaba Cloud, such an entry names nobody.
+    role(
+        "{rolearn: 'acs:ram::1234567890123456:assumed-role/A/alice', username: a}",
+        &expect![[r#"
+            line 4: left out: names one session, and an entry is in force for every session of its role: write `acs:ram::1234567890123456:role/A` (server.mapRoles[1].roleARN)
+        "#]],
+    );
     role(
         "{rolearn: 'arn:aws:iam::123456789012:role/A', username: a, groups: ['system:{{SessionName}}']}",
         &expect![[r#"

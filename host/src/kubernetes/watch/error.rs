@@ -38,6 +38,9 @@ pub enum ApiError {
     /// No answer in time.
     #[error("the API server does not answer")]
     Timeout,
+    /// A list goes on behind as many objects as are read: what was read of it is not all.
+    #[error("there are more objects than are read: more than {0}")]
+    TooMany(usize),
 }
 
 /// Longest message of an API server that an error repeats, in characters.
@@ -79,6 +82,7 @@ impl ApiError {
             Self::NotMade => "kubernetes_not_made",
             Self::NotTaken => "kubernetes_not_taken",
             Self::Timeout => "kubernetes_timeout",
+            Self::TooMany(_) => "kubernetes_too_many",
         }
     }
 }

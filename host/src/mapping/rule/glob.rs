@@ -11,10 +11,12 @@ use std::{cmp::Reverse, fmt};
 use crate::caller::{Caller, arn::ACS_PARTITION};
 
 /// An ARN with wildcards, in lower case.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq)]
 pub struct ArnGlob {
     account: Box<str>,
     resource: Box<str>,
+    /// Some sessions are written, and it fits every session of their roles.
+    is_of_sessions: bool,
 }
 
 /// Not a glob of principals.
@@ -44,9 +46,12 @@ impl ArnGlob {
         let some = account.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'*' | b'?'));
         let one = digits && matches!(account.len(), 12 | 16);
         let many = !digits && some;
-        let resource = match resource.strip_prefix(SESSION) {
-            Some(rest) => format!("role/{}", rest.rsplit_once('/').ok_or(InvalidGlob)?.0),
-            None => resource.to_owned(),
+        let (resource, session) = match resource.strip_prefix(SESSION) {
+            Some(rest) => {
+                let (role, session) = rest.rsplit_once('/').ok_or(InvalidGlob)?;
+                (format!("role/{role}"), session)
+            }
+            None => (resource.to_owned(), "*"),
         };
         let head = resource.split(WILDCARDS).next().unwrap_or_default();
         let kind =
@@ -55,7 +60,8 @@ impl ArnGlob {
         if !(one || many) || !kind || !plain || resource.ends_with('/') {
             return Err(InvalidGlob);
         }
-        Ok(Self { account: account.into(), resource: resource.to_ascii_lowercase().into() })
+        let is_of_sessions = session.bytes().any(|byte| byte != b'*');
+        Ok(Self { account: account.into(), resource: resource.to_ascii_lowercase().into(), is_of_sessions })
     }
 
     /// Whether `text` has a wildcard at all.
@@ -68,6 +74,12 @@ impl ArnGlob {
     #[must_use]
     pub fn is_of_many_accounts(&self) -> bool {
         Self::is_meant(&self.account)
+    }
+
+    /// Whether it was written for some sessions alone, which says nothing of whom it fits.
+    #[must_use]
+    pub fn is_of_sessions(&self) -> bool {
+        self.is_of_sessions
     }
 
     /// Whether whoever it names has no session.
@@ -108,6 +120,13 @@ impl ArnGlob {
         let count = |wanted: char| self.resource.chars().filter(|letter| *letter == wanted).count();
         let letters = self.resource.len() - count('*') - count('?');
         (self.is_of_many_accounts(), Reverse(letters), count('*'))
+    }
+}
+
+/// Two that fit the same callers are one, however they were written.
+impl PartialEq for ArnGlob {
+    fn eq(&self, other: &Self) -> bool {
+        self.account == other.account && self.resource == other.resource
     }
 }
 
@@ -181,6 +200,21 @@ mod tests {
         check("acs:ram::1234567890123456:role/**", "acs:ram::1234567890123456:assumed-role/x/alice", true);
         check("acs:ram::1234567890123456:assumed-role/x*/*", "acs:ram::1234567890123456:assumed-role/xy/alice", true);
         check("acs:ram::1234567890123456:role/x?*", "acs:ram::1234567890123456:assumed-role/x/alice", false);
+    }
+
+    #[test]
+    fn sessions_do_not_tell_globs_apart() {
+        #[track_caller]
+        fn check(text: &str, expected: bool) {
+            let role = ArnGlob::parse("acs:ram::1234567890123456:role/x*").expect("a glob");
+            let glob = ArnGlob::parse(text).expect("a glob");
+            assert_eq!((glob == role, glob.is_of_sessions()), (true, expected), "{text}");
+        }
+        check("acs:ram::1234567890123456:role/x*", false);
+        check("acs:ram::1234567890123456:assumed-role/x*/*", false);
+        check("acs:ram::1234567890123456:assumed-role/x*/**", false);
+        check("acs:ram::1234567890123456:assumed-role/x*/alice", true);
+        check("acs:ram::1234567890123456:assumed-role/x*/a*", true);
     }
 
     #[test]

@@ -111,6 +111,25 @@ async fn that_compiled_policies_cannot_be_kept_is_told_and_makes_nobody_unready(
 }
 
 #[tokio::test]
+async fn that_a_table_is_refused_is_told_and_makes_nobody_unready() {
+    let room = Room::new(&Config::default(), services(Output::Stderr), served());
+    let metrics = Arc::clone(&room.services.metrics);
+    let told = || {
+        let ready = serde_json::to_value(room.ready()).unwrap();
+        (ready["ready"].clone(), ready.get("refusedTables").cloned())
+    };
+    let why = "spec.entries: the key \"a\" has no value";
+    assert_eq!(told(), (json!(true), None));
+    metrics.table_taken("PolicyTable/people", Err(why.to_owned()));
+    assert_eq!(told(), (json!(true), Some(json!({"PolicyTable/people": why}))));
+    metrics.table_taken("PolicyTable/people", Ok(()));
+    assert_eq!(told(), (json!(true), None));
+    metrics.table_taken("PolicyTable/people", Err(why.to_owned()));
+    metrics.source_gone("PolicyTable/people");
+    assert_eq!(told(), (json!(true), None), "nobody follows it any more");
+}
+
+#[tokio::test]
 async fn a_login_that_cannot_be_recorded_is_not_answered() {
     let mut services = services(Output::Stderr);
     services.audit = Arc::new(AuditLog::stuck_for_test(4096, Arc::default()));

@@ -136,3 +136,59 @@ fn objects_of_every_kind() {
         "#]],
     );
 }
+
+/// A server reads none of them, and says so in these words.
+#[test]
+fn objects_that_no_server_reads() {
+    #[track_caller]
+    fn check(texts: &[&str], expected: &[&str]) {
+        let (out, is_good) = run(&Command { output: Output::Json, ..command() }, texts);
+        let report: serde_json::Value = serde_json::from_str(&out).expect("JSON");
+        let rows = report["findings"].as_array().expect("a list").iter().filter(|row| row["severity"] == "error");
+        let word = |row: &serde_json::Value, key: &str| row[key].as_str().unwrap_or_default().to_owned();
+        let found: Vec<_> = rows.map(|row| format!("{}: {}", word(row, "key"), word(row, "message"))).collect();
+        let are_expected = std::iter::zip(&found, expected).all(|(found, expected)| found.starts_with(expected));
+        assert!(found.len() == expected.len() && are_expected, "{found:?}");
+        assert_eq!(is_good, expected.is_empty());
+    }
+    let too_large = "there are more values in it than are read";
+    let values = |count: usize| format!("[{}]", "0,".repeat(count));
+    let identity = |count: usize| {
+        let spec = format!("{{arn: 'arn:aws:iam::123456789012:role/Admin', username: a, team: {}}}", values(count));
+        format!(
+            "apiVersion: iamauthenticator.k8s.aws/v1alpha1\nkind: IAMIdentityMapping\nmetadata: {{name: a}}\nspec: {spec}\n"
+        )
+    };
+    check(&[&identity(9_000)], &[]);
+    let beyond = "a.spec: left out: larger, deeper or with more aliases than a configuration may be";
+    check(&[&identity(20_000)], &[beyond]);
+    check(&[&identity(260_000)], &[&format!("a.spec: left out: {too_large}")]);
+    let auth = |count: usize| format!("{}more: {}\n", aws_auth("  mapRoles: ''\n"), values(count));
+    check(&[&auth(9_000)], &[]);
+    check(&[&auth(260_000)], &[&format!("aws-auth: {too_large}")]);
+
+    let table = |entries: &str| {
+        let head = "apiVersion: herald.dev/v1alpha1\nkind: PolicyTable\nmetadata: {name: rota}\n";
+        format!("{head}spec: {{entries: {entries}}}\n")
+    };
+    check(&[&table("{a: b, c: {d: 1}}")], &[]);
+    check(&[&table("[a]")], &["rota: spec.entries: invalid type: sequence, expected an object"]);
+    check(&[&table("{a: }")], &["rota: spec.entries: the key \"a\" has no value"]);
+    check(&[&table(&format!("{{a: {}}}", values(260_000)))], &[&format!("rota: {too_large}")]);
+    check(&[&table("[a]").replace("herald.dev", "example.com")], &[]);
+
+    let config = "clusterID: c\nserver:\n  backendMode: [Policy/p]\n  policies:\n  - {name: p, kind: map, component: p.wasm, tables: {rota: {configMap: rota, key: rota.json}}}\n";
+    let map = |namespace: &str, key: &str, text: &str| {
+        let head = "apiVersion: v1\nkind: ConfigMap\n";
+        format!("{head}metadata: {{name: rota, namespace: {namespace}}}\ndata: {{{key}: '{text}'}}\n")
+    };
+    let many = format!(r#"{{"a": [{}0]}}"#, "0,".repeat(250_000));
+    check(&[config, &map("kube-system", "rota.json", r#"{"a": [0]}"#)], &[]);
+    let no_table = "rota: no table for policies: rota.json: more than 250000 values are under one key";
+    check(&[config, &map("kube-system", "rota.json", &many)], &[no_table]);
+    check(&[config, &map("other", "rota.json", &many)], &[]);
+    check(&[&map("kube-system", "rota.json", &many)], &[]);
+    let no_key = "rota: no table for policies: it has no key rota.json";
+    check(&[config, &map("kube-system", "rota.yaml", "")], &[no_key]);
+    check(&[config, &map("", "rota.yaml", "").replace(", namespace: ", "")], &[no_key]);
+}

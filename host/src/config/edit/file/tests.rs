@@ -289,6 +289,48 @@ fn configurations() {
     assert_eq!(crlf, format!("clusterID: c\r\nserver:\r\n{entry}  port: 1\r\n"));
 }
 
+/// Whoever takes a role away believes that nobody comes by it any more.
+#[test]
+fn an_entry_for_a_session_counts_where_it_is_in_force() {
+    let entry =
+        "rolearn: 'arn:aws:sts::123456789012:assumed-role/Admin/alice', username: admin, groups: [system:masters]";
+    let left_out = |text: &str| {
+        let (listed, _) = MapFile::parse(text.to_owned()).expect("it is read").map.listed();
+        listed.iter().map(|entry| entry.left_out.is_some()).collect::<Vec<_>>()
+    };
+    let in_force = format!("clusterID: c\nserver:\n  mapRoles:\n  - {{{entry}}}\n");
+    assert_eq!(left_out(&in_force), [false]);
+    assert_eq!(added(&in_force), Err("is there, and gives admin [system:masters]".to_owned()));
+    assert!(!removed(&in_force).expect("it is taken away").contains("alice"));
+    let head = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: aws-auth}\ndata:\n  mapRoles: |\n";
+    let in_nobodys = format!("{head}    - {{{entry}}}\n");
+    assert_eq!(left_out(&in_nobodys), [true]);
+    assert!(added(&in_nobodys).expect("it is added").contains("alice"));
+    assert_eq!(removed(&in_nobodys), Err("is not there".to_owned()));
+}
+
+#[test]
+fn what_is_written_behind_an_empty_list_stays() {
+    for (empty, comment) in
+        [("[] # nobody yet: see #7", " # nobody yet: see #7"), ("  # nobody yet", "  # nobody yet"), ("[]", "")]
+    {
+        let after = added(&format!("clusterID: c\nserver:\n  mapRoles:{}{empty}\n  port: 1\n", blank(empty)));
+        let entry = format!("  - rolearn: {ADMIN}\n    username: admin\n    groups:\n    - system:masters\n");
+        assert_eq!(after, Ok(format!("clusterID: c\nserver:\n  mapRoles:{comment}\n{entry}  port: 1\n")), "{empty}");
+    }
+    let head = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: aws-auth}\ndata:\n  mapRoles:";
+    for empty in ["'' # nobody yet", "| # nobody yet", " # nobody yet"] {
+        let after = added(&format!("{head}{}{empty}\n", blank(empty)));
+        let entry = format!("    - rolearn: {ADMIN}\n      username: admin\n      groups:\n      - system:masters\n");
+        assert_eq!(after, Ok(format!("{head} | # nobody yet\n{entry}")), "{empty}");
+    }
+}
+
+/// What stands between a colon and `value`.
+fn blank(value: &str) -> &str {
+    if value.starts_with(' ') { "" } else { " " }
+}
+
 #[test]
 fn what_is_not_changed() {
     check(

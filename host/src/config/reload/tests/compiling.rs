@@ -66,6 +66,11 @@ const P: &str = "name: p, kind: map, component: policy.wasm";
 impl Slow {
     /// On `text`, with `component` in `policy.wasm`; the gate is open at first and closed from then on.
     fn start(text: &str, component: &[u8]) -> Self {
+        Self::start_amid(text, component, || (), || ())
+    }
+
+    /// The same while somebody makes changes: before the first configuration is built, and behind that.
+    fn start_amid(text: &str, component: &[u8], before: impl FnOnce(), behind: impl FnOnce()) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         put(folder.path(), "policy.wasm", component);
         write(folder.path(), text);
@@ -87,7 +92,9 @@ impl Slow {
             let folder = CompiledFolder::open(&into).map_err(|error| error.to_string())?;
             compile_configured(&engine, policy, &folder).map(drop).map_err(|error| error.to_string())
         }));
+        before();
         let first = config.build_first(&shared).expect("built");
+        behind();
         gate.is_open.store(false, Relaxed);
         gate.begun.lock().unwrap_or_else(PoisonError::into_inner).clear();
         let reloader =
@@ -254,6 +261,28 @@ async fn tables_are_the_newest() {
     slow.until_login("w").await;
     slow.rig.until("it has begun", |_| !slow.gate.wanted().is_empty()).await;
     assert_eq!(slow.gate.wanted(), ["p"], "still at it");
+}
+
+/// A server that starts reads its tables after the configuration that names them, compiles large policies in between, and watches
+/// none of its files yet.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_that_changes_while_the_first_is_built_is_read_again_at_once() {
+    async fn check(before: &str, behind: &str, expected: &str) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let rota = |name: &str| put(folder.path(), "rota.json", format!(r#"{{"k": "{name}"}}"#).as_bytes());
+        rota("v");
+        let path = folder.path().join("rota.json").display().to_string();
+        let entry = format!("name: p, kind: map, component: policy.wasm, tables: {{rota: {path}}}");
+        let text = with_cluster("first", &[entry.as_str()]);
+        let slow = Slow::start_amid(&text, &large(Guest::naming()), || rota(before), || rota(behind));
+        slow.until_login(expected).await;
+        slow.until_compiling("").await;
+        assert_eq!((slow.login().await.as_str(), slow.rig.error()), (expected, None));
+    }
+    check("w", "w", "w").await;
+    check("v", "w", "w").await;
+    // Changed back: the digest of the files is that of the first configuration, which is of others.
+    check("w", "v", "v").await;
 }
 
 /// A guard judges what there is with every policy before it: what goes on beside a new one may not be skipped any more.

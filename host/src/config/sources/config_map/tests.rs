@@ -140,6 +140,25 @@ fn groups_as_a_text_give_none() {
     );
 }
 
+/// The same of an entry for one session: to the programs before it named nobody, and here it would name all who assume the role.
+#[test]
+fn the_arn_of_a_session_lets_nobody_in() {
+    says(
+        "- {rolearn: 'arn:aws:sts::111122223333:assumed-role/Dev/alice', username: a, groups: [system:masters]}",
+        "nobody",
+        &expect![[r#"
+            line 1: left out: names one session, and an entry is in force for every session of its role: write `arn:aws:iam::111122223333:role/Dev` (mapRoles[0].roleARN)
+        "#]],
+    );
+    says(
+        &format!("- {{rolearn: 'arn:aws:sts::111122223333:assumed-role/Dev/alice', username: a}}\n{ROLES}"),
+        "dev []",
+        &expect![[r#"
+            line 1: left out: names one session, and an entry is in force for every session of its role: write `arn:aws:iam::111122223333:role/Dev` (mapRoles[0].roleARN)
+        "#]],
+    );
+}
+
 #[test]
 fn a_document_that_does_not_parse_leaves_its_last_good_text_and_the_other_documents_alone() {
     let mut map = ConfigMap::default();
@@ -177,6 +196,7 @@ fn a_manifest_of_the_object_is_read_the_same() {
         format!("- {{rolearn: '{role}/Dev', username: dev, group: [a]}}"),
         format!("- {{rolearn: '{role}/a/Dev', username: dev}}\n- {{rolearn: '{role}/b/Dev', username: dev}}"),
         format!("- {{rolearn: '{role}/Dev', username: on}}"),
+        "- {rolearn: 'arn:aws:sts::111122223333:assumed-role/Dev/alice', username: dev}".to_owned(),
         format!("- {{rolearn: '{role}/Dev', username: dev, groups: system:masters}}"),
         "- {sso: {permissionSetName: Dev, accountID: '111122223333'}, username: dev}".to_owned(),
         "[]".to_owned(),

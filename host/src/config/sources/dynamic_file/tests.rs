@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
     },
     time::SystemTime,
 };
@@ -58,6 +58,8 @@ fn entries_match_by_arn() {
     // Said to have no effect.
     check(&file(&format!(r#"{role}, "userid": "AROAOTHER""#)), false, Ok((Some("admin"), 1)));
     check(&file(r#""rolearn": "nonsense""#), false, Ok((None, 1)));
+    // Of every session, as to the programs before, and told.
+    check(&file(r#""rolearn": "arn:aws:sts::111122223333:assumed-role/Admin/bob""#), false, Ok((Some("admin"), 1)));
 }
 
 #[test]
@@ -141,4 +143,25 @@ async fn a_mistake_in_taking_a_file_in_is_a_failure_and_not_the_end() {
     assert!(!follower.look(false).await, "it looks as before");
     assert_eq!(live.mappings().map(|mappings| mappings.len()), Some(2), "and is read again");
     assert!(follower.is_judged && follower.keeper.is_well());
+}
+
+#[tokio::test]
+async fn a_mistake_in_looking_after_a_file_is_a_failure_and_not_the_end() {
+    static BREAKS: AtomicBool = AtomicBool::new(false);
+    fn breaks_when_told() -> SystemTime {
+        assert!(!BREAKS.swap(false, Relaxed), "as if it could not be looked after");
+        SystemTime::UNIX_EPOCH
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("mappings.json");
+    fs::write(&path, file(r#""rolearn": "arn:aws:iam::111122223333:role/Admin""#)).expect("written");
+    let live = Live::new(live::DYNAMIC_FILE);
+    let keeper = Keeper::new(live::DYNAMIC_FILE, live.clone(), Arc::default(), breaks_when_told);
+    let mut follower = Follower { path, by_user_id: false, keeper, seen: None, is_judged: false };
+    assert!(follower.look(false).await && follower.keeper.is_well());
+    BREAKS.store(true, Relaxed);
+    assert!(!follower.look(false).await && !follower.keeper.is_well(), "it is told");
+    assert_eq!(live.mappings().map(|mappings| mappings.len()), Some(2), "the last good one stays");
+    assert!(!follower.look(false).await, "it looks as before");
+    assert!(follower.is_judged && follower.keeper.is_well(), "and is read again");
 }

@@ -121,6 +121,10 @@ fn ram_objects_may_have_wildcards() {
     by(&[("users", "", named)], None, &[&format!("users: {session}")]);
     let strangers = "any: names callers of every account that fits, of strangers too: write the account's id";
     by(&[of("any", "*:role/dev-eu")], Some(r#"any ["a"]"#), &[strangers]);
+    let sessions = "bob: names some sessions, and is in force for every session of their roles: write \
+                    `acs:ram::1234567890123456:role/dev-*`";
+    by(&[of("bob", "1234567890123456:assumed-role/dev-*/bob")], Some(r#"bob ["a"]"#), &[sessions]);
+    by(&[of("every", "1234567890123456:assumed-role/dev-*/*")], Some(r#"every ["a"]"#), &[]);
     let what = "not an ARN with wildcards of Alibaba Cloud, such as acs:ram::1234567890123456:role/dev-*";
     by(
         &[("bad", "", spec("*", "x")), all[1].clone()],
