@@ -64,6 +64,11 @@ async fn a_policy_table_is_followed() {
     assert_eq!(alice(&server).await.username().as_deref(), Some("two"));
     let refused = "herald_source_failures_total{source=\"PolicyTable/people\",reason=\"source_refused\"}";
     until(async || server.metric(refused).await.expect("metrics") == Some(1.0)).await;
+    let told = r#""refusedTables":{"PolicyTable/people":"spec.entries: "#;
+    until(async || readyz(&server).await.1.contains(told)).await;
+    assert_eq!(readyz(&server).await.0, 200);
+    kubernetes.put_policy_table("people", &json!({"Developers": "two"}));
+    until(async || !readyz(&server).await.1.contains("refusedTables")).await;
     kubernetes.set_down(true);
     kubernetes.drop_watches();
     assert_eq!(alice(&server).await.username().as_deref(), Some("two"));
