@@ -20,6 +20,11 @@ pub(crate) trait Count: Copy {
     /// Where one too many is a mistake.
     fn take<E: Error>(self, shape: Shape) -> Result<bool, E>;
 
+    /// What counts the parts of a value that is counted by this.
+    fn inside(self) -> Self {
+        self
+    }
+
     /// Whether there has been room for all so far.
     fn has_room(self) -> bool;
 
@@ -115,7 +120,7 @@ impl<'de, C: Count> Visitor<'de> for Counted<C> {
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Value, A::Error> {
         self.0.take(Shape::List)?;
         let mut values = Vec::new();
-        while let Some(value) = list.next_element_seed(self)? {
+        while let Some(value) = list.next_element_seed(Self(self.0.inside()))? {
             if self.0.has_room() {
                 values.push(value);
             }
@@ -127,7 +132,7 @@ impl<'de, C: Count> Visitor<'de> for Counted<C> {
         self.0.take(Shape::Object)?;
         let mut object = Map::new();
         while let Some(key) = map.next_key::<String>()? {
-            let value = map.next_value_seed(self)?;
+            let value = map.next_value_seed(Self(self.0.inside()))?;
             if object.contains_key(&key) {
                 self.0.twice(&key)?;
             }

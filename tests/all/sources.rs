@@ -5,7 +5,7 @@ use std::{cell::Cell, time::Duration};
 
 use tests::{
     herald::{self, Answer, Server, Setup},
-    kubernetes::Kubernetes,
+    kubernetes::{Kind, Kubernetes},
     now,
     sts::{ALICE, BOB, Person, Running},
 };
@@ -190,6 +190,24 @@ async fn what_was_deleted_while_nobody_watched_is_gone_after_the_outage() {
     kubernetes.set_down(false);
     becomes(&server, &ALICE, "not_mapped").await;
     until(async || log_has(&server, &["can be read again"])).await;
+}
+
+/// All of a kind go with its definition, and no list says so any more.
+#[tokio::test]
+async fn mappings_whose_definition_was_deleted_while_nobody_watched_let_nobody_in() {
+    let kubernetes = Kubernetes::start().await.expect("a fake");
+    kubernetes.put_identity("bob", BOB.arn, "bob", &["ops"]);
+    let (_sts, server) = start(&kubernetes, "CRD").await;
+    assert_eq!(name(&server, &BOB).await, "bob");
+    kubernetes.set_down(true);
+    until(async || log_has(&server, &["cannot be read", "what was read last stays in force"])).await;
+    kubernetes.undefine(Kind::Identity);
+    kubernetes.delete_identity("bob");
+    assert_eq!(name(&server, &BOB).await, "bob", "an outage takes nothing away");
+    kubernetes.set_down(false);
+    becomes(&server, &BOB, "not_mapped").await;
+    until(async || log_has(&server, &["mapping removed", "user/bob"])).await;
+    assert!(is_ready(&server).await);
 }
 
 #[tokio::test]

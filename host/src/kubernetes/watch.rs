@@ -3,8 +3,8 @@
 //! With the files below it and [`super::client`], the only place that names kube. The steps are those of Kubernetes API Concepts, "Efficient detection of
 //! changes": list, watch from the version of the list, go on from the last version seen when a watch ends, list
 //! anew when that version is gone. A list replaces the copy whole, so that what was deleted while nobody was
-//! watching goes with it. Failure rule: the copy stays, the failure is told, and everything is tried again for
-//! ever, credentials read anew each time.
+//! watching goes with it, and what went with the definition of its kind too. Failure rule: the copy stays, the failure is told, and
+//! everything is tried again for ever, credentials read anew each time.
 //!
 //! Watches are short. A connection that died without a word is noticed when its watch is overdue, and until then
 //! a mapping that was taken away would still be in force.
@@ -24,7 +24,10 @@ use kube::{
     api::{ApiResource, DynamicObject, ListParams, ObjectList, WatchEvent, WatchParams},
     core::Request,
 };
+use serde::Deserialize;
 use tokio::time::{sleep, timeout};
+
+use super::client::NOT_FOUND;
 
 mod access;
 mod error;
@@ -67,6 +70,18 @@ pub enum Told<'a> {
     Failed(&'a ApiError),
 }
 
+/// The groups of kinds that an API server serves (Kubernetes API reference, "APIGroupList").
+#[derive(Deserialize)]
+struct Groups {
+    kind: String,
+    groups: Vec<Group>,
+}
+
+#[derive(Deserialize)]
+struct Group {
+    name: String,
+}
+
 /// How a watch ended.
 enum Ended {
     /// Its version is gone: everything is to be listed anew.
@@ -101,6 +116,8 @@ const PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 /// HTTP status of a version that the API server does not know any more.
 const GONE: u16 = 410;
+/// The group of definitions, which every API server has that serves kinds by them.
+const DEFINITIONS: &str = "apiextensions.k8s.io";
 
 /// Follows `target` for ever. `tell` is called in order, and holds the follower up while it runs.
 pub async fn follow(access: &Access, target: &Target, tell: impl FnMut(Told<'_>) + Send) -> Infallible {
@@ -138,7 +155,15 @@ impl<F: FnMut(Told<'_>) + Send> Follower<'_, F> {
     /// One list, and watches from there until everything is to be listed anew.
     async fn attempt(&mut self) -> Result<(), ApiError> {
         let (client, request) = (self.door.client().await?, self.target.request());
-        self.list(&client, &request).await?;
+        let listed = self.list(&client, &request).await;
+        if let Err(error) = listed {
+            // Before the first list, that the definition is not applied yet is for the operator to know.
+            let may_be_gone = error.status() == Some(NOT_FOUND) && !self.version.is_empty();
+            if !may_be_gone || !self.target.is_undefined(&client).await {
+                return Err(error);
+            }
+            return self.gone_with_definition().await;
+        }
         self.tell_objects()?;
         let selector = self.target.selector();
         let params = WatchParams { field_selector: selector, timeout: Some(WATCH_SECONDS), ..WatchParams::default() };
@@ -157,6 +182,16 @@ impl<F: FnMut(Told<'_>) + Send> Follower<'_, F> {
             }
             sleep(PAUSE.saturating_sub(started.elapsed())).await;
         }
+        Ok(())
+    }
+
+    /// There is nothing to follow, until there is a definition again.
+    async fn gone_with_definition(&mut self) -> Result<(), ApiError> {
+        self.objects.clear();
+        self.tell_objects()?;
+        self.tell_in_step()?;
+        self.failures = 0;
+        sleep(LONGEST_PAUSE).await;
         Ok(())
     }
 
@@ -281,16 +316,78 @@ impl Target {
     fn selector(&self) -> Option<String> {
         self.name.as_ref().map(|name| format!("metadata.name={name}"))
     }
+
+    /// Whether the API server lists its groups, and this one is not among them: objects go with the definition of their kind. A 404
+    /// alone may be a proxy's word, or that of an API server which serves them in another version.
+    async fn is_undefined(&self, client: &Client) -> bool {
+        let request = http::Request::get("/apis").header(http::header::ACCEPT, "application/json").body(Vec::new());
+        let Ok(request) = request else { return false };
+        let Ok(Groups { kind, groups }) = in_time(client.request::<Groups>(request)).await else { return false };
+        let has = |name: &str| groups.iter().any(|group| group.name == name);
+        kind == "APIGroupList" && has(DEFINITIONS) && !self.group.is_empty() && !has(self.group)
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::io;
+    use std::{
+        future::{Ready, ready},
+        io,
+        task::{Context, Poll},
+    };
 
     use futures_util::stream;
+    use http::Response;
+    use kube::client::Body;
     use serde_json::json;
+    use tower::Service;
 
     use super::*;
+
+    /// An API server, or a proxy, that answers so to everything.
+    struct Answers(u16, String);
+
+    impl Service<http::Request<Body>> for Answers {
+        type Response = Response<Body>;
+        type Error = Infallible;
+        type Future = Ready<Result<Self::Response, Infallible>>;
+
+        fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn call(&mut self, _: http::Request<Body>) -> Self::Future {
+            let mut response: Response<Body> = Response::new(self.1.clone().into_bytes().into());
+            *response.status_mut() = self.0.try_into().expect("a status");
+            ready(Ok(response))
+        }
+    }
+
+    /// Whoever takes any 404 for it locks everybody out.
+    #[tokio::test]
+    async fn objects_go_with_their_definition_by_the_word_of_the_api_server_alone() {
+        async fn check(group: &'static str, (status, body): (u16, String), expected: bool) {
+            let client = Client::new(Answers(status, body.clone()), "default");
+            let target = Target { group, ..Target::default() };
+            assert_eq!(target.is_undefined(&client).await, expected, "{group:?} {body}");
+        }
+        fn groups(kind: &str, names: &[&str]) -> (u16, String) {
+            let groups: Vec<_> = names.iter().map(|name| json!({ "name": name, "versions": [] })).collect();
+            (200, json!({ "kind": kind, "apiVersion": "v1", "groups": groups }).to_string())
+        }
+        let (ours, kind) = ("g.example.com", "APIGroupList");
+        check(ours, groups(kind, &["apps", DEFINITIONS]), true).await;
+        // Another version of it may be served.
+        check(ours, groups(kind, &["apps", DEFINITIONS, ours]), false).await;
+        // One that has not found its definitions yet.
+        check(ours, groups(kind, &[]), false).await;
+        check(ours, groups(kind, &["apps"]), false).await;
+        check("", groups(kind, &["apps", DEFINITIONS]), false).await;
+        check(ours, groups("Other", &["apps", DEFINITIONS]), false).await;
+        check(ours, (200, "{}".to_owned()), false).await;
+        check(ours, (404, "404 page not found".to_owned()), false).await;
+        check(ours, (403, "{}".to_owned()), false).await;
+    }
 
     #[tokio::test]
     async fn what_comes_right_before_the_end_of_a_watch_is_told() {

@@ -38,6 +38,9 @@ pub(super) struct Question {
 }
 
 pub(super) fn answer(state: &Arc<State>, head: &Parts, body: &[u8]) -> Response<Pieces> {
+    if head.uri.path() == "/apis" {
+        return groups(&state.lock());
+    }
     let Some(question) = Question::of(&head.uri) else { return failure(StatusCode::NOT_FOUND, "not found") };
     let mut cluster = state.lock();
     let expected = cluster.token.as_ref().map(|token| format!("Bearer {token}"));
@@ -118,6 +121,17 @@ async fn watch(state: Arc<State>, question: Question, epoch: u64, sender: mpsc::
             return;
         }
     }
+}
+
+/// `APIGroupList`: the groups of kinds that are defined, beside that of definitions. Everybody may read it, as by default.
+fn groups(cluster: &Cluster) -> Response<Pieces> {
+    if cluster.down {
+        return failure(StatusCode::SERVICE_UNAVAILABLE, "the fake is down");
+    }
+    let names = Kind::groups(|kind| !cluster.unknown.contains(&kind));
+    let groups: Vec<Value> =
+        ["apiextensions.k8s.io"].into_iter().chain(names).map(|name| json!({ "name": name })).collect();
+    whole(StatusCode::OK, &json!({ "kind": "APIGroupList", "apiVersion": "v1", "groups": groups }))
 }
 
 fn list(cluster: &Cluster, question: &Question) -> Value {

@@ -1,5 +1,7 @@
 //! The kinds that the fake knows, and where they stand in URLs.
 
+use std::collections::BTreeSet;
+
 use super::Key;
 
 /// A kind of object.
@@ -66,6 +68,12 @@ impl Kind {
 
     pub(super) fn plural(self) -> &'static str {
         self.words().2
+    }
+
+    /// The groups of those that `are` there.
+    pub(super) fn groups(are: impl Fn(Self) -> bool) -> BTreeSet<&'static str> {
+        let versions = ALL.into_iter().filter(|kind| are(*kind)).map(Self::api_version);
+        versions.filter_map(|version| Some(version.split_once('/')?.0)).collect()
     }
 
     pub(super) fn is_namespaced(self) -> bool {

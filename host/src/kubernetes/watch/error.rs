@@ -109,6 +109,8 @@ impl From<KubeconfigError> for ApiError {
 fn words(error: &kube::Error) -> String {
     let text = match error {
         kube::Error::Api(status) => format!("the API server answers {}: {}", status.code, status.message),
+        // Something else may stand there, such as a web server.
+        kube::Error::SerdeError(why) => format!("the API server's answer cannot be read: {why}"),
         error => {
             let mut cause: &(dyn Error + 'static) = error;
             loop {
@@ -164,6 +166,14 @@ mod tests {
         ] {
             assert_eq!(error.is_refusal(), is_refusal, "{error}");
         }
+    }
+
+    /// Whoever reads that nobody can be asked looks at the network.
+    #[test]
+    fn an_answer_that_is_none_is_told_as_that() {
+        let why = serde_json::from_str::<serde_json::Value>("<html>").expect_err("no JSON");
+        let told = ApiError::from(kube::Error::SerdeError(why)).to_string();
+        assert_eq!(told, "the API server's answer cannot be read: expected value at line 1 column 1");
     }
 
     #[test]

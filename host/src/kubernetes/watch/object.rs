@@ -1,8 +1,8 @@
 //! An object as the API server sends it, of which no more is made than a server has memory for.
 //!
 //! What is read of JSON takes many times its bytes where all values are short: of the largest object that an API server takes, more
-//! than our manifests give. So the values of each are counted while it is read, and an object with too many is one that
-//! cannot be used, by itself: the others count.
+//! than our manifests give. So the values of each are counted while it is read, and an object with too many, or with one too deep
+//! inside of others, is one that cannot be used, by itself: the others count.
 
 use std::{cell::Cell, fmt};
 
@@ -27,15 +27,15 @@ pub struct Object {
     pub uid: String,
     /// `metadata.generation`: counts the changes of its `spec`.
     pub generation: i64,
-    /// Everything but `metadata`, `kind` and `apiVersion`, and a `status` with more values than are read; nothing of one that is
+    /// Everything but `metadata`, `kind` and `apiVersion`, and a `status` with more values, or deeper ones, than are read; nothing of one that is
     /// [too large](Self::is_too_large).
     pub body: Value,
-    /// Whether there are more values in it than are read, `status` left aside: nobody knows what it says.
+    /// Whether there are more values in it, or deeper ones, than are read, `status` left aside: nobody knows what it says.
     pub is_too_large: bool,
 }
 
 /// What is said of an object that is too large.
-pub const TOO_LARGE: &str = "there are more values in it than are read";
+pub const TOO_LARGE: &str = "there are more values in it than are read, or deeper ones";
 
 /// Most values of an object, where a map counts for as many as take its memory: what fits into a ConfigMap comes to two thirds of
 /// that.
@@ -44,6 +44,8 @@ const MOST: usize = 250_000;
 const MAP: usize = 12;
 /// What a list takes.
 const LIST: usize = 2;
+/// How many values one may be inside of. A list of objects in which one goes deeper than 127 does not read at all.
+const DEEPEST: usize = 100;
 
 /// What is read of `metadata`. Not who manages which field, which may be as large as all the rest.
 #[derive(Default, Deserialize)]
@@ -58,6 +60,10 @@ struct Metadata {
 
 /// How much more there may be; `None`: there was more.
 struct Room(Cell<Option<usize>>);
+
+/// A place in an object, inside of so many values.
+#[derive(Clone, Copy)]
+struct Depth<'a>(&'a Room, usize);
 
 // === impl Object ===
 
@@ -81,13 +87,13 @@ impl<'de> Deserialize<'de> for Object {
                         // It decides nothing, and others may write it: it takes only itself away.
                         "status" => {
                             let left = Room(room.0.clone());
-                            let status = map.next_value_seed(Counted(&left))?;
+                            let status = map.next_value_seed(Counted(Depth(&left, 0)))?;
                             if left.has_room() {
                                 body.insert(key, status);
                             }
                         }
                         _ => {
-                            let value = map.next_value_seed(Counted(&room))?;
+                            let value = map.next_value_seed(Counted(Depth(&room, 0)))?;
                             body.insert(key, value);
                         }
                     }
@@ -110,7 +116,15 @@ impl<'de> Deserialize<'de> for Object {
 
 // === impl Room ===
 
-impl Count for &Room {
+impl Room {
+    fn has_room(&self) -> bool {
+        self.0.get().is_some()
+    }
+}
+
+// === impl Depth ===
+
+impl Count for Depth<'_> {
     /// What is beyond is passed over.
     fn take<E: Error>(self, shape: Shape) -> Result<bool, E> {
         let much = match shape {
@@ -118,12 +132,18 @@ impl Count for &Room {
             Shape::List => LIST,
             Shape::Object => MAP,
         };
-        self.0.set(self.0.get().and_then(|left| left.checked_sub(much)));
+        let Self(Room(room), depth) = self;
+        let left = if depth > DEEPEST { None } else { room.get() };
+        room.set(left.and_then(|left| left.checked_sub(much)));
         Ok(self.has_room())
     }
 
+    fn inside(self) -> Self {
+        Self(self.0, self.1 + 1)
+    }
+
     fn has_room(self) -> bool {
-        self.0.get().is_some()
+        self.0.has_room()
     }
 
     fn twice<E: Error>(self, _: &str) -> Result<(), E> {
@@ -133,6 +153,8 @@ impl Count for &Room {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use serde_json::json;
 
     use super::*;
@@ -167,6 +189,26 @@ mod tests {
         check("[]", most / (1 + LIST) + 1, true);
         check(r#"{"":0}"#, most / (2 + MAP), false);
         check(r#"{"":0}"#, most / (2 + MAP) + 1, true);
+    }
+
+    /// One object that does not read would take all others with it.
+    #[test]
+    fn an_object_that_is_very_deep_cannot_be_used_by_itself() {
+        #[track_caller]
+        fn check(field: &str, depth: usize, expected: (bool, bool)) {
+            let (open, close) = ("[".repeat(depth), "]".repeat(depth));
+            let deep = format!(r#"{{"metadata": {{"name": "deep"}}, "{field}": {open}{close}}}"#);
+            let list = format!(r#"{{"items": [{deep}, {{"metadata": {{"name": "b"}}, "spec": {{"arn": "a"}}}}]}}"#);
+            let mut list: BTreeMap<String, Vec<Object>> = serde_json::from_str(&list).expect("a list");
+            let [deep, other]: [Object; 2] = list.remove("items").expect("items").try_into().expect("two objects");
+            assert_eq!((deep.is_too_large, deep.body[field].is_null()), expected, "{field} of {depth}");
+            assert_eq!((deep.name.as_str(), other.body), ("deep", json!({"spec": {"arn": "a"}})));
+        }
+        check("spec", DEEPEST + 1, (false, false));
+        check("spec", DEEPEST + 2, (true, true));
+        check("spec", 5_000, (true, true));
+        check("status", DEEPEST + 1, (false, false));
+        check("status", 5_000, (false, true));
     }
 
     /// Whoever may write statuses alone would take away whom others let in.

@@ -151,7 +151,7 @@ fn objects_that_no_server_reads() {
         assert!(found.len() == expected.len() && are_expected, "{found:?}");
         assert_eq!(is_good, expected.is_empty());
     }
-    let too_large = "there are more values in it than are read";
+    let too_large = "there are more values in it than are read, or deeper ones";
     let values = |count: usize| format!("[{}]", "0,".repeat(count));
     let identity = |count: usize| {
         let spec = format!("{{arn: 'arn:aws:iam::123456789012:role/Admin', username: a, team: {}}}", values(count));

@@ -66,7 +66,7 @@ fn a_wrong_object_costs_itself_alone() {
     let good = || ("good", "2026-01-02T00:00:00Z", spec("arn:aws:iam::111122223333:role/Admin", "admin"));
     let table: [(Value, &str); 6] = [
         (json!({}), "bad: left out: expected a map, found nothing"),
-        (Value::Null, "bad: left out: there are more values in it than are read"),
+        (Value::Null, "bad: left out: there are more values in it than are read, or deeper ones"),
         (json!({ "spec": {} }), "bad: left out: has no `arn`: it names nobody"),
         (spec("role/Admin", "x"), "bad.arn: left out: not the ARN of a principal: bad prefix"),
         (spec("arn:aws:iam::111122223333:role/X", ""), "bad.username: left out: the username is empty"),
