@@ -217,6 +217,14 @@ impl Keeper {
                 }
             }
         }
+        if self.outlasts(&pair, now) {
+            self.announce(&self.pair)?;
+            (self.seen, self.succession) = (now_there, succession(&self.folder)?);
+            tracing::warn!(
+                "certificate: it is for other names, and another server's on the same folder: the one in force stays"
+            );
+            return Ok(());
+        }
         if pair.certificate_pem() != self.pair.certificate_pem() {
             self.before = Some(self.pair.certificate_pem().to_owned());
         }
@@ -228,6 +236,15 @@ impl Keeper {
         let end = self.served.validity().map(|validity| humantime::format_rfc3339_seconds(validity.end).to_string());
         tracing::info!(end, "certificate: another one is in force");
         Ok(())
+    }
+
+    /// Whether the pair in force stays, because `other` is for other names, as another server on the same folder issues it: API
+    /// servers come by this server's. Where the authority is not the same any more, they may trust `other` alone.
+    fn outlasts(&self, other: &Pair, now: SystemTime) -> bool {
+        let own = names(&self.config);
+        let is_ours = |pair: &Pair| matches!(is_ours(&self.folder, pair), Ok(true));
+        let is_good = self.served.validity().is_some_and(|validity| validity.holds(now));
+        is_good && is_for(&self.pair, own) && !is_for(other, own) && is_ours(other) && is_ours(&self.pair)
     }
 
     fn announce(&self, pair: &Pair) -> Result<(), Error> {

@@ -589,6 +589,14 @@ fn names_of_others_on_the_same_folder_are_not_shown() {
     };
     let settled = look(&mut keeper, &mut other);
     assert_eq!(look(&mut keeper, &mut other), settled);
+    // And each shows its own names, whichever of the two is on disk.
+    assert!(is_for(&keeper.pair, names(&place.config)) && is_for(&other.pair, names(&others)));
+    // Who is left is for its own as well, also when its time comes.
+    drop(other);
+    keeper.look(now() + 61 * DAY);
+    assert!(is_for(&keeper.pair, names(&place.config)));
+    assert_eq!(keeper.served.validity().expect("it is read").end, now() + 151 * DAY);
+    assert_eq!(place.file(CERTIFICATE), keeper.pair.certificate_pem());
 }
 
 #[test]
