@@ -78,13 +78,16 @@ const GENERATION: &str = "herald cache 1";
 const TOKEN_MARGIN: Duration = Duration::from_secs(60);
 /// What must be left of a session's time for one more token that is of use.
 const SESSION_MARGIN: Duration = Duration::from_secs(3 * 60);
-/// Names of files, and how old such a file can be and still be of use: a quarter of an hour for a token, half a
-/// day for the longest session that STS gives, a moment for one that is being written; and an hour more.
-const KINDS: [(&str, Duration); 3] = [
-    ("token-", Duration::from_secs(75 * 60)),
-    ("session-", Duration::from_secs(13 * 60 * 60)),
-    (".new-", Duration::from_secs(60 * 60)),
+/// How names of files start and end, how many letters and digits are between, and how old such a file can be and still be of
+/// use: a quarter of an hour for a token, half a day for the longest session that STS gives, a moment for one that is being
+/// written; and an hour more.
+const KINDS: [(&str, usize, &str, Duration); 3] = [
+    ("token-", DIGITS, ".json", Duration::from_secs(75 * 60)),
+    ("session-", DIGITS, ".json", Duration::from_secs(13 * 60 * 60)),
+    (".new-", 6, "", Duration::from_secs(60 * 60)),
 ];
+/// Of a digest in a name.
+const DIGITS: usize = 64;
 /// Largest file that is read, in bytes; far more than any is long.
 const MAX_BYTES: u64 = 64 << 10;
 
@@ -222,13 +225,17 @@ fn write(folder: &Path, path: &Path, value: &impl Serialize) -> io::Result<()> {
     Ok(())
 }
 
-/// Removes files of ours that are of no use to anybody any more.
+/// Removes files of ours that are of no use to anybody any more. Whoever names a folder may have files of other programs in it.
 fn sweep(folder: &Path, now: SystemTime) -> io::Result<()> {
     for entry in fs::read_dir(folder)?.flatten() {
         let name = entry.file_name();
-        let kind = KINDS.iter().find(|(start, _)| name.as_bytes().starts_with(start.as_bytes()));
+        let is_of = |start: &str, letters: usize, end: &str| {
+            let between = name.to_str().and_then(|name| name.strip_prefix(start)?.strip_suffix(end));
+            between.is_some_and(|part| part.len() == letters && part.bytes().all(|byte| byte.is_ascii_alphanumeric()))
+        };
+        let kind = KINDS.iter().find(|(start, letters, end, _)| is_of(start, *letters, end));
         let age = entry.metadata().and_then(|metadata| metadata.modified()).map(|then| now.duration_since(then));
-        if kind.is_some_and(|(_, most)| matches!(age, Ok(Ok(age)) if age > *most)) {
+        if kind.is_some_and(|(.., most)| matches!(age, Ok(Ok(age)) if age > *most)) {
             // Another process may have been faster.
             let _ = fs::remove_file(entry.path());
         }

@@ -299,20 +299,30 @@ fn old_files_go_and_others_stay() {
     let home = tempfile::tempdir().expect("a folder");
     let folder = home.path().join(".kube/cache/herald");
     fs::create_dir_all(&folder).expect("a folder");
+    let name = |kind: &str, digit: &str| format!("{kind}-{}.json", digit.repeat(64));
+    let half = tempfile::Builder::new().prefix(".new-").tempfile_in(&folder).expect("a file");
+    let half = half.path().file_name().expect("it has one").to_string_lossy().into_owned();
+    let [old_token, old_session, token, session] =
+        [("token", "0"), ("session", "0"), ("token", "a"), ("session", "a")].map(|(kind, digit)| name(kind, digit));
     for (name, hours) in [
-        ("token-old.json", 2),
-        ("session-old.json", 14),
-        (".new-old", 2),
+        (old_token.as_str(), 2),
+        (old_session.as_str(), 14),
+        (half.as_str(), 2),
         ("notes.txt", 99),
-        ("token-young.json", 1),
-        ("session-young.json", 12),
+        // Of other programs, where somebody has named a folder that is not ours alone.
+        ("session-store.json", 99),
+        ("token-of-vault", 99),
+        (".new-version", 99),
+        (token.as_str(), 1),
+        (session.as_str(), 12),
     ] {
         fs::write(folder.join(name), "").expect("a file");
         let file = File::options().write(true).open(folder.join(name)).expect("a file");
         file.set_modified(at(NOW) - Duration::from_secs(hours * 3600)).expect("set");
     }
     sweep(&folder, at(NOW)).expect("swept");
-    assert_eq!(names(&folder), ["notes.txt", "session-young.json", "token-young.json"]);
+    let left = [".new-version", "notes.txt", session.as_str(), "session-store.json", token.as_str(), "token-of-vault"];
+    assert_eq!(names(&folder), left);
 }
 
 #[test]
