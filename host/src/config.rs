@@ -244,7 +244,7 @@ impl Config {
         let mut loaded = Loaded::of(path, file::parse_for(usual, path, &text))?;
         let backend_mode = loaded.config.read_backend_mode()?;
         loaded.config.ca_digest = digest_of_all(path, loaded.config.ca_files(), Sha256::new())?;
-        loaded.config.digest = loaded.config.whole_digest(&(text + &backend_mode))?;
+        loaded.config.digest = loaded.config.whole_digest(Sha256::new_with_prefix(text), &backend_mode)?;
         keeper::shown(&loaded.config.digest).clone_into(&mut loaded.config.generation);
         Ok(loaded)
     }
@@ -353,11 +353,12 @@ impl Config {
         Ok(text)
     }
 
-    /// The digest of what stands in its files now.
+    /// The digest of what stands in its files now. None of them is held in memory.
     fn digest_now(&self) -> Result<String, ConfigError> {
         let written = self.backend_mode_file.as_deref().map(backend_mode::read).transpose()?.flatten();
         let backend_mode = written.map(|written| written.text).unwrap_or_default();
-        self.whole_digest(&(read_text(&self.file)? + &backend_mode))
+        let unreadable = |cause| ConfigError::Unreadable { file: self.file.clone(), cause };
+        self.whole_digest(hashed(&self.file).map_err(unreadable)?, &backend_mode)
     }
 
     /// Every file that this configuration is made of, one that need not be there included.
@@ -376,9 +377,10 @@ impl Config {
         self.sts.endpoints.iter().filter_map(|endpoint| endpoint.ca_file.as_deref())
     }
 
-    fn whole_digest(&self, text: &str) -> Result<String, ConfigError> {
+    fn whole_digest(&self, text: Sha256, backend_mode: &str) -> Result<String, ConfigError> {
         let named = self.needed_files().skip(1);
-        digest_of_all(&self.file, named, Sha256::new_with_prefix(Sha256::digest(text)))
+        let own = text.chain_update(backend_mode).finalize();
+        digest_of_all(&self.file, named, Sha256::new_with_prefix(own))
     }
 }
 
@@ -403,12 +405,16 @@ fn hexadecimal(bytes: &[u8]) -> String {
 }
 
 fn digest_of(path: &Path) -> std::io::Result<[u8; 32]> {
+    Ok(hashed(path)?.finalize().into())
+}
+
+fn hashed(path: &Path) -> std::io::Result<Sha256> {
     let mut file = BufReader::with_capacity(64 << 10, File::open(path)?);
     let mut digest = Sha256::new();
     loop {
         let piece = file.fill_buf()?;
         if piece.is_empty() {
-            return Ok(digest.finalize().into());
+            return Ok(digest);
         }
         digest.update(piece);
         let read = piece.len();
