@@ -309,8 +309,10 @@ fn old_result(decision: &Decision) -> OldResult {
     match decision.denial() {
         None => OldResult::Success,
         Some(_) if decision.verified_by.is_some() => OldResult::NotAllowed,
-        Some(denial) if denial.class == Class::Throttled => OldResult::StsThrottling,
-        Some(denial) if denial.class == Class::Unavailable || denial.reason == "sts_refused" => OldResult::StsError,
+        Some(denial) if denial.reason == "sts_throttled" => OldResult::StsThrottling,
+        Some(Denial { class: Class::Unavailable | Class::Throttled, .. } | Denial { reason: "sts_refused", .. }) => {
+            OldResult::StsError
+        }
         Some(_) => OldResult::InvalidToken,
     }
 }
@@ -460,6 +462,25 @@ mod tests {
         }
         check(true, r#"herald_decisions_total{provider="aws",outcome="allowed",reason="ok"} 1"#);
         check(false, r#"herald_decisions_total{provider="aws",outcome="unavailable",reason="audit_unavailable"} 1"#);
+    }
+
+    /// Whoever is alarmed by it asks the cloud for more calls.
+    #[test]
+    fn our_own_limits_are_no_throttling_of_sts() {
+        #[track_caller]
+        fn check(error: VerifyError, expected: OldResult) {
+            let config = Config { cluster_id: Some("c".parse().expect("an id")), ..Config::default() };
+            let shared = Shared::new(&config, Arc::default(), None, || SystemTime::UNIX_EPOCH).expect("made");
+            let authenticator = config.build(&shared).expect("built");
+            let outcome = Outcome::Denied(error.into());
+            let decision = Decision { outcome, ..authenticator.blank(0, SystemTime::UNIX_EPOCH) };
+            assert_eq!(old_result(&decision), expected);
+        }
+        check(VerifyError::Throttled { retry_after: None }, OldResult::StsThrottling);
+        check(VerifyError::Overloaded { limit: "sts_in_flight" }, OldResult::StsError);
+        check(VerifyError::Unavailable { cause: "breaker_open" }, OldResult::StsError);
+        check(VerifyError::Refused { status: 403, code: "AccessDenied".to_owned() }, OldResult::StsError);
+        check(VerifyError::NotYetValid, OldResult::InvalidToken);
     }
 
     /// Whatever names it, of either cloud; and it alone.

@@ -103,7 +103,7 @@ pub enum Refusal {
     /// What the stages agreed on is not an acceptable Kubernetes identity.
     #[error("refused by the guard after {stage}: {source}")]
     Guard {
-        /// The stage that decided last.
+        /// The stage that mapped the caller, and those that had a say after it.
         stage: String,
         /// The broken rule.
         source: guard::GuardError,

@@ -11,6 +11,7 @@
 //! lets its additions in.
 
 use std::{
+    iter,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -140,7 +141,7 @@ impl Chain {
     fn check(&self, walk: &Walk<'_>, mapping: &Mapping) -> Result<(), Refusal> {
         let stage = walk.trail.first().map_or("", String::as_str);
         let checked = self.guard.check(stage, mapping, walk.request.caller.extra);
-        checked.map_err(|source| Refusal::Guard { stage: stage.to_owned(), source })
+        checked.map_err(|source| Refusal::Guard { stage: walk.givers(), source })
     }
 
     async fn map(&self, walk: &mut Walk<'_>) -> Result<Mapping, Refusal> {
@@ -241,6 +242,14 @@ impl Walk<'_> {
             .iter_mut()
             .filter(|question| question.is_at(&places))
             .for_each(|question| question.given(mapping));
+    }
+
+    /// Who mapped the caller, and whoever had a say after that: what the checks refuse may be of any of them.
+    fn givers(&self) -> String {
+        let mapped = self.trail.first().map_or("", String::as_str);
+        let refined = self.stages.iter().filter(|record| record.verdict == "allow" && record.stage != mapped);
+        let names: Vec<&str> = iter::once(mapped).chain(refined.map(|record| record.stage.as_str())).collect();
+        names.join(", ")
     }
 
     async fn guard(&mut self, link: &Link, before: Mapping) -> Result<Mapping, Refusal> {

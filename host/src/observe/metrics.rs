@@ -281,7 +281,7 @@ impl Metrics {
         own.register("connections", "Open connections", self.connections.clone());
         own.register(
             "connections_closed",
-            "Connections that did not end with an orderly close",
+            "Connections that the server closed, or that broke",
             self.connections_closed.clone(),
         );
         own.register("decisions", "Decisions about tokens", self.decisions.clone());
@@ -458,8 +458,8 @@ impl Metrics {
         self.policy_evaluations.get_or_create(&Evaluation { policy, result }).inc();
     }
 
-    /// One login compared with a policy in shadow mode: `same`, `different`, `fault`; or left out: `dropped`; or
-    /// not written down: `unrecorded`.
+    /// One login compared with a policy in shadow mode: `same`, `different`, `fault`; or left out: `dropped`. Beside the
+    /// first three, `unrecorded`: it was not written down.
     pub fn shadow(&self, policy: &str, result: &'static str) {
         self.policy_shadows.get_or_create(&Evaluation { policy: self.policies.name(policy), result }).inc();
     }
@@ -568,7 +568,7 @@ impl Metrics {
         self.connections.dec();
     }
 
-    /// A connection ended before its peer closed it in order: `broken` (by the peer or its protocol),
+    /// A connection ended, and not because its peer closed it in order: `broken` (by the peer or its protocol),
     /// `client_certificate`, `handshake`, `head_timeout`, `idle`, `shutdown`, `slow_body`, `slow_reader`, `untrusted` (our
     /// certificate, by the peer).
     pub fn connection_cut(&self, reason: &'static str) {
@@ -585,7 +585,7 @@ impl Metrics {
         self.in_flight.dec();
     }
 
-    /// A request was turned away before, or in spite of, its decision.
+    /// A request was turned away without a decision.
     pub fn rejected(&self, reason: &'static str) {
         if let Some(old) = &self.old {
             old.rejected(reason);

@@ -130,7 +130,7 @@ pub(super) fn router(room: Arc<Room>, off_host: bool) -> Router {
         .route("/healthz", get(async || "ok"))
         .route("/readyz", get(readyz));
     let routes = if off_host { routes } else { routes.route("/metrics", get(metrics)) };
-    routes.fallback(async || Rejection::NotFound).with_state(room)
+    routes.fallback(other_path).with_state(room)
 }
 
 /// Routes of the listener for health. `/` is `/healthz`, as probes of existing manifests expect.
@@ -159,6 +159,11 @@ async fn authenticate(
 
 async fn wrong_method(State(room): State<Arc<Room>>, Extension(connection): Extension<Arc<Connection>>) -> Response {
     room.reject(&connection, Rejection::Method)
+}
+
+/// As an API server asks whose webhook kubeconfig has another path.
+async fn other_path(State(room): State<Arc<Room>>, Extension(connection): Extension<Arc<Connection>>) -> Response {
+    room.reject(&connection, Rejection::NotFound)
 }
 
 async fn readyz(State(room): State<Arc<Room>>, RawQuery(query): RawQuery) -> Response {
@@ -218,7 +223,7 @@ impl Room {
         drop(body);
         let token = BearerToken::new(std::mem::take(&mut *review.spec.token));
         let Some(audiences) = common(&self.audiences, review.spec.audiences) else {
-            self.services.metrics.rejected("audience");
+            self.turned_away(client, "audience");
             return Ok(reply::refused(review.api_version));
         };
         #[expect(clippy::disallowed_methods, reason = "the clock is read once per login, here")]
@@ -272,13 +277,21 @@ impl Room {
     }
 
     fn reject(&self, connection: &Connection, rejection: Rejection) -> Response {
-        self.services.metrics.rejected(rejection.reason());
+        self.turned_away(connection.peer(), rejection.reason());
         connection.linger();
         if rejection == Rejection::SlowBody {
             connection.leave();
         }
-        tracing::debug!(client = %connection.peer(), reason = rejection.reason(), "request rejected");
         rejection.into_response()
+    }
+
+    /// Counts and logs a request that was turned away. A login that could not be written down is counted already, as a
+    /// decision.
+    fn turned_away(&self, client: SocketAddr, reason: &'static str) {
+        if reason != Rejection::AuditUnavailable.reason() {
+            self.services.metrics.rejected(reason);
+        }
+        tracing::debug!(%client, reason, "request rejected");
     }
 
     fn scrape(&self) -> Bytes {

@@ -251,6 +251,28 @@ async fn what_is_no_review_is_told_why() {
     }
     let text = server.exchange(&get("/metrics")).await;
     check(&text, 200, &["application/openmetrics-text", r#"herald_rejected_requests_total{reason="media_type"} 1"#]);
+    check(&text, 200, &[r#"herald_rejected_requests_total{reason="not_found"} 3"#]);
+}
+
+#[tokio::test]
+async fn a_review_for_other_audiences_is_counted_and_logged() {
+    let log = tempfile::NamedTempFile::new().unwrap();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::DEBUG)
+        .with_ansi(false)
+        .with_writer(log.reopen().unwrap())
+        .finish();
+    // With a second dispatcher alive, tracing asks them all what they want, whichever thread comes by first.
+    let _second = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::new());
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let server = Running::start(|config| config.audiences = vec!["ours".to_owned()]).await;
+    let asked = review("k8s-fake-v1.future").replace("\"spec\":{", "\"spec\":{\"audiences\":[\"theirs\"],");
+    check(&server.exchange(&post(&asked, "close")).await, 200, &[REFUSED]);
+    let text = server.services.metrics.text();
+    assert!(text.contains("herald_rejected_requests_total{reason=\"audience\"} 1\n"), "{text}");
+    let told = std::fs::read_to_string(log.path()).unwrap();
+    let is_it = |line: &str| line.contains("request rejected") && line.contains("reason=\"audience\"");
+    assert!(told.lines().any(is_it), "{told}");
 }
 
 #[tokio::test]

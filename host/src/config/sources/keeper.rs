@@ -27,6 +27,8 @@ pub(super) struct Keeper {
     hash: Option<String>,
     /// Entries and parts that are left out of it.
     left_out: usize,
+    /// A part of what stands there now did not parse.
+    is_refused: bool,
     /// The failure that was told last, while it lasts.
     trouble: Option<String>,
 }
@@ -54,7 +56,7 @@ const HASH_DIGITS: usize = 12;
 impl Keeper {
     pub(super) fn new(name: &'static str, live: Live, metrics: Arc<Metrics>, clock: fn() -> SystemTime) -> Self {
         let gauges = Gauges::new(name, metrics);
-        Self { name, live, gauges, clock, hash: None, left_out: 0, trouble: None }
+        Self { name, live, gauges, clock, hash: None, left_out: 0, is_refused: false, trouble: None }
     }
 
     /// What it tells metrics through.
@@ -65,6 +67,7 @@ impl Keeper {
     /// Puts `read` in force and logs what is other than before, unless it is the same text. `resource_version` is
     /// what Kubernetes' own audit log knows the change by.
     pub(super) fn take(&mut self, read: Read, resource_version: Option<&str>) {
+        self.is_refused = !read.refused.is_empty();
         self.tell_in_step();
         if self.hash.as_ref() == Some(&read.hash) {
             return;
@@ -134,7 +137,11 @@ impl Keeper {
         self.tell_standing();
     }
 
+    /// What did not parse is seen, and not in force: what is in force instead grows old.
     fn tell_in_step(&self) {
+        if self.is_refused {
+            return;
+        }
         let now = (self.clock)();
         self.gauges.tell(|metrics, name| metrics.source_in_step(name, now));
     }

@@ -33,6 +33,8 @@ struct Keeper {
     version: Option<String>,
     /// How many keys are in force; `None` before it is known what stands there.
     keys: Option<usize>,
+    /// What stands there now is no table.
+    is_wrong: bool,
     /// Why what stands there now is not in force, but the last good version.
     refused: Option<String>,
     /// The failure that was told last, while it lasts.
@@ -146,10 +148,11 @@ fn read(source: &TableSource, object: Option<&Object>) -> Read {
 
 impl Keeper {
     fn new(name: String, live: LiveTable, gauges: Gauges, clock: fn() -> SystemTime) -> Self {
-        Self { name, live, gauges, clock, version: None, keys: None, refused: None, trouble: None }
+        Self { name, live, gauges, clock, version: None, keys: None, is_wrong: false, refused: None, trouble: None }
     }
 
     fn take(&mut self, read: Read) {
+        self.is_wrong = matches!(read, Read::Refused(_));
         match read {
             Read::Table(table) => self.replace(table),
             Read::Gone => {
@@ -179,15 +182,17 @@ impl Keeper {
         (self.version, self.keys) = (Some(version), Some(keys));
     }
 
-    /// Tells size and refusal too, though they may be as they were: the same table by another API server, of a configuration
-    /// that did not go live, may have told of itself.
+    /// What is wrong is seen, and not in force: what is in force grows old. Tells size and refusal too, though they may be as
+    /// they were: the same table by another API server, of a configuration that did not go live, may have told of itself.
     fn in_step(&self) {
         let now = (self.clock)();
-        self.gauges.tell(|metrics, name| metrics.source_in_step(name, now));
+        if !self.is_wrong {
+            self.gauges.tell(|metrics, name| metrics.source_in_step(name, now));
+        }
         if let Some(keys) = self.keys {
             let taken = self.refused.clone().map_or(Ok(()), Err);
             self.gauges.tell(|metrics, name| {
-                metrics.source_loaded(name, keys, 0);
+                metrics.source_loaded(name, keys, usize::from(self.is_wrong));
                 metrics.table_taken(name, taken);
             });
         }
@@ -212,9 +217,46 @@ impl Keeper {
 
 #[cfg(test)]
 mod tests {
+    use std::{
+        sync::atomic::{AtomicU64, Ordering::Relaxed},
+        time::Duration,
+    };
+
     use serde_json::json;
 
     use super::*;
+
+    /// Whoever is alarmed by the age of what is in force would else not be as long as what stands there is wrong.
+    #[test]
+    fn what_is_in_force_beside_a_wrong_table_grows_old() {
+        static NOW: AtomicU64 = AtomicU64::new(0);
+        let (name, metrics) = ("PolicyTable/rota", Arc::new(Metrics::default()));
+        let clock = || SystemTime::UNIX_EPOCH + Duration::from_secs(NOW.load(Relaxed));
+        let gauges = Gauges::new(name, Arc::clone(&metrics));
+        let mut keeper = Keeper::new(name.to_owned(), LiveTable::default(), gauges, clock);
+        let table = || Some(Read::Table(Table::from_json(&json!({"a": "x"})).expect("a table")));
+        let wrong = || Some(Read::Refused("no table".to_owned()));
+        let steps = [
+            (table(), "0.0", 0),
+            (wrong(), "0.0", 1),
+            (None, "0.0", 1),
+            (table(), "3.0", 0),
+            (wrong(), "3.0", 1),
+            (Some(Read::Gone), "5.0", 0),
+            (None, "6.0", 0),
+        ];
+        for (second, (read, synced, left_out)) in (0..).zip(steps) {
+            NOW.store(second, Relaxed);
+            match read {
+                Some(read) => keeper.take(read),
+                None => keeper.in_step(),
+            }
+            let text = metrics.text();
+            let seen = format!("herald_source_last_sync_timestamp_seconds{{source=\"{name}\"}} {synced}\n");
+            let wrong = format!("herald_source_left_out{{source=\"{name}\"}} {left_out}\n");
+            assert!(text.contains(&seen) && text.contains(&wrong), "{second}: {seen}{wrong}{text}");
+        }
+    }
 
     /// Two configurations may read one table by two API servers, and one of them not go live.
     #[test]

@@ -208,6 +208,25 @@ fn texts_whose_digests_begin_alike_are_two_texts() {
     }
 }
 
+/// Whoever is alarmed by the age of what is in force would else not be as long as a document does not parse.
+#[test]
+fn what_is_in_force_beside_a_document_that_does_not_parse_grows_old() {
+    static NOW: AtomicU64 = AtomicU64::new(0);
+    let (name, metrics) = (live::EKS_CONFIG_MAP, Arc::new(Metrics::new(None)));
+    let clock = || SystemTime::UNIX_EPOCH + Duration::from_secs(NOW.load(Relaxed));
+    let mut keeper = Keeper::new(name, Live::new(name), Arc::clone(&metrics), clock);
+    let mut config_map = ConfigMap::default();
+    let (good, broken) = (json!({ "mapAccounts": "['111122223333']" }), json!({ "mapAccounts": "[" }));
+    for (second, (data, synced)) in (0..).zip([(&good, "0.0"), (&broken, "0.0"), (&broken, "0.0"), (&good, "3.0")]) {
+        NOW.store(second, Relaxed);
+        keeper.take(config_map.read(Some(data)), None);
+        keeper.in_step();
+        let text = metrics.text();
+        let line = format!("herald_source_last_sync_timestamp_seconds{{source=\"{name}\"}} {synced}\n");
+        assert!(text.contains(&line), "{second}: {line}{text}");
+    }
+}
+
 /// It takes a processor from those that answer logins.
 #[test]
 fn an_entry_of_very_many_keys_is_read_in_no_time() {

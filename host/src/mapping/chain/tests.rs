@@ -121,6 +121,21 @@ fn the_first_map_stage_that_answers_wins() {
     check(vec![EMPTY], vec![], vec![], "guard_empty_username");
 }
 
+/// What it refuses may be of any of them, and whoever looks for it in one alone may not find it there.
+#[test]
+fn the_guard_names_all_who_gave_what_it_refuses() {
+    #[track_caller]
+    fn check(map: Vec<Fake>, augment: Vec<Fake>, skipped: Vec<Fake>, expected: &str) {
+        let skipped = links(skipped, true).into_iter().map(|link| Link { skip_on_fault: true, ..link });
+        let augment = links(augment, true).into_iter().chain(skipped).collect();
+        let chain = Chain { map: links(map, false), augment, ..Chain::default() };
+        assert_eq!(decide(&chain).outcome.unwrap_err().to_string(), format!("refused by the guard after {expected}"));
+    }
+    check(vec![NO, EMPTY], vec![NO], vec![], "empty: the username is empty");
+    check(vec![NO, ALICE], vec![ADD_X, NO, ADD_NOTHING], vec![], "alice, add-x, add-nothing: a group is empty");
+    check(vec![ALICE], vec![ADD_NOTHING], vec![ADD_X], "alice, add-nothing, add-x: a group is empty");
+}
+
 #[test]
 fn augment_policies_unite_what_they_add() {
     check(vec![ALICE], vec![ADD_X, NO, ADD_Y], vec![], "alice [dev ops x y] by alice add-x add-y");

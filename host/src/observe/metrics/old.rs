@@ -30,7 +30,7 @@ pub enum OldResult {
     InvalidToken,
     /// The caller is proven, and not let in.
     NotAllowed,
-    /// STS refuses the token, or gives no answer.
+    /// STS refuses the token, gives no answer, or is not asked for now.
     StsError,
     /// STS asks for fewer calls.
     StsThrottling,

@@ -87,7 +87,7 @@ fn text_is_stable() {
         # HELP herald_connections Open connections.
         # TYPE herald_connections gauge
         herald_connections 1
-        # HELP herald_connections_closed Connections that did not end with an orderly close.
+        # HELP herald_connections_closed Connections that the server closed, or that broke.
         # TYPE herald_connections_closed counter
         herald_connections_closed_total{reason="idle"} 1
         # HELP herald_decisions Decisions about tokens.

@@ -150,6 +150,19 @@ async fn a_login_that_cannot_be_recorded_is_not_answered() {
     assert!(text.contains(r#"herald_audit_dropped_total{outcome="allowed"} 2"#), "{text}");
 }
 
+/// Decisions and requests without one add up to all that came.
+#[tokio::test]
+async fn what_was_decided_is_not_counted_as_turned_away_as_well() {
+    let room = Room::new(&Config::default(), services(Output::Stderr), served());
+    let client = "127.0.0.1:1".parse().unwrap();
+    for rejection in [Rejection::AuditUnavailable, Rejection::Busy] {
+        room.turned_away(client, rejection.reason());
+    }
+    let text = room.services.metrics.text();
+    let counted: Vec<&str> = text.lines().filter(|line| line.starts_with("herald_rejected_requests_total{")).collect();
+    assert_eq!(counted, [r#"herald_rejected_requests_total{reason="busy"} 1"#]);
+}
+
 #[tokio::test]
 async fn strangers_cannot_fill_the_audit_log() {
     let folder = tempfile::tempdir().unwrap();
