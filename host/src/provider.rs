@@ -210,6 +210,9 @@ fn why_refused(code: &str) -> &'static str {
 // === impl Cloud ===
 
 impl Cloud {
+    /// All there are.
+    pub const ALL: [Self; 2] = [Self::Aws, Self::Alibaba];
+
     /// The name in configuration, logs, metrics and the policy contract.
     #[must_use]
     pub fn name(self) -> &'static str {

@@ -158,7 +158,7 @@ impl Command {
             config.kubernetes = self.cluster.access();
         }
         if file.is_none() {
-            config.providers.get_or_insert_with(|| vec![Cloud::Aws, Cloud::Alibaba]);
+            config.providers.get_or_insert_with(|| Cloud::ALL.to_vec());
         }
         let mut explanation = match (&self.token, &self.arn, self.decision, &self.audit_log) {
             (Some(token), ..) => {

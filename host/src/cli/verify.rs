@@ -123,7 +123,7 @@ impl Command {
         super::cluster_id(&config)?;
         config.partition = self.partition(&config);
         if globals.config.is_none() {
-            config.providers.get_or_insert_with(|| vec![Cloud::Aws, Cloud::Alibaba]);
+            config.providers.get_or_insert_with(|| Cloud::ALL.to_vec());
         }
         let token = self.token.read(stdin)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

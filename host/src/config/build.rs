@@ -263,8 +263,13 @@ impl Config {
         // A file that changes twice may have the same text in the end, and another one when it was read.
         let stamps = Stamp::of(self.files());
         let built = self.build_whole(shared)?;
-        let is_same = Stamp::of(self.files()) == stamps && self.digest_now().is_ok_and(|digest| digest == self.digest);
+        let is_same = self.is_as_read(&stamps).unwrap_or(false);
         Ok(Built { seen: if is_same { stamps } else { Vec::new() }, ..built })
+    }
+
+    /// Whether its files look like `stamps`, and say what they said when it was read.
+    pub(super) fn is_as_read(&self, stamps: &[Stamp]) -> Result<bool, ConfigError> {
+        Ok(Stamp::of(self.files()) == stamps && self.digest_now()? == self.digest)
     }
 
     fn build_whole(&self, shared: &Shared) -> Result<Built, ConfigError> {

@@ -284,8 +284,8 @@ impl Worker {
         if built.authenticator.not_ready().next().is_some() {
             Handle::current().block_on(shared.read_once(Some(&self.shared), FIRST_READ))?;
         }
-        let has_changed = Stamp::of(config.files()) != stamps || config.digest_now()? != config.digest;
-        Ok(Some(next).filter(|_| !has_changed))
+        let is_same = config.is_as_read(stamps)?;
+        Ok(Some(next).filter(|_| is_same))
     }
 
     fn replace(&mut self, mut loaded: Loaded, shared: Shared, built: Built) {

@@ -167,32 +167,21 @@ mod tests {
     use std::{
         convert::Infallible,
         future::{Ready, ready},
-        task::{Context, Poll},
     };
 
     use http::Response;
     use kube::client::Body;
     use serde_json::json;
-    use tower::Service;
+    use tower::service_fn;
 
     use super::*;
 
-    /// An API server with a list of so many pages, an object on each.
-    struct Pages(usize);
-
-    impl Service<Request<Body>> for Pages {
-        type Response = Response<Body>;
-        type Error = Infallible;
-        type Future = Ready<Result<Self::Response, Infallible>>;
-
-        fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-            Poll::Ready(Ok(()))
-        }
-
-        fn call(&mut self, request: Request<Body>) -> Self::Future {
+    /// What an API server answers with a list of so many `pages`, an object on each.
+    fn answer(pages: usize) -> impl Fn(Request<Body>) -> Ready<Result<Response<Body>, Infallible>> {
+        move |request| {
             let query = request.uri().query().unwrap_or_default();
             let page = query.split_once("continue=").map_or(1, |(_, page)| page.parse().expect("a number"));
-            let next = if page < self.0 { (page + 1).to_string() } else { String::new() };
+            let next = if page < pages { (page + 1).to_string() } else { String::new() };
             let list = json!({ "metadata": { "continue": next }, "items": [{ "number": page }] });
             ready(Ok(Response::new(list.to_string().into_bytes().into())))
         }
@@ -206,7 +195,7 @@ mod tests {
             (MAX_PAGES, Ok(MAX_PAGES)),
             (MAX_PAGES + 1, Err("there are more objects than are read: more than 200".to_owned())),
         ] {
-            let client = Client(kube::Client::new(Pages(pages), "default"));
+            let client = Client(kube::Client::new(service_fn(answer(pages)), "default"));
             let place = Place { version: "v1", plural: "configmaps", ..Place::default() };
             let found = client.list(&place).await.map(|objects| objects.map_or(0, |objects| objects.len()));
             assert_eq!(found.map_err(|error| error.to_string()), expected);

@@ -273,19 +273,20 @@ impl<F: FnMut(Told<'_>) + Send> Follower<'_, F> {
         }
     }
 
-    /// Should a mistake of ours in taking the objects in end the follower, what is taken away later would stay in force
-    /// unseen. So it is a failure like others: told, and tried again.
     fn tell_objects(&mut self) -> Result<(), ApiError> {
         let Self { tell, objects, version, .. } = self;
-        let told = AssertUnwindSafe(|| tell(Told::Objects { objects, resource_version: version }));
-        catch_unwind(told).map_err(|_| ApiError::NotTaken)
+        take_in(|| tell(Told::Objects { objects, resource_version: version }))
     }
 
-    /// So it is here: whoever is told looks after what is in force.
     fn tell_in_step(&mut self) -> Result<(), ApiError> {
-        let told = AssertUnwindSafe(|| (self.tell)(Told::InStep));
-        catch_unwind(told).map_err(|_| ApiError::NotTaken)
+        take_in(|| (self.tell)(Told::InStep))
     }
+}
+
+/// Should a mistake of ours in taking in what is told end the follower, what is taken away later would stay in force unseen. So
+/// it is a failure like others: told, and tried again.
+fn take_in(tell: impl FnOnce()) -> Result<(), ApiError> {
+    catch_unwind(AssertUnwindSafe(tell)).map_err(|_| ApiError::NotTaken)
 }
 
 pub(super) async fn in_time<T>(request: impl Future<Output = kube::Result<T>>) -> Result<T, ApiError> {
@@ -330,44 +331,27 @@ impl Target {
 
 #[cfg(test)]
 mod tests {
-    use std::{
-        future::{Ready, ready},
-        io,
-        task::{Context, Poll},
-    };
+    use std::{future::ready, io};
 
     use futures_util::stream;
     use http::Response;
     use kube::client::Body;
     use serde_json::json;
-    use tower::Service;
+    use tower::service_fn;
 
     use super::*;
-
-    /// An API server, or a proxy, that answers so to everything.
-    struct Answers(u16, String);
-
-    impl Service<http::Request<Body>> for Answers {
-        type Response = Response<Body>;
-        type Error = Infallible;
-        type Future = Ready<Result<Self::Response, Infallible>>;
-
-        fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-            Poll::Ready(Ok(()))
-        }
-
-        fn call(&mut self, _: http::Request<Body>) -> Self::Future {
-            let mut response: Response<Body> = Response::new(self.1.clone().into_bytes().into());
-            *response.status_mut() = self.0.try_into().expect("a status");
-            ready(Ok(response))
-        }
-    }
 
     /// Whoever takes any 404 for it locks everybody out.
     #[tokio::test]
     async fn objects_go_with_their_definition_by_the_word_of_the_api_server_alone() {
         async fn check(group: &'static str, (status, body): (u16, String), expected: bool) {
-            let client = Client::new(Answers(status, body.clone()), "default");
+            let text = body.clone();
+            // An API server, or a proxy, that answers so to everything.
+            let answer = move |_: http::Request<Body>| {
+                let response = Response::builder().status(status).body(Body::from(text.clone().into_bytes()));
+                ready(response)
+            };
+            let client = Client::new(service_fn(answer), "default");
             let target = Target { group, ..Target::default() };
             assert_eq!(target.is_undefined(&client).await, expected, "{group:?} {body}");
         }

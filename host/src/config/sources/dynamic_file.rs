@@ -52,8 +52,7 @@ const WATCH_ANEW: u64 = 30;
 const LISTS: [&str; 2] = ["mapRoles", "mapUsers"];
 const ACCOUNTS: &str = "mapAccounts";
 const LAST_UPDATED: &str = "LastUpdatedDateTime";
-const STYLE: Style =
-    Style { under: "", shared: true, user_ids: UserIds::Idle, globs: false, sessions: &[Cloud::Alibaba, Cloud::Aws] };
+const STYLE: Style = Style { under: "", shared: true, user_ids: UserIds::Idle, globs: false, sessions: &Cloud::ALL };
 /// The label of a mistake of ours.
 const NOT_TAKEN: &str = "source_not_taken";
 

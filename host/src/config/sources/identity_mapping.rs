@@ -47,7 +47,7 @@ const RAM_LEASE: &str = "herald-ram-identity-mapping-status";
 /// Most values and keys of a `spec`, which has a few, and no use for more groups than a login may have.
 const MAX_NODES: usize = 10_000;
 /// Clouds of which the ARN of a session stands for its role.
-pub(in crate::config) const SESSIONS: &[Cloud] = &[Cloud::Alibaba, Cloud::Aws];
+pub(in crate::config) const SESSIONS: &[Cloud] = &Cloud::ALL;
 const STYLE: Style = Style { under: "", shared: true, user_ids: UserIds::Idle, globs: false, sessions: SESSIONS };
 
 /// The Lease that whoever writes the statuses of `target` holds.
